@@ -1,0 +1,93 @@
+# One environment, .venv, in two steps: a light one (tokenizer and tools) and the torch half on top.
+# Every install is pinned by constraints.txt. After a change of dependencies in pyproject.toml,
+# the command at the head of constraints.txt rewrites it (run it with .venv/bin/uv).
+
+PYTHON ?= python3
+# What trains the domain fallback and what the benchmarks read beside our own reports.
+CORPUS ?= ../shared/data
+UV_VERSION := 0.13.9
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+UV_STAMP := $(VENV)/.uv-$(UV_VERSION)
+READY := $(VENV)/.ready
+READY_TORCH := $(VENV)/.ready-torch
+
+# Bytecode is compiled here and once: some machines forbid Python to write it later, and then
+# every process that imports torch would compile it again (10 seconds).
+INSTALL := $(UV) pip install --quiet --compile-bytecode --python $(PY) \
+	--constraints constraints.txt --build-constraints constraints.txt
+# Where there is no NVIDIA GPU, leave out the CUDA packages that torch can do without there.
+OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-torch demo test test-echotok check check-echotok \
+	bench-compression bench-throughput artifacts readme wheel clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(READY) ## Install the light environment: echotok, its trainer and the tools
+setup-torch: $(READY_TORCH) ## Install everything: the light environment and the torch half
+
+$(UV_STAMP):
+	@echo "Making $(VENV) with $(PYTHON) and uv $(UV_VERSION)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check \
+		uv==$(UV_VERSION)
+	@touch $@
+
+$(READY): $(UV_STAMP) pyproject.toml constraints.txt
+	@echo "Installing echotok and its tools into $(VENV)"
+	@$(INSTALL) --editable ".[build,dev]"
+	@# CLIP's merges lie inside open_clip_torch; reading them needs none of its dependencies.
+	@$(INSTALL) --no-deps open_clip_torch
+	@touch $@
+
+$(READY_TORCH): $(READY) overrides.txt
+	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,dev]"
+	@touch $@
+
+demo: $(READY) benchmarks/demo.py ## See what the tokenizer does to a report (REPORTS=file COLUMN=name: to yours)
+	@$(PY) benchmarks/demo.py $(REPORTS) $(if $(COLUMN),--column $(COLUMN))
+
+test: $(READY_TORCH) ## Run every test
+	$(PY) -m pytest -n 2
+
+test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
+	$(PY) -m pytest -n 2 tests/echotok echotok
+
+check: $(READY_TORCH) ## Lint, formatting, and types of both packages
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+check-echotok: $(READY) ## Lint, formatting, and types of echotok alone: no torch needed
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy --package echotok
+
+bench-compression: $(READY_TORCH) benchmarks/compression.py ## Measure tokens per report against other tokenizers
+	$(PY) benchmarks/compression.py
+
+bench-throughput: $(READY_TORCH) benchmarks/throughput.py ## Measure reports per second against other tokenizers
+	$(PY) benchmarks/throughput.py
+
+artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
+	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json
+	$(VENV)/bin/echotok build phrase_tables/echo --fallback clip --out echotok/artifacts/echo-clip.json
+
+readme: $(READY) ## Write the README's figures from benchmarks/results
+	$(PY) benchmarks/readme.py
+
+wheel: $(READY) ## Build the sdist, and from it the wheel, into dist/
+	@rm -rf dist
+	$(PY) -m build --no-isolation
+
+clean: ## Delete builds and caches (not .venv: rm -rf .venv starts afresh)
+	@echo "Deleting dist/ and the caches of the tools"
+	@rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

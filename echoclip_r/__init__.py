@@ -1,0 +1,1 @@
+"""EchoCLIP-R: contrastive training and retrieval for echo studies."""

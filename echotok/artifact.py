@@ -1,0 +1,160 @@
+"""A tokenizer as one JSON file that names itself (I6).
+
+    {"format": "echotok-tokenizer", "format_version": 1, "name": "echo", "table": {...},
+     "values": [[id, slot, text, rank, retired], ...],
+     "phrases": [[id, text, section, since, retired], ...],
+     "fallback": {"kind": "domain", "merges": ["t h", ...]} or {"kind": "clip", "sha256": ...},
+     "probe": {"text": ..., "ids": [...]}, "sha256": ...}
+
+`sha256` covers everything else and is the tokenizer's fingerprint; the probe is encoded anew when
+the file is loaded, so that a change of the engine cannot pass for the same tokenizer. CLIP's merges
+are named by their hash, not carried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from echotok.errors import ArtifactError
+from echotok.slots import EnumValue
+from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "fingerprint", "pack", "read", "unpack_table", "write"]
+
+FORMAT = "echotok-tokenizer"
+FORMAT_VERSION = 1
+_TABLE_FIELDS = (
+    "name",
+    "version",
+    "locale",
+    "licence",
+    "provenance",
+    "units",
+    "slots",
+    "phrase_capacity",
+    "value_capacity",
+    "num_merges",
+)
+
+
+def pack(name: str, table: PhraseTable, fallback: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of an artifact, without probe and hash.
+
+    Args:
+        name: what the tokenizer is called.
+        table: a checked table.
+        fallback: `{"kind": "domain", "merges": [...]}` or `{"kind": "clip", "sha256": ...}`.
+    """
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "table": {field: _plain(getattr(table, field)) for field in _TABLE_FIELDS},
+        "values": [
+            [value.id, value.slot, value.text, value.rank, value.retired] for value in table.values
+        ],
+        "phrases": [
+            [phrase.id, phrase.text, phrase.section, phrase.since, phrase.retired]
+            for phrase in table.phrases
+        ],
+        "fallback": dict(fallback),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def unpack_table(content: Mapping[str, Any]) -> PhraseTable:
+    """The phrase table inside an artifact's content."""
+    head = dict(content["table"])
+    head["units"] = tuple(head["units"])
+    slots = (*BUILT_IN_SLOTS, *head["slots"])
+    for rows, capacity in (("values", "value_capacity"), ("phrases", "phrase_capacity")):
+        for row in content[rows]:
+            if not 0 <= row[0] < head[capacity]:
+                raise ValueError(f"an id in {rows} is outside of its capacity {head[capacity]}")
+    return PhraseTable(
+        **head,
+        values=tuple(
+            EnumValue(id=number, slot=slot, text=text, rank=rank, retired=retired)
+            for number, slot, text, rank, retired in content["values"]
+        ),
+        phrases=tuple(
+            Phrase(
+                id=number,
+                text=text,
+                items=parse_phrase(text, slots=slots, units=head["units"]),
+                section=section,
+                since=since,
+                retired=retired,
+            )
+            for number, text, section, since, retired in content["phrases"]
+        ),
+    )
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Sha256 over everything in the content but the hash itself."""
+    body = {key: value for key, value in content.items() if key != "sha256"}
+    canonical = json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def write(content: Mapping[str, Any], path: Path | str) -> None:
+    """Write an artifact; an interrupted write leaves no half file behind."""
+    path = Path(path)
+    # One row a line, so that a changed table reads as a diff.
+    lines = []
+    for key, value in content.items():
+        text = json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list) and value:
+            rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
+            text = f"[\n{rows}\n ]"
+        lines.append(f' "{key}": {text}')
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """Read an artifact and check format, version and hash.
+
+    Raises:
+        ArtifactError: not an artifact, of another format version, damaged or edited.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "its bytes"
+        raise ArtifactError(
+            f"{path} is damaged: not JSON at {where}; build it again with `echotok build`, or "
+            "install echotok again if it came with it"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{path} is not a tokenizer artifact (no '{FORMAT}' at its head); make one from a "
+            "table folder with `echotok build TABLE_DIR --out ARTIFACT`"
+        )
+    if content.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format version {content.get('format_version')!r}; this echotok reads "
+            f"version {FORMAT_VERSION}. Install the echotok that wrote it, or build it again"
+        )
+    found = fingerprint(content)
+    if content.get("sha256") != found:
+        raise ArtifactError(
+            f"{path} was damaged or edited: its sha256 is {found[:12]}..., the file says "
+            f"{str(content.get('sha256'))[:12]}.... Edit the table folder, not the artifact, and "
+            "build it again"
+        )
+    return content

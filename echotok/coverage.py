@@ -1,0 +1,292 @@
+"""What a tokenizer does to a corpus: compression, coverage, losslessness, and what to add next.
+
+Compression is never reported without coverage and losslessness (I11). The costly stretches are
+shown only when enough reports hold them (I9).
+"""
+
+from __future__ import annotations
+
+import signal
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+
+from echotok.encoding import Encoding
+from echotok.errors import MergesError
+from echotok.fallback import ByteBPE, clip_merges, count_clip_tokens
+from echotok.text import split_pieces
+from echotok.tokenizer import Tokenizer
+
+__all__ = ["CONTEXT_LENGTHS", "CorpusStats", "Stretch", "measure", "summarize"]
+
+CONTEXT_LENGTHS = (64, 77, 128)
+_BATCH = 64
+# Candidates are pruned to what occurs in two reports or more past this many.
+_MAX_CANDIDATES = 400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A stretch of text that a new phrase would save tokens on.
+
+    Attributes:
+        template: normalized text, values as `{slot}`.
+        num_reports: reports that hold it.
+        tokens_saved: what a phrase for it would save over the corpus.
+    """
+
+    template: str
+    num_reports: int
+    tokens_saved: int
+
+
+@dataclass(slots=True, kw_only=True)
+class CorpusStats:
+    """Figures of a corpus. Lengths count BOS and EOS.
+
+    Attributes:
+        lengths: tokens of each report.
+        clip_lengths: tokens of each report in CLIP's standard tokenizer; empty without its merges.
+        num_phrase, num_value, num_bpe: visible characters by what encodes them.
+        num_lossy: reports that do not decode to their normalized text (must be 0).
+    """
+
+    lengths: list[int] = field(default_factory=list)
+    clip_lengths: list[int] = field(default_factory=list)
+    num_phrase: int = 0
+    num_value: int = 0
+    num_bpe: int = 0
+    num_lossy: int = 0
+    _saved: Counter[str] = field(default_factory=Counter)
+    _reports: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: CorpusStats) -> None:
+        """Add the figures of another part of the corpus."""
+        self.lengths += other.lengths
+        self.clip_lengths += other.clip_lengths
+        self.num_phrase += other.num_phrase
+        self.num_value += other.num_value
+        self.num_bpe += other.num_bpe
+        self.num_lossy += other.num_lossy
+        self._saved.update(other._saved)
+        self._reports.update(other._reports)
+        if len(self._reports) > _MAX_CANDIDATES:
+            self._reports = Counter({t: n for t, n in self._reports.items() if n > 1})
+            self._saved = Counter({t: self._saved[t] for t in self._reports})
+
+    @property
+    def num_reports(self) -> int:
+        """How many reports were measured."""
+        return len(self.lengths)
+
+    @property
+    def ratio(self) -> float | None:
+        """CLIP's tokens over this tokenizer's, both summed over the corpus."""
+        if not self.clip_lengths or not self.lengths:
+            return None
+        return sum(self.clip_lengths) / sum(self.lengths)
+
+    @property
+    def worst_ratio(self) -> float | None:
+        """The largest share of CLIP's count that a single report needs."""
+        pairs = zip(self.lengths, self.clip_lengths, strict=False)
+        return max((own / clip for own, clip in pairs), default=None)
+
+    def shares(self) -> dict[str, float]:
+        """Shares of the visible characters in phrases, values and BPE."""
+        total = max(1, self.num_phrase + self.num_value + self.num_bpe)
+        return {
+            "phrase": self.num_phrase / total,
+            "value": self.num_value / total,
+            "bpe": self.num_bpe / total,
+        }
+
+    def fitting(self) -> dict[int, float]:
+        """Share of reports that fit each of CONTEXT_LENGTHS whole."""
+        total = max(1, len(self.lengths))
+        return {size: sum(n <= size for n in self.lengths) / total for size in CONTEXT_LENGTHS}
+
+    def stretches(self, *, min_reports: int, limit: int = 20) -> list[Stretch]:
+        """The most costly uncovered stretches, dearest first.
+
+        Args:
+            min_reports: leave out what fewer reports hold: rare text may be a patient's own (I9).
+            limit: how many to return; one that lies inside another is left out.
+        """
+        chosen: list[Stretch] = []
+        for template, saved in sorted(self._saved.items(), key=lambda item: (-item[1], item[0])):
+            if self._reports[template] < min_reports:
+                continue
+            if any(template in other.template or other.template in template for other in chosen):
+                continue
+            chosen.append(
+                Stretch(
+                    template=template,
+                    num_reports=self._reports[template],
+                    tokens_saved=saved,
+                )
+            )
+            if len(chosen) == limit:
+                break
+        return chosen
+
+
+def summarize(lengths: list[int]) -> dict[str, float]:
+    """Mean, median and 95th percentile of a list of lengths."""
+    if not lengths:
+        return {"mean": 0.0, "median": 0.0, "p95": 0.0}
+    ordered = sorted(lengths)
+    return {
+        "mean": statistics.fmean(ordered),
+        "median": float(statistics.median(ordered)),
+        "p95": float(ordered[min(len(ordered) - 1, -(-len(ordered) * 95 // 100) - 1)]),
+    }
+
+
+class _Measurer:
+    """Measures batches of reports; travels to worker processes."""
+
+    def __init__(self, tokenizer: Tokenizer, merges_path: str | None, *, clip: bool) -> None:
+        self.tokenizer = tokenizer
+        self.clip = ByteBPE(clip_merges(merges_path)) if clip else None
+
+    def __call__(self, texts: list[str]) -> CorpusStats:
+        stats = CorpusStats()
+        for text in texts:
+            encoding = self.tokenizer.encode(text)
+            stats.lengths.append(len(encoding))
+            if self.clip is not None:
+                stats.clip_lengths.append(count_clip_tokens(text, self.clip))
+            normalized = self.tokenizer.normalize(text)
+            if self.tokenizer.decode(encoding.ids) != normalized:
+                stats.num_lossy += 1
+            _add_units(stats, self.tokenizer, encoding, normalized)
+        return stats
+
+
+def measure(
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    *,
+    workers: int = 1,
+    merges_path: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> CorpusStats:
+    """Measure a corpus, as a stream.
+
+    Args:
+        texts: the reports.
+        tokenizer: the tokenizer to measure.
+        workers: processes.
+        merges_path: CLIP's merges; None looks into open_clip_torch, and leaves CLIP out when it is
+            not there.
+        progress: called with the number of reports done since the last call.
+
+    Raises:
+        MergesError: `merges_path` was given and is not CLIP's merges file.
+    """
+    try:
+        clip_merges(merges_path)
+        clip = True
+    except MergesError:
+        if merges_path is not None:
+            raise
+        clip = False
+    measurer = _Measurer(tokenizer, merges_path, clip=clip)
+    stats = CorpusStats()
+    for part in _map(measurer, _batches(texts), workers):
+        stats.add(part)
+        if progress is not None:
+            progress(part.num_reports)
+    return stats
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    stream = iter(texts)
+    while batch := list(islice(stream, _BATCH)):
+        yield batch
+
+
+def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Iterator[CorpusStats]:
+    if workers == 1:
+        yield from map(measurer, batches)
+        return
+    # Workers leave an interrupt to the parent, which then drops what is queued.
+    pool = ProcessPoolExecutor(
+        workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+    try:
+        # A window of batches in flight, so that a stream is never read into memory whole.
+        window = [pool.submit(measurer, batch) for batch in islice(batches, 4 * workers)]
+        while window:
+            yield window.pop(0).result()
+            window += [pool.submit(measurer, batch) for batch in islice(batches, 1)]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _add_units(
+    stats: CorpusStats, tokenizer: Tokenizer, encoding: Encoding, normalized: str
+) -> None:
+    """Count characters by kind, and gather the stretches that cost more than a phrase would."""
+    pieces = split_pieces(normalized)
+    kinds, vocabulary = encoding.kinds, tokenizer.vocabulary
+    units: list[tuple[str, int, str]] = []  # template, tokens, kind
+    at = first = 0
+    for end, last in zip(encoding.unit_ends, encoding.piece_ends, strict=True):
+        low = max(at, 1)
+        low += kinds[low] == "special"
+        kind = kinds[low]
+        visible = sum(len(piece) - piece.count(" ") for piece in pieces[first:last])
+        text = "".join(pieces[first:last])
+        if kind == "phrase":
+            values = sum(
+                len(vocabulary.texts[n].replace(" ", "")) for n in encoding.ids[low + 1 : end]
+            )
+            stats.num_value += values
+            stats.num_phrase += visible - values
+            text = " " * text.startswith(" ") + vocabulary.texts[encoding.ids[low]]
+        elif kind == "value":
+            stats.num_value += visible
+            text = " " * text.startswith(" ") + "{" + vocabulary.slots[encoding.ids[low]] + "}"
+        else:
+            stats.num_bpe += visible
+        units.append((text, end - max(at, 1), kind))
+        at, first = end, last
+    seen: set[str] = set()
+    for template, saved in _candidates(units, encoding.sentences):
+        stats._saved[template] += saved
+        if template not in seen:
+            stats._reports[template] += 1
+            seen.add(template)
+
+
+def _candidates(
+    units: list[tuple[str, int, str]], sentences: list[int]
+) -> Iterator[tuple[str, int]]:
+    """Whole sentences, and runs of units outside of phrases, with what a phrase would save."""
+    start = 0
+    for end in range(1, len(units) + 1):
+        if end < len(units) and sentences[end] == sentences[start]:
+            continue
+        sentence = units[start:end]
+        yield from _candidate(sentence)
+        run: list[tuple[str, int, str]] = []
+        for unit in [*sentence, ("", 0, "phrase")]:
+            if unit[2] != "phrase":
+                run.append(unit)
+                continue
+            if len(run) < len(sentence):
+                yield from _candidate(run)
+            run = []
+        start = end
+
+
+def _candidate(units: list[tuple[str, int, str]]) -> Iterator[tuple[str, int]]:
+    template = "".join(text for text, _, _ in units).removeprefix(" ")
+    saved = sum(tokens for _, tokens, _ in units) - 1 - template.count("{")
+    if (saved > 0 and any(kind == "bpe" for _, _, kind in units)) or (len(units) > 1 and saved > 0):
+        yield template, saved

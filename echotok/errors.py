@@ -1,0 +1,80 @@
+"""The exceptions of echotok. Every message says what, which rule, where, and what to do.
+
+    EchotokError
+    +-- TableError       a phrase table breaks a rule (carries the list of problems)
+    +-- ArtifactError    a tokenizer file is unknown, damaged, edited or of another format
+    |   +-- MergesError  CLIP's merges, which `echo-clip` needs, are missing or not the known file
+    +-- InputError       reports cannot be read: no such column, not UTF-8, a malformed line
+    +-- IdError          ids that this tokenizer does not have
+
+None of them ever quotes report text (I9): they name file, row, column or offset instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = [
+    "ArtifactError",
+    "EchotokError",
+    "IdError",
+    "InputError",
+    "MergesError",
+    "Problem",
+    "TableError",
+]
+
+
+class EchotokError(Exception):
+    """Base of every error that echotok raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One broken rule in a phrase table.
+
+    Attributes:
+        rule: short name of the rule, e.g. ``reused-id``.
+        file: the file that holds the problem.
+        line: 1-based line in that file, or None when it concerns the whole file.
+        message: what is wrong and what to do.
+    """
+
+    rule: str
+    file: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line is not None else str(self.file)
+        return f"{where}: {self.rule}: {self.message}"
+
+
+class TableError(EchotokError):
+    """A phrase table breaks one or more rules; ``problems`` lists all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{len(self.problems)} problem(s) in the phrase table:\n{lines}")
+
+    def __reduce__(self) -> tuple[type[TableError], tuple[tuple[Problem, ...]]]:
+        return (TableError, (self.problems,))
+
+
+class ArtifactError(EchotokError):
+    """A tokenizer artifact cannot be loaded as what it claims to be."""
+
+
+class MergesError(ArtifactError):
+    """CLIP's merges file is not there, or is not the file that the ids were defined on."""
+
+
+class InputError(EchotokError, ValueError):
+    """Reports cannot be read, or hold text that the caller asked to refuse."""
+
+
+class IdError(EchotokError, ValueError):
+    """A sequence of ids holds something that is not an id of this tokenizer."""

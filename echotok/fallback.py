@@ -1,0 +1,205 @@
+"""Byte-level BPE for what no phrase covers.
+
+Two kinds, one algorithm: `clip` takes CLIP's own 48,894 merges and ids, `domain` is trained on
+clinical words. Words are encoded one at a time; the last token of a word ends in `</w>`, as in
+CLIP, so a decoder knows where words end.
+
+This module does not train: `echotok.build` does, with HF tokenizers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import heapq
+import importlib.util
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import regex
+
+from echotok.errors import MergesError
+
+__all__ = ["CLIP_MERGES_SHA256", "ByteBPE", "byte_alphabet", "clip_merges", "count_clip_tokens"]
+
+CLIP_MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
+_CLIP_NUM_MERGES = 49152 - 256 - 2
+_CLIP_PIECE = regex.compile(
+    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
+)
+# Every distinct word is merged once; past this many the memo starts anew, so that a stream of
+# reports cannot fill the memory. Long words are not kept at all.
+_MEMO_SIZE = 200_000
+_MEMO_WORD = 40
+
+
+@cache
+def byte_alphabet() -> tuple[str, ...]:
+    """The printable character that stands for each byte, by byte (the GPT-2 and CLIP alphabet)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = dict(zip(printable, map(chr, printable), strict=True))
+    alphabet.update((byte, chr(256 + rank)) for rank, byte in enumerate(others))
+    return tuple(alphabet[byte] for byte in range(256))
+
+
+@cache
+def _alphabet_order() -> tuple[str, ...]:
+    """The alphabet in the order in which CLIP numbers it: printable bytes first."""
+    return tuple(sorted(byte_alphabet(), key=ord))
+
+
+class ByteBPE:
+    """A byte-level BPE over single words.
+
+    From `offset` on, ids are: 256 bytes, 256 bytes that end a word, then one id a merge, in the
+    order of the merges. With CLIP's merges and no offset these are CLIP's ids.
+
+    Args:
+        merges: `(left, right)` pairs in the byte alphabet, best first.
+        offset: the first id.
+    """
+
+    def __init__(self, merges: Iterable[tuple[str, str]], *, offset: int = 0) -> None:
+        base = _alphabet_order()
+        self._alphabet = byte_alphabet()
+        self.tokens: list[str] = [*base, *(symbol + "</w>" for symbol in base)]
+        self._ranks: dict[tuple[str, str], int] = {}
+        for pair in merges:
+            self._ranks[pair] = len(self._ranks)
+            self.tokens.append("".join(pair))
+        self._ids = {token: number for number, token in enumerate(self.tokens, offset)}
+        self._memo: dict[str, tuple[int, ...]] = {}
+
+    def encode_word(self, word: str) -> tuple[int, ...]:
+        """Encode one word (no white space).
+
+        Lone surrogates are taken as the three bytes that UTF-8 would give them, so that any `str`
+        passes.
+        """
+        known = self._memo.get(word)
+        if known is not None:
+            return known
+        alphabet = self._alphabet
+        symbols = [alphabet[byte] for byte in word.encode("utf-8", "surrogatepass")]
+        # A word that is a token is that token. Merging ends there too: a test says so for CLIP's.
+        whole = self._ids.get("".join(symbols) + "</w>")
+        if whole is not None:
+            ids: tuple[int, ...] = (whole,)
+        else:
+            symbols[-1] += "</w>"
+            ids = tuple(self._ids[symbol] for symbol in _merge(symbols, self._ranks))
+        if len(word) <= _MEMO_WORD:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[word] = ids
+        return ids
+
+
+def _merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Join the leftmost pair of the best rank until no pair has one. Consumes `parts`."""
+    if len(parts) > _LONG:
+        return _merge_long(parts, ranks)
+    none = len(ranks)
+    of_pair = [ranks.get(pair, none) for pair in pairwise(parts)]
+    while of_pair:
+        best = min(of_pair)
+        if best == none:
+            break
+        at = of_pair.index(best)
+        parts[at] += parts.pop(at + 1)
+        del of_pair[at]
+        if at:
+            of_pair[at - 1] = ranks.get((parts[at - 1], parts[at]), none)
+        if at < len(of_pair):
+            of_pair[at] = ranks.get((parts[at], parts[at + 1]), none)
+    return parts
+
+
+# From here on a heap beats rescanning: a 10 MB "word" costs n log n, not n squared.
+_LONG = 128
+
+
+def _merge_long(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """The same merges as `_merge`, with a heap and a linked list."""
+    parts: list[str | None] = list(symbols)
+    following = [*range(1, len(parts)), -1]
+    previous = [-1, *range(len(parts) - 1)]
+    heap: list[tuple[int, int, str, str]] = []
+
+    def push(left: int) -> None:
+        right = following[left]
+        if right != -1:
+            first, second = parts[left], parts[right]
+            assert first is not None
+            assert second is not None
+            rank = ranks.get((first, second))
+            if rank is not None:
+                heapq.heappush(heap, (rank, left, first, second))
+
+    for left in range(len(parts) - 1):
+        push(left)
+    while heap:
+        _, left, first, second = heapq.heappop(heap)
+        right = following[left]
+        if parts[left] != first or right == -1 or parts[right] != second:
+            continue  # one of the two has been merged meanwhile
+        parts[left], parts[right] = first + second, None
+        following[left] = following[right]
+        if following[right] != -1:
+            previous[following[right]] = left
+        push(left)
+        if previous[left] != -1:
+            push(previous[left])
+    return [part for part in parts if part is not None]
+
+
+def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
+    """Read CLIP's merges from the installed open_clip_torch, or from a file.
+
+    Args:
+        path: `bpe_simple_vocab_16e6.txt.gz`; None finds the one inside open_clip_torch, without
+            importing it.
+
+    Raises:
+        MergesError: the file is not there, or is not the published one.
+    """
+    if path is None:
+        spec = importlib.util.find_spec("open_clip")
+        if spec is None or not spec.submodule_search_locations:
+            raise MergesError(
+                "CLIP's merges are not here: the echo-clip tokenizer and CLIP counts read them "
+                "from open_clip_torch. Install it (pip install open_clip_torch), or pass "
+                "clip_merges=PATH (--clip-merges PATH) to bpe_simple_vocab_16e6.txt.gz, or use "
+                "the self-contained tokenizer 'echo'"
+            )
+        path = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise MergesError(
+            f"cannot read CLIP's merges at {path} ({error.strerror}); pass the path to "
+            "bpe_simple_vocab_16e6.txt.gz"
+        ) from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != CLIP_MERGES_SHA256:
+        raise MergesError(
+            f"{path} is not the published merges file: its sha256 is {found}, expected "
+            f"{CLIP_MERGES_SHA256}; reinstall open_clip_torch or pass another path"
+        )
+    lines = gzip.decompress(raw).decode("utf-8").split("\n")[1 : _CLIP_NUM_MERGES + 1]
+    return [(left, right) for left, right in (line.split() for line in lines)]
+
+
+def count_clip_tokens(text: str, bpe: ByteBPE) -> int:
+    """How many tokens CLIP's standard tokenizer gives a text, start and end included.
+
+    Args:
+        text: a report.
+        bpe: `ByteBPE(clip_merges())`.
+    """
+    words = _CLIP_PIECE.findall(" ".join(text.split()).lower())
+    return 2 + sum(len(bpe.encode_word(word)) for word in words)

@@ -1,0 +1,323 @@
+"""Reading phrase tables, with every rule checked.
+
+A table is a folder:
+
+    table.toml       name, version, locale, licence, provenance, units, slot types, capacity
+    values.csv       id, slot, value, rank, since, retired, note      (enumerations; optional)
+    <section>.csv    id, phrase, since, retired, note                 (one file a report section)
+
+Ids are explicit, local to the table and append-only; a phrase that is no longer wanted keeps its
+row with the version in `retired` (a tombstone: it decodes for ever and is never produced).
+All problems are reported at once, with file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from echotok.errors import Problem, TableError
+from echotok.match import find_shadowed
+from echotok.slots import EnumValue
+from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+
+__all__ = ["read_table", "validate_table"]
+
+PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
+VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
+
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one folder and gathers the problems found on the way."""
+
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
+        self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
+
+    def toml(self) -> dict[str, Any] | None:
+        path = self.folder / "table.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            message = "no such file; a table is a folder with table.toml and CSV files"
+            self.problem("missing-file", path, None, message)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.problem("bad-toml", path, None, f"{error}; see phrase_tables/README.md")
+        return None
+
+    def rows(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        try:
+            content = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+            self.problem("not-utf-8", path, None, message)
+            return
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            if tuple(header) != tuple(columns):
+                message = f"the header must be {','.join(columns)}, not {','.join(header)}"
+                self.problem("bad-header", path, 1, message)
+                return
+            for cells in reader:
+                if cells and len(cells) != len(columns):
+                    message = f"{len(cells)} cells where {len(columns)} are needed; quote commas"
+                    self.problem("bad-row", path, reader.line_num, message)
+                elif any(cells):
+                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+        except csv.Error as error:
+            self.problem("bad-csv", path, reader.line_num, f"{error}; check the quotes")
+
+
+def read_table(folder: Path | str) -> PhraseTable:
+    """Read and check a table folder.
+
+    Args:
+        folder: the folder that holds `table.toml`.
+
+    Returns:
+        The table, phrases in the order of their ids.
+
+    Raises:
+        TableError: with every problem found.
+    """
+    reader = _Reader(Path(folder))
+    config = reader.toml()
+    table = _assemble(reader, config) if config is not None else None
+    if table is None or reader.problems:
+        raise TableError(reader.problems)
+    return table
+
+
+def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
+    path = reader.folder / "table.toml"
+
+    def setting(name: str, kind: type, where: dict[str, Any] = config) -> Any:
+        value = where.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            reader.problem("bad-setting", path, None, f"`{name}` must be given as {kind.__name__}")
+            return kind()
+        return value
+
+    capacity: dict[str, Any] = setting("capacity", dict)
+    slots: dict[str, str] = setting("slots", dict) if "slots" in config else {}
+    for name in slots:
+        if name in BUILT_IN_SLOTS or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            message = f"slot {name!r}: use lower-case letters, and not a built-in name"
+            reader.problem("bad-slot", path, None, message)
+    units = tuple(setting("units", list))
+    for unit in units:
+        if not isinstance(unit, str) or not unit or not unit[0].isalpha() or unit != unit.lower():
+            message = f"unit {unit!r}: a unit is lower case and begins with a letter"
+            reader.problem("bad-unit", path, None, message)
+    version = setting("version", str)
+    if not _VERSION.fullmatch(version):
+        reader.problem("bad-setting", path, None, "`version` must look like 1.0.0")
+    phrase_capacity = setting("phrases", int, capacity)
+    value_capacity = setting("values", int, capacity)
+    num_merges = setting("merges", int, capacity)
+    if reader.problems:
+        return None
+    values = _read_values(
+        reader, slots=slots, units=units, capacity=value_capacity, table_version=version
+    )
+    phrases = _read_phrases(
+        reader,
+        slots=(*BUILT_IN_SLOTS, *slots),
+        units=units,
+        capacity=phrase_capacity,
+        table_version=version,
+    )
+    return PhraseTable(
+        name=setting("name", str),
+        version=version,
+        locale=setting("locale", str),
+        licence=setting("licence", str),
+        provenance=setting("provenance", str),
+        units=units,
+        slots=slots,
+        values=values,
+        phrases=phrases,
+        phrase_capacity=phrase_capacity,
+        value_capacity=value_capacity,
+        num_merges=num_merges,
+    )
+
+
+def _row_id(
+    reader: _Reader, path: Path, line: int, text: str, capacity: int, taken: dict[int, str]
+) -> int | None:
+    if not text.isascii() or not text.isdigit():
+        message = "the id must be a whole number; take the next free one"
+        reader.problem("bad-id", path, line, message)
+        return None
+    number = int(text)
+    if number >= capacity:
+        message = (
+            f"the table is full: id {number} is beyond the capacity of {capacity}; raising the "
+            "capacity in table.toml changes the model's shape and needs a new table version"
+        )
+        reader.problem("full-table", path, line, message)
+        return None
+    if number in taken:
+        message = f"id {number} is already used at {taken[number]}; ids are never used twice"
+        reader.problem("reused-id", path, line, message)
+        return None
+    taken[number] = f"{path.name}:{line}"
+    return number
+
+
+def _check_versions(reader: _Reader, path: Path, line: int, row: dict[str, str], now: str) -> None:
+    for column in ("since", "retired"):
+        text = row[column]
+        if text and not _VERSION.fullmatch(text):
+            message = f"`{column}` must be a version such as 1.0.0"
+            reader.problem("bad-version", path, line, message)
+        elif text and _version(text) > _version(now):
+            message = f"`{column}` {text} is later than the table's version {now}"
+            reader.problem("bad-version", path, line, message)
+    if not row["since"]:
+        message = "`since` is empty; give the table version that adds the row"
+        reader.problem("bad-version", path, line, message)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+def _read_values(
+    reader: _Reader,
+    *,
+    slots: Mapping[str, str],
+    units: tuple[str, ...],
+    capacity: int,
+    table_version: str,
+) -> tuple[EnumValue, ...]:
+    path = reader.folder / "values.csv"
+    values: list[EnumValue] = []
+    taken: dict[int, str] = {}
+    seen: dict[tuple[str, str], int] = {}
+    rows = reader.rows(path, VALUE_COLUMNS) if path.exists() else iter(())
+    for line, row in rows:
+        number = _row_id(reader, path, line, row["id"], capacity, taken)
+        _check_versions(reader, path, line, row, table_version)
+        slot, text = row["slot"], row["value"]
+        if slot not in slots:
+            message = f"slot {slot!r} is not declared under [slots] in table.toml"
+            reader.problem("bad-slot", path, line, message)
+            continue
+        if (slot, text) in seen:
+            message = f"the same value stands at line {seen[slot, text]}"
+            reader.problem("duplicate", path, line, message)
+        seen[slot, text] = line
+        try:
+            parse_phrase(text, slots=(), units=units)
+        except ValueError as error:
+            reader.problem("bad-value", path, line, str(error))
+        try:
+            rank = float(row["rank"]) if row["rank"] else None
+        except ValueError:
+            reader.problem("bad-value", path, line, "`rank` must be a number or empty")
+            continue
+        if number is not None:
+            values.append(
+                EnumValue(id=number, slot=slot, text=text, rank=rank, retired=row["retired"])
+            )
+    for name in slots:
+        if not any(value.slot == name for value in values):
+            message = f"slot {name!r} is declared but has no value; add rows or drop it"
+            reader.problem("bad-slot", path, None, message)
+    return tuple(sorted(values, key=lambda value: value.id))
+
+
+def _read_phrases(
+    reader: _Reader,
+    *,
+    slots: Sequence[str],
+    units: tuple[str, ...],
+    capacity: int,
+    table_version: str,
+) -> tuple[Phrase, ...]:
+    phrases: list[Phrase] = []
+    taken: dict[int, str] = {}
+    seen: dict[str, str] = {}
+    for path in sorted(reader.folder.glob("*.csv")):
+        if path.name == "values.csv":
+            continue
+        for line, row in reader.rows(path, PHRASE_COLUMNS):
+            number = _row_id(reader, path, line, row["id"], capacity, taken)
+            _check_versions(reader, path, line, row, table_version)
+            text = row["phrase"]
+            try:
+                items = parse_phrase(text, slots=slots, units=units)
+            except ValueError as error:
+                reader.problem("bad-phrase", path, line, str(error))
+                continue
+            if not row["retired"]:
+                if text in seen:
+                    message = f"the same phrase stands at {seen[text]}; keep the older row"
+                    reader.problem("duplicate", path, line, message)
+                seen[text] = f"{path.name}:{line}"
+            if number is not None:
+                phrases.append(
+                    Phrase(
+                        id=number,
+                        text=text,
+                        items=items,
+                        section=path.stem,
+                        since=row["since"],
+                        retired=row["retired"],
+                        note=row["note"],
+                    )
+                )
+    if not phrases and not reader.problems:
+        reader.problem("empty-table", reader.folder, None, "no phrase in any CSV file")
+    return tuple(sorted(phrases, key=lambda phrase: phrase.id))
+
+
+def validate_table(folder: Path | str) -> PhraseTable:
+    """Read a table and also look for phrases that can never be produced.
+
+    Slower than `read_table` (it encodes every phrase with every value); `echotok validate` and
+    `echotok build` call it.
+
+    Raises:
+        TableError: with every problem found; `shadowed` names the phrase that always wins.
+    """
+    table = read_table(folder)
+    by_id = {phrase.id: phrase for phrase in table.phrases}
+    problems = []
+    for loser, winner in find_shadowed(table).items():
+        phrase = by_id[loser]
+        what = f"phrase {winner} ({by_id[winner].text!r})" if winner in by_id else "a bare value"
+        problems.append(
+            Problem(
+                rule="shadowed",
+                file=Path(folder) / f"{phrase.section}.csv",
+                line=_line_of(Path(folder) / f"{phrase.section}.csv", loser),
+                message=f"never produced: {what} always wins; retire or reword one of them",
+            )
+        )
+    if problems:
+        raise TableError(problems)
+    return table
+
+
+def _line_of(path: Path, number: int) -> int | None:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        for cells in reader:
+            if cells and cells[0] == str(number):
+                return reader.line_num
+    return None

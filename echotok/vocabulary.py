@@ -1,0 +1,121 @@
+"""One vocabulary from a table and a fallback: who has which id.
+
+    echo        0 pad, 1 bos, 2 join, 3 space, 4-15 spare | bytes and merges | numbers | severity
+                | enumerations | phrases | ... | eos
+    echo-clip   0-49405 CLIP's bytes and merges, 49406 bos (CLIP's start of text), 49407 unused,
+                49408 pad, 49409 join, 49410 space, spare | numbers | severity | enumerations
+                | phrases | ... | eos
+
+Every region has a fixed capacity with spare rows, so growth changes neither the size nor an old id
+(I5). EOS is the highest id, because open_clip pools the text at each row's argmax.
+
+`join` and `space` mark the rare places where the white space between two units is not what
+`expects_space` would put there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from echotok.errors import ArtifactError
+from echotok.fallback import ByteBPE
+from echotok.slots import NUMBER_TOKENS, SEVERITY
+from echotok.table import PhraseTable
+
+__all__ = ["Kind", "Layout", "Vocabulary"]
+
+NUM_SPECIAL = 16
+NUMBER_CAPACITY = 768
+SEVERITY_CAPACITY = 128
+
+Kind = str
+"""`special`, `phrase`, `value` or `bpe`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """First id of each region, and the special ids."""
+
+    pad: int
+    bos: int
+    join: int
+    space: int
+    bpe: int
+    number: int
+    severity: int
+    enum: int
+    phrase: int
+    vocab_size: int
+
+    @property
+    def eos(self) -> int:
+        """The highest id."""
+        return self.vocab_size - 1
+
+    @classmethod
+    def of(cls, table: PhraseTable, *, clip: bool, num_bpe: int) -> Layout:
+        """Lay out a table's vocabulary.
+
+        Args:
+            table: gives the capacities.
+            clip: whether CLIP's ids keep their places.
+            num_bpe: bytes and merges of the fallback.
+        """
+        special = num_bpe + 2 if clip else 0
+        bpe = 0 if clip else NUM_SPECIAL
+        number = (special if clip else num_bpe) + NUM_SPECIAL
+        severity = number + NUMBER_CAPACITY
+        enum = severity + SEVERITY_CAPACITY
+        phrase = enum + table.value_capacity
+        # A multiple of 64 keeps the embedding and its gradient well aligned on a GPU.
+        vocab_size = -(-(phrase + table.phrase_capacity + 1) // 64) * 64
+        return cls(
+            pad=special,
+            bos=num_bpe if clip else 1,
+            join=special + (1 if clip else 2),
+            space=special + (2 if clip else 3),
+            bpe=bpe,
+            number=number,
+            severity=severity,
+            enum=enum,
+            phrase=phrase,
+            vocab_size=vocab_size,
+        )
+
+
+class Vocabulary:
+    """What each id is, as parallel lists by id.
+
+    Attributes:
+        kinds: the kind of each id; "" where the row is spare.
+        texts: what the id stands for: a phrase with its `{slots}`, a value's text, a BPE token in
+            the byte alphabet, or the name of a special.
+        slots: the slot type of a value token, else "".
+        roles: for a value token: `whole`, `start`, `continue`, `prefix` or `separator`; for a
+            special: its name; else "".
+    """
+
+    def __init__(self, layout: Layout, table: PhraseTable, bpe: ByteBPE) -> None:
+        size = layout.vocab_size
+        self.kinds: list[Kind] = [""] * size
+        self.texts: list[str] = [""] * size
+        self.roles: list[str] = [""] * size
+        self.slots: list[str] = [""] * size
+        for name in ("pad", "bos", "join", "space", "eos"):
+            self._set(getattr(layout, name), "special", f"<{name}>", name)
+        for number, text in enumerate(bpe.tokens, layout.bpe):
+            self._set(number, "bpe", text)
+        for number, (role, text) in enumerate(NUMBER_TOKENS, layout.number):
+            self._set(number, "value", text, role, "number")
+        for value in SEVERITY:
+            self._set(layout.severity + value.id, "value", value.text, "whole", value.slot)
+        for value in table.values:
+            self._set(layout.enum + value.id, "value", value.text, "whole", value.slot)
+        for phrase in table.phrases:
+            self._set(layout.phrase + phrase.id, "phrase", phrase.text)
+
+    def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
+        if self.kinds[number]:
+            raise ArtifactError(f"two meanings for id {number}; the artifact's ids overlap")
+        self.kinds[number], self.texts[number] = kind, text
+        self.roles[number], self.slots[number] = role, slot

@@ -1,0 +1,203 @@
+"""What a user installs: the wheel, built from the sdist, outside of the checkout."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import distribution, requires
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+REPORT = "Mild to moderate mitral regurgitation. LVEF is 55 - 60 %. Qzvwk\u2019s sign."
+# -I -S: neither the directory, the environment nor site-packages is on the path; what follows is.
+ISOLATED = [sys.executable, "-I", "-S", "-c"]
+
+
+def run(command: list[str], cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built with what is installed; nothing is downloaded."""
+    pytest.importorskip("build")
+    pytest.importorskip("hatchling")
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    run(build, cwd=folder)
+    (path,) = folder.glob("echotok-*.whl")
+    assert list(folder.glob("echotok-*.tar.gz"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel alone, installed into a folder."""
+    target = tmp_path_factory.mktemp("installed")
+    options = ["--no-index", "--no-deps", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(wheel)]
+    run(pip, cwd=target)
+    return target
+
+
+def dependencies(name: str) -> set[str]:
+    """A distribution and all that it needs, by name."""
+    found = {name}
+    for requirement in requires(name) or ():
+        if ";" not in requirement:
+            bare = requirement.split("(")[0].strip()
+            for mark in "<>=!~[ ":
+                bare = bare.split(mark)[0]
+            found |= dependencies(bare)
+    return found
+
+
+def link(names: set[str], folder: Path) -> Path:
+    """A folder that holds these distributions of our environment and no other."""
+    for name in names:
+        for file in distribution(name).files or ():
+            top = file.parts[0]
+            if top not in ("..", "__pycache__") and not (folder / top).exists():
+                (folder / top).symlink_to(distribution(name).locate_file(top))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def needed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dependencies that the wheel names, and theirs."""
+    names = dependencies("numpy") | dependencies("regex") | dependencies("rich")
+    return link(names, tmp_path_factory.mktemp("needed"))
+
+
+def python(code: str, *path: Path, cwd: Path) -> str:
+    """What an interpreter prints that sees the standard library and these folders alone."""
+    head = f"import sys; sys.path += {[str(folder) for folder in path]}\n"
+    return run([*ISOLATED, head + code], cwd=cwd)
+
+
+def test_the_wheel_holds_what_it_needs(wheel: Path) -> None:
+    """Artifacts, tables, marker of types and licence are inside; tests and corpora are not."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    for name in (
+        "echotok/__init__.py",
+        "echotok/py.typed",
+        "echotok/adapters/open_clip.py",
+        "echotok/artifacts/echo.json",
+        "echotok/artifacts/echo-clip.json",
+        "echotok/phrase_tables/echo/table.toml",
+        "echotok/phrase_tables/echo/values.csv",
+    ):
+        assert name in names
+    tables = {path.name for path in (ROOT / "phrase_tables" / "echo").iterdir()}
+    assert {name.rpartition("/")[2] for name in names if "/phrase_tables/echo/" in name} == tables
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"echotok", "echoclip_r"}
+    assert not [name for name in names if "tests" in name or name.endswith((".jsonl", ".gz"))]
+
+
+def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
+    """No file that the package ships with is forgotten by the build."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    package = ROOT / "echotok"
+    files = {
+        file.relative_to(ROOT).as_posix()
+        for file in package.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".partial"
+    }
+    assert files <= names
+
+
+def test_the_wheel_works_alone(installed: Path, needed: Path, tmp_path: Path) -> None:
+    """With its dependencies and nothing else, `echo` loads, encodes, decodes, saves and pads."""
+    code = f"""
+import echotok
+print(echotok.__file__)
+tok = echotok.load("echo")
+report = {REPORT!r}
+encoding = tok.encode(report)
+assert tok.decode(encoding.ids) == tok.normalize(report)
+print(tok.decode(encoding.ids))
+assert encoding.offsets[1] is not None
+tok.save("copy.json")
+assert echotok.load("copy.json").encode(report).ids == encoding.ids
+assert tok.encode_batch([report, ""], context_length=77).ids.shape == (2, 77)
+print(len(echotok.read_table(echotok.__path__[0] + "/phrase_tables/echo").phrases) > 0)
+"""
+    file, text, table = python(code, installed, needed, cwd=tmp_path).splitlines()
+    assert Path(file).is_relative_to(installed)
+    assert text == "mild to moderate mitral regurgitation. lvef is 55 - 60%. qzvwk's sign."
+    assert table == "True"
+
+
+def test_the_wheel_gives_the_ids_of_the_checkout(
+    installed: Path, needed: Path, tmp_path: Path
+) -> None:
+    """Installed or not, one tokenizer."""
+    import echotok
+
+    code = f"import echotok; print(echotok.load('echo').encode({REPORT!r}).ids)"
+    expected = str(echotok.load("echo").encode(REPORT).ids)
+    assert python(code, installed, needed, cwd=tmp_path).strip() == expected
+
+
+def test_echo_clip_without_open_clip_says_what_to_do(
+    installed: Path, needed: Path, tmp_path: Path
+) -> None:
+    """Where open_clip_torch is not installed, `echo-clip` names the remedies."""
+    code = """
+import echotok
+try:
+    echotok.load("echo-clip")
+except echotok.MergesError as error:
+    print(error)
+"""
+    message = python(code, installed, needed, cwd=tmp_path)
+    assert "pip install open_clip_torch" in message
+    assert "use the self-contained tokenizer 'echo'" in message
+
+
+def test_echo_clip_with_open_clip_loads(installed: Path, needed: Path, tmp_path: Path) -> None:
+    """Where it is installed, its merges are found without importing it or torch."""
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        pytest.skip("open_clip_torch is not installed")
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "open_clip").symlink_to(Path(spec.origin).parent)
+    code = f"""
+import echotok, sys
+tok = echotok.load("echo-clip")
+print(tok.decode(tok.encode({REPORT!r}).ids))
+print("open_clip" in sys.modules)
+"""
+    text, imported = python(code, installed, needed, more, cwd=tmp_path).splitlines()
+    assert text == "mild to moderate mitral regurgitation. lvef is 55 - 60%. qzvwk's sign."
+    assert imported == "False"
+
+
+def test_the_isolation_can_fail(needed: Path, tmp_path: Path) -> None:
+    """Without the installed wheel there is no echotok: the checkout is out of sight."""
+    code = "import importlib.util; print(importlib.util.find_spec('echotok'))"
+    assert python(code, needed, cwd=tmp_path).strip() == "None"
+    assert python("import numpy, regex, rich; print('found')", needed, cwd=tmp_path) == "found\n"
+
+
+def test_the_command_is_installed(installed: Path, needed: Path, tmp_path: Path) -> None:
+    """The `echotok` command's entry point is there and shows its help."""
+    code = """
+from importlib.metadata import entry_points
+(command,) = entry_points(group="console_scripts", name="echotok")
+sys.argv = ["echotok", "--help"]
+command.load()()
+"""
+    output = python(code, installed, needed, cwd=tmp_path)
+    for command in ("encode", "decode", "show", "stats", "build", "validate"):
+        assert command in output
