@@ -1,0 +1,184 @@
+"""CSV, TSV and Parquet files as rows of text cells, with what is wrong with a row said beside it.
+
+Every cell stays the text that it was: an id "007" keeps its zeros and "NA" is no missing value.
+That, and naming the row of a stray byte, is why this is the csv module and not `pandas.read_csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from echoclip_r.errors import ManifestError
+
+__all__ = ["RawRow", "read_cells"]
+
+# Longer than any report; a cell beyond it is a quote that never closes.
+_MAX_CELL_CHARACTERS = 4_000_000
+_TO_UTF8 = "save it as UTF-8, e.g. `iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRow:
+    """One row of a file.
+
+    Attributes:
+        number: as a spreadsheet shows it: the header is row 1.
+        cells: the stripped cells, as many as the header has; empty when `problem` is set.
+        problem: why the row cannot be used, or "".
+        column: the column that the problem is in, or "" when it concerns the whole row.
+    """
+
+    number: int
+    cells: Sequence[str]
+    problem: str = ""
+    column: str = ""
+
+
+@contextmanager
+def read_cells(path: Path, *, ids: Sequence[str]) -> Iterator[tuple[list[str], Iterator[RawRow]]]:
+    """Open a table: its column names, and its rows one by one.
+
+    Args:
+        path: a `.csv`, `.tsv` or `.parquet` file.
+        ids: columns that must not be floating-point numbers in Parquet.
+
+    Raises:
+        ManifestError: the file as a whole cannot be read: it is not there, has another format or
+            encoding, no header, a column name twice, or a quote that never closes.
+    """
+    if not path.is_file():
+        raise ManifestError(f"{path}: there is no such file; a manifest is a .csv or .parquet file")
+    kind = path.suffix.lower()
+    if kind in (".parquet", ".pq"):
+        yield _read_parquet(path, ids)
+    elif kind in (".csv", ".tsv"):
+        with path.open("rb") as file:
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                raise ManifestError(f"{path}: the file is UTF-16; {_TO_UTF8.split(',')[0]}")
+        delimiter = "\t" if kind == ".tsv" else ","
+        limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
+        try:
+            # Surrogates carry a stray byte through the parser, so that only its row is lost.
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+                yield _read_csv(path, csv.reader(text, delimiter=delimiter, strict=True))
+        finally:
+            csv.field_size_limit(limit)
+    else:
+        raise ManifestError(
+            f"{path}: {kind or 'no ending'} is no known format; use .csv or .parquet"
+        )
+
+
+def _read_csv(path: Path, reader: Any) -> tuple[list[str], Iterator[RawRow]]:
+    reader_rows = _guarded(path, reader)
+    header = [name.strip() for name in next(reader_rows, [])]
+    if stray := _stray_byte(header):
+        raise ManifestError(f"{path}: row 1, the header, is not UTF-8 ({stray[1]}); {_TO_UTF8}")
+    _check_header(path, header)
+    return header, _csv_rows(header, reader_rows)
+
+
+def _csv_rows(header: Sequence[str], reader_rows: Iterator[list[str]]) -> Iterator[RawRow]:
+    for number, row in enumerate(reader_rows, start=2):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue  # spreadsheets like to leave some at the end
+        if len(cells) != len(header):
+            yield RawRow(
+                number=number,
+                cells=(),
+                problem=f"{len(cells)} cells where the header has {len(header)}; "
+                "is a comma in a text without quotes around it?",
+            )
+        elif stray := _stray_byte(cells):
+            column, what = stray
+            problem = f"not UTF-8 ({what}); {_TO_UTF8}"
+            yield RawRow(number=number, cells=(), problem=problem, column=header[column])
+        else:
+            yield RawRow(number=number, cells=cells)
+
+
+def _guarded(path: Path, reader: Any) -> Iterator[list[str]]:
+    start = 1
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise ManifestError(
+                f"{path}: the row that starts in line {start} cannot be parsed ({error}); look for "
+                "a quote that opens and does not close there"
+            ) from error
+        yield row
+        start = reader.line_num + 1
+
+
+def _stray_byte(cells: Sequence[str]) -> tuple[int, str] | None:
+    """The first cell with a byte that is not UTF-8: its index, and the byte and where it is."""
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        for index, cell in enumerate(cells):
+            for offset, character in enumerate(cell):
+                if "\ud800" <= character <= "\udfff":
+                    return index, f"byte 0x{ord(character) & 0xFF:02x} at character {offset}"
+    return None
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    if not any(header):
+        raise ManifestError(f"{path}: the file is empty; its first row must name the columns")
+    for place, name in enumerate(header):
+        if name and (other := header.index(name)) != place:
+            # Not quoted: where the header is missing, this is a patient's data (I9).
+            raise ManifestError(
+                f"{path}: row 1 has the same name in columns {other + 1} and {place + 1}; "
+                "rename or delete one"
+            )
+
+
+def _read_parquet(path: Path, ids: Sequence[str]) -> tuple[list[str], Iterator[RawRow]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ManifestError(
+            f"{path}: not a Parquet file ({type(error).__name__}); was it copied whole?"
+        ) from error
+    header = list(file.schema_arrow.names)
+    _check_header(path, header)
+    for name in ids:
+        if name in header and pa.types.is_floating(file.schema_arrow.field(name).type):
+            raise ManifestError(
+                f"{path}: column {name!r} holds floating-point numbers, which change long ids; "
+                "write it as text"
+            )
+
+    def rows() -> Iterator[RawRow]:
+        number = 1
+        for batch in file.iter_batches(batch_size=4096):
+            columns = [column.to_pylist() for column in batch.columns]
+            for values in zip(*columns, strict=True):
+                number += 1
+                yield RawRow(number=number, cells=[_as_text(value) for value in values])
+
+    return header, rows()
+
+
+def _as_text(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    return str(value).strip()

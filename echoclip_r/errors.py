@@ -1,0 +1,45 @@
+"""The exceptions of echoclip_r. Every message says what, where, why, and what to do.
+
+    EchoclipError
+    +-- ManifestError    a manifest breaks a rule: a column, an id, a split
+    +-- MediaError       a video, DICOM file or folder of images cannot be read as a clip
+    +-- ShardError       shards cannot be written, resumed or read back
+
+None of them ever quotes report text or burned-in pixels (I9): they name file, row and column.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["EchoclipError", "ManifestError", "MediaError", "ShardError"]
+
+
+class EchoclipError(Exception):
+    """Base of every error that echoclip_r raises on purpose."""
+
+
+class ManifestError(EchoclipError, ValueError):
+    """A manifest cannot be used; the message names rows and columns, never report text."""
+
+
+class MediaError(EchoclipError):
+    """A file or folder cannot be read as a clip.
+
+    Attributes:
+        path: the file or folder.
+        reason: why it cannot be read, in one sentence; also what a rejects file shows.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[Path, str]]:
+        # The default would rebuild it from the joined message, and worker processes pickle errors.
+        return (MediaError, (self.path, self.reason))
+
+
+class ShardError(EchoclipError):
+    """Shards cannot be written, resumed or read back."""

@@ -1,0 +1,277 @@
+"""A phantom archive on disk, as a hospital's export would be: clips, a manifest, nothing more.
+
+    DIR/manifest.csv        one row a clip: ids, file, report, split, view, date, labels (the truth)
+    DIR/clips/PATIENT/...   AVI, MP4 and DICOM files
+    DIR/provenance.csv      what only a phantom's maker knows: format, burned-in name, reader
+    DIR/contact_sheet.png   some of the clips
+    DIR/archive.json        the options, so that a stopped run can go on
+    DIR/README.txt          what this is, and what it is not
+
+The same options always give the same bytes, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from echoclip_r.errors import EchoclipError
+from echoclip_r.manifest import assign_split
+from echoclip_r.phantom.patient_files import (
+    DEFAULT_FORMATS,
+    ArchiveOptions,
+    ClipRow,
+    Overlays,
+    PatientRange,
+    write_patients,
+)
+from echoclip_r.phantom.sheet import choose_clips, draw_sheet
+from echoclip_r.pool import Job, run_jobs
+
+__all__ = ["ArchiveResult", "write_archive"]
+
+_log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_PATIENTS_A_JOB = 8
+_SHEET_PATIENTS = 400  # the contact sheet is chosen from the first of them
+_README = """\
+Phantom echocardiography archive, written by echoclip_r
+
+EVERYTHING HERE IS SIMULATED. The clips are computed from scatterers, the reports from sentence
+lists, the names from syllables. No patient, recording or real report stands behind any of it, and
+nothing that is measured on it is clinical evidence: it shows that software works, not that it
+works on people.
+
+{num_patients} patients, {num_studies} studies, {num_clips} clips; {num_frames} frames a clip;
+seed {seed}.
+
+manifest.csv       one row a clip; the labels are the truth, the reports are off by a little
+clips/             apical four-chamber clips
+provenance.csv     the format of each clip, the invented name, where the picture is on the screen
+contact_sheet.png  some of the clips
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveResult:
+    """What an archive holds.
+
+    Attributes:
+        manifest: path of the manifest.
+        num_patients: patients.
+        num_studies: studies, which is also reports.
+        num_clips: clips.
+        num_resumed: patients that an earlier run had finished.
+    """
+
+    manifest: Path
+    num_patients: int
+    num_studies: int
+    num_clips: int
+    num_resumed: int
+
+
+def write_archive(
+    out_dir: Path | str,
+    num_patients: int,
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    size_px: int = 112,
+    num_frames: int = 10,
+    clips_per_study: int = 1,
+    overlays: Overlays = "dicom",
+    formats: Mapping[str, float] = DEFAULT_FORMATS,
+) -> ArchiveResult:
+    """Write an archive of phantom patients, or go on with one.
+
+    Patients that are finished are skipped, so a run that was stopped can be repeated, and an
+    archive can grow: patient 7 is the same in an archive of 10 and in one of 10,000.
+
+    Args:
+        out_dir: a new or empty folder, or one with an archive of the same options.
+        num_patients: 1 or more; each has one to four studies.
+        seed: 0 or more.
+        workers: processes, 1 or more.
+        size_px: side of the square picture, 32 to 512, even.
+        num_frames: of a clip, over about one heartbeat.
+        clips_per_study: clips of the same heart from slightly different angles.
+        overlays: which files show a scanner's screen with an invented name, a date and an ECG
+            trace around the picture: those in DICOM, all, or none.
+        formats: share of each of `echoclip_r.phantom.files.FORMATS`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: an option is out of range.
+        EchoclipError: the folder holds something else, or cannot be written to.
+    """
+    for name, value in (("num_patients", num_patients), ("workers", workers)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; give 1 or more")
+    options = ArchiveOptions(
+        seed=seed,
+        size_px=size_px,
+        num_frames=num_frames,
+        clips_per_study=clips_per_study,
+        overlays=overlays,
+        formats=formats,
+    )
+    out_dir = Path(out_dir)
+    with _writing(out_dir):
+        _claim(out_dir, options)
+        result, shown = _write_rows(out_dir, num_patients, options, workers)
+        picked = [shown[index] for index in choose_clips(shown)]
+        draw_sheet(out_dir, picked).save(out_dir / "contact_sheet.png")
+        figures = {**_as_json(options), **asdict(result)}
+        (out_dir / "README.txt").write_text(_README.format(**figures), encoding="utf-8")
+    if result.num_resumed:
+        _log.info("%d patients were finished by an earlier run", result.num_resumed)
+    return result
+
+
+def _write_rows(
+    out_dir: Path, num_patients: int, options: ArchiveOptions, workers: int
+) -> tuple[ArchiveResult, list[dict[str, str]]]:
+    """Write clips and tables; also the rows of the first patients, without reports."""
+    studies = resumed = clips = 0
+    shown: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        manifest = stack.enter_context(_Table.open(out_dir / "manifest.csv"))
+        provenance = stack.enter_context(_Table.open(out_dir / "provenance.csv"))
+        bar = stack.enter_context(
+            tqdm(total=num_patients, unit="patient", desc="phantom", disable=None)
+        )
+        for patient, (rows, finished) in enumerate(
+            _in_order(out_dir, num_patients, options, workers)
+        ):
+            split = assign_split(rows[0].manifest["patient_id"], seed=options.seed)
+            for row in rows:
+                cells = {**row.manifest, "split": split}
+                manifest.write(cells)
+                provenance.write(row.provenance)
+                if patient < _SHEET_PATIENTS:
+                    shown.append({**cells, **row.provenance, "report": ""})
+            studies += len({row.manifest["study_id"] for row in rows})
+            clips += len(rows)
+            resumed += finished
+            bar.update()
+    result = ArchiveResult(
+        manifest=out_dir / "manifest.csv",
+        num_patients=num_patients,
+        num_studies=studies,
+        num_clips=clips,
+        num_resumed=resumed,
+    )
+    return result, shown
+
+
+def _in_order(
+    out_dir: Path, num_patients: int, options: ArchiveOptions, workers: int
+) -> Iterator[tuple[list[ClipRow], bool]]:
+    """Patients by number, however the workers finish them."""
+    jobs = (
+        Job(
+            name=f"patients from {first}",
+            payload=PatientRange(
+                out_dir=out_dir,
+                options=options,
+                first=first,
+                last=min(first + _PATIENTS_A_JOB, num_patients),
+            ),
+        )
+        for first in range(0, num_patients, _PATIENTS_A_JOB)
+    )
+    early: dict[int, list[tuple[list[ClipRow], bool]]] = {}
+    due = 0
+    for job, patients in run_jobs(
+        jobs,
+        write_patients,
+        workers=0 if workers == 1 else workers,
+        item_at_crash=lambda name: None,
+    ):
+        early[job.payload.first] = patients
+        while due in early:
+            yield from early.pop(due)
+            due += _PATIENTS_A_JOB
+
+
+class _Table:
+    """A CSV file that appears when it is whole."""
+
+    def __init__(self, file: Any) -> None:
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._header: list[str] | None = None
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[_Table]:
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield cls(file)
+        partial.replace(path)
+
+    def write(self, cells: Mapping[str, str]) -> None:
+        if self._header is None:
+            self._header = list(cells)
+            self._writer.writerow(self._header)
+        self._writer.writerow([cells[name] for name in self._header])
+
+
+def _as_json(options: ArchiveOptions) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "seed": options.seed,
+        "size_px": options.size_px,
+        "num_frames": options.num_frames,
+        "clips_per_study": options.clips_per_study,
+        "overlays": options.overlays,
+        "formats": dict(options.formats),
+    }
+
+
+def _claim(out_dir: Path, options: ArchiveOptions) -> None:
+    """Make the folder this archive's, or refuse one that is another's."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    path = out_dir / "archive.json"
+    ours = _as_json(options)
+    if not path.exists():
+        if any(out_dir.iterdir()):
+            raise EchoclipError(f"{out_dir}: the folder is not empty; give a new one")
+        path.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+        return
+    try:
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        theirs = None
+    if not isinstance(theirs, dict):
+        raise EchoclipError(f"{path}: it cannot be read as options; give a new folder")
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            raise EchoclipError(
+                f"{out_dir}: it holds an archive with {name} {theirs.get(name)}, not {value}; "
+                "give a new folder, or the same options to go on with it"
+            )
+
+
+@contextmanager
+def _writing(out_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else f"it cannot be written to ({error.strerror})"
+        raise EchoclipError(
+            f"{out_dir}: {reason}; run the same command again to go on, finished patients are kept"
+        ) from error

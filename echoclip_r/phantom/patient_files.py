@@ -1,0 +1,277 @@
+"""Phantom patients in an archive: clips on disk, and the rows that describe them.
+
+Worker processes import this module and not `archive`, which needs pandas.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from echoclip_r.phantom.files import FORMATS, DicomStudy, suffix_of, write_clip
+from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.reports import Report, write_reports
+from echoclip_r.phantom.screen import Identity, draw_screen, invent_identity, lay_out_screen
+from echoclip_r.phantom.ultrasound import render_clip
+from echoclip_r.pool import Job
+
+__all__ = [
+    "DEFAULT_FORMATS",
+    "ArchiveOptions",
+    "ClipRow",
+    "Overlays",
+    "PatientRange",
+    "choose_format",
+    "label_cells",
+    "write_patient",
+    "write_patients",
+]
+
+Overlays = Literal["dicom", "all", "none"]
+
+DEFAULT_FORMATS: Mapping[str, float] = {
+    "avi": 0.4,
+    "mp4": 0.3,
+    "dicom-rgb": 0.09,
+    "dicom-monochrome": 0.09,
+    "dicom-jpeg": 0.09,
+    "dicom-rle": 0.03,  # it takes ten times as long to write as the others
+}
+"""Share of each format."""
+
+# Keeps the generator apart from those of latents, reports and names.
+_STREAM = 17
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveOptions:
+    """What decides every byte of an archive's clips.
+
+    Attributes:
+        seed: 0 or more.
+        size_px: side of the square picture, 32 to 512, even.
+        num_frames: of each clip, about one heartbeat.
+        clips_per_study: 1 or more.
+        overlays: which files carry a scanner's screen around the picture.
+        formats: share of each of `FORMATS`; the shares are scaled to add up to 1.
+    """
+
+    seed: int = 0
+    size_px: int = 112
+    num_frames: int = 10
+    clips_per_study: int = 1
+    overlays: Overlays = "dicom"
+    formats: Mapping[str, float] = field(default_factory=lambda: DEFAULT_FORMATS)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; give 0 or more")
+        if not 32 <= self.size_px <= 512 or self.size_px % 2:
+            raise ValueError(
+                f"size_px is {self.size_px}; give 32 to 512, even because H.264 needs it"
+            )
+        for name in ("num_frames", "clips_per_study"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.overlays not in get_args(Overlays):
+            raise ValueError(
+                f"overlays is {self.overlays!r}; give one of {', '.join(get_args(Overlays))}"
+            )
+        if unknown := sorted(set(self.formats) - set(FORMATS)):
+            raise ValueError(f"formats names {unknown[0]!r}; choose from {', '.join(FORMATS)}")
+        if min(self.formats.values(), default=0) < 0 or sum(self.formats.values()) <= 0:
+            raise ValueError("the shares in formats must be 0 or more and not all 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """One clip of an archive.
+
+    Attributes:
+        manifest: cells of the manifest; the split is blank.
+        provenance: what is known of a phantom and of no real clip.
+    """
+
+    manifest: Mapping[str, str]
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientRange:
+    """Work for one process: the patients from `first` to the one before `last`."""
+
+    out_dir: Path
+    options: ArchiveOptions
+    first: int
+    last: int
+
+
+def write_patients(job: Job[PatientRange]) -> list[tuple[list[ClipRow], bool]]:
+    """Write a range of patients, each as `write_patient` says."""
+    patients = job.payload
+    return [
+        write_patient(patients.out_dir, number, patients.options)
+        for number in range(patients.first, patients.last)
+    ]
+
+
+def write_patient(
+    out_dir: Path, number: int, options: ArchiveOptions
+) -> tuple[list[ClipRow], bool]:
+    """Write a patient's clips, unless they are there already.
+
+    Args:
+        out_dir: the archive.
+        number: of the patient, from 0.
+        options: of the archive.
+
+    Returns:
+        One row a clip, and whether the clips were there already.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    studies = sample_patient(number, options.seed)
+    reports = write_reports(studies, seed=options.seed)
+    folder = out_dir / "clips" / _patient_id(number)
+    finished = folder.exists()
+    partial = folder.with_name(f".{folder.name}.partial")
+    if not finished:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    rows = []
+    for latents, report in zip(studies, reports, strict=True):
+        identity = invent_identity(studies[0], seed=options.seed)
+        for clip in range(options.clips_per_study):
+            form = choose_format(latents, clip, options)
+            name = f"{_study_id(latents)}-{clip}{suffix_of(form)}"
+            if not finished:
+                _write(partial / name, latents, identity, clip, form, options)
+            rows.append(
+                _row(f"clips/{folder.name}/{name}", latents, report, identity, form, options)
+            )
+    if not finished:
+        # A folder that has its name is whole, so a run that was stopped can go on.
+        partial.rename(folder)
+    return rows, finished
+
+
+def _patient_id(number: int) -> str:
+    return f"P{number:06d}"
+
+
+def _study_id(latents: Latents) -> str:
+    return f"{_patient_id(latents.patient_id)}-S{latents.study_index}"
+
+
+def choose_format(latents: Latents, clip: int, options: ArchiveOptions) -> str:
+    """How a clip is written, by lot: it tells nothing of the study."""
+    shares = np.array([options.formats.get(form, 0.0) for form in FORMATS])
+    rng = np.random.default_rng([options.seed, latents.study_seed, clip, _STREAM])
+    return FORMATS[int(rng.choice(len(FORMATS), p=shares / shares.sum()))]
+
+
+def _has_screen(form: str, options: ArchiveOptions) -> bool:
+    return options.overlays == "all" or (options.overlays == "dicom" and form.startswith("dicom"))
+
+
+def _write(
+    path: Path,
+    latents: Latents,
+    identity: Identity,
+    clip: int,
+    form: str,
+    options: ArchiveOptions,
+) -> None:
+    picture = render_clip(latents, options.num_frames, options.size_px, clip)
+    if _has_screen(form, options):
+        phase = (latents.study_seed + 37 * clip) % 100 / 100
+        frames = draw_screen(picture, latents, identity, phase=phase)
+    else:
+        frames = np.repeat(picture[..., None], 3, axis=-1)
+    study_key = f"{options.seed}:{_study_id(latents)}"
+    write_clip(
+        path,
+        frames,
+        form=form,
+        # A clip lasts about one beat.
+        fps_hz=max(5, round(options.num_frames * latents.heart_rate_bpm / 60 / 1.1)),
+        study=DicomStudy(
+            identity=identity,
+            sex=latents.sex,
+            day=latents.date,
+            heart_rate_bpm=round(latents.heart_rate_bpm),
+            key=f"{study_key}:{clip}",
+            study_key=study_key,
+        ),
+    )
+
+
+def _row(
+    video: str,
+    latents: Latents,
+    report: Report,
+    identity: Identity,
+    form: str,
+    options: ArchiveOptions,
+) -> ClipRow:
+    screen = _has_screen(form, options)
+    layout = lay_out_screen(options.size_px)
+    manifest = {
+        "study_id": _study_id(latents),
+        "patient_id": _patient_id(latents.patient_id),
+        "video": video,
+        "report": report.text,
+        "split": "",  # the whole archive's to decide
+        "view": "A4C",
+        "date": latents.date.isoformat(),
+        **label_cells(latents),
+    }
+    provenance = {
+        "video": video,
+        "format": form,
+        "style": report.reader.style,
+        "reader": str(report.reader.number),
+        "keystroke": str(int(report.keystroke)),
+        "family_name": identity.family_name,
+        "given_name": identity.given_name,
+        "record_number": identity.record_number,
+        "burned_in": str(int(screen)),
+        "picture_top": str(layout.top * screen),
+        "picture_left": str(layout.left * screen),
+        "picture_size": str(options.size_px),
+    }
+    return ClipRow(manifest=manifest, provenance=provenance)
+
+
+def label_cells(latents: Latents) -> dict[str, str]:
+    """The truth, not what the report says of it."""
+    return {
+        "ef": f"{latents.ef_percent:.1f}",
+        "pap_mmhg": f"{latents.pap_mmhg:.0f}",
+        "rap_mmhg": f"{latents.rap_mmhg:.0f}",
+        "age_years": str(latents.age_years),
+        "pacer": str(int(latents.pacer_lead)),
+        "impella": str(int(latents.impella)),
+        "tavr": str(int(latents.tavr)),
+        "mitraclip": str(int(latents.mitraclip)),
+        "annuloplasty_ring": str(int(latents.annuloplasty_ring)),
+        "transplanted": str(int(latents.transplanted)),
+        "effusion": str(latents.effusion),
+        "akinesia": str(int(latents.akinesia != "none")),
+        "lv_dilation": str(latents.lv_dilation),
+        "rv_dilation": str(latents.rv_dilation),
+        "la_dilation": str(latents.la_dilation),
+        "ra_dilation": str(latents.ra_dilation),
+        "wall_thickness_mm": f"{latents.wall_thickness_mm:.1f}",
+        "mr_grade": str(latents.mr_grade),
+        "tr_grade": str(latents.tr_grade),
+        "as_grade": str(latents.as_grade),
+        "since_surgery": str(int(latents.event == "surgery")),
+        "since_transplant": str(int(latents.event == "transplant")),
+    }

@@ -1,0 +1,118 @@
+"""The contact sheet of a phantom archive: some clips with what is the matter with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from echoclip_r.media import read_frames
+
+__all__ = ["choose_clips", "describe_labels", "draw_sheet"]
+
+_COLUMNS = 6
+_TILE_PX = 180
+_CAPTION_PX = 46
+_FONT_PX = 11
+_FOOT_PX = 24
+_FOOT = "Simulated by echoclip_r. Not recordings of any person, and no clinical evidence."
+_GRADES = ("", "mild", "mod", "sev")
+_DEVICES = {"pacer": "pacer", "impella": "Impella", "tavr": "TAVR", "mitraclip": "MitraClip"}
+_CHAMBERS = {"lv": "LV", "rv": "RV", "la": "LA", "ra": "RA"}
+
+
+def choose_clips(rows: Sequence[Mapping[str, str]], *, number: int = 24) -> list[int]:
+    """Choose clips that show each device, each large chamber, fluid, and the span of EF.
+
+    Args:
+        rows: cells of the manifest.
+        number: how many at most.
+
+    Returns:
+        Indices of rows, by ejection fraction, at most one a patient.
+    """
+    wanted = [*_DEVICES, "effusion", *(f"{name}_dilation" for name in _CHAMBERS), "akinesia"]
+    chosen: list[int] = []
+
+    def take(candidates: Iterable[int]) -> None:
+        patients = {rows[index]["patient_id"] for index in chosen}
+        for index in candidates:
+            if rows[index]["patient_id"] not in patients and len(chosen) < number:
+                chosen.append(index)
+                return
+
+    for label in wanted:
+        top = max((float(row[label]) for row in rows), default=0.0)
+        if top > 0:
+            take(index for index, row in enumerate(rows) if float(row[label]) == top)
+    by_ef = sorted(range(len(rows)), key=lambda index: float(rows[index]["ef"]))
+    for start in np.linspace(len(by_ef) - 1, 0, number - len(chosen)).astype(int):
+        take([*by_ef[start:], *reversed(by_ef[:start])])
+    return sorted(chosen, key=lambda index: float(rows[index]["ef"]))
+
+
+def describe_labels(row: Mapping[str, str]) -> str:
+    """What a clip shows, in a few words.
+
+    Example:
+        >>> from echoclip_r.phantom.latents import sample_patient
+        >>> from echoclip_r.phantom.patient_files import label_cells
+        >>> describe_labels(label_cells(sample_patient(0, seed=0)[0])).split(",")[0][:3]
+        'EF '
+    """
+    words = [f"EF {float(row['ef']):.0f} %", f"PAP {row['pap_mmhg']}"]
+    for name, short in _CHAMBERS.items():
+        if grade := int(row[f"{name}_dilation"]):
+            words.append(f"{_GRADES[grade]} {short}")
+    if row["akinesia"] == "1":
+        words.append("akinesia")
+    if size := int(row["effusion"]):
+        words.append(f"{('', 'small', 'mod', 'large')[size]} effusion")
+    return ", ".join(words + [short for name, short in _DEVICES.items() if row[name] == "1"])
+
+
+def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]]) -> Image.Image:
+    """Draw the first frames of clips.
+
+    Args:
+        out_dir: the archive.
+        rows: cells of the manifest and of the provenance for the clips to draw.
+
+    Returns:
+        The sheet. Each clip is cropped to its picture, so no burned-in name is on it.
+
+    Raises:
+        MediaError: a clip cannot be read.
+    """
+    lines = -(-len(rows) // _COLUMNS)
+    cell = _TILE_PX + _CAPTION_PX
+    sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, lines * cell + _FOOT_PX))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_FONT_PX)
+    for number, row in enumerate(rows):
+        left, top = number % _COLUMNS * _TILE_PX, number // _COLUMNS * cell
+        screen = Image.fromarray(read_frames(out_dir / row["video"], [0])[0])
+        x, y, size = (int(row[f"picture_{name}"]) for name in ("left", "top", "size"))
+        picture = screen.crop((x, y, x + size, y + size))
+        sheet.paste(picture.resize((_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC), (left, top))
+        caption = _wrap(describe_labels(row), draw, font, _TILE_PX - 8)
+        draw.multiline_text((left + 4, top + _TILE_PX + 2), caption, fill="white", font=font)
+    draw.text((4, lines * cell + 4), _FOOT, fill=(255, 210, 90), font=font)
+    return sheet
+
+
+def _wrap(
+    text: str,
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    width_px: int,
+) -> str:
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if draw.textlength(longer, font) > width_px:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)

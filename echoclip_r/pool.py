@@ -1,0 +1,130 @@
+"""Worker processes for jobs that may crash: a crash costs one item of one job, not the run.
+
+A decoder that meets a broken file can end its process outright (a segmentation fault, or the
+system's answer to a lack of memory), which no `except` catches. So a job notes each item before it
+touches it; after a crash the jobs that were running are tried again one at a time, and an item on
+which a job ends its process twice is given to that job as one to leave out.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from echoclip_r.errors import ShardError
+
+__all__ = ["Job", "run_jobs"]
+
+PayloadT = TypeVar("PayloadT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(Generic[PayloadT]):
+    """Work for one process.
+
+    Attributes:
+        name: unique among the jobs of a run.
+        payload: what to do; picklable.
+        skip: items that ended the process before.
+    """
+
+    name: str
+    payload: PayloadT
+    skip: frozenset[int] = frozenset()
+
+
+def run_jobs(
+    jobs: Iterable[Job[PayloadT]],
+    work: Callable[[Job[PayloadT]], ResultT],
+    *,
+    workers: int,
+    item_at_crash: Callable[[str], int | None],
+) -> Iterator[tuple[Job[PayloadT], ResultT]]:
+    """Do all jobs and give their results as they come, in any order.
+
+    Args:
+        jobs: taken one by one, as workers become free.
+        work: a function of a module, so that processes can find it.
+        workers: processes; 0 works in this one, without any guard against crashes.
+        item_at_crash: the item that a job noted last, by the job's name; None if it noted none.
+
+    Raises:
+        ShardError: a process ended before its job noted an item.
+        Exception: whatever `work` raises; jobs that are running then are finished first.
+    """
+    waiting = iter(jobs)
+    if workers == 0:
+        for job in waiting:
+            yield job, work(job)
+        return
+    # Its server imports what workers need once, then forks: no thread of ours is forked with it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    suspects: deque[Job[PayloadT]] = deque()
+    crashes: Counter[tuple[str, int]] = Counter()
+    while True:
+        alone = bool(suspects)
+        source = _drain(suspects) if alone else waiting
+        running: dict[Future[ResultT], Job[PayloadT]] = {}
+        pool = ProcessPoolExecutor(1 if alone else workers, context, initializer=_start_worker)
+        next_job: Job[PayloadT] | None = None
+        try:
+            with pool:
+                while True:
+                    while len(running) < (1 if alone else workers):
+                        next_job = next(source, None)
+                        if next_job is None:
+                            break
+                        running[pool.submit(work, next_job)] = next_job
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        yield running.pop(future), result
+            if not alone:
+                return
+        except BrokenProcessPool:
+            crashed = list(running.values())
+            if next_job is not None and next_job not in crashed:
+                crashed.append(next_job)  # it was about to be submitted
+            if len(crashed) > 1:
+                suspects.extend(crashed)
+                continue
+            (suspect,) = crashed
+            item = item_at_crash(suspect.name)
+            if item is None:
+                raise ShardError(
+                    f"the process that was to write {suspect.name} ended before it read a clip; is "
+                    "there enough memory? Run the command again to go on, or with fewer workers"
+                ) from None
+            crashes[suspect.name, item] += 1
+            if crashes[suspect.name, item] > 1:
+                suspect = replace(suspect, skip=suspect.skip | {item})
+            suspects.appendleft(suspect)
+
+
+def _drain(jobs: deque[Job[PayloadT]]) -> Iterator[Job[PayloadT]]:
+    while jobs:
+        yield jobs.popleft()
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone, however it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this runs in worker processes only"
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,0 +1,96 @@
+"""Small clips that look like echo enough for the sector to be found, and archives of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+BURNED_IN = (255, 0, 255)
+"""Colour of the burned-in text: no speckle has it."""
+
+
+def fan_frames(num_frames: int, *, size_px: int = 64, seed: int = 0) -> NDArray[np.uint8]:
+    """Moving speckle in a fan, and a still block of "text" in the corner; (T, size, size, 3)."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[:size_px, :size_px] / size_px
+    radius, angle = np.hypot(x - 0.5, y - 0.05), np.arctan2(x - 0.5, y - 0.05)
+    fan = (radius > 0.06) & (radius < 0.9) & (np.abs(angle) < 0.7)
+    frames = np.zeros((num_frames, size_px, size_px, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        speckle = ndimage.gaussian_filter(generator.random((size_px, size_px)), 1.0)
+        wall = 0.4 + 0.3 * np.sin(9 * radius + number)
+        frame[fan] = np.clip(255 * (3 * (speckle - 0.5) + wall), 20, 235)[fan, None]
+        frame[2 : size_px // 10, 2 : size_px // 3] = BURNED_IN
+    return frames
+
+
+def write_video(
+    path: Path, frames: NDArray[np.uint8], *, codec: str = "mjpeg", fps_hz: int = 30
+) -> None:
+    """Write frames (T, H, W, 3) as a video of nearly the same pixels."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=fps_hz)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuvj444p" if codec == "mjpeg" else "yuv420p"
+        stream.codec_context.qmin = stream.codec_context.qmax = 2
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode())
+
+
+def write_manifest(path: Path, rows: Sequence[dict[str, object]]) -> Path:
+    """Write rows as CSV; the first row names the columns."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def archive_rows(num_clips: int) -> list[dict[str, object]]:
+    """Rows of an archive of `clip-NN.avi`: two clips a study, two studies a patient."""
+    return [
+        {
+            "study_id": f"STUDY-{number // 2}",
+            "patient_id": f"PATIENT-{number // 4}",
+            "video": f"clip-{number:02d}.avi",
+            "report": f"The ejection fraction is {50 + number // 2}%.",
+            "split": ("train", "train", "test")[number // 4 % 3],
+            "view": "A4C",
+            "date": f"2020-0{1 + number // 2 % 4}-15",
+            "ef": 50 + number // 2 if number % 2 else "",
+            "reader": "Dr. Hidden",
+        }
+        for number in range(num_clips)
+    ]
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve good clips with `manifest.csv`; not to be written to."""
+    folder = tmp_path_factory.mktemp("archive")
+    rows = archive_rows(12)
+    for number, row in enumerate(rows):
+        write_video(folder / str(row["video"]), fan_frames(12 + number, seed=number))
+    write_manifest(folder / "manifest.csv", rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def helpers() -> SimpleNamespace:
+    """The functions above, for tests that write clips and manifests of their own."""
+    return SimpleNamespace(
+        burned_in=BURNED_IN,
+        fan_frames=fan_frames,
+        write_video=write_video,
+        write_manifest=write_manifest,
+        archive_rows=archive_rows,
+    )
