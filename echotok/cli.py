@@ -128,6 +128,9 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write a self-contained page there instead ('-' is stdout); it holds the reports",
     )
+    parser.add_argument(
+        "--limit", type=_at_least(1), metavar="N", help="show the first N reports only"
+    )
     parser.set_defaults(run=cli_commands.show)
 
 

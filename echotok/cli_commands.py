@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -254,7 +255,8 @@ def _views(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[View]:
         if arguments.clip_merges is not None:
             raise
         clip = None
-    for report, encoding in _encodings(arguments, tokenizer):
+    encodings = _encodings(arguments, tokenizer)
+    for report, encoding in islice(encodings, arguments.limit):
         yield View(
             source=report.source,
             text=report.text,

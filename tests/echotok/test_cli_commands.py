@@ -33,6 +33,13 @@ def test_show_keeps_long_lines(run: Run) -> None:
     assert len(result.out.splitlines()) == 3
 
 
+def test_show_limit(run: Run, jsonl: Path) -> None:
+    """`--limit` shows the first reports and leaves the rest."""
+    result = run("show", "--limit", "2", jsonl)
+    assert f"{jsonl}:2  " in result.out
+    assert f"{jsonl}:3  " not in result.out
+
+
 def test_show_cut(run: Run, jsonl: Path) -> None:
     """`--context-length` shows what would not fit."""
     result = run("show", "--context-length", "5", jsonl)
