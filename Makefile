@@ -24,7 +24,8 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok check check-echotok \
-	bench-compression bench-throughput artifacts readme wheel clean
+	bench-compression bench-throughput phantom bench-data bench-privacy \
+	bench-phantom-labels artifacts readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +76,26 @@ bench-compression: $(READY_TORCH) benchmarks/compression.py ## Measure tokens pe
 
 bench-throughput: $(READY_TORCH) benchmarks/throughput.py ## Measure reports per second against other tokenizers
 	$(PY) benchmarks/throughput.py
+
+PHANTOM ?= runs/phantom
+
+phantom: $(READY_TORCH) ## Make a phantom archive of 500 patients, and look at it
+	$(VENV)/bin/echoclip-r phantom --patients 500 --seed 0 --workers 2 --out $(PHANTOM)
+	$(VENV)/bin/echoclip-r summary $(PHANTOM)/manifest.csv
+	$(VENV)/bin/echotok show $(PHANTOM)/manifest.csv --column report --limit 1
+	@echo "Contact sheet: $(PHANTOM)/contact_sheet.png. Shards for training:"
+	@echo "  $(VENV)/bin/echoclip-r prepare $(PHANTOM)/manifest.csv --out runs/shards --workers 2"
+
+bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (some ten minutes)
+	$(PY) benchmarks/media_speed.py
+	$(PY) benchmarks/phantom_speed.py
+	$(PY) benchmarks/prepare_speed.py
+
+bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
+	$(PY) benchmarks/privacy.py
+
+bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels (some 20 minutes)
+	$(PY) benchmarks/phantom_labels.py --patients 3000 --epochs 5
 
 artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
 	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json

@@ -119,28 +119,33 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the result files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory-clips", type=int, default=SMALL.num_clips, metavar="N")
+    parser.add_argument("--only", choices=("speed", "memory"), help="measure one part anew")
     arguments = parser.parse_args()
-    start = time.time()
-    load_at_start = round(os.getloadavg()[0], 1)
-    with tempfile.TemporaryDirectory() as folder:
-        speed = [
-            measure_speed(kind, Path(folder), workers=workers, seed=arguments.seed)
-            for kind in KINDS
-            for workers in (1, 2)
-        ]
-        memory = measure_memory(Path(folder), arguments.memory_clips, seed=arguments.seed)
-    result = {
-        "speed": speed,
-        "memory": memory,
-        "machine": machine(load_at_start),
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
-        "seed": arguments.seed,
-        "command": ".venv/bin/python benchmarks/prepare_speed.py",
-        "seconds": round(time.time() - start, 1),
-    }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1) + "\n"
-    (arguments.out / "prepare_speed.json").write_text(text, encoding="utf-8")
+    path = arguments.out / "prepare_speed.json"
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for part in ("speed", "memory"):
+        if arguments.only not in (None, part):
+            continue
+        start, load = time.time(), round(os.getloadavg()[0], 1)
+        with tempfile.TemporaryDirectory() as folder:
+            if part == "speed":
+                runs: Any = [
+                    measure_speed(kind, Path(folder), workers=workers, seed=arguments.seed)
+                    for kind in KINDS
+                    for workers in (1, 2)
+                ]
+            else:
+                runs = measure_memory(Path(folder), arguments.memory_clips, seed=arguments.seed)
+        result[part] = {
+            "runs": runs,
+            "machine": machine(load),
+            "versions": {"python": platform.python_version()} | {n: version(n) for n in PACKAGES},
+            "seed": arguments.seed,
+            "command": f".venv/bin/python benchmarks/prepare_speed.py --only {part}",
+            "seconds": round(time.time() - start, 1),
+        }
+        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     page = markdown(result)
     (arguments.out / "prepare_speed.md").write_text(page, encoding="utf-8")
     print(page)
@@ -153,7 +158,7 @@ def measure_speed(kind: Kind, folder: Path, *, workers: int, seed: int) -> dict[
     # Shards of this size let both workers be busy to the end, as those of a large archive do.
     command = prepare_command(manifest, out, workers=workers, clips_per_shard=16, seed=seed)
     print(f"{kind.name}, {workers} workers", file=sys.stderr)
-    made, seconds, readings = watch(command, out, period_s=0.05)
+    made, seconds, readings = watch(command, out, period_s=0.1)
     start_up_s = next(reading.seconds for reading in readings if reading.begun)
     working_s = seconds - start_up_s
     # A process's time only grows, so its largest reading is (nearly) all of it.
@@ -348,53 +353,54 @@ def machine(load_at_start: float) -> dict[str, Any]:
 
 def markdown(result: dict[str, Any]) -> str:
     """The page for readers."""
-    memory, host = result["memory"], result["machine"]
-    lines = [
-        "# Speed and memory of `echoclip-r prepare`",
-        "",
+    lines = ["# Speed and memory of `echoclip-r prepare`"]
+    if "speed" in result:
+        lines += ["", "## Speed", "", circumstances(result["speed"]), ""]
+        lines += [
+            f"10 frames a clip at 224 px as JPEG; one clip and one report a study; {NUM_FILES} "
+            "simulated clips a kind, read again and again (from the page cache). Rates leave out "
+            "start-up (Python, imports, workers), which has its own column; CPU is that of all "
+            "processes a clip, start-up included; kB is a clip in a shard.",
+            "",
+            "| clips | workers | n | clips/s | frames/s | reports/s | start-up, s | CPU, ms | kB |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        columns = ["clips", "workers", "n_clips", "clips_per_s", "frames_per_s", "reports_per_s"]
+        columns += ["start_up_s", "cpu_ms_per_clip", "kb_per_clip"]
+        for row in result["speed"]["runs"]:
+            lines.append("| " + " | ".join(str(row[name]) for name in columns) + " |")
+    if "memory" in result:
+        memory = result["memory"]["runs"]
+        lines += ["", "## Memory", "", circumstances(result["memory"]), ""]
+        lines += [
+            f"{memory['n_clips']:,} clips ({memory['clips']}), {memory['workers']} workers, "
+            f"{memory['seconds']:.0f} s, {memory['n_readings']} readings. Peak resident memory up "
+            "to a number of clips, the first tenth left out as start-up:",
+            "",
+            "| clips | main process, MB | largest worker, MB |",
+            "| ---: | ---: | ---: |",
+        ]
+        lines += [
+            f"| {row['n_clips']:,} | {row['main_mb']} | {row['worker_mb']} |"
+            for row in memory["peak_by_clips"]
+        ]
+        lines += [
+            "",
+            f"Least-squares slope: {memory['main_kb_per_1000_clips']} kB (main) and "
+            f"{memory['worker_kb_per_1000_clips']} kB (worker) per 1,000 clips.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def circumstances(part: dict[str, Any]) -> str:
+    """Machine, versions, seed and command of a part, in a sentence."""
+    host = part["machine"]
+    return (
         f"{host['processor']}, {host['cores']} cores, shared with others: load average "
         f"{host['load_average_at_start']} before and {host['load_average_at_end']} after; "
-        f"{', '.join(f'{name} {number}' for name, number in result['versions'].items())}; "
-        f"seed {result['seed']}. Made by `{result['command']}` in {result['seconds']:.0f} s.",
-        "",
-        "## Speed",
-        "",
-        f"10 frames a clip at 224 px as JPEG; one clip and one report a study; {NUM_FILES} "
-        "simulated clips a kind, read again and again (from the page cache). Rates leave out "
-        "start-up (Python, imports, workers), which has its own column; CPU is that of all "
-        "processes a clip, start-up included; kB is a clip in a shard.",
-        "",
-        "| clips | workers | n | clips/s | frames/s | reports/s | start-up, s | CPU, ms | kB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {row['clips']} | {row['workers']} | {row['n_clips']} | {row['clips_per_s']} | "
-        f"{row['frames_per_s']} | {row['reports_per_s']} | {row['start_up_s']} | "
-        f"{row['cpu_ms_per_clip']} | "
-        f"{row['kb_per_clip']} |"
-        for row in result["speed"]
-    ]
-    lines += [
-        "",
-        "## Memory",
-        "",
-        f"{memory['n_clips']:,} clips ({memory['clips']}), {memory['workers']} workers, "
-        f"{memory['seconds']:.0f} s, {memory['n_readings']} readings. Peak resident memory up to a "
-        "number of clips, the first tenth left out as start-up:",
-        "",
-        "| clips | main process, MB | largest worker, MB |",
-        "| ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {row['n_clips']:,} | {row['main_mb']} | {row['worker_mb']} |"
-        for row in memory["peak_by_clips"]
-    ]
-    lines += [
-        "",
-        f"Least-squares slope: {memory['main_kb_per_1000_clips']} kB (main) and "
-        f"{memory['worker_kb_per_1000_clips']} kB (worker) per 1,000 clips.",
-    ]
-    return "\n".join(lines) + "\n"
+        f"{', '.join(f'{name} {number}' for name, number in part['versions'].items())}; "
+        f"seed {part['seed']}. Made by `{part['command']}` in {part['seconds']:.0f} s."
+    )
 
 
 if __name__ == "__main__":

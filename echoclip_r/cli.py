@@ -103,7 +103,8 @@ def _add_prepare(commands: Any) -> None:
         type=Path,
         metavar="SALT_FILE",
         help="put pseudonyms in place of study and patient ids and shift dates by patient; the "
-        "file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the archive",
+        "file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the archive. "
+        "The reports' text stays as it is",
     )
     parser.add_argument(
         "--min-free-gb",

@@ -51,6 +51,8 @@ _MIN_OVERLAP = 0.80
 _MIN_COVERED = 0.95
 _MIN_FILLED = 0.80
 _MAX_BESIDE = 0.05
+# How far within the fitted edges the mask stays, as a share of the longer side.
+_MARGIN = 0.004
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,8 @@ def find_sector(frames: Frames) -> Sector:
     if evidence is None:
         return _make(np.zeros((height, width), bool), ["nothing in it looks like tissue"])
     shape = _fit(evidence, doubts)
-    # Coding smears the sector's edge by a pixel or so; a single pixel of a small picture is much.
-    margin = float(step) if step > 1 else 0.5
+    # Coding and a trace that crosses the edge smear it by a pixel or so of a work picture.
+    margin = max(0.5, _MARGIN * max(height, width))
     # The work picture leaves out up to step - 1 rows and columns at the end.
     drawn = shape.mask(*(side * step for side in work.shape[:2]), margin_px=margin)
     mask = np.zeros((height, width), bool)

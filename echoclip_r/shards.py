@@ -112,7 +112,8 @@ def prepare(
         labels: see `read_manifest`.
         keep_unsure: keep clips whose sector was not found for sure, instead of rejecting them.
         hash_salt: secret of at least 16 characters; the shards then hold pseudonyms for study and
-            patient ids, and dates moved by up to a year, alike for all of a patient's studies.
+            patient ids, and dates moved by up to a year, alike for all of a patient's studies. The
+            reports' text is never changed: names in it must be removed before.
         min_free_bytes: stop before a shard when less than this is free.
         overwrite: delete shards of other options or another manifest from `out_dir` first.
 

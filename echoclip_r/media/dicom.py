@@ -20,7 +20,7 @@ from PIL import Image
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.utils import iter_pixels, pixel_array
 from pydicom.uid import JPEGBaseline8Bit
 
 from echoclip_r.errors import MediaError
@@ -165,6 +165,11 @@ def _decode(
         size = (int(header.Columns), int(header.Rows))
         for raw in iter_pixels(source, indices=indices, raw=True, decoding_plugin="pillow"):
             yield np.asarray(Image.frombytes("YCbCr", size, raw.tobytes()).convert("RGB"))
+        return
+    if photometric == "YBR_FULL_422" and not syntax.is_encapsulated:
+        # pydicom 3.0.2's iterator takes every frame after the first to be of full colour.
+        for index in indices:
+            yield pixel_array(source, index=index)
         return
     to_rgb = _converter(header, photometric)
     for pixels in iter_pixels(source, indices=indices):
