@@ -52,7 +52,7 @@ _MIN_COVERED = 0.95
 _MIN_FILLED = 0.80
 _MAX_BESIDE = 0.05
 # How far within the fitted edges the mask stays, as a share of the longer side.
-_MARGIN = 0.004
+_MARGIN = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,7 +135,7 @@ def make_normalizer(units: tuple[str, ...]) -> Callable[[str], str]:
     names = "|".join(re.escape(unit) for unit in longest_first)
     # The first group is a number that is not part of a word such as "a2".
     glued = regex.compile(
-        rf"(?<![\p{{L}}\p{{N}}\p{{M}}])({_DIGITS})({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
+        rf"(?<![\p{{L}}\p{{N}}]\p{{M}}*)({_DIGITS})({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
     )
     glued_ascii = re.compile(rf"(?<![a-z0-9])({_DIGITS})({names})(?![a-z0-9])")
     digit_letter = re.compile(r"[0-9](?:[^\x00-\x7f]|[" + "".join(_firsts(longest_first)) + "])")

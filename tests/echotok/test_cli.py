@@ -278,7 +278,9 @@ def test_context_length(run: Run, jsonl: Path) -> None:
     assert [record["ids"] for record in records] == [encoding.ids for encoding in cut]
     assert [record["num_dropped"] for record in records] == [e.num_dropped for e in cut]
     dropped = sum(encoding.num_dropped for encoding in cut)
-    assert result.err == f"echotok: 3 of 4 reports cut to 6 ids; {dropped} ids dropped\n"
+    number = sum(encoding.num_dropped > 0 for encoding in cut)
+    assert number > 1
+    assert result.err == f"echotok: {number} of 4 reports cut to 6 ids; {dropped} ids dropped\n"
     assert run("encode", "--context-length", "10000", jsonl).err == ""
 
 

@@ -85,6 +85,7 @@ def test_spans_are_true(tok: Tokenizer, text: str) -> None:
 
 
 @given(text=texts)
+@example("-\u033835mmHg e\u033835mmHg")
 @settings(max_examples=300)
 def test_span_text_normalizes_to_the_token(tok: Tokenizer, text: str) -> None:
     """The original text under a value or BPE word folds to what the token stands for."""
