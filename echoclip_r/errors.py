@@ -4,6 +4,7 @@
     +-- ManifestError    a manifest breaks a rule: a column, an id, a split
     +-- MediaError       a video, DICOM file or folder of images cannot be read as a clip
     +-- ShardError       shards cannot be written, resumed or read back
+    +-- EvaluationError  an evaluation cannot be run, or would say nothing true
 
 None of them ever quotes report text or burned-in pixels (I9): they name file, row and column.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["EchoclipError", "ManifestError", "MediaError", "ShardError"]
+__all__ = ["EchoclipError", "EvaluationError", "ManifestError", "MediaError", "ShardError"]
 
 
 class EchoclipError(Exception):
@@ -43,3 +44,7 @@ class MediaError(EchoclipError):
 
 class ShardError(EchoclipError):
     """Shards cannot be written, resumed or read back."""
+
+
+class EvaluationError(EchoclipError):
+    """An evaluation cannot be run, or its figures would say nothing true."""
