@@ -105,7 +105,9 @@ def _write_video(
         # Several threads would cut a frame in other places on another machine.
         stream.codec_context.thread_count = 1
         if codec == "libx264":
-            stream.codec_context.options = {"crf": "18", "preset": "veryfast"}
+            # Its macroblock tree reads memory that was never written (AVX-512 code of x264 as of
+            # FFmpeg 8): the same frames then give other bytes in another process.
+            stream.codec_context.options = {"crf": "18", "preset": "veryfast", "mbtree": "0"}
         elif codec != "libopenh264":
             stream.codec_context.options = {"qmin": q, "qmax": q}
         for pixels_of_frame in frames:

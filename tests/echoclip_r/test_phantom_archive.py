@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import errno
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,30 @@ def test_two_workers_write_the_same_bytes_as_one(phantom: ArchiveResult, tmp_pat
     """Nothing depends on how many processes work, nor on which is first."""
     write_archive(tmp_path / "out", NUM_PATIENTS, **OPTIONS, workers=2)
     assert hashes(tmp_path / "out") == hashes(phantom.manifest.parent)
+
+
+def test_what_memory_held_before_does_not_matter(tmp_path: Path) -> None:
+    """Every format has the same bytes whatever malloc hands out (glibc fills it when told to)."""
+    code = (
+        "import sys; from pathlib import Path;"
+        "from echoclip_r.phantom.archive import write_archive;"
+        "from echoclip_r.phantom.files import FORMATS;"
+        "write_archive(Path(sys.argv[1]), 16, seed=4, size_px=64, num_frames=3,"
+        " formats=dict.fromkeys(FORMATS, 1.0))"
+    )
+    runs = {
+        fill: subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / fill)],
+            env={**os.environ, "MALLOC_PERTURB_": fill},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for fill in ("50", "200")
+    }
+    for run in runs.values():
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert hashes(tmp_path / "50") == hashes(tmp_path / "200")
 
 
 def test_a_stopped_run_goes_on(phantom: ArchiveResult, tmp_path: Path) -> None:
