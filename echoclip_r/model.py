@@ -1,0 +1,265 @@
+"""The model: open_clip's CLIP, built from this package's configurations; what others hold of it.
+
+This module, `text`, `loss` and `vocabulary_transfer` are all that touches open_clip.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import text_global_pool
+from PIL import Image
+from timm.models import register_model
+from torch import nn
+from torch.nn import functional
+
+from echoclip_r.config import TrainConfig
+from echoclip_r.small_resnet import echoclip_r_small_resnet
+from echoclip_r.text import TextCodec
+from echoclip_r.train_device import autocast, resolve_precision
+from echotok.adapters.open_clip import text_config
+
+__all__ = [
+    "TrainedModel",
+    "build_model",
+    "encode_text",
+    "model_config",
+    "normalize_frames",
+    "preprocess_config",
+    "register",
+]
+
+CONFIGS = Path(__file__).parent / "model_configs"
+
+
+@cache
+def register() -> None:
+    """Make `echoclip`, `echoclip-r` and their tiny forms known to open_clip; once a process."""
+    register_model(echoclip_r_small_resnet)
+    open_clip.add_model_config(CONFIGS)
+
+
+def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
+    """The open_clip configuration of a run's model: its towers, with the tokenizer's vocabulary.
+
+    Raises:
+        ValueError: open_clip knows no such model, or it is not a plain CLIP.
+    """
+    register()
+    found: dict[str, Any] | None = open_clip.get_model_config(config.model)
+    if found is None:
+        ours = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.json")))
+        raise ValueError(
+            f"open_clip has no model {config.model!r}; this package's are {ours}, and "
+            "`open_clip.list_models()` names the others"
+        )
+    if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
+        raise ValueError(
+            f"model {config.model!r} has a text tower of its own kind; reports are trimmed to "
+            "their length only with open_clip's plain causal one: choose another model"
+        )
+    if codec.tokenizer is None:
+        found["text_cfg"]["context_length"] = codec.context_length
+        found["text_cfg"]["vocab_size"] = codec.vocab_size
+    else:
+        found["text_cfg"] |= text_config(codec.tokenizer, context_length=codec.context_length)
+    return found
+
+
+def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: bool = False) -> Any:
+    """A model with random weights, float32, on the CPU.
+
+    Args:
+        config: from `model_config`, or of a checkpoint.
+        name: the open_clip model that it is a variant of.
+        grad_checkpointing: see `TrainConfig`.
+
+    Returns:
+        `open_clip.CLIP`.
+    """
+    register()
+    with _quiet():
+        model = open_clip.create_model(name, output_dict=True, **config)
+    if grad_checkpointing:
+        model.set_grad_checkpointing()
+    return model
+
+
+def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:
+    """Text embeddings (B, D), not normalized, of rows that may be shorter than the context.
+
+    The tower is causal, so what stands behind EOS cannot matter: rows trimmed to the longest of
+    their batch give what open_clip's `encode_text` gives at full length, which is called for rows
+    of that length.
+
+    Args:
+        model: `open_clip.CLIP`.
+        ids_BL: int64, EOS the highest id of each row.
+    """
+    length = ids_BL.shape[1]
+    if length == model.context_length:
+        full: torch.Tensor = model.encode_text(ids_BL)
+        return full
+    dtype = model.transformer.get_cast_dtype()
+    x = model.token_embedding(ids_BL).to(dtype)
+    x = x + model.positional_embedding[:length].to(dtype)
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    pooled = text_global_pool(model.ln_final(x), ids_BL, model.text_pool_type, model.text_eos_id)
+    projection = model.text_projection
+    embedded: torch.Tensor = (
+        projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
+    )
+    return embedded
+
+
+def preprocess_config(model: Any) -> dict[str, Any]:
+    """How frames are prepared for a model: open_clip's `PreprocessCfg` as a dictionary."""
+    return dict(model.visual.preprocess_cfg)
+
+
+def normalize_frames(
+    frames_BHWC: torch.Tensor, model: Any, *, gains_B: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Uint8 frames of the model's size to its input, on the device where they lie.
+
+    Args:
+        frames_BHWC: uint8 RGB.
+        model: whose mean and spread are taken.
+        gains_B: factors of brightness, or None.
+
+    Returns:
+        float32 (B, 3, H, W) in channels-last memory.
+    """
+    prepared = preprocess_config(model)
+    image = frames_BHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
+    if gains_B is not None:
+        image = (image * gains_B.view(-1, 1, 1, 1)).clamp_(0, 1)
+    mean = torch.tensor(prepared["mean"], device=image.device).view(-1, 1, 1)
+    spread = torch.tensor(prepared["std"], device=image.device).view(-1, 1, 1)
+    return ((image - mean) / spread).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainedModel:
+    """A model ready to embed; made by `echoclip_r.checkpoint.load_checkpoint`.
+
+    Attributes:
+        model: `open_clip.CLIP` in evaluation mode, on `device`.
+        config: of the run that trained it.
+        text: its tokenizer.
+        name: short, for tables and plots.
+        fingerprint: sha256 over weights and tokenizer, 64 hex digits; a key for caches.
+        device: where it computes.
+    """
+
+    model: Any
+    config: TrainConfig
+    text: TextCodec
+    name: str
+    fingerprint: str
+    device: torch.device
+
+    @property
+    def image_size_px(self) -> int:
+        """Side of the frames that the image tower reads."""
+        size = preprocess_config(self.model)["size"]
+        return int(size if isinstance(size, int) else size[0])
+
+    @property
+    def embed_dim(self) -> int:
+        """Columns of the embeddings."""
+        projection = self.model.text_projection
+        if isinstance(projection, nn.Linear):
+            return int(projection.out_features)
+        return int(projection.shape[1])
+
+    @property
+    def context_length(self) -> int:
+        """Most ids of a text."""
+        return self.text.context_length
+
+    def embed_frames(
+        self, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, batch_size: int = 256
+    ) -> NDArray[np.float32]:
+        """Embed frames.
+
+        Args:
+            frames: (N, H, W, 3) uint8 RGB, or a list of (H, W, 3) of any sizes; other sizes than
+                the model's are resized and cropped at the centre, as open_clip does it.
+            batch_size: frames at a time.
+
+        Returns:
+            (N, D) float32 rows of length 1.
+        """
+        precision = resolve_precision(self.config.precision, self.device)
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(frames), batch_size):
+                batch = self._fit(frames[start : start + batch_size])
+                image = normalize_frames(batch.to(self.device), self.model)
+                with autocast(precision, self.device):
+                    features = self.model.encode_image(image)
+                parts.append(functional.normalize(features.float(), dim=-1).cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
+
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> NDArray[np.float32]:
+        """Embed texts; one that is too long is cut between units.
+
+        Returns:
+            (N, D) float32 rows of length 1.
+        """
+        precision = resolve_precision(self.config.precision, self.device)
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), batch_size):
+                ids = self.text.encode(texts[start : start + batch_size]).ids.to(self.device)
+                with autocast(precision, self.device):
+                    features = encode_text(self.model, ids)
+                parts.append(functional.normalize(features.float(), dim=-1).cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.embed_dim), np.float32)
+
+    def _fit(self, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+        """Frames as one uint8 tensor (B, size, size, 3)."""
+        size = self.image_size_px
+        if all(frame.shape[:2] == (size, size) for frame in frames):
+            return torch.from_numpy(np.ascontiguousarray(np.stack(list(frames))))
+        known = asdict(PreprocessCfg())
+        prepared = PreprocessCfg(
+            **{
+                name: value
+                for name, value in preprocess_config(self.model).items()
+                if name in known
+            }
+        )
+        # Everything but the last two steps, to tensor and normalize, which are done in batches.
+        steps = image_transform_v2(prepared, is_train=False).transforms[:-2]
+        fitted = []
+        for frame in frames:
+            image = Image.fromarray(frame)
+            for step in steps:
+                image = step(image)
+            fitted.append(np.asarray(image))
+        return torch.from_numpy(np.stack(fitted))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's warning that a model starts from random weights: here it is meant."""
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

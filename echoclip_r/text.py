@@ -1,0 +1,177 @@
+"""Reports -> padded ids: open_clip's own tokenizer or one of echotok's, behind one small face."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+
+import echotok
+
+__all__ = ["Encoded", "TextCodec", "text_ids"]
+
+# Reports whose ids a process remembers: some 2 KB each. Epochs repeat them, and encoding one anew
+# costs as much as decoding a frame.
+_NUM_REMEMBERED = 65_536
+
+
+class Encoded(NamedTuple):
+    """A batch of texts.
+
+    Attributes:
+        ids: int64 of shape (batch, length), padded behind EOS.
+        num_truncated: texts that did not fit the context and were cut.
+    """
+
+    ids: torch.Tensor
+    num_truncated: int
+
+
+class _Report(NamedTuple):
+    """A report's ids without BOS and EOS, and the ends of its units and sentences in them."""
+
+    ids: tuple[int, ...]
+    unit_ends: tuple[int, ...]
+    sentence_ends: tuple[int, ...]
+
+
+class TextCodec:
+    """What turns texts into a model's input.
+
+    Args:
+        tokenizer: from `echotok.load`, or None for open_clip's own, whose rows are always as wide
+            as the context, as open_clip makes them.
+        context_length: most ids of a row, at least 3.
+
+    Example:
+        >>> codec = TextCodec(echotok.load("echo"), context_length=77)
+        >>> codec.encode(["Mild mitral regurgitation.", "The LVEF is 55%."]).ids.shape[0]
+        2
+    """
+
+    def __init__(self, tokenizer: echotok.Tokenizer | None, *, context_length: int = 77) -> None:
+        if context_length < 3:
+            raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")
+        self.tokenizer = tokenizer
+        self.context_length = context_length
+        if tokenizer is None:
+            self._clip = SimpleTokenizer(context_length=context_length)
+            self.name = "open_clip"
+            self.vocab_size = int(self._clip.vocab_size)
+            self.bos_id = int(self._clip.sot_token_id)
+            self.eos_id = int(self._clip.eot_token_id)
+            self.pad_id = 0
+            rows = "\n".join(self._clip.encoder)
+            self.fingerprint = hashlib.sha256(rows.encode()).hexdigest()
+        else:
+            self.name = tokenizer.name
+            self.vocab_size = tokenizer.vocab_size
+            self.bos_id, self.eos_id, self.pad_id = (
+                tokenizer.bos_id,
+                tokenizer.eos_id,
+                tokenizer.pad_id,
+            )
+            self.fingerprint = tokenizer.fingerprint
+        self._report = lru_cache(maxsize=_NUM_REMEMBERED)(self._encode_report)
+
+    def __repr__(self) -> str:
+        return f"TextCodec({self.name!r}, context_length={self.context_length})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_make_codec, (self.tokenizer, self.context_length))  # the memory stays behind
+
+    @classmethod
+    def load(cls, name_or_path: str | Path | None, *, context_length: int) -> TextCodec:
+        """The codec that `TrainConfig.tokenizer` names.
+
+        Raises:
+            ArtifactError: no such tokenizer, or a damaged one.
+        """
+        tokenizer = None if name_or_path is None else echotok.load(name_or_path)
+        return cls(tokenizer, context_length=context_length)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Whole texts; rows of echotok are as wide as the longest, open_clip's as the context."""
+        rows = [self.whole(text) for text in texts]
+        return Encoded(self.pad(rows), sum(map(self.is_cut, texts)))
+
+    def is_cut(self, text: str) -> bool:
+        """Whether a whole text does not fit the context."""
+        return len(self._report(text).ids) > self.context_length - 2
+
+    def whole(self, text: str) -> list[int]:
+        """A text's ids with BOS and EOS, cut between units where it does not fit."""
+        return self._cut(self._report(text), 0, None)
+
+    def token_span(self, text: str, draw: random.Random) -> list[int]:
+        """As many ids in a row as fit, from a random place of the text.
+
+        The published base model's way; it may begin in the middle of a word.
+        """
+        ids = self._report(text).ids
+        room = self.context_length - 2
+        start = draw.randrange(max(len(ids) - room, 0) + 1)
+        return [self.bos_id, *ids[start : start + room], self.eos_id]
+
+    def sentence_run(self, text: str, draw: random.Random, *, max_sentences: int) -> list[int]:
+        """The ids of some sentences in a row, one to `max_sentences`, from a random place."""
+        report = self._report(text)
+        count = len(report.sentence_ends)
+        if not count:
+            return [self.bos_id, self.eos_id]
+        length = draw.randint(1, min(max_sentences, count))
+        first = draw.randrange(count - length + 1)
+        begin = report.sentence_ends[first - 1] if first else 0
+        return self._cut(report, begin, report.sentence_ends[first + length - 1])
+
+    def pad(self, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Rows of ids as one int64 tensor (batch, length)."""
+        width = max(map(len, rows), default=0)
+        if self.tokenizer is None:
+            width = self.context_length
+        padded = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        for number, row in enumerate(rows):
+            padded[number, : len(row)] = row
+        return torch.from_numpy(padded)
+
+    def _cut(self, report: _Report, begin: int, end: int | None) -> list[int]:
+        end = len(report.ids) if end is None else end
+        last = begin + self.context_length - 2
+        if end > last:
+            fitting = bisect_right(report.unit_ends, last)
+            unit_end = report.unit_ends[fitting - 1] if fitting else begin
+            end = unit_end if unit_end > begin else last
+        return [self.bos_id, *report.ids[begin:end], self.eos_id]
+
+    def _encode_report(self, text: str) -> _Report:
+        if self.tokenizer is None:
+            ids = tuple(self._clip.encode(text))
+            # open_clip cuts anywhere, and so must this path of it.
+            return _Report(ids, tuple(range(1, len(ids) + 1)), ())
+        encoding = self.tokenizer.encode(text)
+        unit_ends = tuple(end - 1 for end in encoding.unit_ends)  # BOS is not counted
+        per_sentence = [len(list(units)) for _, units in groupby(encoding.sentences)]
+        sentence_ends = tuple(unit_ends[units - 1] for units in accumulate(per_sentence))
+        return _Report(tuple(encoding.ids[1:-1]), unit_ends, sentence_ends)
+
+
+def text_ids(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """One int64 a row that is equal exactly (but for chance, 2**-64) for equal ids, (batch,)."""
+    digests = [
+        hashlib.blake2b(np.asarray(row, dtype=np.int32).tobytes(), digest_size=8).digest()
+        for row in rows
+    ]
+    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def _make_codec(tokenizer: echotok.Tokenizer | None, context_length: int) -> TextCodec:
+    return TextCodec(tokenizer, context_length=context_length)

@@ -1,0 +1,81 @@
+"""Where a run computes: the device, its precision, and the processes that `torchrun` started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import distributed
+
+__all__ = ["Process", "autocast", "distributed_process", "needs_scaler", "resolve_precision"]
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """This process among those of a run.
+
+    Attributes:
+        rank: its number, from 0.
+        world_size: how many there are.
+        device: where its model lies.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the one that writes files and speaks."""
+        return self.rank == 0
+
+
+@contextmanager
+def distributed_process(device: str | None = None) -> Iterator[Process]:
+    """This process as `torchrun` set it up, or the only one; leaves the group at the end.
+
+    Args:
+        device: `cpu`, `cuda`, ...; None takes the GPU of `LOCAL_RANK` where there is one.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = torch.device(kind)
+    if place.type == "cuda":
+        if place.index is None:
+            place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(place)
+    ours = world_size > 1 and not distributed.is_initialized()
+    if ours:
+        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield Process(rank=rank, world_size=world_size, device=place)
+    finally:
+        if ours:
+            distributed.destroy_process_group()
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """What `auto` means on a device: bf16 or fp16 on a GPU, fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a model computes at a resolved precision."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def needs_scaler(precision: str) -> bool:
+    """Whether small gradients vanish at this precision unless the loss is scaled up."""
+    return precision == "fp16"
