@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -153,6 +154,7 @@ def _decode(
     if packets.times is None or len(wanted) == packets.num_frames:
         yield from _decode_by_count(path, container, stream, packets, wanted)
         return
+    reformatter = VideoReformatter()
     numbers = {time: index for index, time in enumerate(packets.times)}
     missed: list[int] = []
     position = 0
@@ -167,7 +169,7 @@ def _decode(
             index = numbers.get(frame.pts) if frame.pts is not None else None
             if index in group:
                 group.discard(index)
-                yield index, _to_rgb(path, index, frame)
+                yield index, _to_rgb(path, index, frame, reformatter)
             if not group or (index is not None and index > last):
                 break
         missed.extend(sorted(group))
@@ -198,18 +200,23 @@ def _decode_by_count(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Decode from the start, counting frames."""
     left = set(wanted)
+    reformatter = VideoReformatter()
     container.seek(packets.times[0] if packets.times else 0, stream=stream)
     for index, frame in enumerate(container.decode(stream)):
         if index in left:
             left.discard(index)
-            yield index, _to_rgb(path, index, frame)
+            yield index, _to_rgb(path, index, frame, reformatter)
         if not left:
             break
 
 
-def _to_rgb(path: Path, index: int, frame: av.VideoFrame) -> NDArray[np.uint8]:
+def _to_rgb(
+    path: Path, index: int, frame: av.VideoFrame, reformatter: VideoReformatter
+) -> NDArray[np.uint8]:
     if frame.is_corrupt:
         raise MediaError(path, f"frame {index} is damaged; copy or export the file again")
-    if any(component.is_alpha for component in frame.format.components):
-        return over_black(np.asarray(frame.to_ndarray(format="rgba"), np.uint8))
-    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    alpha = any(component.is_alpha for component in frame.format.components)
+    # By default every frame would start threads of its own, which a busy machine makes wait.
+    converted = reformatter.reformat(frame, format="rgba" if alpha else "rgb24", threads=1)
+    pixels = np.asarray(converted.to_ndarray(), np.uint8)
+    return over_black(pixels) if alpha else pixels

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -110,8 +111,11 @@ def _write_video(
             stream.codec_context.options = {"crf": "18", "preset": "veryfast", "mbtree": "0"}
         elif codec != "libopenh264":
             stream.codec_context.options = {"qmin": q, "qmax": q}
+        reformatter = VideoReformatter()
         for pixels_of_frame in frames:
             frame = av.VideoFrame.from_ndarray(pixels_of_frame, format="rgb24")
+            # Left to itself the encoder would start threads for every frame.
+            frame = reformatter.reformat(frame, format=pixels, threads=1)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
