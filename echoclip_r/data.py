@@ -33,6 +33,7 @@ __all__ = [
     "read_clips",
     "read_index",
     "read_samples",
+    "read_shard",
 ]
 
 _log = logging.getLogger(__name__)
@@ -167,14 +168,19 @@ def read_clips(
     if split not in index.shards:
         raise ShardError(f"{split!r} is no split; there are {', '.join(SPLITS)}")
     for shard in index.shards[split]:
-        for sample in read_samples(shard):
-            clip = sample if isinstance(sample, BadClip) else _clip(sample)
-            if isinstance(clip, Clip):
-                yield clip
-                continue
-            _log.warning("%s is left out: %s", clip.key, clip.reason)
-            if bad is not None:
-                bad.append(clip)
+        yield from read_shard(shard, bad=bad)
+
+
+def read_shard(shard: Shard, *, bad: list[BadClip] | None = None) -> Iterator[Clip]:
+    """The clips of one shard, in order; those that cannot be read are left out, see `read_clips`."""
+    for sample in read_samples(shard):
+        clip = sample if isinstance(sample, BadClip) else _clip(sample)
+        if isinstance(clip, Clip):
+            yield clip
+            continue
+        _log.warning("%s is left out: %s", clip.key, clip.reason)
+        if bad is not None:
+            bad.append(clip)
 
 
 def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
