@@ -172,7 +172,7 @@ def read_clips(
 
 
 def read_shard(shard: Shard, *, bad: list[BadClip] | None = None) -> Iterator[Clip]:
-    """The clips of one shard, in order; those that cannot be read are left out, see `read_clips`."""
+    """The clips of one shard, in order; what cannot be read is left out, see `read_clips`."""
     for sample in read_samples(shard):
         clip = sample if isinstance(sample, BadClip) else _clip(sample)
         if isinstance(clip, Clip):
