@@ -4,6 +4,8 @@
     +-- ManifestError    a manifest breaks a rule: a column, an id, a split
     +-- MediaError       a video, DICOM file or folder of images cannot be read as a clip
     +-- ShardError       shards cannot be written, resumed or read back
+    +-- CheckpointError  a checkpoint cannot be read, written, or does not fit its tokenizer
+    +-- TrainingError    a run cannot start, go on, or has gone wrong
     +-- EvaluationError  an evaluation cannot be run, or would say nothing true
 
 None of them ever quotes report text or burned-in pixels (I9): they name file, row and column.
@@ -13,7 +15,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["EchoclipError", "EvaluationError", "ManifestError", "MediaError", "ShardError"]
+__all__ = [
+    "CheckpointError",
+    "EchoclipError",
+    "EvaluationError",
+    "ManifestError",
+    "MediaError",
+    "ShardError",
+    "TrainingError",
+]
 
 
 class EchoclipError(Exception):
@@ -44,6 +54,14 @@ class MediaError(EchoclipError):
 
 class ShardError(EchoclipError):
     """Shards cannot be written, resumed or read back."""
+
+
+class CheckpointError(EchoclipError):
+    """A checkpoint cannot be read or written, or was trained with another tokenizer."""
+
+
+class TrainingError(EchoclipError):
+    """A run cannot start or go on, or its loss is no number any more."""
 
 
 class EvaluationError(EchoclipError):

@@ -1,0 +1,168 @@
+"""Token embeddings for another vocabulary: from CLIP's to a phrase tokenizer's, and for growth.
+
+the same row of CLIP        copied (`echo-clip`: ids 0-49405, BOS)
+EOS                         CLIP's end of text
+a phrase, a value, a piece  the mean of the rows of its text's pieces, `{slots}` left out
+pad                         zeros: the tower is causal, nothing reads it
+join, space, spare rows     the mean of all rows, so that later growth starts from calm ones
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+
+import echotok
+
+__all__ = ["Origin", "VocabularyReport", "grow_embedding", "transfer_from_clip"]
+
+_SLOT = re.compile(r"\{[^{}]*\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a row of an embedding comes from.
+
+    Attributes:
+        id: of the row.
+        kind: `phrase`, `value`, `bpe`, `special`, or "" for a spare row.
+        token: its text.
+        how: `copied`, `mean of pieces`, `mean of all`, or `zeros`.
+        sources: rows of the old embedding that went in; () for all or none.
+    """
+
+    id: int
+    kind: str
+    token: str
+    how: str
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocabularyReport:
+    """What went where: one origin a row of the new embedding (or of those that were added)."""
+
+    origins: tuple[Origin, ...]
+
+    def counts(self) -> Mapping[str, int]:
+        """Rows by kind and origin, e.g. `phrase: mean of pieces`."""
+        return Counter(f"{origin.kind or 'spare'}: {origin.how}" for origin in self.origins)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
+
+    def save(self, path: Path) -> None:
+        """Write one CSV row an origin."""
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["id", "kind", "token", "how", "sources"])
+            for o in self.origins:
+                writer.writerow([o.id, o.kind, o.token, o.how, " ".join(map(str, o.sources))])
+
+
+def transfer_from_clip(
+    embedding_VD: torch.Tensor, tokenizer: echotok.Tokenizer
+) -> tuple[torch.Tensor, VocabularyReport]:
+    """An embedding for a tokenizer of echotok from one for CLIP's vocabulary.
+
+    Args:
+        embedding_VD: of open_clip's own tokenizer, (49408, D).
+        tokenizer: over CLIP's vocabulary (`echo-clip`), or with one of its own (`echo`).
+
+    Returns:
+        (tokenizer.vocab_size, D), and the report.
+
+    Raises:
+        ValueError: the embedding is not of CLIP's vocabulary.
+    """
+    clip = SimpleTokenizer()
+    if embedding_VD.shape[0] != clip.vocab_size:
+        raise ValueError(
+            f"the pretrained embedding has {embedding_VD.shape[0]:,} rows and CLIP's vocabulary "
+            f"{clip.vocab_size:,}: which row means what is not known. Start from a model of the "
+            "standard vocabulary; to go on from a run of ours, use --resume or `load_checkpoint`"
+        )
+    vocabulary = tokenizer.vocabulary
+    special = {tokenizer.eos_id: clip.eot_token_id, tokenizer.bos_id: clip.sot_token_id}
+    shared = tokenizer.fallback["kind"] == "clip"
+
+    def origin(number: int) -> Origin:
+        kind, text = vocabulary.kinds[number], vocabulary.texts[number]
+        if number in special:
+            how, sources = "copied", (int(special[number]),)
+        elif kind == "bpe" and shared:
+            how, sources = "copied", (number,)
+        elif number == tokenizer.pad_id:
+            how, sources = "zeros", ()
+        elif kind in ("", "special"):
+            how, sources = "mean of all", ()
+        else:
+            plain = _bpe_text(text, clip) if kind == "bpe" else _plain(text)
+            sources = tuple(clip.encode(plain))
+            how = "mean of pieces" if sources else "mean of all"
+        return Origin(id=number, kind=kind, token=text, how=how, sources=sources)
+
+    report = VocabularyReport(origins=tuple(map(origin, range(tokenizer.vocab_size))))
+    return _fill(embedding_VD, report.origins), report
+
+
+def grow_embedding(
+    embedding_VD: torch.Tensor, *, old: echotok.Tokenizer, new: echotok.Tokenizer
+) -> tuple[torch.Tensor, VocabularyReport]:
+    """The embedding with the rows filled that a grown tokenizer has and the old one has not.
+
+    A row starts as the mean of the pieces that the old tokenizer made of its text.
+
+    Returns:
+        A new tensor of the same shape, and a report of the added rows.
+
+    Raises:
+        ArtifactError: `new` is not an append-only growth of `old` (I6).
+    """
+    pad = old.pad_id
+
+    def origin(number: int) -> Origin:
+        text = new.vocabulary.texts[number]
+        pieces = tuple(i for i in old.encode(_plain(text)).ids[1:-1] if i != pad)
+        return Origin(
+            id=number,
+            kind=new.vocabulary.kinds[number],
+            token=text,
+            how="mean of pieces" if pieces else "mean of all",
+            sources=pieces,
+        )
+
+    added = tuple(map(origin, new.added_since(old)))
+    grown = embedding_VD.clone()
+    if added:
+        grown[[o.id for o in added]] = _fill(embedding_VD, added)
+    return grown, VocabularyReport(origins=added)
+
+
+def _fill(embedding_VD: torch.Tensor, origins: Sequence[Origin]) -> torch.Tensor:
+    """One row an origin."""
+    mean = embedding_VD.mean(dim=0)
+    makers: Mapping[str, Callable[[Origin], torch.Tensor]] = {
+        "copied": lambda origin: embedding_VD[origin.sources[0]],
+        "mean of pieces": lambda origin: embedding_VD[list(origin.sources)].mean(dim=0),
+        "mean of all": lambda origin: mean,
+        "zeros": lambda origin: torch.zeros_like(mean),
+    }
+    return torch.stack([makers[origin.how](origin) for origin in origins])
+
+
+def _plain(text: str) -> str:
+    return _SLOT.sub(" ", text)
+
+
+def _bpe_text(token: str, clip: SimpleTokenizer) -> str:
+    """The text of a BPE token, which is written in the byte alphabet."""
+    letters = token.removesuffix("</w>")
+    return bytes(clip.byte_decoder[letter] for letter in letters).decode(errors="ignore")
