@@ -165,17 +165,18 @@ def regression_scores(
         seed: of the draws.
 
     Returns:
-        `mae`, `rmse`, `r2`, `pearson`, `bias` (predicted - truth), `limit_low` and `limit_high`
-        (of agreement, bias -+ 1.96 standard deviations), all but R2 and r in the unit of the truth.
+        In the unit of the truth `mae`, `rmse`, `bias` (predicted - truth), `limit_low` and
+        `limit_high` (of agreement: bias -+ 1.96 standard deviations); without unit `r2`, `pearson`
+        and `gain`, the part of the guess's mean absolute error that is saved.
 
     Raises:
         EvaluationError: a number is not finite.
     """
     _check_finite(truth, predicted)
     error = predicted - truth
-    moments = np.stack([np.abs(error), error**2, error, truth, truth**2], axis=1)
-    centre = truth.mean()
-    moments[:, 3], moments[:, 4] = truth - centre, (truth - centre) ** 2
+    centred = truth - truth.mean()
+    missed = np.abs(truth - guess)
+    moments = np.stack([np.abs(error), error**2, error, centred, centred**2, missed], axis=1)
 
     def moment(column: int, weights: Weights) -> Floats:
         return mean(moments[:, column], weights)
@@ -196,20 +197,27 @@ def regression_scores(
             "rmse": lambda weights: np.sqrt(moment(1, weights)),
             "r2": r2,
             "pearson": lambda weights: correlation(truth, predicted, weights),
+            "gain": lambda weights: 1 - moment(0, weights) / _positive(moment(5, weights)),
             "bias": lambda weights: moment(2, weights),
             "limit_low": lambda weights: moment(2, weights) - spread(weights),
             "limit_high": lambda weights: moment(2, weights) + spread(weights),
         },
         patients,
         chance={
-            "mae": float(np.abs(truth - guess).mean()),
-            "rmse": float(np.sqrt(((truth - guess) ** 2).mean())),
+            "mae": float(missed.mean()),
+            "rmse": float(np.sqrt((missed**2).mean())),
             "r2": 0.0,
             "pearson": 0.0,
+            "gain": 0.0,
         },
         num_draws=num_draws,
         seed=seed,
     )
+
+
+def _positive(values: Floats) -> Floats:
+    """NaN in place of 0, so that nothing is divided by it."""
+    return np.where(values > 0, values, np.nan)
 
 
 def fit_operating(positive: Bools, score: Floats) -> Operating | None:

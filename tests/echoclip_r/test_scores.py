@@ -32,6 +32,7 @@ def test_regression_equals_textbook_formulas(seed: int) -> None:
             "rmse": sk.root_mean_squared_error(truth, predicted),
             "r2": sk.r2_score(truth, predicted),
             "pearson": stats.pearsonr(truth, predicted).statistic,
+            "gain": 1 - np.abs(error).mean() / np.abs(truth - 60).mean(),
             "bias": error.mean(),
             "limit_low": error.mean() - 1.96 * error.std(),
             "limit_high": error.mean() + 1.96 * error.std(),
