@@ -145,8 +145,16 @@ class Clip:
         Raises:
             ShardError: it is no picture.
         """
+        return np.asarray(self.picture(number))
+
+    def picture(self, number: int) -> Image.Image:
+        """Frame `number` as an RGB picture.
+
+        Raises:
+            ShardError: it is no picture.
+        """
         try:
-            return np.asarray(decode_frame(self.frames_encoded[number]))
+            return decode_frame(self.frames_encoded[number])
         except ValueError as error:
             raise ShardError(f"{self.key}: frame {number}: {error}") from error
 

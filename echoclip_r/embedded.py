@@ -34,6 +34,7 @@ __all__ = [
     "load_embedded",
     "read_part",
     "write_part",
+    "write_table",
 ]
 
 _log = logging.getLogger(__name__)
@@ -224,3 +225,34 @@ def read_part(path: Path) -> Embedded | None:
         frames=frames.astype(np.float32, copy=False),
         frame_clip=np.repeat(np.arange(len(table)), counts),
     )
+
+
+def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> tuple[Path, ...]:
+    """Write clips' or studies' embeddings with their ids, for other tools. No report is in them.
+
+    Args:
+        embedded: what was embedded.
+        folder: where to.
+        level: `clip` or `study`.
+        form: `parquet`: one file, the column `embedding` holds lists of float32; `npy`: an array
+            float32 (N, D), and a CSV with the same rows in the same order.
+
+    Returns:
+        The files.
+    """
+    if level == "clip":
+        rows, vectors, names = embedded.clips, embedded.clip_embeddings(), list(ID_COLUMNS)
+    else:
+        rows, vectors = embedded.studies()
+        names = ["study_id", "patient_id", "split", "date"]
+    ids = rows[[*names, *embedded.labels]]
+    stem = folder / ("clips" if level == "clip" else "studies")
+    with writing(folder, "the embeddings"):
+        if form == "parquet":
+            path = stem.with_suffix(".parquet")
+            ids.assign(embedding=list(vectors)).to_parquet(path, index=False)
+            return (path,)
+        array, table = stem.with_suffix(".npy"), stem.with_suffix(".csv")
+        np.save(array, vectors)
+        ids.to_csv(table, index=False)
+        return (array, table)
