@@ -15,7 +15,8 @@ from echoclip_r.manifest import read_manifest
 from echoclip_r.media import probe, read_frames
 from echoclip_r.plan import make_plan
 from echoclip_r.samples import SampleOptions, frames_to_read
-from echoclip_r.sector import Sector, find_sector, preview_sheet
+from echoclip_r.sector import Sector, find_sector
+from echoclip_r.sector_sheet import preview_sheet
 
 __all__ = ["Preview", "draw_preview"]
 

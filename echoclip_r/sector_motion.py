@@ -49,14 +49,17 @@ _MAX_NOTCH = 0.03
 def shrink(frames: NDArray[np.uint8], picks: NDArray[np.intp], step: int) -> Work:
     """Means of step x step blocks of the green channel, which grey and Doppler pixels both fill."""
     height, width = frames.shape[1] // step, frames.shape[2] // step
-    work = np.empty((height, width, len(picks)), np.float32)
-    for place, pick in enumerate(picks):
+    work = np.zeros((len(picks), height, width), np.float32)
+    for place, pick in zip(work, picks, strict=True):
         green = np.ascontiguousarray(frames[pick, : height * step, : width * step, 1])
-        # Rows first, in whole lines: several times as fast as a sum over blocks.
-        rows = green.reshape(height, step, width * step).sum(axis=1, dtype=np.uint32)
-        work[..., place] = rows.reshape(height, width, step).sum(axis=2)
+        # Whole lines at a time: several times as fast as a sum over blocks.
+        rows = green[::step].astype(np.uint32)
+        for first in range(1, step):
+            rows += green[first::step]
+        for first in range(step):
+            place += rows[:, first::step]
     work /= step**2
-    return work
+    return np.ascontiguousarray(work.transpose(1, 2, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +96,13 @@ class Motion:
 
 def measure(work: Work) -> Motion:
     """Summarise a work picture, float32, shape (h, w, T)."""
-    level = np.median(work, axis=2).astype(np.float32)
+    ordered = np.sort(work, axis=2)
+    num = work.shape[2]
+    level: Work = (ordered[..., (num - 1) // 2] + ordered[..., num // 2]) / np.float32(2)
     return Motion(
         level=level,
-        peak=work.max(axis=2),
-        low=work.min(axis=2),
+        peak=ordered[..., -1],
+        low=ordered[..., 0],
         change=_upper_third(np.abs(np.diff(work, axis=2))),
         spread=_upper_third(np.abs(work - level[..., None])),
     )
@@ -160,7 +165,8 @@ def _thick_parts(pixels: Mask) -> tuple[Mask, ...]:
     """The parts of a mask that are thicker than lettering once their gaps are closed."""
     side = max(pixels.shape)
     closed = ndimage.binary_fill_holes(_close(_dense(pixels), max(2, round(0.03 * side))))
-    return _parts(ndimage.binary_opening(closed, _disc(max(2, round(0.025 * side)))))
+    radius = max(2, round(0.025 * side))
+    return _parts(_dilate(_erode(closed, radius), radius))
 
 
 def lit_beside(motion: Motion, mask: Mask) -> float:
@@ -192,16 +198,50 @@ def _dense(pixels: Mask, *, side_px: int = 5, share: float = 0.5) -> Mask:
 
 
 def _close(pixels: Mask, radius: int) -> Mask:
-    """Closing that does not erode at the picture's edge."""
-    padded = np.pad(pixels, radius)
-    closed: Mask = ndimage.binary_closing(padded, _disc(radius))
+    """Closing with a disc that does not erode at the picture's edge."""
+    closed = _erode(_dilate(np.pad(pixels, radius), radius), radius)
     return closed[radius:-radius, radius:-radius]
+
+
+def _dilate(pixels: Mask, radius: int) -> Mask:
+    """What lies within a disc about a pixel that is set."""
+    return _any_in_disc(np.pad(pixels, radius), radius)
+
+
+def _erode(pixels: Mask, radius: int) -> Mask:
+    """Where a whole disc is set; what lies outside of the picture is not."""
+    return ~_any_in_disc(np.pad(~pixels, radius, constant_values=True), radius)
+
+
+def _any_in_disc(padded: Mask, radius: int) -> Mask:
+    """Whether a disc about a pixel holds one that is set, for all but the outer ``radius`` pixels.
+
+    A disc is a stack of runs, and running sums tell whether a run holds any: ten times as fast as
+    a structuring element of a disc's size.
+    """
+    height, width = (side - 2 * radius for side in padded.shape)
+    sums = np.zeros((padded.shape[0], padded.shape[1] + 1), np.int32)
+    np.cumsum(padded, axis=1, out=sums[:, 1:])
+    found = np.zeros((height, width), bool)
+    for offset, run in enumerate(_disc(radius).sum(axis=1).tolist()):
+        left = radius - run // 2
+        lines = sums[offset : offset + height]
+        found |= lines[:, left + run : left + run + width] != lines[:, left : left + width]
+    return found
 
 
 def _disc(radius: int) -> Mask:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     disc: Mask = x**2 + y**2 <= (radius + 0.5) ** 2
     return disc
+
+
+def _medians(level: Work, where: Mask) -> Work:
+    """The median of the 5 x 5 pixels about each pixel of a mask; shape (n,)."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(level, 2, mode="symmetric"), (5, 5))
+    values = windows[where].reshape(-1, 25)
+    values.partition(12, axis=1)
+    return values[:, 12]
 
 
 def crossing_graphics(motion: Motion, mask: Mask, doubts: list[str]) -> Mask:
@@ -211,8 +251,8 @@ def crossing_graphics(motion: Motion, mask: Mask, doubts: list[str]) -> Mask:
     of it inside. Lettering that lies wholly inside cannot be told from still tissue.
     """
     # Lettering stands out from its ground; still tissue does not.
-    stands_out = motion.level - ndimage.median_filter(motion.level, 5) > _LIT
-    still = stands_out & (motion.peak - motion.low < 0.25 * motion.level)
+    still = (motion.level > _LIT) & (motion.peak - motion.low < 0.25 * motion.level)
+    still[still] = motion.level[still] - _medians(motion.level, still) > _LIT
     labels, count = ndimage.label(ndimage.binary_dilation(still, _disc(1)))
     outside = np.bincount(labels[still & ~mask], minlength=count + 1)
     inside = np.bincount(labels[still & mask], minlength=count + 1)

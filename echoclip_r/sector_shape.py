@@ -33,6 +33,7 @@ _NUM_BINS = 192
 # Cutting the sides or the bottom off a fan must be worth this share of the region.
 _CLIP_WORTH = 0.015
 _FIT_SIDE_PX = 80
+_GRID_SIDE_PX = 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +105,17 @@ def fill_hull(region: Mask) -> Mask:
         hull = ConvexHull(points)
     except (QhullError, ValueError):
         return region.copy()
-    y, x = np.ogrid[: region.shape[0], : region.shape[1]]
-    filled = np.ones(region.shape, bool)
-    for normal_y, normal_x, offset in hull.equations:
-        filled &= normal_y * y + normal_x * x + offset <= 1e-6
+    # Each edge bounds the row's first or last column, so no edge looks at every pixel.
+    normal_y, normal_x, offset = hull.equations.T[..., None]
+    reach = 1e-6 - offset - normal_y * np.arange(region.shape[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = reach / normal_x
+    first = np.where(normal_x < 0, bound, -np.inf).max(axis=0)
+    last = np.where(normal_x > 0, bound, np.inf).min(axis=0)
+    # An edge along a row bounds the rows alone.
+    last[((normal_x == 0) & (reach < 0)).any(axis=0)] = -np.inf
+    x = np.arange(region.shape[1])
+    filled: Mask = (x >= first[:, None]) & (x <= last[:, None])
     return filled
 
 
@@ -119,10 +127,12 @@ def fit_shape(region: Mask, unknown: Mask) -> SectorShape:
         unknown: bool, same shape; pixels that speak neither for nor against a shape.
     """
     scale = float(max(region.shape))
-    step = max(1, round(scale / _FIT_SIDE_PX))
-    coarse, fine = _gains(region, unknown, step), _gains(region, unknown, 1)
+    grid, step = (max(1, round(scale / side)) for side in (_GRID_SIDE_PX, _FIT_SIDE_PX))
+    worth = np.where(region, 1.0, np.where(fill_hull(region), -_COST_GAP, -_COST_OUTSIDE))
+    worth[unknown] = 0.0
+    fine = _gains(region, worth, 1)
     rectangle = _best_ranges(fine, fine.x, fine.y)
-    apex = _search_apex(coarse)
+    apex = _search_apex(_gains(region, worth, grid), _gains(region, worth, step))
     fan = _fan(fine, apex)
     if rectangle.gain >= 0.995 * fan.gain:
         left, right = rectangle.first
@@ -161,10 +171,8 @@ class _Ranges:
     gain: float
 
 
-def _gains(region: Mask, unknown: Mask, step: int) -> _Gains:
+def _gains(region: Mask, gain: Floats, step: int) -> _Gains:
     """Every ``step``-th pixel of the region's bounding box and a margin, with its gain."""
-    gain = np.where(region, 1.0, np.where(fill_hull(region), -_COST_GAP, -_COST_OUTSIDE))
-    gain[unknown] = 0.0
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
     margin = max(2, round(0.08 * max(region.shape)))
     top, left = max(rows[0] - margin, 0), max(columns[0] - margin, 0)
@@ -180,8 +188,8 @@ def _gains(region: Mask, unknown: Mask, step: int) -> _Gains:
     )
 
 
-def _search_apex(pixels: _Gains) -> tuple[float, float]:
-    """The apex with the largest gain: a coarse grid, then downhill from its best point."""
+def _search_apex(coarse: _Gains, pixels: _Gains) -> tuple[float, float]:
+    """The apex with the largest gain: a grid over few pixels, then downhill from its best point."""
     held = pixels.gain > 0
     left, right = pixels.x[held].min(), pixels.x[held].max()
     top, bottom = pixels.y[held].min(), pixels.y[held].max()
@@ -191,16 +199,17 @@ def _search_apex(pixels: _Gains) -> tuple[float, float]:
     def place(point: Floats) -> tuple[float, float]:
         return left + point[0] * width, top - height * (np.exp(point[1]) - 1.2)
 
-    def loss(point: Floats) -> float:
+    def loss(point: Floats, pixels: _Gains) -> float:
         if not (-0.5 <= point[0] <= 1.5 and -3.0 <= point[1] <= 2.5):
             return 0.0
         return -_fan(pixels, place(point)).gain
 
     grid = [np.array([x, y]) for x in np.linspace(0.1, 0.9, 9) for y in np.linspace(-0.3, 2.0, 9)]
-    start = min(grid, key=loss)
+    start = min(grid, key=lambda point: loss(point, coarse))
     found = optimize.minimize(
         loss,
         start,
+        args=(pixels,),
         method="Nelder-Mead",
         options={
             "initial_simplex": start + np.array([[0.0, 0.0], [0.06, 0.0], [0.0, 0.15]]),

@@ -18,7 +18,8 @@ from pydicom.data import get_testdata_file
 from scipy import ndimage
 
 from echoclip_r.media import read_clip
-from echoclip_r.sector import Sector, apply_sector, find_sector, preview_sheet
+from echoclip_r.sector import Sector, apply_sector, find_sector
+from echoclip_r.sector_sheet import preview_sheet
 
 Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
