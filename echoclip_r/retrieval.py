@@ -36,6 +36,7 @@ __all__ = [
     "embed_video",
     "find_reports",
     "find_videos",
+    "read_pictures",
     "read_video",
     "shared_sentences",
 ]
