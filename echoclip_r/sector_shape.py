@@ -240,10 +240,13 @@ def _best_ranges(pixels: _Gains, first: Floats, second: Floats) -> _Ranges:
     # From all the radii that the region has: the whole of a thin band would be worth nothing.
     start, stop = int(second_bins[held].min()), int(second_bins[held].max()) + 1
     for _ in range(3):
+        before = start, stop
         inside = (second_bins >= start) & (second_bins < stop)
         low, high, _ignored = _best_run(first_bins, pixels.gain * inside)
         inside = (first_bins >= low) & (first_bins < high)
         start, stop, gain = _best_run(second_bins, pixels.gain * inside)
+        if (start, stop) == before:  # so would be all that follows
+            break
     return _Ranges(
         first=(first_edge(low), first_edge(high)),
         second=(second_edge(start), second_edge(stop)),
@@ -264,7 +267,8 @@ def _edge(low: float, width: float, number: int) -> float:
 
 def _best_run(bins: NDArray[np.intp], gain: Floats) -> tuple[int, int, float]:
     """First bin, end bin and sum of the shortest run of bins with the largest sum."""
-    sums = np.concatenate([[0.0], np.cumsum(np.bincount(bins, gain, minlength=_NUM_BINS))])
+    sums = np.zeros(_NUM_BINS + 1)
+    np.cumsum(np.bincount(bins, gain, minlength=_NUM_BINS), out=sums[1:])
     rise = sums - np.minimum.accumulate(sums)
     stop = int(rise.argmax())
     # The last of equal minima: bins that are worth nothing stay outside.
