@@ -25,13 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip.factory import load_checkpoint as load_weights
 from safetensors.torch import load_file, save_file
 
 import echotok
 from echoclip_r.config import TrainConfig, config_from_dict
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model import TrainedModel, build_model, preprocess_config
+from echoclip_r.model import (
+    WEIGHTS,
+    TrainedModel,
+    build_model,
+    load_open_clip_weights,
+    preprocess_config,
+)
 from echoclip_r.text import TextCodec
 from echoclip_r.vocabulary_transfer import grow_embedding
 
@@ -49,8 +54,7 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-WEIGHTS = "open_clip_model.safetensors"  # the names that open_clip looks for
-MODEL = "open_clip_config.json"
+MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
 STATE, STATE_FACTS = "state.safetensors", "state.json"
@@ -141,12 +145,7 @@ def load_checkpoint(
     folder, config = description.folder, description.config
     codec = _load_codec(description)
     model = build_model(description.model_config, name=config.model)
-    try:
-        load_weights(model, str(folder / WEIGHTS))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder / WEIGHTS}: the weights cannot be loaded ({error}); copy the checkpoint again"
-        ) from error
+    load_open_clip_weights(model, folder)
     fingerprint = f"{description.facts.get('weights_sha256')}:{codec.fingerprint}"
     if tokenizer is not None:
         grown = echotok.load(tokenizer)

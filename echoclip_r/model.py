@@ -25,21 +25,25 @@ from torch import nn
 from torch.nn import functional
 
 from echoclip_r.config import TrainConfig
+from echoclip_r.errors import CheckpointError
 from echoclip_r.small_resnet import echoclip_r_small_resnet
 from echoclip_r.text import TextCodec
 from echoclip_r.train_device import autocast, resolve_precision
 from echotok.adapters.open_clip import text_config
 
 __all__ = [
+    "WEIGHTS",
     "TrainedModel",
     "build_model",
     "encode_text",
+    "load_open_clip_weights",
     "model_config",
     "normalize_frames",
     "preprocess_config",
     "register",
 ]
 
+WEIGHTS = "open_clip_model.safetensors"  # the name that open_clip looks for
 CONFIGS = Path(__file__).parent / "model_configs"
 
 
@@ -94,6 +98,22 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
     if grad_checkpointing:
         model.set_grad_checkpointing()
     return model
+
+
+def load_open_clip_weights(model: Any, folder: Path) -> None:
+    """Fill a model with the weights of a checkpoint.
+
+    Raises:
+        CheckpointError: they are not there, damaged, or of another model.
+    """
+    path = folder / WEIGHTS
+    try:
+        open_clip.load_checkpoint(model, str(path))
+    except Exception as error:  # safetensors has an exception of its own
+        raise CheckpointError(
+            f"{path}: the weights cannot be loaded ({type(error).__name__}: {error}); copy the "
+            "checkpoint again"
+        ) from error
 
 
 def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:

@@ -95,14 +95,15 @@ def transfer_from_clip(
 
     def origin(number: int) -> Origin:
         kind, text = vocabulary.kinds[number], vocabulary.texts[number]
+        sources: tuple[int, ...] = ()
         if number in special:
             how, sources = "copied", (int(special[number]),)
         elif kind == "bpe" and shared:
             how, sources = "copied", (number,)
         elif number == tokenizer.pad_id:
-            how, sources = "zeros", ()
+            how = "zeros"
         elif kind in ("", "special"):
-            how, sources = "mean of all", ()
+            how = "mean of all"
         else:
             plain = _bpe_text(text, clip) if kind == "bpe" else _plain(text)
             sources = tuple(clip.encode(plain))
