@@ -4,6 +4,7 @@
      "values": [[id, slot, text, rank, retired], ...],
      "phrases": [[id, text, section, since, retired], ...],
      "fallback": {"kind": "domain", "merges": ["t h", ...]} or {"kind": "clip", "sha256": ...},
+                 the first with "base": "abc..." where its base is compact,
      "probe": {"text": ..., "ids": [...]}, "sha256": ...}
 
 `sha256` covers everything else and is the tokenizer's fingerprint; the probe is encoded anew when
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from echotok.errors import ArtifactError
-from echotok.slots import EnumValue
+from echotok.slots import EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "fingerprint", "pack", "read", "unpack_table", "write"]
@@ -49,11 +50,19 @@ def pack(name: str, table: PhraseTable, fallback: Mapping[str, Any]) -> dict[str
         table: a checked table.
         fallback: `{"kind": "domain", "merges": [...]}` or `{"kind": "clip", "sha256": ...}`.
     """
+    head = {field: _plain(getattr(table, field)) for field in _TABLE_FIELDS}
+    if table.numbers is not None:
+        head["numbers"] = {
+            "starts": list(table.numbers.starts),
+            "continues": list(table.numbers.continues),
+        }
+    if table.severity is not None:
+        head["severity"] = list(table.severity)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "name": name,
-        "table": {field: _plain(getattr(table, field)) for field in _TABLE_FIELDS},
+        "table": head,
         "values": [
             [value.id, value.slot, value.text, value.rank, value.retired] for value in table.values
         ],
@@ -75,6 +84,12 @@ def unpack_table(content: Mapping[str, Any]) -> PhraseTable:
     """The phrase table inside an artifact's content."""
     head = dict(content["table"])
     head["units"] = tuple(head["units"])
+    if "numbers" in head:
+        head["numbers"] = NumberCode(
+            **{role: tuple(texts) for role, texts in head["numbers"].items()}
+        )
+    if "severity" in head:
+        head["severity"] = tuple(head["severity"])
     slots = (*BUILT_IN_SLOTS, *head["slots"])
     for rows, capacity in (("values", "value_capacity"), ("phrases", "phrase_capacity")):
         for row in content[rows]:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from echotok import artifact
 from echotok.errors import EchotokError
-from echotok.fallback import CLIP_MERGES_SHA256, byte_alphabet
+from echotok.fallback import CLIP_MERGES_SHA256, END, byte_alphabet
 from echotok.match import BARE_VALUE, Matcher
 from echotok.table import PhraseTable
-from echotok.table_files import validate_table
+from echotok.table_files import read_fallback, validate_table
 from echotok.text import make_normalizer, split_pieces
 from echotok.tokenizer import Tokenizer
 
@@ -46,7 +46,8 @@ def build(
     Args:
         table_dir: a folder as in `echotok.table`.
         fallback: what encodes the text that no phrase covers.
-        corpus: documents whose words train the domain fallback.
+        corpus: documents whose words train the domain fallback; not used where the folder carries
+            its merges (`merges.txt`, which `echotok mine` writes).
         min_documents: a corpus word counts only when this many documents hold it.
         name: of the tokenizer; default the table's name, with `-clip` for that fallback.
         clip_merges: as in `echotok.load`.
@@ -67,6 +68,8 @@ def build(
     content: dict[str, Any]
     if fallback == "clip":
         content = {"kind": "clip", "sha256": CLIP_MERGES_SHA256}
+    elif (carried := read_fallback(table_dir)) is not None:
+        content = carried
     else:
         counts = word_counts(table, corpus, min_documents=min_documents)
         merges = train_merges(counts, table.num_merges)
@@ -111,12 +114,15 @@ def _words(pieces: Iterable[str], numbers: Matcher) -> Iterable[str]:
             yield piece.removeprefix(" ")
 
 
-def train_merges(counts: Counter[str], num_merges: int) -> list[tuple[str, str]]:
+def train_merges(
+    counts: Mapping[str, int], num_merges: int, *, base: str | None = None
+) -> list[tuple[str, str]]:
     """Train a byte-level BPE on weighted words with HF tokenizers.
 
     Args:
         counts: word -> count.
         num_merges: upper bound; fewer come back when the words hold no more pairs.
+        base: the bytes of a compact base, as in `fallback.ByteBPE`; words with others are left out.
 
     Returns:
         The merges in the byte alphabet, best first. The same counts give the same merges.
@@ -135,26 +141,35 @@ def train_merges(counts: Counter[str], num_merges: int) -> list[tuple[str, str]]
     # A byte that ends a word is given as a character of its own. Symbols that the trainer meets on
     # the way would get their numbers in an order that differs from run to run.
     alphabet = byte_alphabet()
-    ends = [chr(_PRIVATE + byte) for byte in range(256)]
-    written = {
-        **dict(zip(alphabet, alphabet, strict=True)),
-        **{end: symbol + "</w>" for end, symbol in zip(ends, alphabet, strict=True)},
-    }
+    if base is None:
+        ends = [chr(_PRIVATE + byte) for byte in range(256)]
+        written = {
+            **dict(zip(alphabet, alphabet, strict=True)),
+            **{end: symbol + END for end, symbol in zip(ends, alphabet, strict=True)},
+        }
+    else:
+        written = {**dict(zip(base, base, strict=True)), chr(_PRIVATE): END}
+
+    def lines() -> Iterable[str]:
+        for word, count in sorted(counts.items()):
+            raw = word.encode("utf-8", "surrogatepass")
+            symbols = "".join(alphabet[byte] for byte in raw)
+            if base is None:
+                symbols = symbols[:-1] + ends[raw[-1]]
+            elif set(symbols) <= written.keys():
+                symbols += chr(_PRIVATE)
+            else:
+                continue
+            yield " ".join([symbols] * count)
+
     trainer = trainers.BpeTrainer(
-        vocab_size=512 + num_merges,
-        initial_alphabet=[*alphabet, *ends],
+        vocab_size=len(written) + num_merges,
+        initial_alphabet=list(written),
         show_progress=False,
         special_tokens=[],
     )
     model = HFTokenizer(models.BPE())
     model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-
-    def lines() -> Iterable[str]:
-        for word, count in sorted(counts.items()):
-            raw = word.encode("utf-8", "surrogatepass")
-            symbols = "".join(alphabet[byte] for byte in raw[:-1]) + ends[raw[-1]]
-            yield " ".join([symbols] * count)
-
     model.train_from_iterator(lines(), trainer)
     merges = json.loads(model.to_str())["model"]["merges"]
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from echotok.fallback import byte_alphabet
+from echotok.fallback import HALVES, byte_alphabet
 from echotok.spacing import EXPECTS_SPACE, VALUE_LEFT, VALUE_RIGHT, Edge, left_edge, right_edge
 from echotok.table import PhraseTable
 from echotok.vocabulary import Layout, Vocabulary
@@ -96,10 +96,30 @@ class Decoder:
 
     def _decode_bpe(self, tokens: Sequence[str]) -> str:
         """Bytes of BPE tokens as text; cut characters show U+FFFD, surrogates come back."""
-        raw = bytes(
-            self._byte_of[symbol] for token in tokens for symbol in token.removesuffix("</w>")
-        )
+        symbols = "".join(token.removesuffix("</w>") for token in tokens)
+        try:
+            raw = bytes(map(self._byte_of.__getitem__, symbols))
+        except KeyError:
+            raw = self._join_halves(symbols)
         try:
             return raw.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
             return raw.decode("utf-8", "replace")
+
+    def _join_halves(self, symbols: str) -> bytes:
+        raw = bytearray()
+        high: int | None = None
+        for symbol in symbols:
+            half = HALVES.find(symbol)
+            if half >= 0 and high is None:
+                high = half
+                continue
+            if high is not None:
+                # A half whose other half was cut is no byte of UTF-8.
+                raw.append(0xFF if half < 0 else high << 4 | half)
+                high = None
+            if half < 0:
+                raw.append(self._byte_of[symbol])
+        if high is not None:
+            raw.append(0xFF)
+        return bytes(raw)

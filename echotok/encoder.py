@@ -49,7 +49,14 @@ class Encoder:
     """Encodes normalized text. Holds no state but memos, which are safe to share and to lose."""
 
     def __init__(self, table: PhraseTable, layout: Layout, bpe: ByteBPE) -> None:
-        self.matcher = Matcher(table.live, [value for value in table.values if not value.retired])
+        self.matcher = Matcher(
+            table.live,
+            [value for value in table.values if not value.retired],
+            severity=table.severity_values,
+        )
+        self._split_number = split_number if table.numbers is None else table.numbers.split
+        rows = enumerate(table.severity_values, layout.severity)
+        self._severity_ids = {value.id: row for row, value in rows}
         self._layout = layout
         self._bpe = bpe
         self._phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
@@ -168,11 +175,13 @@ class Encoder:
     def value_ids(self, slot: str, value: int, piece: str) -> tuple[int, ...]:
         """Ids of one slot value; `value` is its id in the enumeration, `piece` its first piece."""
         if slot != "number":
-            return ((self._layout.severity if slot == "severity" else self._layout.enum) + value,)
+            if slot == "severity":
+                return (self._severity_ids[value],)
+            return (self._layout.enum + value,)
         known = self._numbers.get(piece)
         if known is None:
             offset = self._layout.number
-            known = tuple(offset + number for number in split_number(piece.removeprefix(" ")))
+            known = tuple(offset + number for number in self._split_number(piece.removeprefix(" ")))
             if len(self._numbers) >= _MEMO_SIZE:
                 self._numbers.clear()
             self._numbers[piece] = known

@@ -22,13 +22,25 @@ import regex
 
 from echotok.errors import MergesError
 
-__all__ = ["CLIP_MERGES_SHA256", "ByteBPE", "byte_alphabet", "clip_merges", "count_clip_tokens"]
+__all__ = [
+    "CLIP_MERGES_SHA256",
+    "HALVES",
+    "ByteBPE",
+    "byte_alphabet",
+    "clip_merges",
+    "count_clip_tokens",
+    "num_base_tokens",
+]
 
 CLIP_MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 _CLIP_NUM_MERGES = 49152 - 256 - 2
 _CLIP_PIECE = regex.compile(
     r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
 )
+END = "</w>"
+HALVES = "\u24ea" + "".join(chr(0x2460 + half) for half in range(15))
+"""Stand for the two halves of a byte that a compact base does not hold, by value."""
+
 # Every distinct word is merged once; past this many the memo starts anew, so that a stream of
 # reports cannot fill the memory. Long words are not kept at all.
 _MEMO_SIZE = 200_000
@@ -45,6 +57,15 @@ def byte_alphabet() -> tuple[str, ...]:
     return tuple(alphabet[byte] for byte in range(256))
 
 
+def num_base_tokens(base: str | None) -> int:
+    """How many tokens a fallback has before its first merge.
+
+    Args:
+        base: as in `ByteBPE`.
+    """
+    return 512 if base is None else len(base) + len(HALVES) + 1
+
+
 @cache
 def _alphabet_order() -> tuple[str, ...]:
     """The alphabet in the order in which CLIP numbers it: printable bytes first."""
@@ -57,15 +78,35 @@ class ByteBPE:
     From `offset` on, ids are: 256 bytes, 256 bytes that end a word, then one id a merge, in the
     order of the merges. With CLIP's merges and no offset these are CLIP's ids.
 
+    With a compact base they are: the bytes of the base, 16 halves of a byte (every other byte is
+    two of them), the end of a word as a token of its own, which merges as others do, then the
+    merges.
+
     Args:
         merges: `(left, right)` pairs in the byte alphabet, best first.
         offset: the first id.
+        base: the bytes of a compact base in the byte alphabet; None for all of them.
     """
 
-    def __init__(self, merges: Iterable[tuple[str, str]], *, offset: int = 0) -> None:
-        base = _alphabet_order()
+    def __init__(
+        self, merges: Iterable[tuple[str, str]], *, offset: int = 0, base: str | None = None
+    ) -> None:
+        if base is not None and not len(set(base)) == len(base) <= len(
+            set(base) & set(byte_alphabet())
+        ):
+            raise ValueError("the fallback's base repeats a byte or holds what is none")
         self._alphabet = byte_alphabet()
-        self.tokens: list[str] = [*base, *(symbol + "</w>" for symbol in base)]
+        self._end_apart = base is not None
+        self.tokens: list[str]
+        if base is None:
+            symbols = _alphabet_order()
+            self.tokens = [*symbols, *(symbol + END for symbol in symbols)]
+        else:
+            self.tokens = [*base, *HALVES, END]
+            self._alphabet = tuple(
+                symbol if symbol in base else HALVES[byte >> 4] + HALVES[byte & 15]
+                for byte, symbol in enumerate(self._alphabet)
+            )
         self._ranks: dict[tuple[str, str], int] = {}
         for pair in merges:
             self._ranks[pair] = len(self._ranks)
@@ -85,11 +126,14 @@ class ByteBPE:
         alphabet = self._alphabet
         symbols = [alphabet[byte] for byte in word.encode("utf-8", "surrogatepass")]
         # A word that is a token is that token. Merging ends there too: a test says so for CLIP's.
-        whole = self._ids.get("".join(symbols) + "</w>")
+        whole = self._ids.get("".join(symbols) + END)
         if whole is not None:
             ids: tuple[int, ...] = (whole,)
         else:
-            symbols[-1] += "</w>"
+            if self._end_apart:
+                symbols = [*"".join(symbols), END]
+            else:
+                symbols[-1] += END
             ids = tuple(self._ids[symbol] for symbol in _merge(symbols, self._ranks))
         if len(word) <= _MEMO_WORD:
             if len(self._memo) >= _MEMO_SIZE:

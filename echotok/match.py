@@ -59,13 +59,20 @@ class Matcher:
 
     Args:
         phrases: the live phrases.
-        values: the live enumeration members; those of `severity` are added here.
+        values: the live enumeration members.
+        severity: the spellings of `severity`.
     """
 
-    def __init__(self, phrases: Iterable[Phrase], values: Iterable[EnumValue]) -> None:
+    def __init__(
+        self,
+        phrases: Iterable[Phrase],
+        values: Iterable[EnumValue],
+        *,
+        severity: Iterable[EnumValue] = SEVERITY,
+    ) -> None:
         self._root = _Node()
         self._enums: dict[str, _ValueNode] = {"severity": {}}
-        for value in itertools.chain(SEVERITY, values):
+        for value in itertools.chain(severity, values):
             if not value.retired:
                 _add_value(self._enums.setdefault(value.slot, {}), value)
         # Which types a value may have that begins with a piece; numbers are seen by their look.
@@ -204,10 +211,10 @@ def find_shadowed(table: PhraseTable) -> dict[int, int]:
         Id of the shadowed phrase -> id of the winner (BARE_VALUE for a value alone).
     """
     live = [value for value in table.values if not value.retired]
-    matcher = Matcher(table.live, live)
+    matcher = Matcher(table.live, live, severity=table.severity_values)
     spellings: Mapping[str, list[str]] = {
         "number": ["5", "2.5", "55-60"],
-        "severity": [value.text for value in SEVERITY],
+        "severity": [value.text for value in table.severity_values],
         **{slot: [value.text for value in live if value.slot == slot] for slot in table.slots},
     }
     shadowed: dict[int, int] = {}

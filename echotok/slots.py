@@ -12,6 +12,9 @@ tokens' texts gives the value back, digit for digit.
 `number` and `severity` are built in. Their lists are append-only and their order is part of the
 artifact format: a position in NUMBER_TOKENS or SEVERITY is an id for ever (I5). The members of an
 enumeration are declared by a table, each with an id of its own.
+
+NUMBER_TOKENS has 636 rows, which is much for a vocabulary of a thousand: a table may declare a
+`NumberCode` of its own in their place, from 39 rows on.
 """
 
 from __future__ import annotations
@@ -20,7 +23,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["NUMBER_TOKENS", "SEVERITY", "EnumValue", "number_token_roles", "split_number"]
+__all__ = [
+    "NUMBER_TOKENS",
+    "SEVERITY",
+    "EnumValue",
+    "NumberCode",
+    "number_token_roles",
+    "split_number",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,80 @@ _NUMBER_PARTS = re.compile(
 )
 _PREFIX_TOKENS = re.compile(r"(?:[<>]=?|[≤≥~≈]) ?|[-+±.]")
 _RUNS = re.compile(r"[0-9]+|[.,]")
+
+
+START_CHARACTERS = "0123456789<>\u2264\u2265~\u2248-+\u00b1."
+"""What a number value can begin with."""
+CONTINUE_CHARACTERS = "0123456789.,= -+%to"
+"""What can stand inside of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberCode:
+    """A table's own number tokens: one that starts a value, then any that continue it.
+
+    Every character that a number can hold is a token of its own in either role, so that any number
+    can be written; longer tokens are for the numbers that a domain repeats.
+
+    Attributes:
+        starts: longer tokens that start a value, e.g. `55-60`.
+        continues: longer tokens that continue one, e.g. `.5`.
+    """
+
+    starts: tuple[str, ...] = ()
+    continues: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for texts, characters in (
+            (self.starts, START_CHARACTERS),
+            (self.continues, CONTINUE_CHARACTERS),
+        ):
+            for text in texts:
+                legal = text[:1] in characters and set(text[1:]) <= set(CONTINUE_CHARACTERS)
+                if len(text) < 2 or not legal or texts.count(text) > 1:
+                    raise ValueError(
+                        f"number token {text!r}: give each once, of two characters or more, "
+                        "made of what a number can hold"
+                    )
+
+    @property
+    def tokens(self) -> tuple[tuple[str, str], ...]:
+        """`(role, text)` of every token; the position is its row."""
+        return (
+            *(("start", text) for text in START_CHARACTERS),
+            *(("continue", text) for text in CONTINUE_CHARACTERS),
+            *(("start", text) for text in self.starts),
+            *(("continue", text) for text in self.continues),
+        )
+
+    def split(self, value: str) -> tuple[int, ...]:
+        """Write a number value as positions in `tokens`, the longest token first.
+
+        Args:
+            value: a piece for which `text.is_number` holds, without the space before it.
+
+        Example:
+            >>> code = NumberCode(starts=("55",), continues=("-60",))
+            >>> [code.tokens[position][1] for position in code.split("55-60")]
+            ['55', '-60']
+        """
+        rows, longest = _code_rows(self)
+        positions = []
+        at, role = 0, "start"
+        while at < len(value):
+            size = min(longest, len(value) - at)
+            while (role, value[at : at + size]) not in rows:
+                size -= 1
+            positions.append(rows[role, value[at : at + size]])
+            at += size
+            role = "continue"
+        return tuple(positions)
+
+
+@cache
+def _code_rows(code: NumberCode) -> tuple[dict[tuple[str, str], int], int]:
+    tokens = code.tokens
+    return {token: row for row, token in enumerate(tokens)}, max(len(text) for _, text in tokens)
 
 
 @cache

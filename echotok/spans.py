@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from echotok.fallback import HALVES
 from echotok.text import offsets, split_pieces
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ def _bpe_widths(tokens: Sequence[str], word: str) -> list[Span]:
         for _ in character.encode("utf-8", "surrogatepass")
     ]
     widths = []
-    low = 0
+    low = 0  # in halves of a byte
     for token in tokens:
-        high = low + len(token.removesuffix("</w>"))
-        widths.append((of_byte[low], of_byte[high - 1] + 1))
+        high = low + sum(1 if symbol in HALVES else 2 for symbol in token.removesuffix("</w>"))
+        # The end of a word as a token of its own lies on the word's last character.
+        first = of_byte[(low if high > low else low - 1) // 2]
+        widths.append((first, of_byte[(high - 1) // 2] + 1))
         low = high
     return widths

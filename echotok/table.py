@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from echotok.slots import EnumValue
+from echotok.slots import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode
 from echotok.text import make_normalizer, split_pieces
 
 __all__ = ["BUILT_IN_SLOTS", "Item", "Phrase", "PhraseTable", "parse_phrase"]
@@ -79,6 +79,8 @@ class PhraseTable:
         phrase_capacity, value_capacity: room for ids; a tokenizer's size follows from these, so
             that a growing table never changes a model's shape (I5).
         num_merges: size of the domain fallback that `echotok build` trains.
+        numbers: number tokens of the table's own; None for those of `slots.NUMBER_TOKENS`.
+        severity: the spellings of `severity` that the table uses; None for all of them.
     """
 
     name: str
@@ -93,6 +95,21 @@ class PhraseTable:
     phrase_capacity: int
     value_capacity: int
     num_merges: int
+    numbers: NumberCode | None = None
+    severity: tuple[str, ...] | None = None
+
+    @property
+    def number_tokens(self) -> tuple[tuple[str, str], ...]:
+        """`(role, text)` of the number tokens, by row."""
+        return NUMBER_TOKENS if self.numbers is None else self.numbers.tokens
+
+    @property
+    def severity_values(self) -> tuple[EnumValue, ...]:
+        """The spellings of `severity`, by row; their ids are those of `slots.SEVERITY`."""
+        if self.severity is None:
+            return SEVERITY
+        by_text = {value.text: value for value in SEVERITY}
+        return tuple(by_text[text] for text in self.severity)
 
     @property
     def live(self) -> tuple[Phrase, ...]:

@@ -2,7 +2,10 @@
 
 A table is a folder:
 
-    table.toml       name, version, locale, licence, provenance, units, slot types, capacity
+    table.toml       name, version, locale, licence, provenance, units, slot types, capacity; and
+                     where the table has them, its own number tokens and spellings of severity
+                     ([values]) and the bytes of a compact fallback ([fallback])
+    merges.txt       the fallback's merges, one a line (optional; else `echotok build` trains them)
     values.csv       id, slot, value, rank, since, retired, note      (enumerations; optional)
     <section>.csv    id, phrase, since, retired, note                 (one file a report section)
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from echotok.errors import Problem, TableError
+from echotok.fallback import ByteBPE
 from echotok.match import find_shadowed
-from echotok.slots import EnumValue
+from echotok.slots import SEVERITY, EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 
-__all__ = ["read_table", "validate_table"]
+__all__ = ["read_fallback", "read_table", "validate_table", "write_table"]
 
 PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
 VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
@@ -129,6 +134,7 @@ def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
     num_merges = setting("merges", int, capacity)
     if reader.problems:
         return None
+    numbers, severity = _value_settings(reader, config)
     values = _read_values(
         reader, slots=slots, units=units, capacity=value_capacity, table_version=version
     )
@@ -152,7 +158,143 @@ def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
         phrase_capacity=phrase_capacity,
         value_capacity=value_capacity,
         num_merges=num_merges,
+        numbers=numbers,
+        severity=severity,
     )
+
+
+def _value_settings(
+    reader: _Reader, config: dict[str, Any]
+) -> tuple[NumberCode | None, tuple[str, ...] | None]:
+    """The table's own number tokens and spellings of severity, where it has them."""
+    path = reader.folder / "table.toml"
+    given = config.get("values", {})
+
+    def texts(name: str) -> tuple[str, ...] | None:
+        value = given.get(name) if isinstance(given, dict) else ()
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            reader.problem("bad-setting", path, None, f"`values.{name}` must be a list of texts")
+            return ()
+        return tuple(value)
+
+    starts, continues, severity = map(texts, ("number_starts", "number_continues", "severity"))
+    numbers = None
+    if starts is not None or continues is not None:
+        try:
+            numbers = NumberCode(starts=starts or (), continues=continues or ())
+        except ValueError as error:
+            reader.problem("bad-value", path, None, str(error))
+    known = {value.text for value in SEVERITY}
+    for text in severity or ():
+        if text not in known or (severity or ()).count(text) > 1:
+            message = f"severity {text!r}: give each spelling once, of those built in"
+            reader.problem("bad-value", path, None, message)
+            severity = None
+            break
+    return numbers, severity
+
+
+def read_fallback(folder: Path | str) -> dict[str, Any] | None:
+    """The fallback that a table folder carries, as an artifact holds it.
+
+    Args:
+        folder: the folder that holds `table.toml`.
+
+    Returns:
+        `{"kind": "domain", "merges": [...]}`, with `base` where it is compact; None when the folder
+        holds no `merges.txt`.
+
+    Raises:
+        TableError: a merge or the base is malformed.
+    """
+    reader = _Reader(Path(folder))
+    path = reader.folder / "merges.txt"
+    if not path.exists():
+        return None
+    settings = (reader.toml() or {}).get("fallback", {})
+    content: dict[str, Any] = {"kind": "domain"}
+    if "base" in settings:
+        content["base"] = settings["base"]
+    content["merges"] = path.read_text(encoding="utf-8").split("\n")[:-1]
+    pairs: list[tuple[str, str]] = []
+    for line, merge in enumerate(content["merges"], 1):
+        left, space, right = merge.partition(" ")
+        if not (left and space and right) or " " in right:
+            reader.problem("bad-merge", path, line, "a merge is two pieces with a space between")
+        pairs.append((left, right))
+    if not reader.problems:
+        try:
+            known = set(ByteBPE((), base=content.get("base")).tokens)
+        except (TypeError, ValueError) as error:
+            reader.problem("bad-setting", reader.folder / "table.toml", None, str(error))
+        else:
+            for line, pair in enumerate(pairs, 1):
+                if not known.issuperset(pair):
+                    message = "it joins a piece that no line above makes"
+                    reader.problem("bad-merge", path, line, message)
+                known.add("".join(pair))
+    if reader.problems:
+        raise TableError(reader.problems)
+    return content
+
+
+def write_table(table: PhraseTable, folder: Path | str, fallback: Mapping[str, Any]) -> None:
+    """Write a table folder that `read_table` and `read_fallback` read back.
+
+    Args:
+        table: the table; its phrases go into one CSV file a section, by id.
+        folder: is made when it is not there; files of the same name are replaced.
+        fallback: as `read_fallback` gives it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def quoted(value: Any) -> str:
+        # A JSON string is a TOML basic string, but for DEL.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    lines = [
+        f"{name} = {quoted(getattr(table, name))}"
+        for name in ("name", "version", "locale", "licence", "provenance")
+    ]
+    lines += ["", f"units = {quoted(list(table.units))}", "", "[capacity]"]
+    lines += [f"phrases = {table.phrase_capacity}", f"values = {table.value_capacity}"]
+    lines += [f"merges = {table.num_merges}"]
+    if table.numbers is not None or table.severity is not None:
+        lines += ["", "[values]"]
+    if table.numbers is not None:
+        lines += [f"number_starts = {quoted(list(table.numbers.starts))}"]
+        lines += [f"number_continues = {quoted(list(table.numbers.continues))}"]
+    if table.severity is not None:
+        lines += [f"severity = {quoted(list(table.severity))}"]
+    if "base" in fallback:
+        lines += ["", "[fallback]", f"base = {quoted(fallback['base'])}"]
+    if table.slots:
+        lines += ["", "[slots]"]
+        lines += [f"{name} = {quoted(what)}" for name, what in table.slots.items()]
+    (folder / "table.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    merges = "".join(f"{merge}\n" for merge in fallback["merges"])
+    (folder / "merges.txt").write_text(merges, encoding="utf-8")
+    sections: dict[str, list[Phrase]] = {}
+    for phrase in table.phrases:
+        sections.setdefault(phrase.section, []).append(phrase)
+    for section, phrases in sections.items():
+        rows = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]
+        _write_csv(folder / f"{section}.csv", PHRASE_COLUMNS, rows)
+    if table.values:
+        values = [
+            [v.id, v.slot, v.text, "" if v.rank is None else f"{v.rank:g}", "1.0.0", v.retired, ""]
+            for v in table.values
+        ]
+        _write_csv(folder / "values.csv", VALUE_COLUMNS, values)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerows([columns, *rows])
 
 
 def _row_id(

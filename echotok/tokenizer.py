@@ -16,7 +16,7 @@ from echotok.decoder import Decoder
 from echotok.encoder import Encoder
 from echotok.encoding import Batch, Encoding
 from echotok.errors import ArtifactError, IdError, InputError
-from echotok.fallback import CLIP_MERGES_SHA256, ByteBPE, clip_merges
+from echotok.fallback import CLIP_MERGES_SHA256, ByteBPE, clip_merges, num_base_tokens
 from echotok.table import PhraseTable
 from echotok.text import make_normalizer
 from echotok.vocabulary import Layout, Vocabulary
@@ -101,9 +101,10 @@ class Tokenizer:
         if not clip and len(merges) > table.num_merges:
             raise ValueError(f"{len(merges)} merges where {table.num_merges} have room")
         num_merges = len(merges) if clip else table.num_merges
-        layout = Layout.of(table, clip=clip, num_bpe=512 + num_merges)
+        base = None if clip else fallback.get("base")
+        layout = Layout.of(table, clip=clip, num_bpe=num_base_tokens(base) + num_merges)
         self._layout = layout
-        bpe = ByteBPE(merges, offset=layout.bpe)
+        bpe = ByteBPE(merges, offset=layout.bpe, base=base)
         self.vocabulary = Vocabulary(layout, table, bpe)
         self._normalize = make_normalizer(table.units)
         self.encoder = Encoder(table, layout, bpe)

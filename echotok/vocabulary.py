@@ -7,7 +7,8 @@
                 | phrases | ... | eos
 
 Every region has a fixed capacity with spare rows, so growth changes neither the size nor an old id
-(I5). EOS is the highest id, because open_clip pools the text at each row's argmax.
+(I5). Where a table declares its own number tokens or spellings of severity, these regions hold just
+them. EOS is the highest id, because open_clip pools the text at each row's argmax.
 
 `join` and `space` mark the rare places where the white space between two units is not what
 `expects_space` would put there.
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 
 from echotok.errors import ArtifactError
 from echotok.fallback import ByteBPE
-from echotok.slots import NUMBER_TOKENS, SEVERITY
 from echotok.table import PhraseTable
 
 __all__ = ["Kind", "Layout", "Vocabulary"]
@@ -64,8 +64,8 @@ class Layout:
         special = num_bpe + 2 if clip else 0
         bpe = 0 if clip else NUM_SPECIAL
         number = (special if clip else num_bpe) + NUM_SPECIAL
-        severity = number + NUMBER_CAPACITY
-        enum = severity + SEVERITY_CAPACITY
+        severity = number + (NUMBER_CAPACITY if table.numbers is None else len(table.number_tokens))
+        enum = severity + (SEVERITY_CAPACITY if table.severity is None else len(table.severity))
         phrase = enum + table.value_capacity
         # A multiple of 64 keeps the embedding and its gradient well aligned on a GPU.
         vocab_size = -(-(phrase + table.phrase_capacity + 1) // 64) * 64
@@ -105,10 +105,10 @@ class Vocabulary:
             self._set(getattr(layout, name), "special", f"<{name}>", name)
         for number, text in enumerate(bpe.tokens, layout.bpe):
             self._set(number, "bpe", text)
-        for number, (role, text) in enumerate(NUMBER_TOKENS, layout.number):
+        for number, (role, text) in enumerate(table.number_tokens, layout.number):
             self._set(number, "value", text, role, "number")
-        for value in SEVERITY:
-            self._set(layout.severity + value.id, "value", value.text, "whole", value.slot)
+        for row, value in enumerate(table.severity_values, layout.severity):
+            self._set(row, "value", value.text, "whole", value.slot)
         for value in table.values:
             self._set(layout.enum + value.id, "value", value.text, "whole", value.slot)
         for phrase in table.phrases:
