@@ -86,10 +86,11 @@ phantom: $(READY_TORCH) ## Make a phantom archive of 500 patients, and look at i
 	@echo "Contact sheet: $(PHANTOM)/contact_sheet.png. Shards for training:"
 	@echo "  $(VENV)/bin/echoclip-r prepare $(PHANTOM)/manifest.csv --out runs/shards --workers 2"
 
-bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (some ten minutes)
+bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (some fifteen minutes)
 	$(PY) benchmarks/media_speed.py
 	$(PY) benchmarks/phantom_speed.py
 	$(PY) benchmarks/prepare_speed.py
+	$(PY) benchmarks/prepare_long_run.py
 
 bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
 	$(PY) benchmarks/privacy.py

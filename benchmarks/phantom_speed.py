@@ -26,13 +26,13 @@ from echoclip_r.phantom.reports import write_reports
 PACKAGES = ["echotok", "av", "numpy", "pillow", "pydicom", "scipy"]
 SIZES = [(64, 6), (64, 10), (112, 6), (112, 10)]
 NUM_REPORT_PATIENTS = 1000
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> None:
     """Measure everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=60, help="of each archive")
+    parser.add_argument("--patients", type=int, default=200, help="of each archive")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     fastest: dict[tuple[int, int, int], dict[str, Any]] = {}
