@@ -18,7 +18,6 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import text_global_pool
 from PIL import Image
 from timm.models import register_model
 from torch import nn
@@ -28,6 +27,7 @@ from echoclip_r.config import TrainConfig
 from echoclip_r.errors import CheckpointError
 from echoclip_r.small_resnet import echoclip_r_small_resnet
 from echoclip_r.text import TextCodec
+from echoclip_r.text_tower import encode_text, is_plain_text_tower
 from echoclip_r.train_device import autocast, resolve_precision
 from echotok.adapters.open_clip import text_config
 
@@ -35,7 +35,6 @@ __all__ = [
     "WEIGHTS",
     "TrainedModel",
     "build_model",
-    "encode_text",
     "load_open_clip_weights",
     "model_config",
     "normalize_frames",
@@ -58,7 +57,7 @@ def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
     """The open_clip configuration of a run's model: its towers, with the tokenizer's vocabulary.
 
     Raises:
-        ValueError: open_clip knows no such model, or it is not a plain CLIP.
+        ValueError: open_clip knows no such model.
     """
     register()
     found: dict[str, Any] | None = open_clip.get_model_config(config.model)
@@ -67,11 +66,6 @@ def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
         raise ValueError(
             f"open_clip has no model {config.model!r}; this package's are {ours}, and "
             "`open_clip.list_models()` names the others"
-        )
-    if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
-        raise ValueError(
-            f"model {config.model!r} has a text tower of its own kind; reports are trimmed to "
-            "their length only with open_clip's plain causal one: choose another model"
         )
     if codec.tokenizer is None:
         found["text_cfg"]["context_length"] = codec.context_length
@@ -91,10 +85,18 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
 
     Returns:
         `open_clip.CLIP`.
+
+    Raises:
+        ValueError: its text tower is not a plain causal one.
     """
     register()
     with _quiet():
         model = open_clip.create_model(name, output_dict=True, **config)
+    if not is_plain_text_tower(model):
+        raise ValueError(
+            f"model {name!r} has a text tower of its own kind; reports are trimmed to their length "
+            "only with open_clip's plain causal one: choose another model"
+        )
     if grad_checkpointing:
         model.set_grad_checkpointing()
     return model
@@ -114,33 +116,6 @@ def load_open_clip_weights(model: Any, folder: Path) -> None:
             f"{path}: the weights cannot be loaded ({type(error).__name__}: {error}); copy the "
             "checkpoint again"
         ) from error
-
-
-def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:
-    """Text embeddings (B, D), not normalized, of rows that may be shorter than the context.
-
-    The tower is causal, so what stands behind EOS cannot matter: rows trimmed to the longest of
-    their batch give what open_clip's `encode_text` gives at full length, which is called for rows
-    of that length.
-
-    Args:
-        model: `open_clip.CLIP`.
-        ids_BL: int64, EOS the highest id of each row.
-    """
-    length = ids_BL.shape[1]
-    if length == model.context_length:
-        full: torch.Tensor = model.encode_text(ids_BL)
-        return full
-    dtype = model.transformer.get_cast_dtype()
-    x = model.token_embedding(ids_BL).to(dtype)
-    x = x + model.positional_embedding[:length].to(dtype)
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    pooled = text_global_pool(model.ln_final(x), ids_BL, model.text_pool_type, model.text_eos_id)
-    projection = model.text_projection
-    embedded: torch.Tensor = (
-        projection(pooled) if isinstance(projection, nn.Linear) else pooled @ projection
-    )
-    return embedded
 
 
 def preprocess_config(model: Any) -> dict[str, Any]:

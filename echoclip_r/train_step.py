@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from echoclip_r.config import TrainConfig
 from echoclip_r.loss import ContrastiveLoss
-from echoclip_r.model import encode_text, normalize_frames
+from echoclip_r.model import normalize_frames
+from echoclip_r.text_tower import encode_text
 from echoclip_r.train_data import Batch
 from echoclip_r.train_device import autocast
 

@@ -18,9 +18,10 @@ from torch.nn import functional
 from echoclip_r.config import TrainConfig
 from echoclip_r.data import BadClip, ShardIndex, read_clips
 from echoclip_r.errors import ShardError
-from echoclip_r.model import encode_text, normalize_frames
+from echoclip_r.model import normalize_frames
 from echoclip_r.ranks import retrieval_ranks
 from echoclip_r.text import TextCodec
+from echoclip_r.text_tower import encode_text
 from echoclip_r.train_device import autocast
 
 __all__ = ["Validation", "ValidationSet"]
