@@ -43,6 +43,10 @@ __all__ = [
 ]
 
 WEIGHTS = "open_clip_model.safetensors"  # the name that open_clip looks for
+_OTHER_TOWER = (
+    "model {!r} has a text tower of its own kind; reports are trimmed to their length only with "
+    "open_clip's plain causal one: choose another model"
+)
 CONFIGS = Path(__file__).parent / "model_configs"
 
 
@@ -57,7 +61,7 @@ def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
     """The open_clip configuration of a run's model: its towers, with the tokenizer's vocabulary.
 
     Raises:
-        ValueError: open_clip knows no such model.
+        ValueError: open_clip knows no such model, or its text tower is not a plain causal one.
     """
     register()
     found: dict[str, Any] | None = open_clip.get_model_config(config.model)
@@ -67,6 +71,8 @@ def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
             f"open_clip has no model {config.model!r}; this package's are {ours}, and "
             "`open_clip.list_models()` names the others"
         )
+    if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
+        raise ValueError(_OTHER_TOWER.format(config.model))
     if codec.tokenizer is None:
         found["text_cfg"]["context_length"] = codec.context_length
         found["text_cfg"]["vocab_size"] = codec.vocab_size
@@ -93,10 +99,7 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
     with _quiet():
         model = open_clip.create_model(name, output_dict=True, **config)
     if not is_plain_text_tower(model):
-        raise ValueError(
-            f"model {name!r} has a text tower of its own kind; reports are trimmed to their length "
-            "only with open_clip's plain causal one: choose another model"
-        )
+        raise ValueError(_OTHER_TOWER.format(name))
     if grad_checkpointing:
         model.set_grad_checkpointing()
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
+
+import echotok
+from echoclip_r.shards import prepare
+from echotok.build import build
 
 BURNED_IN = (255, 0, 255)
 """Colour of the burned-in text: no speckle has it."""
@@ -82,6 +87,59 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(folder / str(row["video"]), fan_frames(12 + number, seed=number))
     write_manifest(folder / "manifest.csv", rows)
     return folder
+
+
+_SENTENCES = (
+    "The left ventricular ejection fraction is {}%.",
+    "There is mild mitral regurgitation.",
+    "No pericardial effusion.",
+    "A pacemaker lead is seen in the right ventricle.",
+    "The left atrium is severely dilated.",
+)
+
+
+@pytest.fixture(scope="session")
+def training_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of 44 training, 10 validation and 6 test clips, a patient each; not to be written to.
+
+    64 px, two frames a clip, seven shards; some reports are the same word for word.
+    """
+    folder = tmp_path_factory.mktemp("training")
+    rows: list[dict[str, object]] = []
+    for number in range(60):
+        report = " ".join(_SENTENCES[(number + k) % 5].format(30 + number // 9) for k in range(3))
+        row: dict[str, object] = {
+            "study_id": f"S{number}",
+            "patient_id": f"P{number}",
+            "video": f"clip-{number:02d}.avi",
+            "report": report,
+            "split": "train" if number < 44 else "validation" if number < 54 else "test",
+            "ef": 30 + number // 9,
+        }
+        rows.append(row)
+        write_video(folder / str(row["video"]), fan_frames(8, seed=number))
+    manifest = write_manifest(folder / "manifest.csv", rows)
+    shards = folder / "shards"
+    prepare(manifest, shards, size_px=64, frames_per_clip=2, clips_per_shard=10, workers=0)
+    return shards
+
+
+@pytest.fixture(scope="session")
+def grown_echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of an append-only growth of `echo`: one phrase more."""
+    folder = tmp_path_factory.mktemp("grown") / "echo"
+    shutil.copytree(Path(__file__).parents[2] / "phrase_tables" / "echo", folder)
+    last = 0
+    for path in folder.glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if "phrase" in (reader.fieldnames or ()):
+                last = max(last, *(int(row["id"]) for row in reader))
+    with (folder / "mitral_valve.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{last + 1},wombat valve with {{severity}} stenosis,,,\n")
+    artifact = folder.parent / "echo.json"
+    build(folder, base=echotok.load("echo")).save(artifact)
+    return artifact
 
 
 @pytest.fixture(scope="session")
