@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from echoclip_r import cli_data, cli_retrieval, cli_train
+from echoclip_r import cli_data, cli_evaluation, cli_retrieval, cli_train
 from echoclip_r.errors import EchoclipError
 
 __all__ = ["build_parser", "main"]
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 # Each has `add_commands(commands)`: it adds sub-parsers whose default `run` takes the arguments,
 # prints the result on stdout and raises EchoclipError (or ValueError: an option out of range).
 # What a command needs (torch, av, pandas, scipy) it imports when it runs: --help is instant.
-_COMMAND_MODULES = (cli_data, cli_train, cli_retrieval)
+_COMMAND_MODULES = (cli_data, cli_train, cli_retrieval, cli_evaluation)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

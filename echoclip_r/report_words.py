@@ -1,0 +1,122 @@
+"""The words of the report: headings, names of figures, definitions, and verdicts."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from echoclip_r.outcomes import Outcome, is_better_low
+
+__all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "Verdict", "verdict"]
+
+HEADINGS = {
+    "retrieval": "Retrieval",
+    "agreement": "Clinical agreement",
+    "regression": "Zero-shot measurements",
+    "binary": "Zero-shot findings",
+    "identification": "Patient identification",
+    "change": "Change over time",
+}
+
+_WAYS = {"video_to_report": "video to report", "report_to_video": "report to video"}
+
+LABELS = {
+    "mcmrr": "MCMRR",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R\u00b2",
+    "pearson": "Pearson r",
+    "bias": "Bias",
+    "mae:published_code": "MAE, published code's rule",
+    "pearson:published_code": "Pearson r, published code's rule",
+    "gain": "Error saved",
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "brier": "Brier score",
+    "same_study": "Mean cosine, same study",
+    "same_patient": "Mean cosine, same patient",
+    "different_patients": "Mean cosine, different patients",
+    "auc_before": "AUC against before",
+    "auc_no_event": "AUC against no event",
+    "cosine:before": "Mean cosine before",
+    "cosine:after": "Mean cosine after",
+    "cosine:no event": "Mean cosine, no event",
+    **{f"mean_rank:{way}": f"Mean rank, {name}" for way, name in _WAYS.items()},
+    **{
+        f"recall_at_{k}:{way}": f"R@{k}, {name}"
+        for way, name in _WAYS.items()
+        for k in (1, 5, 10, 50)
+    },
+}
+
+DEFINITIONS = {
+    "retrieval": "Every video is compared with every report by cosine. The rank is that of the "
+    "best right answer: identical reports all count as right, and a wrong one that scores as high "
+    "counts as ahead. MCMRR is the mean of the two mean ranks, R@k the share found among the "
+    "first k.",
+    "agreement": "What the report at rank 1 says, against what the true one says: findings that "
+    "are at least mild, read from both by the same declared phrases. The guess is a random report.",
+    "regression": "A prompt for every value is compared with every frame; the values of the best "
+    "fifth give the prediction. The guess is to say the median of other patients of everyone; "
+    "'error saved' is the part of its mean absolute error that the model saves.",
+    "binary": "The score is the mean cosine of the frames with prompts that say that the finding "
+    "is there. Sensitivity and specificity are at a threshold that was chosen on the validation "
+    "split.",
+    "identification": "Two studies of one patient should be more alike than those of two "
+    "patients. The AUC is that of the cosine for telling such pairs apart.",
+    "change": "Each study is compared with the patient's earliest one. If the heart has changed "
+    "by an event, the cosine should be lower after it.",
+    "Intervals": "95 %, from draws of patients with replacement; the pool of candidates is kept. "
+    "Studies of one patient are drawn together.",
+    "Weak and strong": "An AUC below 0.70 is called weak, below 0.80 moderate, below 0.90 good, "
+    "above that strong. An error that saves less than a tenth of the median guess's is called "
+    "weak. Whatever has an interval that reaches chance is called no better than chance.",
+    "Calibration": "A cosine is no probability. A logistic curve from score to probability is "
+    "fitted on the validation split, and judged on the test split by observed shares and by the "
+    "Brier score (the mean squared error of the probability).",
+    "Rules": "By the paper's rule (Christensen et al., Nature Medicine 2024) the median of the "
+    "best fifth of values is taken in each frame and averaged over frames. The published code "
+    "averages the ranked values over frames first. Both are given, and they are not the same.",
+}
+
+
+class Verdict(NamedTuple):
+    """A word on a figure: `kind` is `weak`, `fair` or `good`."""
+
+    text: str
+    kind: str
+
+
+def verdict(outcome: Outcome, name: str) -> Verdict | None:
+    """Say plainly whether a figure is any good; None where there is nothing to say."""
+    figure = outcome.scores.figures[name]
+    if outcome.section == "regression":
+        gain = outcome.scores.figures["gain"]
+        if not gain.low > 0:
+            worse = gain.high < 0
+            return Verdict(
+                "worse than the median guess" if worse else "no better than the median guess",
+                "weak",
+            )
+        if gain.value < 0.1:
+            return Verdict("weak", "weak")
+        return Verdict(f"saves {gain.value:.0%} of the median guess's error", "fair")
+    if math.isnan(figure.chance) or math.isnan(figure.low):
+        return None
+    below = is_better_low(name)
+    if (figure.high >= figure.chance) if below else (figure.low <= figure.chance):
+        worse = figure.low > figure.chance if below else figure.high < figure.chance
+        return Verdict("worse than chance" if worse else "no better than chance", "weak")
+    if name == "auc":
+        for limit, text, kind in ((0.7, "weak", "weak"), (0.8, "moderate", "fair")):
+            if figure.value < limit:
+                return Verdict(text, kind)
+        return Verdict("good" if figure.value < 0.9 else "strong", "good")
+    if below:
+        return Verdict(f"{figure.chance / figure.value:.1f} times better than chance", "fair")
+    return Verdict("better than chance", "fair")
