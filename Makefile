@@ -52,8 +52,12 @@ $(READY_TORCH): $(READY) overrides.txt
 	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,dev]"
 	@touch $@
 
-demo: $(READY) benchmarks/demo.py ## See what the tokenizer does to a report (REPORTS=file COLUMN=name: to yours)
-	@$(PY) benchmarks/demo.py $(REPORTS) $(if $(COLUMN),--column $(COLUMN))
+demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
+	@$(PY) benchmarks/demo.py $(or $(REPORTS),--only tokenizer) $(if $(COLUMN),--column $(COLUMN))
+ifndef REPORTS
+	@$(MAKE) --no-print-directory setup-torch
+	@$(PY) benchmarks/demo.py --only models
+endif
 
 test: $(READY_TORCH) ## Run every test
 	$(PY) -m pytest -n 2
