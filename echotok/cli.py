@@ -1,4 +1,4 @@
-"""The command line: `echotok encode | decode | show | stats | build | validate`.
+"""The command line: `echotok encode | decode | show | stats | mine | build | validate`.
 
 Results go to stdout, messages to stderr. Exit codes: 0 done, 1 an error that says what to do (or a
 broken rule in `validate`, a lossy report in `stats`), 2 bad usage, 130 interrupted, 141 when the
@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from echotok import cli_commands
+from echotok import cli_commands, cli_mine
 from echotok.cli_commands import tell
 from echotok.errors import EchotokError
 
@@ -78,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     _decode_arguments(commands.add_parser("decode", help="lines of ids to normalized text"))
     _show_arguments(commands.add_parser("show", help="a report with its tokens marked"))
     _stats_arguments(commands.add_parser("stats", help="compression and coverage of a corpus"))
+    cli_mine.add_arguments(commands.add_parser("mine", help="reports to a proposed phrase table"))
     _build_arguments(commands.add_parser("build", help="a phrase table to a tokenizer"))
     _validate_arguments(commands.add_parser("validate", help="check a phrase table"))
     return parser

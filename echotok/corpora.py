@@ -2,6 +2,7 @@
 
     *.csv, *.tsv           a column of a table with a header
     *.jsonl, *.ndjson      a key of one JSON object a line
+    *.parquet              a column of text, read with pyarrow
     a folder               every *.txt below it, in order
     anything else, or "-"  the whole file (or stdin) is one report; with `lines`, each line is
 
@@ -33,14 +34,20 @@ class Report:
     Attributes:
         text: the report.
         source: `file` or `file:row` (rows of tables count from 1 behind the header, lines from 1).
+        patient: whose report it is, where a column with patients was asked for.
     """
 
     text: str
     source: str
+    patient: str | None = None
 
 
 def read_reports(
-    paths: Iterable[str | Path], *, column: str | None = None, lines: bool = False
+    paths: Iterable[str | Path],
+    *,
+    column: str | None = None,
+    lines: bool = False,
+    patient_column: str | None = None,
 ) -> Iterator[Report]:
     """Stream the reports of files, folders or stdin.
 
@@ -48,9 +55,11 @@ def read_reports(
         paths: as in the module's head; `"-"` is stdin.
         column: column or JSON key; default `text`, `report` or `report_text`, whichever is there.
         lines: take each line of a plain text file as a report; empty lines are left out.
+        patient_column: column or JSON key of the patient; plain text has none.
 
     Raises:
-        InputError: missing file or column, text that is not UTF-8, a malformed line.
+        InputError: missing file or column, text that is not UTF-8, a malformed line, a table
+            without a patient in one of its rows where patients were asked for.
     """
     for path in paths:
         if str(path) == "-":
@@ -63,20 +72,25 @@ def read_reports(
             if not files:
                 raise InputError(f"{path} holds no *.txt file; name the files, or another folder")
             for file in files:
-                yield from _file(file, column, lines=lines)
+                yield from _file(file, column, patient_column, lines=lines)
         else:
-            yield from _file(path, column, lines=lines)
+            yield from _file(path, column, patient_column, lines=lines)
 
 
-def _file(path: Path, column: str | None, *, lines: bool) -> Iterator[Report]:
+def _file(
+    path: Path, column: str | None, patient_column: str | None, *, lines: bool
+) -> Iterator[Report]:
     suffix = path.suffix.lower()
     try:
         if suffix in (".csv", ".tsv"):
             with path.open(encoding="utf-8-sig", newline="") as stream:
-                yield from _table(stream, path, column, "\t" if suffix == ".tsv" else ",")
+                delimiter = "\t" if suffix == ".tsv" else ","
+                yield from _table(stream, path, column, patient_column, delimiter)
         elif suffix in (".jsonl", ".ndjson"):
             with path.open(encoding="utf-8-sig") as stream:
-                yield from _json_lines(stream, path, column)
+                yield from _json_lines(stream, path, column, patient_column)
+        elif suffix == ".parquet":
+            yield from _parquet(path, column, patient_column)
         else:
             yield from _plain(_decode(path.read_bytes(), str(path)), str(path), lines=lines)
     except UnicodeDecodeError as error:
@@ -107,13 +121,18 @@ def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
             yield Report(text=line, source=f"{name}:{number}")
 
 
-def _table(stream: TextIO, path: Path, column: str | None, delimiter: str) -> Iterator[Report]:
+def _table(
+    stream: TextIO, path: Path, column: str | None, patient_column: str | None, delimiter: str
+) -> Iterator[Report]:
     # A report may be longer than the csv module's default limit of 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
         at = header.index(_choose(column, header, path))
+        whose = None
+        if patient_column is not None:
+            whose = header.index(_choose(patient_column, header, path))
         for row, cells in enumerate(reader, 1):
             if not cells:
                 continue
@@ -122,12 +141,16 @@ def _table(stream: TextIO, path: Path, column: str | None, delimiter: str) -> It
                     f"{path}: row {row} (line {reader.line_num}) has {len(cells)} cells, the "
                     f"header has {len(header)}; quote reports that hold commas or line breaks"
                 )
-            yield Report(text=cells[at], source=f"{path}:{row}")
+            source = f"{path}:{row}"
+            patient = None if whose is None else _patient(cells[whose], source)
+            yield Report(text=cells[at], source=source, patient=patient)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
 
 
-def _json_lines(stream: TextIO, path: Path, column: str | None) -> Iterator[Report]:
+def _json_lines(
+    stream: TextIO, path: Path, column: str | None, patient_column: str | None
+) -> Iterator[Report]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -144,7 +167,51 @@ def _json_lines(stream: TextIO, path: Path, column: str | None) -> Iterator[Repo
         key = _choose(column, list(record), path, where=f" in line {number}")
         if not isinstance(record[key], str):
             raise InputError(f"{path}: line {number}: {key!r} is not a string")
-        yield Report(text=record[key], source=f"{path}:{number}")
+        source = f"{path}:{number}"
+        patient = None
+        if patient_column is not None:
+            patient_key = _choose(patient_column, list(record), path, where=f" in line {number}")
+            patient = _patient(record[patient_key], source)
+        yield Report(text=record[key], source=source, patient=patient)
+
+
+def _parquet(path: Path, column: str | None, patient_column: str | None) -> Iterator[Report]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise InputError(
+            f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV"
+        ) from error
+    try:
+        with ParquetFile(path) as file:
+            names = list(file.schema_arrow.names)
+            text_name = _choose(column, names, path)
+            columns = [text_name]
+            if patient_column is not None:
+                columns.append(_choose(patient_column, names, path))
+            row = 0
+            for batch in file.iter_batches(batch_size=1024, columns=columns):
+                for cells in zip(
+                    *(batch.column(name).to_pylist() for name in columns), strict=True
+                ):
+                    row += 1
+                    source = f"{path}:{row}"
+                    if not isinstance(cells[0], str):
+                        raise InputError(f"{path}: row {row}: {text_name!r} is not a string")
+                    patient = None if patient_column is None else _patient(cells[1], source)
+                    yield Report(text=cells[0], source=source, patient=patient)
+    except ArrowException as error:
+        raise InputError(f"{path} is not a Parquet file that pyarrow can read") from error
+
+
+def _patient(value: object, source: str) -> str:
+    if value is None or str(value) == "":
+        raise InputError(
+            f"{source}: no patient in this row; fill it in, or leave the patients out: then every "
+            "report counts as a patient of its own"
+        )
+    return str(value)
 
 
 def _choose(column: str | None, names: list[str], path: Path, where: str = "") -> str:

@@ -1,0 +1,100 @@
+"""All candidates of a corpus: the runs of every view, those that a table can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from echotok.mining.runs import Runs, mine_runs
+from echotok.mining.segments import Segments
+from echotok.mining.views import make_views, value_spans
+from echotok.slots import EnumValue, NumberCode
+from echotok.table import BUILT_IN_SLOTS, parse_phrase
+
+__all__ = ["find_candidates"]
+
+
+def find_candidates(
+    segments: Segments,
+    *,
+    values: Sequence[EnumValue],
+    numbers: NumberCode,
+    units: tuple[str, ...],
+    k: int,
+    longest: int,
+) -> tuple[Runs, Collection[int]]:
+    """The runs that may become phrases.
+
+    Args:
+        segments: the corpus.
+        values: spellings that are values; a run of a spelling alone is no phrase.
+        numbers: what writes a number.
+        units: as in `PhraseTable.units`.
+        k: patients that must hold a run.
+        longest: elements that a run may have.
+
+    Returns:
+        The candidates, and which of them stand for values outside of phrases.
+    """
+    views = make_views(segments, value_spans(segments, values), numbers)
+    joined = _join([mine_runs(segments, view, k=k, longest=longest) for view in views])
+    spellings = {value.text for value in values}
+    bare = [number for number, text in enumerate(joined.texts) if text in spellings]
+    slots = (*BUILT_IN_SLOTS, *dict.fromkeys(value.slot for value in values))
+    possible = np.array(
+        [
+            text in spellings or _fits_a_table(text, length, slots, units)
+            for text, length in zip(joined.texts, joined.lengths.tolist(), strict=True)
+        ],
+        dtype=bool,
+    )
+    kept = possible[joined.run] if len(possible) else np.zeros(0, dtype=bool)
+    return (
+        Runs(
+            texts=joined.texts,
+            num_slots=joined.num_slots,
+            lengths=joined.lengths,
+            run=joined.run[kept],
+            start=joined.start[kept],
+            end=joined.end[kept],
+            cost=joined.cost[kept],
+        ),
+        bare,
+    )
+
+
+def _fits_a_table(text: str, length: int, slots: Sequence[str], units: tuple[str, ...]) -> bool:
+    """Whether a table can hold the phrase, and reads it as the pieces that it was made of."""
+    try:
+        return len(parse_phrase(text, slots=slots, units=units)) == length
+    except ValueError:
+        return False
+
+
+def _join(parts: Sequence[Runs]) -> Runs:
+    """Runs of several views as one set; what two views share is there once."""
+    numbers: dict[str, int] = {}
+    slots: list[int] = []
+    lengths: list[int] = []
+    columns: list[np.ndarray] = []
+    for part in parts:
+        mine = []
+        for at, text in enumerate(part.texts):
+            number = numbers.setdefault(text, len(numbers))
+            if number == len(slots):
+                slots.append(int(part.num_slots[at]))
+                lengths.append(int(part.lengths[at]))
+            mine.append(number)
+        run = np.array(mine, dtype=np.int64)[part.run]
+        columns.append(np.stack([run, part.start, part.end, part.cost]))
+    run, start, end, cost = np.unique(np.concatenate(columns, axis=1), axis=1)
+    return Runs(
+        texts=tuple(numbers),
+        num_slots=np.array(slots, dtype=np.int64),
+        lengths=np.array(lengths, dtype=np.int64),
+        run=run,
+        start=start,
+        end=end,
+        cost=cost,
+    )

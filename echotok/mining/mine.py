@@ -1,0 +1,339 @@
+"""Reports -> a phrase table: the order of the steps.
+
+1. `segments`: distinct sentences with counts.
+2. `views`, `runs`, `candidates`: the runs that k patients share.
+3. `words`: the words that may train the fallback.
+4. `selection`: the phrases, for a given size of the fallback, twice: what the phrases of the first
+   time leave trains the fallback of the second.
+5. The size of the fallback is chosen on a fifth of the patients, mined on the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from echotok import artifact
+from echotok.build import train_merges
+from echotok.errors import InputError
+from echotok.fallback import num_base_tokens
+from echotok.match import find_shadowed
+from echotok.mining.candidates import find_candidates
+from echotok.mining.segments import Ints, ReportStore, Segments
+from echotok.mining.selection import Selection, select
+from echotok.mining.words import base_of, common_words, count_words, piece_costs
+from echotok.slots import SEVERITY, EnumValue, NumberCode
+from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.tokenizer import Tokenizer
+
+__all__ = ["UNITS", "Mined", "Options", "mine"]
+
+UNITS = (
+    "mm", "cm", "m", "dm", "mm2", "cm2", "m2", "mm²", "cm²", "m²", "mm3", "cm3", "cc", "ml", "dl",
+    "l", "mmhg", "kpa", "m/s", "m/sec", "cm/s", "cm/sec", "mm/s", "m/s2", "ml/m2", "ml/m²", "g/m2",
+    "g/m²", "mm/m2", "mm/m²", "cm/m", "cm/m2", "cm/m²", "cm2/m2", "cm²/m²", "mm/m", "g/m",
+    "ml/beat", "ml/min", "l/min", "l/min/m2", "l/min/m²", "mmhg/s", "mmhg/sec", "ms", "msec", "sec",
+    "s", "min", "mins", "minutes", "hr", "hrs", "bpm", "rpm", "hz", "mhz", "kg", "kg/m2", "kg/m²",
+    "g", "mg", "mcg", "lbs", "mets", "watts", "joules", "wu", "fr", "yo", "yrs", "years",
+)  # fmt: skip
+"""Units of measurement of clinical reports, the same as in the echo table."""
+
+NUM_SPECIAL = 5
+"""Special tokens that a tokenizer uses: pad, BOS, EOS, join, space."""
+_RAW_SHARE = 0.03
+_FOLDS = 5
+_STEP = 1.5
+_LEAST_MERGES = 32
+_SPARE_SHARE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a user decides.
+
+    Attributes:
+        vocab_size: phrases, values, specials and fallback together; spare rows are not counted.
+        k: patients that must hold a phrase, a value, or a word that trains a merge.
+        name: of the table.
+        locale: language of the reports.
+        units: as in `PhraseTable.units`.
+        longest: words that a phrase may have.
+        num_merges: size of the fallback; None chooses it.
+    """
+
+    vocab_size: int
+    k: int = 5
+    name: str = "mined"
+    locale: str = "en"
+    units: tuple[str, ...] = UNITS
+    longest: int = 30
+    num_merges: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """A mined table.
+
+    Attributes:
+        table: the phrases, those that save most first.
+        fallback: as an artifact holds it.
+        saved: tokens that each phrase saves in the corpus, by id.
+        num_tokens: of the whole corpus, without BOS and EOS.
+        trials: tokens a report on the held-out fifth, by number of merges tried.
+    """
+
+    table: PhraseTable
+    fallback: Mapping[str, Any]
+    saved: Mapping[int, int]
+    num_tokens: int
+    trials: Mapping[int, float] = field(default_factory=dict)
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that `echotok build` would make of the table."""
+        return Tokenizer(artifact.pack(self.table.name, self.table, self.fallback))
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens with a meaning; at most what was asked for."""
+        kinds = self.tokenizer().vocabulary.kinds
+        return sum(1 for kind in kinds if kind)
+
+
+Report = Callable[[str, float], None]
+"""Called with what is being done and how far it is, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What does not depend on the size of the fallback, for some of the reports."""
+
+    segments: Segments
+    numbers: NumberCode
+    severity: tuple[EnumValue, ...]
+    words: Counter[str]
+    base: str
+    runs: Any
+    bare: Ints
+
+
+def mine(store: ReportStore, options: Options, *, report: Report | None = None) -> Mined:
+    """Propose a table for the reports of a store.
+
+    Args:
+        store: the reports.
+        options: what a user decides.
+        report: told of the progress.
+
+    Raises:
+        InputError: there are no reports, or `vocab_size` leaves no room for a phrase.
+    """
+    tell = report or (lambda _what, _share: None)
+    if not store.num_reports:
+        raise InputError("the inputs hold no report: there is nothing to mine")
+    trials: dict[int, float] = {}
+    num_merges = options.num_merges
+    if num_merges is None:
+        num_merges = _choose_num_merges(store, options, trials, tell)
+    tell("mining all reports", 0.0)
+    part = _prepare(store.segments(k=options.k), options)
+    mined = _mine_part(part, options, num_merges, tell)
+    tell("done", 1.0)
+    return Mined(
+        table=mined.table,
+        fallback=mined.fallback,
+        saved=mined.saved,
+        num_tokens=mined.num_tokens,
+        trials=trials,
+    )
+
+
+def _choose_num_merges(
+    store: ReportStore, options: Options, trials: dict[int, float], tell: Report
+) -> int:
+    """Mine four fifths of the patients with several sizes, and count on the last fifth."""
+    held_out = _fold(store) == 0
+    if held_out.all() or not held_out.any():
+        return max(_LEAST_MERGES, options.vocab_size // 5)
+    part = _prepare(store.segments(k=options.k, reports=~held_out), options)
+    test = store.segments(k=options.k, reports=held_out)
+    texts = store.texts
+    room = options.vocab_size - _num_fixed(part)
+
+    def tokens(num_merges: int) -> float:
+        if num_merges not in trials:
+            tell(f"trying a fallback of {num_merges:,} merges", len(trials) / 6)
+            tokenizer = _mine_part(
+                part, options, num_merges, lambda _what, _share: None
+            ).tokenizer()
+            total = 0
+            for number, weight in zip(test.numbers.tolist(), test.weights.tolist(), strict=True):
+                chunks = tokenizer.encoder.chunks(texts[number])
+                total += weight * sum(len(chunk.ids) for chunk in chunks)
+            trials[num_merges] = total / test.num_reports
+        return trials[num_merges]
+
+    best = max(_LEAST_MERGES, min(room // 4, 600))
+    if room <= _LEAST_MERGES:
+        return max(0, room // 2)
+    for factor in (_STEP, 1 / _STEP):
+        while _LEAST_MERGES <= round(best * factor) < room:
+            if tokens(round(best * factor)) >= tokens(best):
+                break
+            best = round(best * factor)
+    return best
+
+
+def _fold(store: ReportStore) -> Ints:
+    """The fold of each report; all reports of a patient are in one."""
+    patients = store.patient_of_report
+    order = np.random.default_rng(0).permutation(store.num_patients)
+    return order[patients] % _FOLDS
+
+
+def _prepare(segments: Segments, options: Options) -> _Part:
+    numbers = NumberCode()
+    words = count_words(segments, common_words(segments, k=options.k))
+    severity = _common_values(segments, SEVERITY, options)
+    runs, bare = find_candidates(
+        segments,
+        values=severity,
+        numbers=numbers,
+        units=options.units,
+        k=options.k,
+        longest=options.longest,
+    )
+    return _Part(
+        segments=segments,
+        numbers=numbers,
+        severity=severity,
+        words=words,
+        base=base_of(words),
+        runs=runs,
+        bare=np.array(sorted(bare), dtype=np.int64),
+    )
+
+
+def _common_values(
+    segments: Segments, values: Sequence[EnumValue], options: Options
+) -> tuple[EnumValue, ...]:
+    """The spellings that k patients hold, as runs of their own."""
+    runs, _ = find_candidates(
+        segments, values=(), numbers=NumberCode(), units=options.units, k=options.k, longest=5
+    )
+    found = set(runs.texts)
+    return tuple(value for value in values if value.text in found)
+
+
+def _num_fixed(part: _Part) -> int:
+    fixed = NUM_SPECIAL + len(part.numbers.tokens) + len(part.severity)
+    return fixed + num_base_tokens(part.base)
+
+
+def _mine_part(part: _Part, options: Options, num_merges: int, tell: Report) -> Mined:
+    room = options.vocab_size - _num_fixed(part) - num_merges
+    if room < 1:
+        least = _num_fixed(part) + num_merges + 1
+        raise InputError(
+            f"a vocabulary of {options.vocab_size:,} has no room for a phrase: specials, numbers, "
+            f"grades, bytes and {num_merges:,} merges take {least - 1:,}; ask for more with "
+            "--vocab-size"
+        )
+    counts = part.words
+    selection: Selection | None = None
+    for turn in (0, 1):
+        merges = train_merges({w: n for w, n in counts.items() if n}, num_merges, base=part.base)
+        costs = piece_costs(part.segments, merges, base=part.base, numbers=part.numbers)
+        selection = select(
+            part.segments,
+            part.runs,
+            word_costs=costs,
+            size=room,
+            fixed=part.bare,
+            progress=lambda done, size, turn=turn: tell(  # type: ignore[misc]
+                "choosing phrases", (turn + done / size) / 2
+            ),
+        )
+        left = count_words(part.segments, part.words, places=selection.bare)
+        counts = Counter(
+            {word: left[word] + int(_RAW_SHARE * n + 0.5) for word, n in part.words.items()}
+        )
+    assert selection is not None
+    return _assemble(part, options, selection, merges, num_merges)
+
+
+def _assemble(
+    part: _Part,
+    options: Options,
+    selection: Selection,
+    merges: Sequence[tuple[str, str]],
+    num_merges: int,
+) -> Mined:
+    ordered = sorted(
+        selection.chosen.tolist(), key=lambda run: (-selection.saved[run], part.runs.texts[run])
+    )
+    texts = [part.runs.texts[run] for run in ordered]
+    table = _table(texts, part, options, num_merges)
+    shadowed = find_shadowed(table)
+    kept = [run for number, run in enumerate(ordered) if number not in shadowed]
+    if shadowed:
+        table = _table([part.runs.texts[run] for run in kept], part, options, num_merges)
+    return Mined(
+        table=table,
+        fallback={
+            "kind": "domain",
+            "base": part.base,
+            "merges": [" ".join(pair) for pair in merges],
+        },
+        saved={number: int(selection.saved[run]) for number, run in enumerate(kept)},
+        num_tokens=selection.total,
+    )
+
+
+def _table(texts: Sequence[str], part: _Part, options: Options, num_merges: int) -> PhraseTable:
+    version = "1.0.0"
+    phrases = tuple(
+        Phrase(
+            id=number,
+            text=text,
+            items=parse_phrase(text, slots=BUILT_IN_SLOTS, units=options.units),
+            section=_section(text),
+            since=version,
+        )
+        for number, text in enumerate(texts)
+    )
+    spare = max(64, len(phrases) // _SPARE_SHARE)
+    return PhraseTable(
+        name=options.name,
+        version=version,
+        locale=options.locale,
+        licence="unspecified",
+        provenance=(
+            f"Mined by echotok from reports; every phrase, value and merge is held by at least "
+            f"{options.k} patients."
+        ),
+        units=options.units,
+        slots={},
+        values=(),
+        phrases=phrases,
+        phrase_capacity=len(phrases) + spare,
+        value_capacity=0,
+        num_merges=num_merges,
+        numbers=part.numbers,
+        severity=tuple(value.text for value in part.severity),
+    )
+
+
+def _section(text: str) -> str:
+    if " " not in text:
+        return "terms"
+    return "sentences" if text[-1] in ".!?:" else "clauses"
+
+
+def fingerprint(options: Options) -> str:
+    """A short name for a set of options."""
+    return hashlib.sha256(repr(options).encode()).hexdigest()[:16]

@@ -1,0 +1,182 @@
+"""Candidate phrases: runs of pieces that occur in at least k patients.
+
+Runs grow by one element at a time, so that a run is looked at only where its beginning was frequent
+enough. Of runs that always occur together only the longest stays: it saves at least as much, and a
+fragment of a fixed expression is nothing to show to a reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from echotok.mining.segments import Bools, Ints, Segments
+
+__all__ = ["Runs", "View", "mine_runs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Segments read as elements: pieces, or a whole value as one element.
+
+    Attributes:
+        texts: text of each distinct element without its space; a slot as `{name}`.
+        elements: int64 (num_elements,), index into `texts`; -1 where no run goes through: at the
+            end of a segment, and at what may name a person.
+        spaced: bool (num_elements,), whether a space stands before it.
+        nodes: int64 (num_elements,), the node at which the element begins.
+        costs: int64 (num_elements,), tokens of the element where it is a slot's value, else 0.
+    """
+
+    texts: tuple[str, ...]
+    elements: Ints
+    spaced: Bools
+    nodes: Ints
+    costs: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """Candidate phrases and where they occur.
+
+    Attributes:
+        texts: the phrases, slots as `{name}`.
+        num_slots: int64 (num_runs,).
+        lengths: int64 (num_runs,), elements.
+        run: int64 (num_occurrences,), which run.
+        start, end: int64 (num_occurrences,), the nodes at which it begins and ends.
+        cost: int64 (num_occurrences,), its tokens there: one, and those of its values.
+    """
+
+    texts: tuple[str, ...]
+    num_slots: Ints
+    lengths: Ints
+    run: Ints
+    start: Ints
+    end: Ints
+    cost: Ints
+
+
+def mine_runs(segments: Segments, view: View, *, k: int, longest: int) -> Runs:
+    """Find the runs of a view that k patients hold and that no longer run stands for.
+
+    Args:
+        segments: the corpus.
+        view: its elements.
+        k: patients that must hold a run.
+        longest: elements that a run may have.
+    """
+    size = len(view.elements)
+    segment_of = np.searchsorted(segments.starts, view.nodes, side="right") - 1
+    num_holders = np.diff(segments.holder_starts)
+    # An element with its space is another one, but for the first of a run.
+    spaced = view.elements * 2 + view.spaced
+    alive = np.flatnonzero(view.elements >= 0)
+    keys = view.elements[alive]
+    gram = np.full(size, -1, dtype=np.int64)
+    found: list[tuple[Ints, int, Ints]] = []  # first positions, length, run numbers of positions
+    previous: tuple[Ints, Ints] | None = None
+    for length in range(1, longest + 2):
+        numbers = _frequent(keys, segment_of[alive], segments, num_holders, k)
+        kept = numbers >= 0
+        alive, numbers = alive[kept], numbers[kept]
+        grown = np.full(size, -1, dtype=np.int64)
+        grown[alive] = numbers
+        if previous is not None:
+            at, number = previous
+            closed = _closed(at, number, grown)
+            if length == 2:
+                closed[:] = True  # single words are needed by themselves
+            chosen = closed[number]
+            found.append((at[chosen], length - 1, number[chosen]))
+        if not len(alive):
+            break
+        previous = (alive, numbers)
+        gram = grown
+        following = np.minimum(alive + length, size - 1)
+        goes_on = view.elements[following] >= 0
+        alive, following = alive[goes_on], following[goes_on]
+        keys = gram[alive] * (2 * len(view.texts)) + spaced[following]
+    return _assemble(view, found)
+
+
+def _frequent(keys: Ints, segment_of: Ints, segments: Segments, num_holders: Ints, k: int) -> Ints:
+    """Number the keys that k patients hold; -1 where fewer do."""
+    _, inverse = np.unique(keys, return_inverse=True)
+    count = int(inverse.max(initial=-1)) + 1
+    most = np.zeros(count, dtype=np.int64)
+    np.maximum.at(most, inverse, num_holders[segment_of])
+    total = np.bincount(inverse, num_holders[segment_of], minlength=count)
+    enough = most >= k
+    unsure = ~enough & (total >= k)
+    ask = np.flatnonzero(unsure[inverse])
+    if len(ask):
+        sizes = num_holders[segment_of[ask]]
+        firsts = np.repeat(segments.holder_starts[segment_of[ask]], sizes)
+        offsets = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        pairs = np.repeat(inverse[ask], sizes) * segments.num_patients
+        pairs += segments.holders[firsts + offsets]
+        holding = np.bincount(np.unique(pairs) // segments.num_patients, minlength=count)
+        enough |= unsure & (holding >= k)
+    numbers = np.where(enough, np.cumsum(enough) - 1, -1)
+    return np.asarray(numbers[inverse], dtype=np.int64)
+
+
+def _closed(at: Ints, number: Ints, grown: Ints) -> Bools:
+    """Which runs do not always go on in one and the same way, to the right or to the left."""
+    count = int(number.max(initial=-1)) + 1
+    closed = np.ones(count, dtype=bool)
+    before = np.where(at > 0, grown[at - 1], -1)
+    for extension in (grown[at], before):
+        low = np.full(count, np.iinfo(np.int64).max)
+        high = np.full(count, -1, dtype=np.int64)
+        np.minimum.at(low, number, extension)
+        np.maximum.at(high, number, extension)
+        closed &= ~((low == high) & (low >= 0))
+    return closed
+
+
+def _assemble(view: View, found: list[tuple[Ints, int, Ints]]) -> Runs:
+    texts: list[str] = []
+    slots: list[int] = []
+    lengths: list[int] = []
+    parts: list[tuple[Ints, Ints, Ints, Ints]] = []
+    is_slot = np.array([text.startswith("{") and len(text) > 2 for text in view.texts])
+    cost = np.concatenate([[0], np.cumsum(view.costs)])
+    slotted = np.concatenate([[0], np.cumsum(is_slot[view.elements] & (view.elements >= 0))])
+    for at, length, number in found:
+        names, first, inverse = np.unique(number, return_index=True, return_inverse=True)
+        for position in at[first]:
+            words = range(position, position + length)
+            texts.append(
+                "".join(
+                    " " * bool(view.spaced[word] and word > position)
+                    + view.texts[view.elements[word]]
+                    for word in words
+                )
+            )
+            lengths.append(length)
+            slots.append(int(slotted[position + length] - slotted[position]))
+        base = len(texts) - len(names)
+        parts.append(
+            (
+                inverse + base,
+                view.nodes[at],
+                view.nodes[at + length],
+                1 + cost[at + length] - cost[at],
+            )
+        )
+    run, start, end, tokens = (
+        np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, dtype=np.int64)
+        for i in range(4)
+    )
+    return Runs(
+        texts=tuple(texts),
+        num_slots=np.array(slots, dtype=np.int64),
+        lengths=np.array(lengths, dtype=np.int64),
+        run=run,
+        start=start,
+        end=end,
+        cost=tokens,
+    )

@@ -1,0 +1,139 @@
+"""The ways in which runs are read: as they stand, and with values as slots.
+
+A number that varies is always read as a slot, so that measurements stay values that can be read off
+the ids. One that hardly ever varies between its neighbours is a part of the expression (`3 views`,
+the version of a device) and is read both ways. So is a grade, since a very common one may deserve a
+sentence of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from echotok.mining.runs import View
+from echotok.mining.segments import Ints, Segments
+from echotok.slots import EnumValue, NumberCode
+from echotok.text import is_number, split_pieces
+
+__all__ = ["make_views", "value_spans"]
+
+
+_FIXED_SHARE = 0.9
+
+
+def value_spans(segments: Segments, values: Sequence[EnumValue]) -> list[tuple[int, int, str]]:
+    """Where values of several spellings stand: `(node, end node, slot)`, the longest at each place.
+
+    Args:
+        segments: the corpus.
+        values: spellings; those of one piece and of several alike.
+    """
+    known = {piece: number for number, piece in enumerate(segments.vocabulary)}
+    spans: dict[int, tuple[int, str]] = {}
+    for value in values:
+        first, *rest = split_pieces(value.text)
+        if any(piece not in known for piece in rest):
+            continue
+        heads = [known[head] for head in (first, " " + first) if head in known]
+        at = np.flatnonzero(np.isin(segments.pieces, heads))
+        for step, piece in enumerate(rest, 1):
+            at = at[at + step < segments.num_nodes]
+            at = at[segments.pieces[at + step] == known[piece]]
+        for node in at.tolist():
+            end = node + 1 + len(rest)
+            if end > spans.get(node, (0, ""))[0]:
+                spans[node] = (end, value.slot)
+    return [(node, end, slot) for node, (end, slot) in sorted(spans.items())]
+
+
+def make_views(
+    segments: Segments, spans: Sequence[tuple[int, int, str]], numbers: NumberCode
+) -> list[View]:
+    """The corpus with grades as they stand, and with grades and other declared values as slots.
+
+    Args:
+        segments: the corpus.
+        spans: as `value_spans` gives them.
+        numbers: what writes a number.
+
+    Returns:
+        The views; the second is left out where it would equal the first.
+    """
+    fixed = fixed_numbers(segments)
+    views = [_view(segments, (), numbers, fixed=fixed)]
+    if fixed.any():
+        views.append(_view(segments, (), numbers))
+    if spans:
+        views.append(_view(segments, spans, numbers))
+    return views
+
+
+def fixed_numbers(segments: Segments) -> npt.NDArray[np.bool_]:
+    """Where a number stands that is nearly always the same between the same two neighbours.
+
+    Returns:
+        bool (num_nodes,).
+    """
+    number = np.array([*(is_number(piece) for piece in segments.vocabulary), False])
+    at = np.flatnonzero(number[segments.pieces])
+    fixed = np.zeros(segments.num_nodes, dtype=bool)
+    if not len(at):
+        return fixed
+    weight = segments.weights[np.searchsorted(segments.starts, at, side="right") - 1]
+    size = len(segments.vocabulary) + 1
+    frame = (segments.pieces[at - 1] + 1) * size + segments.pieces[at + 1] + 1
+    _, frame = np.unique(frame, return_inverse=True)
+    _, value = np.unique(frame * size + segments.pieces[at], return_inverse=True)
+    of_frame = np.bincount(frame, weight)[frame]
+    of_value = np.bincount(value, weight)[value]
+    fixed[at] = of_value >= _FIXED_SHARE * of_frame
+    return fixed
+
+
+def _view(
+    segments: Segments,
+    spans: Sequence[tuple[int, int, str]],
+    numbers: NumberCode,
+    *,
+    fixed: npt.NDArray[np.bool_] | None = None,
+) -> View:
+    texts: dict[str, int] = {}
+    of_piece: list[int] = []
+    costs: list[int] = []
+    spaced: list[bool] = []
+    for piece in segments.vocabulary:
+        bare = piece.removeprefix(" ")
+        number = is_number(piece)
+        of_piece.append(texts.setdefault("{number}" if number else bare, len(texts)))
+        costs.append(len(numbers.split(bare)) if number else 0)
+        spaced.append(bare != piece)
+    # The last entry serves index -1, the ends of segments.
+    elements: Ints = np.array([*of_piece, -1])[segments.pieces]
+    elements[segments.private] = -1  # no run goes through
+    cost: Ints = np.array([*costs, 0])[segments.pieces]
+    space = np.array([*spaced, False])[segments.pieces]
+    if fixed is not None:
+        at = np.flatnonzero(fixed & ~segments.private)
+        cost[at] = 0
+        for node, piece in zip(at.tolist(), segments.pieces[at].tolist(), strict=True):
+            bare = segments.vocabulary[piece].removeprefix(" ")
+            elements[node] = texts.setdefault(bare, len(texts))
+    kept = np.ones(segments.num_nodes, dtype=bool)
+    reach = 0
+    for node, end, slot in spans:
+        if node < reach or segments.private[node:end].any():
+            continue
+        elements[node] = texts.setdefault("{" + slot + "}", len(texts))
+        cost[node] = 1
+        kept[node + 1 : end] = False
+        reach = end
+    return View(
+        texts=tuple(texts),
+        elements=elements[kept],
+        spaced=space[kept],
+        nodes=np.flatnonzero(kept),
+        costs=cost[kept],
+    )
