@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import webdataset
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from webdataset import tariterators
 
 from echoclip_r.errors import ShardError
 from echoclip_r.rows import SPLITS
@@ -200,12 +200,14 @@ def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
     count = 0
     reason = "the shard ends before it"
     try:
-        source = [{"url": str(shard.path)}]
-        for sample in webdataset.tariterators.tarfile_samples(source):
-            if count == shard.num_clips:
-                break
-            count += 1
-            yield sample
+        with shard.path.open("rb") as file:  # webdataset would leave closing it to chance
+            source = [{"url": str(shard.path), "stream": file}]
+            members = tariterators.tar_file_expander(source)
+            for sample in tariterators.group_by_keys(members):
+                if count == shard.num_clips:
+                    break
+                count += 1
+                yield sample
     except (OSError, ValueError, EOFError, tarfile.TarError) as error:
         reason = f"the shard is damaged before it ({type(error).__name__})"
     for missing in range(count, shard.num_clips):

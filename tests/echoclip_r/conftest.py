@@ -136,7 +136,7 @@ def grown_echo(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if "phrase" in (reader.fieldnames or ()):
                 last = max(last, *(int(row["id"]) for row in reader))
     with (folder / "mitral_valve.csv").open("a", encoding="utf-8") as file:
-        file.write(f"{last + 1},wombat valve with {{severity}} stenosis,,,\n")
+        file.write(f"{last + 1},wombat valve with {{severity}} stenosis,1.0.0,,\n")
     artifact = folder.parent / "echo.json"
     build(folder, base=echotok.load("echo")).save(artifact)
     return artifact
