@@ -136,7 +136,12 @@ class TrainData(IterableDataset[Batch]):
         if not self._config.workers:
             return _ahead(iter(self), pin_memory=pin_memory)
         loader: DataLoader[Batch] = DataLoader(
-            self, batch_size=None, num_workers=self._config.workers, pin_memory=pin_memory
+            self,
+            batch_size=None,
+            num_workers=self._config.workers,
+            pin_memory=pin_memory,
+            # It draws a seed that nothing uses; not from the generator that serves dropout.
+            generator=torch.Generator(),
         )
         return iter(loader)
 
