@@ -12,6 +12,7 @@ __all__ = ["add_commands"]
 def add_commands(commands: Any) -> None:
     """Add this module's commands to those of `echoclip-r` (argparse's sub-parsers action)."""
     _add_evaluate(commands)
+    _add_explain(commands)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -104,3 +105,57 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
     print(as_text(evaluation))
     print(f"Report: {arguments.out / 'report.html'}")
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="show where in a clip a model looks for a prompt",
+        description="Draw PromptCAM: what in each frame raises the cosine with a prompt. It shows "
+        "where, and is no proof of why.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint or a run")
+    parser.add_argument(
+        "--video", type=Path, required=True, metavar="FILE", help="video, DICOM file or folder"
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        required=True,
+        metavar="TEXT",
+        help='such as "A pacemaker lead is seen."; several are averaged',
+    )
+    parser.add_argument(
+        "--against", action="append", default=[], metavar="TEXT", help="subtracted from it"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="ends in .gif, .mp4 or .png"
+    )
+    parser.add_argument(
+        "--method",
+        default="gradcam",
+        choices=("gradcam", "elementwise"),
+        help="elementwise keeps the place of each gradient (%(default)s if not given)",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=20, metavar="N", help="frames of the clip (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="where the model computes (%(default)s)")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> None:
+    from echoclip_r.checkpoint import load_checkpoint
+    from echoclip_r.explain import draw_prompt_cam
+
+    model = load_checkpoint(arguments.checkpoint, device=arguments.device)
+    cosine = draw_prompt_cam(
+        model,
+        arguments.video,
+        arguments.out,
+        prompts=arguments.prompt,
+        against=arguments.against,
+        method=arguments.method,
+        num_frames=arguments.frames,
+    )
+    print(f"mean cosine of the clip with the prompt: {cosine:.3f}; picture: {arguments.out}")

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 KEY_FIGURES = {
     "regression": ("mae", "pearson"),
-    "binary": ("auc",),
+    "binary": ("auc", "auc:contrast"),
     "retrieval": ("mcmrr", "recall_at_10:video_to_report", "recall_at_10:report_to_video"),
     "agreement": ("f1",),
     "identification": ("auc",),
@@ -233,7 +233,8 @@ def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
         groups.setdefault((one.task, one.dataset), []).append(one)
     for (task, dataset), group in groups.items():
         for first, second in itertools.combinations(group, 2):
-            for figure in KEY_FIGURES[first.section]:
+            shared = first.scores.figures.keys() & second.scores.figures.keys()
+            for figure in (name for name in KEY_FIGURES[first.section] if name in shared):
                 yield Comparison(
                     task=task,
                     title=first.title,

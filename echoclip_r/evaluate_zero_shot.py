@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
+from echoclip_r.metrics import Figure
 from echoclip_r.outcomes import Dataset, Items, Outcome, Skipped, find_labels
 from echoclip_r.scores import (
     Operating,
@@ -24,8 +25,12 @@ from echoclip_r.zero_shot import Rule, predict_values, score_presence
 __all__ = ["predict_regression", "prompt_texts", "run_zero_shot"]
 
 Floats = NDArray[np.float64]
+Scorer = Callable[[Items], Floats]
 Prompts = Mapping[str, NDArray[np.float32]]
 """Text of each prompt -> its unit embedding (D,)."""
+
+CONTRAST = ":contrast"
+"""Ends the names of figures of the contrast score."""
 
 _RULES: dict[Rule, str] = {"paper": "predicted", "published_code": "predicted_published_code"}
 
@@ -33,7 +38,7 @@ _RULES: dict[Rule, str] = {"paper": "predicted", "published_code": "predicted_pu
 def prompt_texts(tasks: Tasks) -> list[str]:
     """Every prompt of every task, once."""
     texts = [text for task in tasks.regressions for _, text in task.candidates()]
-    texts += [text for task in tasks.binaries for text in task.prompts]
+    texts += [text for task in tasks.binaries for text in (*task.prompts, *task.against)]
     return list(dict.fromkeys(texts))
 
 
@@ -106,12 +111,11 @@ def run_zero_shot(
             skipped.append(_skip("regression", task, dataset, error))
     for binary in tasks.binaries:
         try:
-            score = _scorer(binary, tasks, prompts)
-            found = _operating(binary, tasks, dataset.validation, score)
-            chosen[binary.name] = found or operating.get(binary.name)
-            outcomes.append(
-                _binary(binary, tasks, dataset, model, score, chosen[binary.name], options)
-            )
+            score = _scorers(binary, tasks, prompts)
+            for name in score:
+                found = _operating(binary, tasks, dataset.validation, score[name])
+                chosen[binary.name + name] = found or operating.get(binary.name + name)
+            outcomes.append(_binary(binary, tasks, dataset, model, score, chosen, options))
         except EvaluationError as error:
             skipped.append(_skip("binary", binary, dataset, error))
     return outcomes, skipped, chosen
@@ -189,16 +193,26 @@ def _median(label: Label, tasks: Tasks, items: Items | None) -> tuple[float | No
     return None, ""
 
 
-def _scorer(task: Binary, tasks: Tasks, prompts: Prompts) -> Any:
-    """Items to scores (N,), higher for yes."""
+def _scorers(task: Binary, tasks: Tasks, prompts: Prompts) -> Mapping[str, Scorer]:
+    """Items to scores (N,), higher for yes: by the paper's rule, and the contrast with normal."""
     if task.scored_by:
         regression = tasks.regression(task.scored_by)
         sign = -1.0 if task.label.below is not None else 1.0
-        return lambda items: (
-            sign * predict_regression(regression, prompts, items.frames, items.frame_item)
-        )
-    rows = np.stack([prompts[text] for text in task.prompts])
-    return lambda items: score_presence(items.frames, items.frame_item, rows)
+        return {
+            "": lambda items: (
+                sign * predict_regression(regression, prompts, items.frames, items.frame_item)
+            )
+        }
+    present = np.stack([prompts[text] for text in task.prompts])
+    found: dict[str, Scorer] = {
+        "": lambda items: score_presence(items.frames, items.frame_item, present)
+    }
+    if task.against:
+        # The mean cosine with both sides is that with the mean prompt of each.
+        normal = np.stack([prompts[text] for text in task.against]).mean(axis=0)
+        contrast = (present.mean(axis=0) - normal)[None]
+        found[CONTRAST] = lambda items: score_presence(items.frames, items.frame_item, contrast)
+    return found
 
 
 def _positive(
@@ -212,7 +226,7 @@ def _positive(
     return known, values[known] >= float(task.label.at_least or 0), source
 
 
-def _operating(task: Binary, tasks: Tasks, items: Items | None, score: Any) -> Operating | None:
+def _operating(task: Binary, tasks: Tasks, items: Items | None, score: Scorer) -> Operating | None:
     if items is None:
         return None
     try:
@@ -227,23 +241,26 @@ def _binary(
     tasks: Tasks,
     dataset: Dataset,
     model: str,
-    score: Any,
-    operating: Operating | None,
+    scorers: Mapping[str, Scorer],
+    operating: Mapping[str, Operating | None],
     options: Mapping[str, int],
 ) -> Outcome:
     items = dataset.test
     known, positive, source = _positive(task, tasks, items)
-    found = score(items)[known]
-    scores = binary_scores(
-        positive,
-        found,
-        items.rows["patient_id"].to_numpy()[known],
-        operating=operating,
-        **options,
-    )
-    table = {"truth": positive.astype(int), "score": found}
-    if operating is not None:
-        table["probability"] = operating.probability(found)
+    patients = items.rows["patient_id"].to_numpy()[known]
+    table: dict[str, NDArray[Any]] = {"truth": positive.astype(int)}
+    figures: dict[str, Figure] = {}
+    draws: dict[str, Floats] = {}
+    for ending, scorer in scorers.items():
+        found, point = scorer(items)[known], operating[task.name + ending]
+        scores = binary_scores(positive, found, patients, operating=point, **options)
+        figures |= {name + ending: figure for name, figure in scores.figures.items()}
+        draws |= {name + ending: drawn for name, drawn in scores.draws.items()}
+        column = ending.replace(":", "_")
+        table[f"score{column}"] = found
+        if point is not None:
+            table[f"probability{column}"] = point.probability(found)
+    threshold = operating[task.name]
     return Outcome(
         section="binary",
         task=task.name,
@@ -251,14 +268,23 @@ def _binary(
         family=task.family,
         model=model,
         dataset=dataset.name,
-        scores=scores,
+        scores=Scores(
+            figures=figures,
+            draws=draws,
+            num_items=len(known),
+            num_patients=len(np.unique(patients)),
+        ),
         items=pd.DataFrame(table, index=known),
         about={
             "labels": source,
             "num_positive": int(positive.sum()),
-            "threshold": None if operating is None else operating.threshold,
+            "thresholds": {
+                ending.strip(":") or "plain": None if point is None else point.threshold
+                for ending in scorers
+                for point in [operating[task.name + ending]]
+            },
             "threshold_from": None
-            if operating is None
-            else f"validation, {operating.num_positive} of {operating.num_items} positive",
+            if threshold is None
+            else f"validation, {threshold.num_positive} of {threshold.num_items} positive",
         },
     )

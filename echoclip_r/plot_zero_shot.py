@@ -157,27 +157,53 @@ def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
     add_legend(ax)
 
 
-def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]], figure: str) -> None:
-    """A figure with its interval for each task (a row) and model or data set (a marker)."""
-    labels: list[str] = []
+def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> None:
+    """AUC with its interval for each task (a row) and model or data set (a colour)."""
+    names = list(dict.fromkeys(_name(one) for _, outcomes in groups for one in outcomes))
+    step = 0.62 / max(2 * len(names), 2)
     for row, (title, outcomes) in enumerate(groups):
-        ax.text(0.0, row - 0.32, title, fontsize=8, transform=ax.get_yaxis_transform())
-        for number, one in enumerate(outcomes):
-            name = one.model + ("" if one.dataset == "internal" else ", external")
-            if name not in labels:
-                labels.append(name)
-            place = labels.index(name) % len(COLOURS)
-            found = one.scores.figures[figure]
-            y = row + 0.4 * number / max(len(outcomes), 2)
-            ax.plot([found.low, found.high], [y, y], color=COLOURS[place], lw=1.4)
-            ax.plot(found.value, y, color=COLOURS[place], marker=MARKERS[place], ms=5, ls="none")
-    for number, name in enumerate(labels):
-        ax.plot([], [], color=COLOURS[number % 6], marker=MARKERS[number % 6], label=name, lw=1.4)
+        ax.text(0.0, row - 0.22, title, fontsize=8, transform=ax.get_yaxis_transform())
+        for one in outcomes:
+            place = names.index(_name(one))
+            colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+            for number, name in enumerate(("auc", "auc:contrast")):
+                if name not in one.scores.figures:
+                    continue
+                found = one.scores.figures[name]
+                y = row - 0.1 + step * (2 * place + number)
+                ax.plot([found.low, found.high], [y, y], color=colour, lw=1.2)
+                ax.plot(
+                    found.value,
+                    y,
+                    color=colour,
+                    marker=marker,
+                    ms=4.5,
+                    ls="none",
+                    markerfacecolor=colour if number == 0 else "white",
+                )
+    for place, label in enumerate(names):
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        ax.plot([], [], color=colour, marker=marker, ms=4.5, label=label, lw=1.2)
+    contrasted = any("auc:contrast" in one.scores.figures for _, many in groups for one in many)
+    if contrasted:
+        ax.plot([], [], color="black", marker="o", mfc="white", ls="none", label="contrast score")
     ax.axvline(0.5, color=GREY, lw=0.8, ls=":", label="chance")
-    ax.set(xlim=(0.3, 1.005), ylim=(len(groups) - 0.3, -0.7), xlabel="AUC, with 95 % interval")
+    lowest = min(
+        one.scores.figures[name].low
+        for _, outcomes in groups
+        for one in outcomes
+        for name in ("auc", "auc:contrast")
+        if name in one.scores.figures
+    )
+    ax.set(xlim=(min(0.4, lowest - 0.02), 1.01), ylim=(len(groups) - 0.35, -0.6))
+    ax.set_xlabel("AUC, with 95 % interval")
     ax.yaxis.set_visible(False)
     ax.spines["left"].set_visible(False)
     add_legend(ax)
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.model + ("" if outcome.dataset == "internal" else ", external")
 
 
 def _roc(

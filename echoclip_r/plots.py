@@ -123,15 +123,16 @@ def _zero_shot(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
             (title, [one for one in members if one.title == title])
             for title in dict.fromkeys(one.title for one in members)
         ]
-        if len(evaluation.facts["models"]) > 1 or len(groups) > 1:
+        names = len({(one.model, one.dataset) for one in members})
+        if names > 1 or len(groups) > 1:
             yield (
                 "binary",
                 family,
                 f"auc-{family}",
                 "AUC by task",
                 "Area under the ROC curve with its 95 % interval.",
-                0.9 + 0.45 * len(groups),
-                partial(draw_forest, groups=groups, figure="auc"),
+                0.7 + (0.3 + 0.14 * names) * len(groups),
+                partial(draw_forest, groups=groups),
             )
         for model, outcomes in _models(members):
             yield (

@@ -19,7 +19,7 @@ from echoclip_r.report_tables import (
     figure_cell,
     guess_name,
     html_table,
-    main_figure,
+    main_figures,
     number_text,
     table_by_figure,
     table_by_outcome,
@@ -53,16 +53,15 @@ def as_text(evaluation: Evaluation) -> str:
     """One line a task and model, and what was not run, for a terminal."""
     lines = []
     for one in evaluation.outcomes:
-        figure = one.scores.figures[main_figure(one)]
-        name = main_figure(one)
-        said = verdict(one, name)
-        low, high = number_text(figure.low), number_text(figure.high)
-        lines.append(
-            f"{one.title + where_text(one)}, {one.model}: {LABELS[name]} "
-            f"{number_text(figure.value)} ({low} to {high}), {guess_name(one)} "
-            f"{number_text(figure.chance)}, n = {count_text(one)}"
-            + (f": {said.text}" if said else "")
-        )
+        for name in main_figures(one):
+            figure, said = one.scores.figures[name], verdict(one, name)
+            low, high = number_text(figure.low), number_text(figure.high)
+            lines.append(
+                f"{one.title + where_text(one)}, {one.model}: {LABELS[name]} "
+                f"{number_text(figure.value)} ({low} to {high}), {guess_name(one)} "
+                f"{number_text(figure.chance)}, n = {count_text(one)}"
+                + (f": {said.text}" if said else "")
+            )
     lines += [f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped]
     return "\n".join(lines)
 
@@ -97,7 +96,11 @@ def _glance(evaluation: Evaluation) -> str:
         for one in evaluation.outcomes:
             if one.dataset == dataset:
                 rows.setdefault(one.task, {})[one.model] = one
-        lines = [_glance_row(by_model, models) for by_model in rows.values()]
+        lines = [
+            _glance_row(by_model, models, name)
+            for by_model in rows.values()
+            for name in main_figures(next(iter(by_model.values())))
+        ]
         parts.append(
             f"<h3>{escape(dataset.capitalize())}</h3>\n"
             + html_table(
@@ -110,9 +113,8 @@ def _glance(evaluation: Evaluation) -> str:
     return '<h2 id="glance">At a glance</h2>\n' + "\n".join(parts)
 
 
-def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str]) -> str:
+def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str], name: str) -> str:
     first = next(iter(by_model.values()))
-    name = main_figure(first)
     cells = [
         figure_cell(model, by_model[model].scores.figures[name], verdict(by_model[model], name))
         if model in by_model

@@ -17,7 +17,7 @@ __all__ = [
     "figure_cell",
     "guess_name",
     "html_table",
-    "main_figure",
+    "main_figures",
     "number_text",
     "table_by_figure",
     "table_by_outcome",
@@ -47,7 +47,7 @@ COLUMNS = {
         "mae:published_code",
         "pearson:published_code",
     ),
-    "binary": ("auc", "average_precision", "sensitivity", "specificity", "brier"),
+    "binary": ("auc", "auc:contrast", "average_precision", "sensitivity", "specificity", "brier"),
     "identification": ("auc", "same_study", "same_patient", "different_patients"),
     "change": (
         "auc",
@@ -59,7 +59,12 @@ COLUMNS = {
     ),
 }
 _WITH_UNIT = ("mae", "rmse", "bias", "mae:published_code")
-_MAIN = {"retrieval": "mcmrr", "agreement": "f1", "regression": "mae"}  # else AUC
+_MAIN = {
+    "retrieval": ("mcmrr",),
+    "agreement": ("f1",),
+    "regression": ("mae",),
+    "binary": ("auc", "auc:contrast"),
+}  # else AUC
 
 
 def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> str:
@@ -118,9 +123,10 @@ def where_text(outcome: Outcome) -> str:
     return "" if outcome.dataset == "internal" else f" ({outcome.dataset})"
 
 
-def main_figure(outcome: Outcome) -> str:
+def main_figures(outcome: Outcome) -> list[str]:
     """What a task is judged by at a glance."""
-    return _MAIN.get(outcome.section, "auc")
+    names = _MAIN.get(outcome.section, ("auc",))
+    return [name for name in names if name in outcome.scores.figures]
 
 
 def guess_name(outcome: Outcome) -> str:

@@ -34,6 +34,7 @@ LABELS = {
     "pearson:published_code": "Pearson r, published code's rule",
     "gain": "Error saved",
     "auc": "AUC",
+    "auc:contrast": "AUC, contrast",
     "average_precision": "Average precision",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -79,6 +80,10 @@ DEFINITIONS = {
     "Calibration": "A cosine is no probability. A logistic curve from score to probability is "
     "fitted on the validation split, and judged on the test split by observed shares and by the "
     "Brier score (the mean squared error of the probability).",
+    "Contrast": "The paper scores a finding by the mean cosine with prompts that say it is there. "
+    "That also rises and falls with how much a frame is like any report at all. The contrast "
+    "score subtracts the mean cosine with prompts that say that all is normal. It is given beside "
+    "the paper's, which all else on findings is by.",
     "Rules": "By the paper's rule (Christensen et al., Nature Medicine 2024) the median of the "
     "best fifth of values is taken in each frame and averaged over frames. The published code "
     "averages the ranked values over frames first. Both are given, and they are not the same.",
@@ -112,7 +117,7 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
     if (figure.high >= figure.chance) if below else (figure.low <= figure.chance):
         worse = figure.low > figure.chance if below else figure.high < figure.chance
         return Verdict("worse than chance" if worse else "no better than chance", "weak")
-    if name == "auc":
+    if name.partition(":")[0] == "auc":
         for limit, text, kind in ((0.7, "weak", "weak"), (0.8, "moderate", "fair")):
             if figure.value < limit:
                 return Verdict(text, kind)

@@ -81,6 +81,8 @@ class Binary:
     Attributes:
         family: tasks that share a figure.
         prompts: say that it is there; empty where `scored_by` is given.
+        against: say that all is normal; the mean cosine with them is subtracted for the contrast
+            score. Empty for no such score.
         scored_by: name of the regression whose prediction is the score, the lower the likelier
             where the label has `below`; or "".
     """
@@ -90,6 +92,7 @@ class Binary:
     family: str
     label: Label
     prompts: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     scored_by: str = ""
 
 

@@ -6,7 +6,9 @@ own is laid over `default`: an entry of the same name is overridden key by key (
 finding are added to those that are there), others are added.
 
     [[regression]]  name, title, unit, label, values = [first, last], prompts; human_range
-    [[binary]]      name, title, family, label, and prompts or scored_by = a regression's name
+    [[binary]]      name, title, family, label, and prompts or scored_by = a regression's name;
+                    against, in place of normal_study
+    normal_study    prompts that say that all is normal, at the head of the file
     [[event]]       name, title, columns: 1 on a patient's first study after the event
     [[finding]]     name, title, family, phrases = { phrase = value }; tolerance, unsaid
 
@@ -48,8 +50,11 @@ def read_tasks(*sources: str | Path) -> Tasks:
     """
     names = [str(source) for source in sources if str(source) != "default"]
     entries: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _READERS}
+    normal: list[str] = []
     for source in ("default", *names):
-        for kind, named in _read_file(source).items():
+        found, said = _read_file(source)
+        normal = normal if said is None else said
+        for kind, named in found.items():
             for name, entry in named.items():
                 before = entries[kind].get(name, {})
                 entries[kind][name] = before | entry
@@ -59,6 +64,8 @@ def read_tasks(*sources: str | Path) -> Tasks:
     for kind, named in entries.items():
         made[kind] = []
         for name, entry in named.items():
+            if kind == "binary" and "prompts" in entry:
+                entry.setdefault("against", normal)
             try:
                 made[kind].append(_READERS[kind](entry))
             except (KeyError, TypeError, ValueError) as error:
@@ -77,7 +84,8 @@ def read_tasks(*sources: str | Path) -> Tasks:
     return tasks
 
 
-def _read_file(source: str) -> dict[str, dict[str, dict[str, Any]]]:
+def _read_file(source: str) -> tuple[dict[str, dict[str, dict[str, Any]]], list[str] | None]:
+    """Entries by kind and name, and the prompts of a normal study where there are any."""
     try:
         if source in _SHIPPED:
             file = resources.files("echoclip_r") / "task_files" / f"{source}.toml"
@@ -89,6 +97,11 @@ def _read_file(source: str) -> dict[str, dict[str, dict[str, Any]]]:
             f"{source}: the task file cannot be read ({error}); give a TOML file, or one of "
             f"{', '.join(_SHIPPED)}"
         ) from error
+    normal = content.pop("normal_study", None)
+    if normal is not None and (
+        not isinstance(normal, list) or not all(isinstance(text, str) for text in normal)
+    ):
+        raise EvaluationError(f"{source}: normal_study must be a list of texts")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for kind, entries in content.items():
         if kind not in _READERS:
@@ -104,7 +117,7 @@ def _read_file(source: str) -> dict[str, dict[str, dict[str, Any]]]:
             if entry["name"] in found.setdefault(kind, {}):
                 raise EvaluationError(f"{source}: [[{kind}]] {entry['name']!r} is there twice")
             found[kind][entry["name"]] = entry
-    return found
+    return found, normal
 
 
 def _check_names(tasks: Tasks, names: Sequence[str]) -> None:
@@ -187,7 +200,8 @@ def _binary(entry: Mapping[str, Any]) -> Binary:
     prompts = _texts(entry, "prompts")
     if bool(prompts) == bool(entry.get("scored_by")):
         raise ValueError("give one of prompts and scored_by")
-    return Binary(**{**entry, "label": label, "prompts": prompts})
+    against = _texts(entry, "against")
+    return Binary(**{**entry, "label": label, "prompts": prompts, "against": against})
 
 
 def _event(entry: Mapping[str, Any]) -> Event:

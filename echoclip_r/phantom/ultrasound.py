@@ -75,6 +75,14 @@ def render_clip(
         raise ValueError(f"size_px is {size_px}; give {_MIN_SIZE_PX} to {_MAX_SIZE_PX}")
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more")
+    scene, scanner, rng = set_scene(latents, num_frames, size_px, seed)
+    return scan_convert(scan(scene, scanner, rng), scanner.sector, size_px)
+
+
+def set_scene(
+    latents: Latents, num_frames: int, size_px: int, seed: int
+) -> tuple[Scene, Scanner, np.random.Generator]:
+    """What `render_clip` scans: where everything is in the clip, with what, and the dice so far."""
     rng = np.random.default_rng([latents.study_seed, seed, 7])
     scanner = set_up(latents, size_px)
     beats = rng.uniform(0.95, 1.25)
@@ -86,7 +94,7 @@ def render_clip(
         scatterers_a_cell=_SCATTERERS_A_CELL,
         rng=rng,
     )
-    return scan_convert(scan(scene, scanner, rng), scanner.sector, size_px)
+    return scene, scanner, rng
 
 
 def set_up(latents: Latents, size_px: int) -> Scanner:
@@ -201,6 +209,12 @@ def _cast_shadows(power: Floats, scene: Scene, scanner: Scanner) -> None:
         power *= _decibels(-shadow.depth_db * behind[:, :, None] * across[:, None, :])
 
 
+def sector_layout(sector: Sector, size_px: int) -> tuple[float, float]:
+    """Radius of the sector in a square picture, and how far below the upper edge its tip is."""
+    radius_px = 0.985 * size_px * min(1.0, 0.5 / float(np.sin(sector.half_angle_rad)))
+    return radius_px, (size_px - radius_px) / 2
+
+
 def scan_convert(polar: Floats, sector: Sector, size_px: int) -> npt.NDArray[np.uint8]:
     """Draw a polar picture as the sector that a screen shows, as large as fits.
 
@@ -214,8 +228,7 @@ def scan_convert(polar: Floats, sector: Sector, size_px: int) -> npt.NDArray[np.
     """
     num_frames, num_ranges, num_beams = polar.shape
     half = sector.half_angle_rad
-    radius_px = 0.985 * size_px * min(1.0, 0.5 / float(np.sin(half)))
-    top_px = (size_px - radius_px) / 2
+    radius_px, top_px = sector_layout(sector, size_px)
     y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32)
     x, y = x - np.float32((size_px - 1) / 2), y - np.float32(top_px)
     row = np.hypot(x, y) * np.float32(num_ranges / radius_px) - np.float32(0.5)
