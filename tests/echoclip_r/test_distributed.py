@@ -1,0 +1,163 @@
+"""Several processes: the loss and the gradients of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from echoclip_r.checkpoint import load_checkpoint, load_state
+from echoclip_r.config import echoclip_r_span, phantom_scale, with_settings
+from echoclip_r.data import read_index
+from echoclip_r.errors import TrainingError
+from echoclip_r.loss import ContrastiveLoss
+from echoclip_r.model import build_model, model_config
+from echoclip_r.text import TextCodec
+from echoclip_r.train import train
+from echoclip_r.train_data import Batch, TrainData
+from echoclip_r.train_log import read_log
+from echoclip_r.train_step import Towers, backward
+
+_PROCESS = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from echoclip_r.config import echoclip_r_span, phantom_scale, with_settings
+from echoclip_r.loss import ContrastiveLoss
+from echoclip_r.model import build_model, model_config
+from echoclip_r.text import TextCodec
+from echoclip_r.train_data import Batch
+from echoclip_r.train_device import distributed_process
+from echoclip_r.train_step import Towers, backward
+
+folder, accumulate, positives = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+config = with_settings(
+    phantom_scale(echoclip_r_span()),
+    ["batch_size=8", f"accumulate={accumulate}", f"multi_positive={positives}"],
+)
+with distributed_process("cpu") as process:
+    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+    torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
+    model = build_model(model_config(config, codec), name=config.model)
+    if process.is_first:
+        model.load_state_dict(load_file(folder / "weights.safetensors"))
+    towers = DistributedDataParallel(Towers(model), broadcast_buffers=False)
+    whole = load_file(folder / "batch.safetensors")
+    part = {k: v.chunk(process.world_size)[process.rank] for k, v in whole.items()}
+    batch = Batch(
+        frames=part["frames"],
+        gains=part["gains"],
+        texts=(part["text0"], part["text1"]),
+        text_ids=(part["ids0"], part["ids1"]),
+        num_truncated=0,
+        bad=(),
+    )
+    loss = ContrastiveLoss(
+        rank=process.rank, world_size=process.world_size, multi_positive=config.multi_positive
+    )
+    value = backward(towers, batch, loss, config=config, precision="fp32")
+    distributed.all_reduce(value)
+    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    found = {name: gradient.contiguous() for name, gradient in found.items()}
+    found["loss"] = value / process.world_size
+    save_file(found, folder / f"found-{process.rank}.safetensors")
+"""
+
+
+def torchrun(arguments: list[str], *, num_processes: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run under torchrun on this machine."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return subprocess.run(
+        [*command, f"--nproc-per-node={num_processes}", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+
+
+@pytest.fixture(scope="module")
+def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.Tensor]]:
+    """Eight clips, some of which share their report with a clip of the other half."""
+    config = replace(phantom_scale(echoclip_r_span()), batch_size=8, warmup_steps=1)
+    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+    data = TrainData(read_index(training_shards), config=config, codec=codec, size_px=64)
+    batch = next(data.batches(0))
+
+    def repeat(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor[[0, 1, 2, 3, 0, 5, 2, 1]].contiguous()
+
+    batch = replace(
+        batch,
+        texts=tuple(map(repeat, batch.texts)),
+        text_ids=tuple(map(repeat, batch.text_ids)),
+    )
+    torch.manual_seed(0)
+    model = build_model(model_config(config, codec), name=config.model)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return batch, model, weights
+
+
+@pytest.mark.parametrize(("accumulate", "positives"), [(1, "true"), (2, "true"), (1, "false")])
+def test_two_processes_give_the_loss_and_gradients_of_one(
+    tmp_path: Path,
+    batch_and_model: tuple[Batch, Any, dict[str, torch.Tensor]],
+    accumulate: int,
+    positives: str,
+) -> None:
+    """To 1e-5 in float32, also in parts, and with a right answer in the other process (I13)."""
+    batch, model, weights = batch_and_model
+    config = with_settings(
+        phantom_scale(echoclip_r_span()), ["batch_size=8", f"multi_positive={positives}"]
+    )
+    model.zero_grad()
+    loss = ContrastiveLoss(multi_positive=config.multi_positive)
+    value = backward(Towers(model), batch, loss, config=config, precision="fp32")
+    save_file(weights, tmp_path / "weights.safetensors")
+    tensors = {"frames": batch.frames, "gains": batch.gains}
+    for number in range(2):
+        tensors |= {f"text{number}": batch.texts[number], f"ids{number}": batch.text_ids[number]}
+    save_file(tensors, tmp_path / "batch.safetensors")
+    script = tmp_path / "process.py"
+    script.write_text(_PROCESS)
+    done = torchrun([str(script), str(tmp_path), str(accumulate), positives])
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        found = load_file(tmp_path / f"found-{rank}.safetensors")
+        assert abs(found.pop("loss") - value) < 1e-5
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                error = (found[name] - parameter.grad).abs().max()
+                assert error <= 1e-5 * max(1.0, parameter.grad.abs().max()), name
+
+
+def test_a_run_of_two_processes(training_shards: Path, tmp_path: Path) -> None:
+    """One log, one set of checkpoints, the generators of both; one process does not go on."""
+    out = tmp_path / "run"
+    settings = ["batch_size=8", "epochs=2", "warmup_steps=2", "validate_every_epochs=1"]
+    command = ["-m", "echoclip_r", "train", "--recipe", "echoclip-r-span", "--scale", "phantom"]
+    command += ["--shards", str(training_shards), "--out", str(out), "--device", "cpu"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    done = torchrun(command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("10 steps in") == 1
+    lines = read_log(out)
+    assert [line["step"] for line in lines if "loss" in line] == [10]
+    assert len([line for line in lines if "validation" in line]) == 2
+    assert load_checkpoint(out).embed_texts(["No effusion."]).shape == (1, 128)
+    tensors, state = load_state(out / "checkpoints" / "step-00000010")
+    assert {"generator.0.cpu", "generator.1.cpu"} <= tensors.keys()
+    assert state["world_size"] == 2
+    config = with_settings(phantom_scale(echoclip_r_span()), settings)
+    with pytest.raises(TrainingError, match="2 processes were used, now 1"):
+        train(config, training_shards, out, resume=True, device="cpu")
