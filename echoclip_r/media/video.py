@@ -152,7 +152,7 @@ def _decode(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield (index, RGB frame) for the wanted indices, which rise, each once if it is found."""
     if packets.times is None or len(wanted) == packets.num_frames:
-        yield from _decode_by_count(path, container, stream, packets, wanted)
+        yield from _decode_by_count(path, wanted)
         return
     reformatter = VideoReformatter()
     numbers = {time: index for index, time in enumerate(packets.times)}
@@ -175,7 +175,7 @@ def _decode(
         missed.extend(sorted(group))
     if missed:
         # A file whose key frames or seek table are wrong is still read, only from its start.
-        yield from _decode_by_count(path, container, stream, packets, missed)
+        yield from _decode_by_count(path, missed)
 
 
 def _group(packets: _Packets, wanted: Sequence[int], position: int) -> tuple[int, int]:
@@ -191,23 +191,21 @@ def _group(packets: _Packets, wanted: Sequence[int], position: int) -> tuple[int
     return start, end
 
 
-def _decode_by_count(
-    path: Path,
-    container: InputContainer,
-    stream: VideoStream,
-    packets: _Packets,
-    wanted: Sequence[int],
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Decode from the start, counting frames."""
+def _decode_by_count(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Decode from the start, counting frames.
+
+    The file is opened again: in some containers (MPEG program streams) a seek to the first time
+    stamp ends at a later key frame.
+    """
     left = set(wanted)
     reformatter = VideoReformatter()
-    container.seek(packets.times[0] if packets.times else 0, stream=stream)
-    for index, frame in enumerate(container.decode(stream)):
-        if index in left:
-            left.discard(index)
-            yield index, _to_rgb(path, index, frame, reformatter)
-        if not left:
-            break
+    with _open(path) as (container, stream):
+        for index, frame in enumerate(container.decode(stream)):
+            if index in left:
+                left.discard(index)
+                yield index, _to_rgb(path, index, frame, reformatter)
+            if not left:
+                break
 
 
 def _to_rgb(

@@ -144,6 +144,25 @@ FORMATS: dict[str, tuple[str, Writer, float, str]] = {  # file name, writer, lar
         60,
         "mpeg4",
     ),
+    # Program streams have no index: a seek may end at a later key frame than was asked for.
+    "mpg-mpeg2": (
+        "clip.mpg",
+        lambda p, f: write_video(p, f, "mpeg2video", "yuv420p", qmin="1", qmax="2"),
+        60,
+        "mpeg2video",
+    ),
+    "ts-mpeg2": (
+        "clip.ts",
+        lambda p, f: write_video(p, f, "mpeg2video", "yuv420p", qmin="1", qmax="2"),
+        60,
+        "mpeg2video",
+    ),
+    "wmv": (
+        "clip.wmv",
+        lambda p, f: write_video(p, f, "wmv2", "yuv420p", qmin="1", qmax="2"),
+        60,
+        "wmv2",
+    ),
     "mkv-ffv1": ("clip.mkv", lambda p, f: write_video(p, f, "ffv1", "bgr0"), 0, "ffv1"),
     "gif": ("clip.gif", write_gif, 0, "gif"),
     "folder": ("clip", write_folder, 0, "folder of png"),
