@@ -93,6 +93,7 @@ def make_shards(folder: Path, data: Data, *, workers: int) -> dict[str, float]:
         frames_per_clip=data.num_frames,
         workers=workers,
         seed=data.seed,
+        overwrite=True,  # of shards that another version of the manifest gave
     )
     return {"archive_s": written - began, "prepare_s": time.perf_counter() - written}
 
