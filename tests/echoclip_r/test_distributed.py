@@ -40,18 +40,8 @@ from echoclip_r.train_data import Batch
 from echoclip_r.train_device import distributed_process
 from echoclip_r.train_step import Towers, backward
 
-folder, accumulate, positives = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-config = with_settings(
-    phantom_scale(echoclip_r_span()),
-    ["batch_size=8", f"accumulate={accumulate}", f"multi_positive={positives}"],
-)
+folder = Path(sys.argv[1])
 with distributed_process("cpu") as process:
-    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
-    torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
-    model = build_model(model_config(config, codec), name=config.model)
-    if process.is_first:
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-    towers = DistributedDataParallel(Towers(model), broadcast_buffers=False)
     whole = load_file(folder / "batch.safetensors")
     part = {k: v.chunk(process.world_size)[process.rank] for k, v in whole.items()}
     batch = Batch(
@@ -62,15 +52,22 @@ with distributed_process("cpu") as process:
         num_truncated=0,
         bad=(),
     )
-    loss = ContrastiveLoss(
-        rank=process.rank, world_size=process.world_size, multi_positive=config.multi_positive
-    )
-    value = backward(towers, batch, loss, config=config, precision="fp32")
-    distributed.all_reduce(value)
-    found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
-    found = {name: gradient.contiguous() for name, gradient in found.items()}
-    found["loss"] = value / process.world_size
-    save_file(found, folder / f"found-{process.rank}.safetensors")
+    for case in sys.argv[2:]:
+        config = with_settings(phantom_scale(echoclip_r_span()), case.split(","))
+        codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+        torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
+        model = build_model(model_config(config, codec), name=config.model)
+        if process.is_first:
+            model.load_state_dict(load_file(folder / "weights.safetensors"))
+        towers = DistributedDataParallel(Towers(model), broadcast_buffers=False)
+        loss = ContrastiveLoss(
+            rank=process.rank, world_size=process.world_size, multi_positive=config.multi_positive
+        )
+        value = backward(towers, batch, loss, config=config, precision="fp32")
+        distributed.all_reduce(value)
+        found = {n: p.grad.contiguous() for n, p in model.named_parameters() if p.grad is not None}
+        found["loss"] = value / process.world_size
+        save_file(found, folder / f"{case}-{process.rank}.safetensors")
 """
 
 
@@ -108,32 +105,45 @@ def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.
     return batch, model, weights
 
 
-@pytest.mark.parametrize(("accumulate", "positives"), [(1, "true"), (2, "true"), (1, "false")])
-def test_two_processes_give_the_loss_and_gradients_of_one(
-    tmp_path: Path,
+CASES = [
+    "batch_size=8,accumulate=1,multi_positive=true",
+    "batch_size=8,accumulate=2,multi_positive=true",
+    "batch_size=8,accumulate=1,multi_positive=false",
+]
+
+
+@pytest.fixture(scope="module")
+def two_processes(
+    tmp_path_factory: pytest.TempPathFactory,
     batch_and_model: tuple[Batch, Any, dict[str, torch.Tensor]],
-    accumulate: int,
-    positives: str,
-) -> None:
-    """To 1e-5 in float32, also in parts, and with a right answer in the other process (I13)."""
-    batch, model, weights = batch_and_model
-    config = with_settings(
-        phantom_scale(echoclip_r_span()), ["batch_size=8", f"multi_positive={positives}"]
-    )
-    model.zero_grad()
-    loss = ContrastiveLoss(multi_positive=config.multi_positive)
-    value = backward(Towers(model), batch, loss, config=config, precision="fp32")
-    save_file(weights, tmp_path / "weights.safetensors")
+) -> Path:
+    """What two processes found in each case, half of the batch in each."""
+    folder = tmp_path_factory.mktemp("two")
+    batch, _, weights = batch_and_model
+    save_file(weights, folder / "weights.safetensors")
     tensors = {"frames": batch.frames, "gains": batch.gains}
     for number in range(2):
         tensors |= {f"text{number}": batch.texts[number], f"ids{number}": batch.text_ids[number]}
-    save_file(tensors, tmp_path / "batch.safetensors")
-    script = tmp_path / "process.py"
+    save_file(tensors, folder / "batch.safetensors")
+    script = folder / "process.py"
     script.write_text(_PROCESS)
-    done = torchrun([str(script), str(tmp_path), str(accumulate), positives])
+    done = torchrun([str(script), str(folder), *CASES])
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_give_the_loss_and_gradients_of_one(
+    two_processes: Path, batch_and_model: tuple[Batch, Any, dict[str, torch.Tensor]], case: str
+) -> None:
+    """To 1e-5 in float32, also in parts, and with a right answer in the other process (I13)."""
+    batch, model, _ = batch_and_model
+    config = replace(with_settings(phantom_scale(echoclip_r_span()), case.split(",")), accumulate=1)
+    model.zero_grad()
+    loss = ContrastiveLoss(multi_positive=config.multi_positive)
+    value = backward(Towers(model), batch, loss, config=config, precision="fp32")
     for rank in range(2):
-        found = load_file(tmp_path / f"found-{rank}.safetensors")
+        found = load_file(two_processes / f"{case}-{rank}.safetensors")
         assert abs(found.pop("loss") - value) < 1e-5
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
