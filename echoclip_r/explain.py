@@ -31,8 +31,9 @@ __all__ = ["Method", "draw_prompt_cam", "heatmaps", "overlay", "prompt_cam", "wr
 
 Method = Literal["gradcam", "elementwise"]
 
-# A coarser map cannot tell a device from the chamber around it; ConvNeXt's last stage has 7 x 7.
-_LEAST_CELLS = 7
+# A coarser map cannot tell a device from the chamber around it; ConvNeXt's last stage has 7 x 7
+# cells. With a gradient for each cell an earlier, finer stage says as much.
+_LEAST_CELLS: dict[Method, int] = {"gradcam": 7, "elementwise": 14}
 _FADE = 0.65
 _SHOWN_PX = 320  # side of a drawn frame
 _STRIP = 5  # frames of a still picture
@@ -57,7 +58,8 @@ def prompt_cam(
         against: texts whose mean cosine is subtracted from it, such as the prompt's opposite.
         method: `gradcam`, or `elementwise` (HiResCAM, Draelos and Carin 2020), which keeps each
             cell's own gradient in place of its mean and so fits a tower that knows places.
-        stage: of the tower, from 0; None takes the last of at least 7 x 7 cells.
+        stage: of the tower, from 0; None takes the last of at least 7 x 7 cells, for `elementwise`
+            of 14 x 14.
         batch_size: frames at a time.
 
     Returns:
@@ -78,7 +80,7 @@ def prompt_cam(
     if against:
         target = target - model.embed_texts(list(against)).mean(axis=0)
     wanted = torch.from_numpy(np.asarray(target, np.float32)).to(model.device)
-    layer = _stage(model, stage)
+    layer = _stage(model, stage, least_cells=_LEAST_CELLS[method])
     kept: list[torch.Tensor] = []
 
     def keep(_: Any, __: Any, output: torch.Tensor) -> torch.Tensor:
@@ -222,7 +224,7 @@ def _write_mp4(path: Path, frames: NDArray[np.uint8], fps_hz: int) -> None:
         container.mux(stream.encode())
 
 
-def _stage(model: TrainedModel, number: int | None) -> torch.nn.Module:
+def _stage(model: TrainedModel, number: int | None, *, least_cells: int) -> torch.nn.Module:
     """The module whose maps are explained."""
     trunk = getattr(model.model.visual, "trunk", None)
     stages: Any = getattr(trunk, "stages", None)
@@ -245,7 +247,7 @@ def _stage(model: TrainedModel, number: int | None) -> torch.nn.Module:
         model.model.encode_image(torch.zeros(1, 3, size, size, device=model.device))
     for handle in handles:
         handle.remove()
-    fine = [place for place, count in enumerate(cells) if count >= _LEAST_CELLS]
+    fine = [place for place, count in enumerate(cells) if count >= least_cells]
     return _module(stages[fine[-1] if fine else 0])
 
 

@@ -9,6 +9,8 @@ from echoclip_r.outcomes import Outcome, is_better_low
 
 __all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "Verdict", "verdict"]
 
+_FEW = 10
+
 HEADINGS = {
     "retrieval": "Retrieval",
     "agreement": "Clinical agreement",
@@ -76,7 +78,8 @@ DEFINITIONS = {
     "Studies of one patient are drawn together.",
     "Weak and strong": "An AUC below 0.70 is called weak, below 0.80 moderate, below 0.90 good, "
     "above that strong. An error that saves less than a tenth of the median guess's is called "
-    "weak. Whatever has an interval that reaches chance is called no better than chance.",
+    "weak. Whatever has an interval that reaches chance is called no better than chance, and "
+    "fewer than ten positive or negative ones too few to tell.",
     "Calibration": "A cosine is no probability. A logistic curve from score to probability is "
     "fitted on the validation split, and judged on the test split by observed shares and by the "
     "Brier score (the mean squared error of the probability).",
@@ -111,6 +114,10 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
         if gain.value < 0.1:
             return Verdict("weak", "weak")
         return Verdict(f"saves {gain.value:.0%} of the median guess's error", "fair")
+    few = outcome.about.get("num_positive", outcome.scores.num_items)
+    few = min(few, outcome.scores.num_items - few) if outcome.section == "binary" else few
+    if few < _FEW:
+        return Verdict(f"too few to tell: {few}", "weak")
     if math.isnan(figure.chance) or math.isnan(figure.low):
         return None
     below = is_better_low(name)

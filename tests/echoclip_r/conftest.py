@@ -7,16 +7,26 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
 import echotok
+from echoclip_r.phantom.latents import sample_patient
+from echoclip_r.phantom.patient_files import label_cells
+from echoclip_r.phantom.reports import write_reports
 from echoclip_r.shards import prepare
 from echotok.build import build
+
+if TYPE_CHECKING:
+    from echoclip_r.embed import Embedded
+    from echoclip_r.model import TrainedModel
+    from echoclip_r.outcomes import Evaluation
 
 BURNED_IN = (255, 0, 255)
 """Colour of the burned-in text: no speckle has it."""
@@ -151,4 +161,139 @@ def helpers() -> SimpleNamespace:
         write_video=write_video,
         write_manifest=write_manifest,
         archive_rows=archive_rows,
+        phantom_embedded=phantom_embedded,
+        text_embeddings=text_embeddings,
     )
+
+
+def text_embeddings(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit embeddings (N, 64) in which texts that share words are alike; no model needed."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    words = HashingVectorizer(n_features=1024, alternate_sign=False, token_pattern=r"[\w%]+")
+    mixed = words.transform(texts) @ np.random.default_rng(0).normal(size=(1024, 64))
+    return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
+
+
+def phantom_embedded(
+    num_patients: int, *, seed: int, noise: float, num_frames: int = 10
+) -> Embedded:
+    """Phantom studies, a clip each, whose frames are their report's embedding and noise."""
+    from echoclip_r.embed import Embedded
+
+    rows: list[dict[str, object]] = []
+    for number in range(num_patients):
+        studies = sample_patient(number, seed=seed)
+        for study, report in zip(studies, write_reports(studies, seed=seed), strict=True):
+            ids = {"study_id": f"S{len(rows)}", "patient_id": f"P{seed}-{number}"}
+            labels = {name: float(cell) for name, cell in label_cells(study).items()}
+            facts = {"key": f"k{len(rows)}", "split": "test", "view": "A4C"}
+            rows.append(
+                {**facts, **ids, "date": study.date.isoformat(), "report": report.text, **labels}
+            )
+    clips = pd.DataFrame(rows)
+    frames = np.repeat(text_embeddings(list(clips["report"])), num_frames, axis=0)
+    frames = frames + noise * np.random.default_rng(seed).normal(size=frames.shape)
+    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
+    return Embedded(
+        clips=clips,
+        frames=frames.astype(np.float32),
+        frame_clip=np.repeat(np.arange(len(rows)), num_frames),
+    )
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> Evaluation:
+    """Two made-up models on phantom data, internal and external, one better than the other."""
+    # Only tests of evaluation need torch and all this.
+    from echoclip_r.evaluate import compare, evaluate_model
+    from echoclip_r.evaluate_data import describe
+    from echoclip_r.outcomes import Dataset, Evaluation, make_items
+    from echoclip_r.tasks import read_tasks
+
+    tasks = read_tasks("phantom")
+    outcomes, skipped = [], []
+    described = {}
+    for name, noise in (("good <model>", 0.05), ("bad model", 0.6)):
+        parts = [
+            make_items(phantom_embedded(size, seed=seed, noise=noise), "study", tasks.findings)
+            for size, seed in ((60, 1), (60, 2), (25, 3))
+        ]
+        datasets = [
+            Dataset(name="internal", test=parts[0], validation=parts[1]),
+            Dataset(name="external", test=parts[2], validation=None),
+        ]
+        described = {one.name: {"source": "phantom", **describe(one)} for one in datasets}
+        found, missed = evaluate_model(name, datasets, text_embeddings, tasks, num_draws=60)
+        outcomes += found
+        skipped = missed
+    return Evaluation(
+        outcomes=tuple(outcomes),
+        skipped=tuple(skipped),
+        comparisons=tuple(compare(outcomes)),
+        facts={
+            "title": "Made-up <models>",
+            "note": "Simulated & small.",
+            "models": {
+                name: {"checkpoint": "none", "fingerprint": "0" * 64}
+                for name in ("good <model>", "bad model")
+            },
+            "datasets": described,
+            "tasks": list(tasks.sources),
+            "unit": "study",
+            "split": "test",
+            "num_draws": 60,
+            "seed": 0,
+        },
+    )
+
+
+def save_untrained(folder: Path, *, seed: int, tokenizer: str | None) -> Path:
+    """A checkpoint with random weights: whole reports by a phrase tokenizer, or the base model."""
+    # Here, since most tests of the data half need no torch.
+    import torch
+
+    from echoclip_r.checkpoint import save_checkpoint
+    from echoclip_r.config import echoclip, echoclip_r, phantom_scale
+    from echoclip_r.model import build_model, model_config
+    from echoclip_r.text import TextCodec
+
+    recipe = echoclip() if tokenizer is None else echoclip_r(tokenizer=tokenizer)
+    config = phantom_scale(recipe)
+    codec = TextCodec.load(tokenizer, context_length=config.context_length)
+    described = model_config(config, codec)
+    torch.manual_seed(seed)
+    save_checkpoint(
+        folder,
+        build_model(described, name=config.model),
+        config=config,
+        model_config=described,
+        codec=codec,
+        facts={},
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the tiny echoclip-r with random weights."""
+    return save_untrained(
+        tmp_path_factory.mktemp("untrained") / "run" / "best", seed=0, tokenizer="echo"
+    )
+
+
+@pytest.fixture(scope="session")
+def untrained(untrained_folder: Path) -> TrainedModel:
+    """The tiny echoclip-r with random weights."""
+    from echoclip_r.checkpoint import load_checkpoint
+
+    return load_checkpoint(untrained_folder)
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    """The tiny echoclip, with CLIP's own tokenizer and random weights."""
+    from echoclip_r.checkpoint import load_checkpoint
+
+    folder = tmp_path_factory.mktemp("other") / "run" / "best"
+    return load_checkpoint(save_untrained(folder, seed=1, tokenizer=None))
