@@ -38,10 +38,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 def _load(arguments: argparse.Namespace) -> TrainedModel:
     from echoclip_r.checkpoint import load_checkpoint
+    from echotok import EchotokError
 
-    return load_checkpoint(
-        arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
-    )
+    try:
+        return load_checkpoint(
+            arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
+        )
+    except EchotokError as error:
+        raise EchoclipError(str(error)) from error
 
 
 def _add_embed(commands: Any) -> None:
