@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 from echotok import artifact
@@ -22,7 +23,7 @@ from echotok.table_files import read_fallback, validate_table
 from echotok.text import make_normalizer, split_pieces
 from echotok.tokenizer import Tokenizer
 
-__all__ = ["build", "train_merges", "word_counts"]
+__all__ = ["build", "train_merges", "trainer_tools", "word_counts"]
 
 MIN_DOCUMENTS = 5
 # The corpus is wider than the table's domain: a word of a phrase counts as often as this many
@@ -130,14 +131,7 @@ def train_merges(
     Raises:
         EchotokError: the `tokenizers` package is not installed.
     """
-    try:
-        from tokenizers import Tokenizer as HFTokenizer
-        from tokenizers import models, pre_tokenizers, trainers
-    except ImportError as error:
-        raise EchotokError(
-            "training the domain fallback needs HF tokenizers: pip install 'echotok[build]', or "
-            "build with --fallback clip"
-        ) from error
+    hf = trainer_tools()
     # A byte that ends a word is given as a character of its own. Symbols that the trainer meets on
     # the way would get their numbers in an order that differs from run to run.
     alphabet = byte_alphabet()
@@ -162,17 +156,36 @@ def train_merges(
                 continue
             yield " ".join([symbols] * count)
 
-    trainer = trainers.BpeTrainer(
+    trainer = hf.trainers.BpeTrainer(
         vocab_size=len(written) + num_merges,
         initial_alphabet=list(written),
         show_progress=False,
         special_tokens=[],
     )
-    model = HFTokenizer(models.BPE())
-    model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    model = hf.Tokenizer(hf.models.BPE())
+    model.pre_tokenizer = hf.pre_tokenizers.WhitespaceSplit()
     model.train_from_iterator(lines(), trainer)
     merges = json.loads(model.to_str())["model"]["merges"]
     return [
         ("".join(map(written.__getitem__, left)), "".join(map(written.__getitem__, right)))
         for left, right in merges[:num_merges]
     ]
+
+
+def trainer_tools() -> ModuleType:
+    """The HF `tokenizers` package, imported when it is needed.
+
+    Raises:
+        EchotokError: it is not installed.
+    """
+    try:
+        import tokenizers
+        import tokenizers.models
+        import tokenizers.pre_tokenizers
+        import tokenizers.trainers
+    except ImportError as error:
+        raise EchotokError(
+            "training the domain fallback needs HF tokenizers: pip install 'echotok[build]', or "
+            "build with --fallback clip"
+        ) from error
+    return tokenizers

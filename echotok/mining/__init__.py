@@ -1,10 +1,11 @@
 """From reports to a phrase table: `echotok mine`.
 
-Reading order: `mine` names the steps; `segments`, `views`, `runs` and `candidates` find what could
-be a phrase, `words` what could train the fallback, `selection` chooses, `sheet` shows.
+Reading order: `pipeline` names the steps; `privacy` finds what may name a person; `segments`,
+`views`, `runs` and `candidates` find what could be a phrase, `words` what could train the fallback;
+`selection` chooses, `sheet` shows.
 """
 
-from echotok.mining.mine import Mined, Options, mine
+from echotok.mining.pipeline import Mined, Options, mine
 from echotok.mining.segments import ReportStore
 from echotok.mining.sheet import review_rows, write_sheet
 

@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from echotok.mining.constituents import constituents
 from echotok.mining.runs import Runs, mine_runs
 from echotok.mining.segments import Segments
 from echotok.mining.views import make_views, value_spans
 from echotok.slots import EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, parse_phrase
 
-__all__ = ["find_candidates"]
+__all__ = ["find_candidates", "find_parts"]
 
 
 def find_candidates(
@@ -62,6 +63,35 @@ def find_candidates(
         ),
         bare,
     )
+
+
+def find_parts(
+    segments: Segments, *, numbers: NumberCode, units: tuple[str, ...], k: int, longest: int
+) -> list[str]:
+    """Parts of fixed expressions that may become phrases too, most frequent first.
+
+    Args:
+        segments: the corpus.
+        numbers: what writes a number.
+        units: as in `PhraseTable.units`.
+        k: patients that must hold a run.
+        longest: elements that a run may have.
+    """
+    view = make_views(segments, (), numbers)[0]
+    runs = mine_runs(segments, view, k=k, longest=longest, parts=True)
+    return [
+        text
+        for text in constituents(segments, view, known=set(runs.texts), k=k)
+        if _is_phrase(text, BUILT_IN_SLOTS, units)
+    ]
+
+
+def _is_phrase(text: str, slots: Sequence[str], units: tuple[str, ...]) -> bool:
+    try:
+        parse_phrase(text, slots=slots, units=units)
+    except ValueError:
+        return False
+    return True
 
 
 def _fits_a_table(text: str, length: int, slots: Sequence[str], units: tuple[str, ...]) -> bool:

@@ -58,7 +58,7 @@ class Runs:
     cost: Ints
 
 
-def mine_runs(segments: Segments, view: View, *, k: int, longest: int) -> Runs:
+def mine_runs(segments: Segments, view: View, *, k: int, longest: int, parts: bool = False) -> Runs:
     """Find the runs of a view that k patients hold and that no longer run stands for.
 
     Args:
@@ -66,6 +66,7 @@ def mine_runs(segments: Segments, view: View, *, k: int, longest: int) -> Runs:
         view: its elements.
         k: patients that must hold a run.
         longest: elements that a run may have.
+        parts: also the runs that always stand in one and the same longer run.
     """
     size = len(view.elements)
     segment_of = np.searchsorted(segments.starts, view.nodes, side="right") - 1
@@ -86,7 +87,7 @@ def mine_runs(segments: Segments, view: View, *, k: int, longest: int) -> Runs:
         if previous is not None:
             at, number = previous
             closed = _closed(at, number, grown)
-            if length == 2:
+            if length == 2 or parts:
                 closed[:] = True  # single words are needed by themselves
             chosen = closed[number]
             found.append((at[chosen], length - 1, number[chosen]))

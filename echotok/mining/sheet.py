@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from echotok.match import BARE_VALUE, Matcher
-from echotok.mining.mine import Mined
+from echotok.mining.pipeline import Mined
 from echotok.mining.segments import ReportStore
 from echotok.text import split_pieces
 

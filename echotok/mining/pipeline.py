@@ -23,7 +23,8 @@ from echotok.build import train_merges
 from echotok.errors import InputError
 from echotok.fallback import num_base_tokens
 from echotok.match import find_shadowed
-from echotok.mining.candidates import find_candidates
+from echotok.mining.candidates import find_candidates, find_parts
+from echotok.mining.numbers import choose_numbers, count_numbers
 from echotok.mining.segments import Ints, ReportStore, Segments
 from echotok.mining.selection import Selection, select
 from echotok.mining.words import base_of, common_words, count_words, piece_costs
@@ -45,7 +46,7 @@ UNITS = (
 
 NUM_SPECIAL = 5
 """Special tokens that a tokenizer uses: pad, BOS, EOS, join, space."""
-_RAW_SHARE = 0.03
+_RAW_SHARE = 0.05
 _FOLDS = 5
 _STEP = 1.5
 _LEAST_MERGES = 32
@@ -140,7 +141,8 @@ def mine(store: ReportStore, options: Options, *, report: Report | None = None) 
     if num_merges is None:
         num_merges = _choose_num_merges(store, options, trials, tell)
     tell("mining all reports", 0.0)
-    part = _prepare(store.segments(k=options.k), options)
+    part = _prepare(store.segments(k=options.k), options, NumberCode(), least=0)
+    part = _with_values(part, options, num_merges)
     mined = _mine_part(part, options, num_merges, tell)
     tell("done", 1.0)
     return Mined(
@@ -159,27 +161,28 @@ def _choose_num_merges(
     held_out = _fold(store) == 0
     if held_out.all() or not held_out.any():
         return max(_LEAST_MERGES, options.vocab_size // 5)
-    part = _prepare(store.segments(k=options.k, reports=~held_out), options)
+    segments = store.segments(k=options.k, reports=~held_out)
     test = store.segments(k=options.k, reports=held_out)
     texts = store.texts
+    part = _prepare(segments, options, NumberCode(), least=0)
     room = options.vocab_size - _num_fixed(part)
+    if room <= 2 * _LEAST_MERGES:
+        return max(0, room // 2)
+    best = max(_LEAST_MERGES, min(room // 4, 600))
+    tell("choosing values", 0.0)
+    part = _with_values(part, options, best)
 
     def tokens(num_merges: int) -> float:
         if num_merges not in trials:
             tell(f"trying a fallback of {num_merges:,} merges", len(trials) / 6)
-            tokenizer = _mine_part(
-                part, options, num_merges, lambda _what, _share: None
-            ).tokenizer()
+            mined = _mine_part(part, options, num_merges, lambda _what, _share: None)
+            encoder = mined.tokenizer().encoder
             total = 0
             for number, weight in zip(test.numbers.tolist(), test.weights.tolist(), strict=True):
-                chunks = tokenizer.encoder.chunks(texts[number])
-                total += weight * sum(len(chunk.ids) for chunk in chunks)
+                total += weight * sum(len(chunk.ids) for chunk in encoder.chunks(texts[number]))
             trials[num_merges] = total / test.num_reports
         return trials[num_merges]
 
-    best = max(_LEAST_MERGES, min(room // 4, 600))
-    if room <= _LEAST_MERGES:
-        return max(0, room // 2)
     for factor in (_STEP, 1 / _STEP):
         while _LEAST_MERGES <= round(best * factor) < room:
             if tokens(round(best * factor)) >= tokens(best):
@@ -192,13 +195,20 @@ def _fold(store: ReportStore) -> Ints:
     """The fold of each report; all reports of a patient are in one."""
     patients = store.patient_of_report
     order = np.random.default_rng(0).permutation(store.num_patients)
-    return order[patients] % _FOLDS
+    return np.asarray(order[patients] % _FOLDS, dtype=np.int64)
 
 
-def _prepare(segments: Segments, options: Options) -> _Part:
-    numbers = NumberCode()
+def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least: float) -> _Part:
+    """Everything before the selection, for a given way of writing numbers.
+
+    Args:
+        segments: the corpus.
+        options: what the user decides.
+        numbers: what writes numbers.
+        least: tokens that a spelling of a grade has to save to be a value.
+    """
     words = count_words(segments, common_words(segments, k=options.k))
-    severity = _common_values(segments, SEVERITY, options)
+    severity = _common_values(segments, SEVERITY, options, least=least)
     runs, bare = find_candidates(
         segments,
         values=severity,
@@ -218,15 +228,28 @@ def _prepare(segments: Segments, options: Options) -> _Part:
     )
 
 
+def _with_values(part: _Part, options: Options, num_merges: int) -> _Part:
+    """The same with the values that save as much as the least of the phrases would."""
+    merges = train_merges(part.words, num_merges, base=part.base)
+    selection = _select(part, merges, _room(part, options, num_merges))
+    saved = selection.saved[selection.chosen]
+    full = len(saved) >= _room(part, options, num_merges)
+    least = float(np.quantile(saved, 0.05)) if full else 1.0
+    numbers = choose_numbers(count_numbers(part.segments, k=options.k), least=least)
+    return _prepare(part.segments, options, numbers, least=least)
+
+
 def _common_values(
-    segments: Segments, values: Sequence[EnumValue], options: Options
+    segments: Segments, values: Sequence[EnumValue], options: Options, *, least: float
 ) -> tuple[EnumValue, ...]:
     """The spellings that k patients hold, as runs of their own."""
     runs, _ = find_candidates(
         segments, values=(), numbers=NumberCode(), units=options.units, k=options.k, longest=5
     )
-    found = set(runs.texts)
-    return tuple(value for value in values if value.text in found)
+    weight = segments.weights[segments.segment_of_node()]
+    counts = np.bincount(runs.run, weight[runs.start], minlength=len(runs.texts))
+    found = dict(zip(runs.texts, counts.tolist(), strict=True))
+    return tuple(value for value in values if found.get(value.text, 0) > least)
 
 
 def _num_fixed(part: _Part) -> int:
@@ -234,27 +257,40 @@ def _num_fixed(part: _Part) -> int:
     return fixed + num_base_tokens(part.base)
 
 
-def _mine_part(part: _Part, options: Options, num_merges: int, tell: Report) -> Mined:
+def _room(part: _Part, options: Options, num_merges: int) -> int:
     room = options.vocab_size - _num_fixed(part) - num_merges
     if room < 1:
-        least = _num_fixed(part) + num_merges + 1
         raise InputError(
             f"a vocabulary of {options.vocab_size:,} has no room for a phrase: specials, numbers, "
-            f"grades, bytes and {num_merges:,} merges take {least - 1:,}; ask for more with "
-            "--vocab-size"
+            f"grades, bytes and {num_merges:,} merges take {options.vocab_size - room:,}; ask for "
+            "more with --vocab-size"
         )
+    return room
+
+
+def _select(
+    part: _Part,
+    merges: Sequence[tuple[str, str]],
+    room: int,
+    tell: Callable[[int, int], None] | None = None,
+) -> Selection:
+    costs = piece_costs(part.segments, merges, base=part.base, numbers=part.numbers)
+    return select(
+        part.segments, part.runs, word_costs=costs, size=room, fixed=part.bare, progress=tell
+    )
+
+
+def _mine_part(part: _Part, options: Options, num_merges: int, tell: Report) -> Mined:
+    room = _room(part, options, num_merges)
     counts = part.words
     selection: Selection | None = None
     for turn in (0, 1):
         merges = train_merges({w: n for w, n in counts.items() if n}, num_merges, base=part.base)
-        costs = piece_costs(part.segments, merges, base=part.base, numbers=part.numbers)
-        selection = select(
-            part.segments,
-            part.runs,
-            word_costs=costs,
-            size=room,
-            fixed=part.bare,
-            progress=lambda done, size, turn=turn: tell(  # type: ignore[misc]
+        selection = _select(
+            part,
+            merges,
+            room,
+            lambda done, size, turn=turn: tell(  # type: ignore[misc]
                 "choosing phrases", (turn + done / size) / 2
             ),
         )
@@ -276,12 +312,24 @@ def _assemble(
     ordered = sorted(
         selection.chosen.tolist(), key=lambda run: (-selection.saved[run], part.runs.texts[run])
     )
-    texts = [part.runs.texts[run] for run in ordered]
-    table = _table(texts, part, options, num_merges)
-    shadowed = find_shadowed(table)
-    kept = [run for number, run in enumerate(ordered) if number not in shadowed]
-    if shadowed:
-        table = _table([part.runs.texts[run] for run in kept], part, options, num_merges)
+    saved = {part.runs.texts[run]: int(selection.saved[run]) for run in ordered}
+    spare = _room(part, options, num_merges) - len(saved)
+    if spare:
+        values = {value.text for value in part.severity}
+        parts = find_parts(
+            part.segments,
+            numbers=part.numbers,
+            units=options.units,
+            k=options.k,
+            longest=options.longest,
+        )
+        new = [text for text in parts if text not in saved and text not in values]
+        saved.update(dict.fromkeys(new[:spare], 0))
+    table = _table(list(saved), part, options, num_merges)
+    if shadowed := find_shadowed(table):
+        for number in shadowed:
+            del saved[table.phrases[number].text]
+        table = _table(list(saved), part, options, num_merges)
     return Mined(
         table=table,
         fallback={
@@ -289,7 +337,7 @@ def _assemble(
             "base": part.base,
             "merges": [" ".join(pair) for pair in merges],
         },
-        saved={number: int(selection.saved[run]) for number, run in enumerate(kept)},
+        saved=dict(enumerate(saved.values())),
         num_tokens=selection.total,
     )
 
