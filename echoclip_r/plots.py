@@ -77,6 +77,9 @@ def _draw(job: _Job, folder: Path) -> Plot:
         ax = figure.add_subplot()
         draw(ax)
         ax.set_title(title)
+        # Once is enough for both files.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         name = re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
         figure.savefig(folder / f"{name}.png", metadata={"Software": None}, dpi=160)
         buffer = io.StringIO()
