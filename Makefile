@@ -25,7 +25,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok check check-echotok \
 	bench-compression bench-throughput phantom bench-data bench-privacy \
-	bench-phantom-labels artifacts readme wheel clean
+	bench-phantom-labels artifacts phantom-table readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -105,6 +105,13 @@ bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels 
 artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
 	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json
 	$(VENV)/bin/echotok build phrase_tables/echo --fallback clip --out echotok/artifacts/echo-clip.json
+
+phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports (three minutes)
+	@mkdir -p runs && rm -rf runs/phantom-table
+	$(PY) benchmarks/phantom_reports.py > runs/phantom_reports.csv
+	$(VENV)/bin/echotok mine runs/phantom_reports.csv --text-column report --patient-column patient_id \
+		--k 5 --vocab-size 2000 --name phantom --out runs/phantom-table
+	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"
 
 readme: $(READY) ## Write the README's figures from benchmarks/results
 	$(PY) benchmarks/readme.py

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from common import ROOT
 
-import echotok
 from echoclip_r.bootstrap import area_under_roc, correlation, mean
 from echoclip_r.checkpoint import load_checkpoint
 from echoclip_r.config import RECIPES, TrainConfig, phantom_scale
@@ -40,6 +40,7 @@ from echoclip_r.text_tower import encode_text
 from echoclip_r.train import train
 from echoclip_r.train_log import read_log
 from echoclip_r.zero_shot import score_presence
+from echotok.build import build
 
 Floats = npt.NDArray[np.float32]
 
@@ -119,12 +120,11 @@ def _write_manifest(source: Path, target: Path, data: Data) -> None:
 
 
 def model_config(recipe: str, tokenizer: Path, *, epochs: int, seed: int) -> TrainConfig:
-    """A recipe at phantom scale; whole reports are read whole, the base model stays at 77."""
+    """A recipe at phantom scale; whole reports nearly always fit the 77 ids."""
     if recipe == "echoclip":
         config = phantom_scale(RECIPES[recipe]())
     else:
         config = phantom_scale(RECIPES[recipe](tokenizer=str(tokenizer)))
-        config = replace(config, context_length=128)
     return replace(config, epochs=epochs, seed=seed)
 
 
@@ -339,9 +339,11 @@ def validation_curve(run: Path) -> tuple[list[int], list[float]]:
 
 
 def default_tokenizer() -> Path:
-    """The tokenizer made for phantom reports: a phrase table mined from other phantoms."""
-    path = Path(__file__).parents[1] / "phrase_tables" / "phantom.json"
-    if not path.exists():
-        raise SystemExit(f"{path}: no such tokenizer")
-    echotok.load(path)
+    """The tokenizer of phantom reports: its table was mined from other phantoms' reports.
+
+    See `make phantom-table`; building it takes a second, so the repository holds the table alone.
+    """
+    path = ROOT / "runs" / "phantom-tokenizer.json"
+    path.parent.mkdir(exist_ok=True)
+    build(ROOT / "phrase_tables" / "phantom").save(path)
     return path
