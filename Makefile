@@ -25,7 +25,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok check check-echotok \
 	bench-compression bench-throughput phantom bench-data bench-privacy \
-	bench-phantom-labels artifacts phantom-table readme wheel clean
+	bench-phantom-labels bench-evaluation artifacts phantom-table readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +101,9 @@ bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tag
 
 bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels (some 20 minutes)
 	$(PY) benchmarks/phantom_labels.py --patients 3000 --epochs 5
+
+bench-evaluation: $(READY_TORCH) benchmarks/evaluation.py ## Every task of the paper on held-out phantoms (after bench-phantom: some 10 minutes)
+	$(PY) benchmarks/evaluation.py
 
 artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
 	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json

@@ -59,6 +59,9 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--split", default="test", choices=("test", "validation"), help="%(default)s if not given"
     )
+    parser.add_argument(
+        "--names", metavar="A,B", help="what the models are called, in place of recipe and run"
+    )
     parser.add_argument("--title", default="Evaluation", help="of the report")
     parser.add_argument("--note", default="", help="printed below the title")
     parser.add_argument("--device", default="cpu", help="where models compute (%(default)s)")
@@ -90,6 +93,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         events=None if arguments.events is None else read_events(arguments.events),
         unit=arguments.unit,
         split=arguments.split,
+        names=None if arguments.names is None else arguments.names.split(","),
         title=arguments.title,
         note=arguments.note,
         device=arguments.device,

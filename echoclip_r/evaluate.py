@@ -30,7 +30,14 @@ from echoclip_r.evaluate_files import write_evaluation
 from echoclip_r.evaluate_pairs import run_pairs
 from echoclip_r.evaluate_zero_shot import prompt_texts, run_zero_shot
 from echoclip_r.model import TrainedModel
-from echoclip_r.outcomes import Comparison, Dataset, Evaluation, Outcome, Skipped
+from echoclip_r.outcomes import (
+    Comparison,
+    Dataset,
+    Evaluation,
+    Outcome,
+    Skipped,
+    too_few,
+)
 from echoclip_r.scores import Operating, difference
 from echoclip_r.task_types import Tasks
 from echoclip_r.tasks import read_tasks
@@ -61,6 +68,7 @@ def evaluate(
     events: Mapping[str, Mapping[str, str]] | None = None,
     unit: str = "study",
     split: str = "test",
+    names: Sequence[str] | None = None,
     title: str = "Evaluation",
     note: str = "",
     device: str = "cpu",
@@ -83,6 +91,7 @@ def evaluate(
         events: see `echoclip_r.change.read_events`; None takes the manifest's columns.
         unit: `study` or `clip`: what one prediction is made for.
         split: of the internal data, `test` or `validation`.
+        names: what the models are called, one each; None takes recipe and run.
         title: of the report.
         note: to be printed below it, such as what the data are.
         device: where models compute.
@@ -102,8 +111,11 @@ def evaluate(
         raise ValueError("give at least one checkpoint")
     if split not in ("test", "validation"):
         raise ValueError(f"split is {split!r}; give 'test' or 'validation'")
+    if names is not None and len(names) != len(checkpoints):
+        raise ValueError(f"{len(checkpoints)} checkpoints have {len(names)} names; give one each")
     out, read = Path(out), read_tasks(*tasks)
-    models = _named([load_checkpoint(path, device=device) for path in checkpoints])
+    loaded = [load_checkpoint(path, device=device) for path in checkpoints]
+    models = _named(loaded, [model.name for model in loaded] if names is None else names)
     size_px = max(model.image_size_px for model in models.values())
     source = shards if shards is not None else manifest
     assert source is not None  # one of them is given
@@ -227,10 +239,14 @@ def evaluate_model(
 
 
 def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
-    """The difference of every two models in the key figures of each task, by paired bootstrap."""
+    """The difference of every two models in the key figures of each task, by paired bootstrap.
+
+    Tasks with too few items to tell anything are left out.
+    """
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for one in outcomes:
-        groups.setdefault((one.task, one.dataset), []).append(one)
+        if too_few(one) is None:
+            groups.setdefault((one.task, one.dataset), []).append(one)
     for (task, dataset), group in groups.items():
         for first, second in itertools.combinations(group, 2):
             shared = first.scores.figures.keys() & second.scores.figures.keys()
@@ -246,12 +262,12 @@ def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
                 )
 
 
-def _named(models: Sequence[TrainedModel]) -> dict[str, TrainedModel]:
+def _named(models: Sequence[TrainedModel], names: Sequence[str]) -> dict[str, TrainedModel]:
     """Models by names that tell them apart."""
     named: dict[str, TrainedModel] = {}
-    for model in models:
-        name, number = model.name, 2
+    for model, wanted in zip(models, names, strict=True):
+        name, number = wanted, 2
         while name in named:
-            name, number = f"{model.name} {number}", number + 1
+            name, number = f"{wanted} {number}", number + 1
         named[name] = model
     return named

@@ -29,12 +29,15 @@ __all__ = [
     "find_labels",
     "is_better_low",
     "make_items",
+    "too_few",
 ]
 
 Section = Literal["regression", "binary", "retrieval", "agreement", "identification", "change"]
 
 FULL_CLIP = 10
 """Frames that the paper predicts from."""
+
+_FEW = 10
 
 Floats = NDArray[np.float64]
 
@@ -207,6 +210,14 @@ def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tupl
             return values, f"phrases of {label.finding!r} in the reports"
         why += f", and no report has a phrase of the finding {label.finding!r}"
     raise EvaluationError(why)
+
+
+def too_few(outcome: Outcome) -> int | None:
+    """How many there are of the rarer kind, or of all, where they are too few to tell anything."""
+    few = outcome.scores.num_items
+    if outcome.section == "binary":
+        few = min(outcome.about["num_positive"], few - outcome.about["num_positive"])
+    return few if few < _FEW else None
 
 
 def is_better_low(figure: str) -> bool:

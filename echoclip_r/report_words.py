@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from echoclip_r.outcomes import Outcome, is_better_low
+from echoclip_r.outcomes import Outcome, is_better_low, too_few
 
 __all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "Verdict", "verdict"]
-
-_FEW = 10
 
 HEADINGS = {
     "retrieval": "Retrieval",
@@ -114,9 +112,8 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
         if gain.value < 0.1:
             return Verdict("weak", "weak")
         return Verdict(f"saves {gain.value:.0%} of the median guess's error", "fair")
-    few = outcome.about.get("num_positive", outcome.scores.num_items)
-    few = min(few, outcome.scores.num_items - few) if outcome.section == "binary" else few
-    if few < _FEW:
+    few = too_few(outcome)
+    if few is not None:
         return Verdict(f"too few to tell: {few}", "weak")
     if math.isnan(figure.chance) or math.isnan(figure.low):
         return None

@@ -259,7 +259,8 @@ def written(
     out = tmp_path_factory.mktemp("evaluated")
     data = ["--shards", str(training_shards), "--external", str(training_shards)]
     models = [str(checkpoint)] * 2
-    assert main(["evaluate", *models, *data, "--draws", "20", "--out", str(out)]) == 0
+    options = ["--draws", "20", "--names", "one,two", "--out", str(out)]
+    assert main(["evaluate", *models, *data, *options]) == 0
     return out
 
 
@@ -301,8 +302,8 @@ def test_one_seed_gives_one_result(
     written: Path, checkpoint: Path, training_shards: Path, tmp_path: Path
 ) -> None:
     """Again, with embeddings made anew: the same figures and the same page (I13)."""
-    data = {"shards": training_shards, "external": training_shards}
-    evaluate([checkpoint] * 2, out=tmp_path, num_draws=20, **data)
+    data: dict[str, Any] = {"shards": training_shards, "external": training_shards}
+    evaluate([checkpoint] * 2, out=tmp_path, num_draws=20, names=["one", "two"], **data)
     for name in ("metrics.json", "report.html"):
         assert (tmp_path / name).read_text() == (written / name).read_text()
 
@@ -346,6 +347,7 @@ def arguments(**changed: Any) -> dict[str, Any]:
         (["c"], arguments(manifest="m"), "one of shards and manifest"),
         (["c"], arguments(shards=None), "one of shards and manifest"),
         (["c"], arguments(split="train"), "'test' or 'validation'"),
+        (["c"], arguments(names=["a", "b"]), "1 checkpoints have 2 names"),
     ],
 )
 def test_bad_arguments(checkpoints: list[str], options: dict[str, Any], message: str) -> None:
