@@ -98,9 +98,9 @@ def show_models(arguments: argparse.Namespace) -> None:
     tokenizer = arguments.tokenizer or steps.default_tokenizer()
     data = steps.Data(
         seed=SEED,
-        num_train=200 if arguments.quick else NUM_TRAIN,
-        num_test=40 if arguments.quick else NUM_TEST,
-        num_validation=20 if arguments.quick else NUM_VALIDATION,
+        num_train=130 if arguments.quick else NUM_TRAIN,
+        num_test=30 if arguments.quick else NUM_TEST,
+        num_validation=16 if arguments.quick else NUM_VALIDATION,
     )
     _heading("Phantom patients: clips, reports, and shards for training")
     print(f"{data.num_train:,} studies to train on, {data.num_test} held out, split by patient")

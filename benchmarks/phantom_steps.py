@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from common import ROOT
 from echoclip_r.bootstrap import area_under_roc, correlation, mean
 from echoclip_r.checkpoint import load_checkpoint
 from echoclip_r.config import RECIPES, TrainConfig, phantom_scale
+from echoclip_r.data import read_index
 from echoclip_r.embed import Embedded, embed, embed_texts
 from echoclip_r.evaluate_zero_shot import predict_regression
 from echoclip_r.metrics import Figure, Retrieval, retrieval, text_ids
@@ -129,13 +131,16 @@ def model_config(recipe: str, tokenizer: Path, *, epochs: int, seed: int) -> Tra
 
 
 def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
-    """Train, or go on, or find it done; what it took."""
-    done = run / "trained.json"
-    if done.exists():
-        found: dict[str, Any] = json.loads(done.read_text())
-        if found.pop("config") == config.to_dict():
-            return found
-        done.unlink()
+    """Train, or go on, or find it done; what it took. A run of other settings is replaced."""
+    note = run.with_name(f"{run.name}-training.json")
+    asked = {"config": config.to_dict(), "data": read_index(shards).sha256}
+    known = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+    if known.get("asked") != asked:
+        shutil.rmtree(run, ignore_errors=True)
+        note.write_text(json.dumps({"asked": asked}), encoding="utf-8")
+    elif "figures" in known:
+        found: dict[str, Any] = known["figures"]
+        return found
     result = train(config, shards, run, resume=True)
     figures = {
         "num_steps": result.num_steps,
@@ -143,7 +148,7 @@ def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
         "loss": result.loss,
         "best_validation_mcmrr": None if result.best is None else result.best.mcmrr,
     }
-    done.write_text(json.dumps({**figures, "config": config.to_dict()}, indent=1))
+    note.write_text(json.dumps({"asked": asked, "figures": figures}, indent=1), encoding="utf-8")
     return figures
 
 

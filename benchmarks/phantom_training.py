@@ -22,6 +22,8 @@ import numpy as np
 import phantom_steps as steps
 from common import ROOT, facts, write_results
 
+import echotok
+
 # About four minutes a model on two cores that do nothing else.
 EPOCHS = {"echoclip": 45, "echoclip-r": 45, "echoclip-r-span": 30}
 NUM_TRAIN = 4000
@@ -67,15 +69,19 @@ def run_stage(
     folder = arguments.out / f"seed-{seed}"
     data = steps.Data(
         seed=FIRST_SEED + seed,
-        num_train=200 if arguments.quick else NUM_TRAIN,
-        num_test=40 if arguments.quick else 500,
-        num_validation=20 if arguments.quick else 200,
+        num_train=130 if arguments.quick else NUM_TRAIN,
+        num_test=30 if arguments.quick else 500,
+        num_validation=16 if arguments.quick else 200,
     )
     config = steps.model_config(name, tokenizer, epochs=EPOCHS[name], seed=seed)
     if arguments.quick:
         config = replace(config, epochs=2, warmup_steps=2)
     path = folder / f"{name}.json"
-    asked = {"config": config.to_dict(), "num_train": data.num_train}
+    named = config.to_dict()
+    if config.tokenizer is not None:
+        made = echotok.load(config.tokenizer)
+        named["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
+    asked = {"config": named, "num_train": data.num_train}
     if path.exists():
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stage["asked"] == asked:

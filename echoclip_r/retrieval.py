@@ -120,7 +120,8 @@ def read_video(
     chosen = pick_frames(total, num_frames, seed=f"0\0{path.name}")
     wanted = frames_to_read(total, chosen)
     frames = read_frames(path, wanted)
-    sector = find_sector(frames)
+    evenly = frames_to_read(total)
+    sector = find_sector(frames[np.searchsorted(wanted, evenly)])
     if not (sector.sure or keep_unsure):
         raise MediaError(
             path,
