@@ -25,7 +25,8 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok check check-echotok \
 	bench-compression bench-throughput phantom bench-data bench-privacy \
-	bench-phantom-labels bench-evaluation artifacts phantom-table readme wheel clean
+	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
+	readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -101,6 +102,12 @@ bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tag
 
 bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels (some 20 minutes)
 	$(PY) benchmarks/phantom_labels.py --patients 3000 --epochs 5
+
+bench-phantom: $(READY_TORCH) ## Train three recipes on phantoms, three seeds (an hour; resumable)
+	$(PY) benchmarks/phantom_training.py
+
+bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_clip's
+	$(PY) benchmarks/retrieval_speed.py
 
 bench-evaluation: $(READY_TORCH) benchmarks/evaluation.py ## Every task of the paper on held-out phantoms (after bench-phantom: some 10 minutes)
 	$(PY) benchmarks/evaluation.py
