@@ -66,7 +66,7 @@ def draw_scatter(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             rasterized=True,
         )
     ax.set(xlim=ends, ylim=ends, xlabel=f"true value ({unit})", ylabel=f"predicted ({unit})")
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", anchor="S")  # else the layout cuts the title
     add_legend(ax)
 
 
@@ -124,7 +124,7 @@ def draw_roc(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             f"AUC {interval_text(one.scores.figures['auc'])}",
         )
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 - specificity", ylabel="sensitivity")
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", anchor="S")  # else the layout cuts the title
     add_legend(ax)
 
 
@@ -153,7 +153,7 @@ def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             f"Brier {brier.value:.3f}, by prevalence {brier.chance:.3f}",
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed share")
-    ax.set_aspect("equal")
+    ax.set_aspect("equal", anchor="S")  # else the layout cuts the title
     add_legend(ax)
 
 

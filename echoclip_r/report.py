@@ -43,8 +43,7 @@ def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
         if outcomes:
             parts.append(f'<h2 id="{section}">{escape(HEADINGS[section])}</h2>')
             parts.append(f"<p>{escape(DEFINITIONS[section])}</p>")
-            parts.append(_tables(section, outcomes))
-            parts.append(_pictures([plot for plot in plots if plot.section == section]))
+            parts.append(_detail(section, outcomes, [p for p in plots if p.section == section]))
     parts += [_differences(evaluation), _skipped(evaluation), _methods(evaluation)]
     return Template(template).substitute(title=escape(str(facts["title"])), body="\n".join(parts))
 
@@ -131,29 +130,39 @@ def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str], name: st
     )
 
 
-def _tables(section: str, outcomes: Sequence[Outcome]) -> str:
-    """A table a family of findings; a table a task of other sections."""
+def _detail(section: str, outcomes: Sequence[Outcome], plots: Sequence[Plot]) -> str:
+    """A table a family of findings, a table a task of other sections, each with its pictures."""
     by_family = section == "binary"
     groups: dict[str, list[Outcome]] = {}
     for one in outcomes:
         groups.setdefault(one.family if by_family else one.title, []).append(one)
     draw = table_by_outcome if by_family else table_by_figure
-    return "\n".join(
-        f"<h3>{escape(group)}</h3>\n{draw(section, members)}" for group, members in groups.items()
+    parts = []
+    for group, members in groups.items():
+        parts.append(f"<h3>{escape(group)}</h3>\n{draw(section, members)}")
+        parts.append(_pictures([plot for plot in plots if _is_of(plot, group)]))
+    parts.append(
+        _pictures([plot for plot in plots if not any(_is_of(plot, group) for group in groups)])
     )
+    return "\n".join(parts)
+
+
+def _is_of(plot: Plot, group: str) -> bool:
+    return plot.group.partition(": ")[0] == group
 
 
 def _pictures(plots: Sequence[Plot]) -> str:
-    parts = []
+    parts: list[str] = []
     for group in dict.fromkeys(plot.group for plot in plots):
-        members = [plot for plot in plots if plot.group == group]
         figures = "".join(
             f'<figure><img alt="{escape(f"{group}: {plot.title}. {plot.caption}")}" '
             f'src="data:image/svg+xml;base64,{base64.b64encode(plot.svg.encode()).decode()}">'
             f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
-            for plot in members
+            for plot in plots
+            if plot.group == group
         )
-        parts.append(f'<h3>{escape(group)}</h3>\n<div class="plots">{figures}</div>')
+        title = f"<h4>{escape(group)}</h4>\n" if ": " in group or len(parts) else ""
+        parts.append(f'{title}<div class="plots">{figures}</div>')
     return "\n".join(parts)
 
 

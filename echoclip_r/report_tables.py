@@ -71,7 +71,9 @@ def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> str:
     """A row an outcome, a column a figure: for many tasks with few figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
     lines = []
-    for one in outcomes:
+    tasks = list(dict.fromkeys(one.task for one in outcomes))
+    # What is to be compared stands together.
+    for one in sorted(outcomes, key=lambda one: (tasks.index(one.task), one.dataset != "internal")):
         cells = [_figure(LABELS[name], one, name) for name in names]
         lines.append(
             f'<tr><th scope="row">{escape(one.title + where_text(one))}<br>'
