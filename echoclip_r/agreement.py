@@ -20,7 +20,7 @@ __all__ = ["agreement", "families", "is_number", "top_candidates"]
 Floats = NDArray[np.float64]
 
 _PRESENT = 0.75  # from "mild" on; a trace is nobody's finding
-_ROWS_AT_ONCE = 2048
+_PAIRS_AT_ONCE = 1 << 24  # 64 MB of cosines
 
 
 def top_candidates(
@@ -35,9 +35,10 @@ def top_candidates(
     Returns:
         Indices (N,). Memory stays bounded, whatever N is.
     """
+    rows = max(_PAIRS_AT_ONCE // len(candidates), 1)
     parts = [
-        np.argmax(queries[start : start + _ROWS_AT_ONCE] @ candidates.T, axis=1)
-        for start in range(0, len(queries), _ROWS_AT_ONCE)
+        np.argmax(queries[start : start + rows] @ candidates.T, axis=1)
+        for start in range(0, len(queries), rows)
     ]
     return np.concatenate(parts).astype(np.int64)
 

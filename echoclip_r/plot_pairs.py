@@ -21,6 +21,7 @@ from echoclip_r.plot_style import (
     ORANGE,
     add_legend,
     interval_text,
+    thinned,
 )
 from echoclip_r.task_types import Finding
 
@@ -30,21 +31,21 @@ __all__ = ["draw_agreement", "draw_change", "draw_identification", "draw_rank_cu
 def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
     """Share of queries whose right answer is among the first k, and what chance gives."""
     column = "rank_of_report" if way == "video_to_report" else "rank_of_video"
+    pool = outcomes[0].about["num_reports" if way == "video_to_report" else "num_videos"]
+    k = np.unique([*range(1, 51), *np.geomspace(1, pool, 300).round()])
+    k = k[k <= pool]
     for place, one in enumerate(outcomes):
         ranks = np.sort(one.items[column].dropna().to_numpy(np.float64))
-        share = np.arange(1, len(ranks) + 1) / len(ranks)
         figure = one.scores.figures[f"recall_at_10:{way}"]
         ax.step(
-            [1, *ranks],
-            [float((ranks <= 1).mean()), *share],
+            k,
+            np.searchsorted(ranks, k, side="right") / len(ranks),
             where="post",
             color=COLOURS[place % 6],
             ls=DASHES[place % 6],
             lw=1.6,
             label=f"{one.model}\nR@10 {interval_text(figure)}",
         )
-    pool = outcomes[0].about["num_reports" if way == "video_to_report" else "num_videos"]
-    k = np.unique(np.geomspace(1, pool, 60).round())
     ax.plot(k, k / pool, color=GREY, ls=":", lw=1, label="chance (were all reports different)")
     num = int(outcomes[0].items[column].notna().sum())
     ax.set(xscale="log", ylim=(0, 1.01), xlim=(1, pool))
@@ -116,7 +117,7 @@ def draw_change(ax: Axes, outcome: Outcome) -> None:
         ("before", BLUE, "o"),
         ("after", ORANGE, "^"),
     ):
-        part = table[table["when"] == when]
+        part = thinned(table[table["when"] == when])
         if not len(part):
             continue
         mean = outcome.scores.figures[f"cosine:{when}"]
@@ -132,7 +133,7 @@ def draw_change(ax: Axes, outcome: Outcome) -> None:
             label=f"{'event' if when != 'no event' else ''} {when}".strip()
             .replace("event before", "before the event")
             .replace("event after", "after the event")
-            + f", n = {len(part):,}\nmean {interval_text(mean)}",
+            + f", n = {int((table['when'] == when).sum()):,}\nmean {interval_text(mean)}",
             rasterized=True,
         )
         ax.plot([float(years.min()), float(years.max())], [mean.value] * 2, color=colour, lw=1.6)

@@ -94,8 +94,8 @@ def test_joint_permutation_changes_nothing() -> None:
 
 
 def test_top_candidate_of_each_query() -> None:
-    """The highest cosine wins; more queries than one block are all answered."""
+    """The highest cosine wins, also where queries take more than one block."""
     rng = np.random.default_rng(1)
-    queries, candidates = rng.normal(size=(5000, 4)), rng.normal(size=(7, 4))
+    queries, candidates = rng.normal(size=(6000, 4)), rng.normal(size=(4000, 4))
     expected = (queries @ candidates.T).argmax(axis=1)
     assert top_candidates(queries, candidates).tolist() == expected.tolist()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from echoclip_r.errors import EvaluationError
+from echoclip_r.report_labels import read_findings
 from echoclip_r.tasks import read_tasks
 
 BINARY = """
@@ -106,3 +107,16 @@ def test_missing_file() -> None:
     """A name that is neither shipped nor a file says what ships."""
     with pytest.raises(EvaluationError, match=r"nowhere.*default, phantom"):
         read_tasks("nowhere")
+
+
+def test_example_of_the_documentation(tmp_path: Path) -> None:
+    """The file that docs/evaluation.md shows is one, and does what is said of it."""
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    path = tmp_path / "house.toml"
+    path.write_text(text.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    tasks = read_tasks(path)
+    assert tasks.binary("pacemaker_lead").prompts == ("PPM WIRE SEEN IN RV.", "RV LEAD.")
+    assert tasks.binary("tavr").against == ("Normal echocardiogram.",)
+    bicuspid = [finding for finding in tasks.findings if finding.name == "bicuspid"]
+    reports = ["A bicuspid aortic valve.", "The aortic valve is trileaflet.", "Normal."]
+    assert read_findings(reports, bicuspid)[:, 0].tolist() == [1, 0, 0]
