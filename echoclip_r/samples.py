@@ -132,7 +132,9 @@ def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
     )
     wanted = frames_to_read(info.num_frames, chosen)
     frames = read_frames(row.path, wanted)
-    sector = find_sector(frames)
+    # In the evenly spread ones alone: neither the seed nor the number of frames moves the mask.
+    evenly = frames_to_read(info.num_frames)
+    sector = find_sector(frames[np.searchsorted(wanted, evenly)])
     if not (sector.sure or options.keep_unsure):
         raise MediaError(
             row.path,
@@ -172,7 +174,7 @@ def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
 
 
 def frames_to_read(num_frames: int, chosen: Sequence[int] = ()) -> list[int]:
-    """The frames that a clip's sector is found in: the chosen ones and some evenly spread ones."""
+    """The chosen frames, and those that a clip's sector is found in: some evenly spread ones."""
     count = min(num_frames, _NUM_SECTOR_FRAMES)
     evenly = ((2 * place + 1) * num_frames // (2 * count) for place in range(count))
     return sorted({*chosen, *evenly})

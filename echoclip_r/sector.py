@@ -46,7 +46,7 @@ _MIN_FRAMES = 4
 _MIN_OVERLAP = 0.80
 _MIN_COVERED = 0.95
 _MIN_FILLED = 0.80
-_MAX_BESIDE = 0.05
+_MAX_BESIDE = 0.025
 # How far within the fitted edges the mask stays, as a share of the longer side.
 _MARGIN = 0.005
 

@@ -8,10 +8,11 @@ start from; reading the list costs about a millisecond a megabyte.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -165,7 +166,7 @@ def _decode(
         position = end
         container.seek(start, stream=stream)
         last = max(group)
-        for frame in container.decode(stream):
+        for frame in _frames(container, stream):
             index = numbers.get(frame.pts) if frame.pts is not None else None
             if index in group:
                 group.discard(index)
@@ -200,12 +201,23 @@ def _decode_by_count(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, N
     left = set(wanted)
     reformatter = VideoReformatter()
     with _open(path) as (container, stream):
-        for index, frame in enumerate(container.decode(stream)):
+        for index, frame in enumerate(_frames(container, stream)):
             if index in left:
                 left.discard(index)
                 yield index, _to_rgb(path, index, frame, reformatter)
             if not left:
                 break
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Decode from where the container stands.
+
+    PyAV's own generators leak a packet when they are left before their end and not closed, which
+    over an archive adds up.
+    """
+    with closing(cast("Generator[av.Packet[VideoStream]]", container.demux(stream))) as packets:
+        for packet in packets:
+            yield from packet.decode()
 
 
 def _to_rgb(
