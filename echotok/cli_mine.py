@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echotok.errors import InputError
+
+if TYPE_CHECKING:
+    from echotok.mining import Mined, Options, ReportStore
 
 __all__ = ["add_arguments", "run"]
 
@@ -62,6 +69,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="M",
         help="merges of the fallback (default: tried out on a fifth of the patients)",
     )
+    parser.add_argument(
+        "--private",
+        metavar="FILE",
+        help="where to list what may name a person and is held back, never inside of TABLE_DIR "
+        "(default TABLE_DIR.private.csv, beside it)",
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="FILE",
+        help="texts to release from being held back, one a line, as the private file has them",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="TABLE_DIR",
+        help="grow this table: rows are appended, every id and the fallback stay; --vocab-size "
+        "counts its tokens too, and --out may be the same folder",
+    )
     parser.add_argument("--name", help="name of the table (default that of the folder)")
     parser.add_argument("--locale", default="en", help="language of the reports (default en)")
     parser.add_argument("--out", required=True, metavar="TABLE_DIR", help="the folder to write")
@@ -83,8 +107,19 @@ def run(arguments: Namespace) -> int:
     from echotok.cli_commands import tell
     from echotok.cli_stats import progress
     from echotok.corpora import read_reports
-    from echotok.mining import Options, ReportStore, mine, review_rows, write_sheet
-    from echotok.table_files import validate_table, write_table
+    from echotok.mining import (
+        UNITS,
+        Options,
+        PrivateFinder,
+        ReportStore,
+        grow,
+        mine,
+        review_rows,
+        write_held_back,
+        write_sheet,
+    )
+    from echotok.table_files import validate_table
+    from echotok.table_writing import append_phrases, write_table
 
     if arguments.k < 1 or (arguments.k < 2 and not arguments.allow_rare):
         arguments.parser.error(
@@ -92,16 +127,26 @@ def run(arguments: Namespace) -> int:
             "meant, add --allow-rare"
         )
     out = Path(arguments.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    base = None if arguments.base is None else _read_base(Path(arguments.base))
+    if arguments.base is not None and out.resolve() == Path(arguments.base).resolve():
+        pass  # the same folder grows in place
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and not empty; name another folder")
     options = Options(
         vocab_size=arguments.vocab_size,
         k=arguments.k,
+        units=UNITS if base is None else base.table.units,
         name=arguments.name or out.resolve().name,
         locale=arguments.locale,
         num_merges=arguments.merges,
     )
-    store = ReportStore(units=options.units)
+    private = Path(arguments.private or f"{out.resolve()}.private.csv")
+    if out.resolve() in (private.resolve(), *private.resolve().parents):
+        arguments.parser.error("--private names people: keep it outside of TABLE_DIR")
+    allowed = []
+    if arguments.allow is not None:
+        allowed = Path(arguments.allow).read_text(encoding="utf-8").splitlines()
+    store = ReportStore(units=options.units, find_private=PrivateFinder(allowed=allowed))
     with progress("reading") as advance:
         for report in read_reports(
             arguments.reports,
@@ -110,17 +155,75 @@ def run(arguments: Namespace) -> int:
         ):
             store.add(report.text, patient=report.patient)
             advance(1)
-    with _bar() as told:
-        mined = mine(store, options, report=told)
-    write_table(mined.table, out, mined.fallback)
+    state = Path(f"{out.resolve()}.mining-state.json")
+    with _state(state, options, store) as (trials, keep), _bar() as told:
+        if base is not None:
+            mined = grow(store, options, base, report=told)
+        else:
+            mined = mine(store, options, report=told, trials=trials, checkpoint=keep)
+    if base is None:
+        write_table(mined.table, out, mined.fallback)
+    else:
+        if out.resolve() != Path(arguments.base).resolve():
+            shutil.copytree(arguments.base, out, dirs_exist_ok=True)
+        append_phrases(mined.table, out)
     write_sheet(review_rows(store, mined), out / "review.tsv")
     validate_table(out)
+    held = store.held_back(k=options.k)
+    if held:
+        write_held_back(held, private)
+        tell(
+            f"echotok: {len(held):,} texts that may name a person, a date or a place were held "
+            f"back; they are listed in {private}: keep it as you keep the reports"
+        )
+    added = len(mined.table.phrases) - (0 if base is None else len(base.table.phrases))
+    new = "" if base is None else f"{added:,} new of "
     tell(
-        f"wrote {out}: {len(mined.table.phrases):,} phrases, {mined.vocab_size:,} tokens in all, "
+        f"wrote {out}: {new}{len(mined.table.phrases):,} phrases, {mined.vocab_size:,} tokens, "
         f"{mined.num_tokens / store.num_reports:.1f} tokens a report of {store.num_reports:,}. "
         f"Read {out / 'review.tsv'}, then: echotok build {out} --out {options.name}.json"
     )
     return 0
+
+
+def _read_base(folder: Path) -> Mined:
+    from echotok.mining import Mined
+    from echotok.table_files import read_fallback, validate_table
+
+    table = validate_table(folder)
+    fallback = read_fallback(folder)
+    if fallback is None:
+        raise InputError(
+            f"{folder} holds no merges.txt: growth keeps the fallback, so it needs a folder that "
+            "echotok mine wrote"
+        )
+    return Mined(table=table, fallback=fallback, saved={}, num_tokens=0)
+
+
+@contextmanager
+def _state(
+    path: Path, options: Options, store: ReportStore
+) -> Iterator[tuple[dict[int, float], Callable[[Mapping[int, float]], None]]]:
+    """What a stopped run has found so far: sizes tried and their figures, and nothing of a report.
+
+    The file is deleted when the run ends well.
+    """
+    key = hashlib.sha256(f"{options!r} {store.digest()}".encode()).hexdigest()
+    trials: dict[int, float] = {}
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if state["key"] == key:
+            trials = {int(size): float(tokens) for size, tokens in state["trials"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # none, or another run's: start afresh
+
+    def keep(tried: Mapping[int, float]) -> None:
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps({"key": key, "trials": tried}), encoding="utf-8")
+        partial.replace(path)
+
+    yield trials, keep
+    path.unlink(missing_ok=True)
 
 
 @contextmanager

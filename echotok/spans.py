@@ -27,6 +27,8 @@ def token_spans(tokenizer: Tokenizer, text: str, encoding: Encoding) -> list[Spa
 
     def span(begin: int, end: int) -> Span:
         begin += normalized[begin] == " "
+        if begin >= end:  # a space inside of a value, as a token of its own
+            return starts[begin], starts[begin]
         end -= normalized[end - 1] == " "
         return starts[begin], ends[end - 1]
 

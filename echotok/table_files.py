@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from echotok.match import find_shadowed
 from echotok.slots import SEVERITY, EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 
-__all__ = ["read_fallback", "read_table", "validate_table", "write_table"]
+__all__ = ["read_fallback", "read_table", "validate_table"]
 
 PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
 VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
@@ -238,63 +237,6 @@ def read_fallback(folder: Path | str) -> dict[str, Any] | None:
     if reader.problems:
         raise TableError(reader.problems)
     return content
-
-
-def write_table(table: PhraseTable, folder: Path | str, fallback: Mapping[str, Any]) -> None:
-    """Write a table folder that `read_table` and `read_fallback` read back.
-
-    Args:
-        table: the table; its phrases go into one CSV file a section, by id.
-        folder: is made when it is not there; files of the same name are replaced.
-        fallback: as `read_fallback` gives it.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def quoted(value: Any) -> str:
-        # A JSON string is a TOML basic string, but for DEL.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-    lines = [
-        f"{name} = {quoted(getattr(table, name))}"
-        for name in ("name", "version", "locale", "licence", "provenance")
-    ]
-    lines += ["", f"units = {quoted(list(table.units))}", "", "[capacity]"]
-    lines += [f"phrases = {table.phrase_capacity}", f"values = {table.value_capacity}"]
-    lines += [f"merges = {table.num_merges}"]
-    if table.numbers is not None or table.severity is not None:
-        lines += ["", "[values]"]
-    if table.numbers is not None:
-        lines += [f"number_starts = {quoted(list(table.numbers.starts))}"]
-        lines += [f"number_continues = {quoted(list(table.numbers.continues))}"]
-    if table.severity is not None:
-        lines += [f"severity = {quoted(list(table.severity))}"]
-    if "base" in fallback:
-        lines += ["", "[fallback]", f"base = {quoted(fallback['base'])}"]
-    if table.slots:
-        lines += ["", "[slots]"]
-        lines += [f"{name} = {quoted(what)}" for name, what in table.slots.items()]
-    (folder / "table.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    merges = "".join(f"{merge}\n" for merge in fallback["merges"])
-    (folder / "merges.txt").write_text(merges, encoding="utf-8")
-    sections: dict[str, list[Phrase]] = {}
-    for phrase in table.phrases:
-        sections.setdefault(phrase.section, []).append(phrase)
-    for section, phrases in sections.items():
-        rows = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]
-        _write_csv(folder / f"{section}.csv", PHRASE_COLUMNS, rows)
-    if table.values:
-        values = [
-            [v.id, v.slot, v.text, "" if v.rank is None else f"{v.rank:g}", "1.0.0", v.retired, ""]
-            for v in table.values
-        ]
-        _write_csv(folder / "values.csv", VALUE_COLUMNS, values)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([columns, *rows])
 
 
 def _row_id(

@@ -5,8 +5,21 @@ Reading order: `pipeline` names the steps; `privacy` finds what may name a perso
 `selection` chooses, `sheet` shows.
 """
 
-from echotok.mining.pipeline import Mined, Options, mine
+from echotok.mining.growth import grow
+from echotok.mining.pipeline import UNITS, Mined, Options, mine
+from echotok.mining.privacy import PrivateFinder
 from echotok.mining.segments import ReportStore
-from echotok.mining.sheet import review_rows, write_sheet
+from echotok.mining.sheet import review_rows, write_held_back, write_sheet
 
-__all__ = ["Mined", "Options", "ReportStore", "mine", "review_rows", "write_sheet"]
+__all__ = [
+    "UNITS",
+    "Mined",
+    "Options",
+    "PrivateFinder",
+    "ReportStore",
+    "grow",
+    "mine",
+    "review_rows",
+    "write_held_back",
+    "write_sheet",
+]

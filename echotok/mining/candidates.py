@@ -9,8 +9,8 @@ import numpy as np
 from echotok.mining.constituents import constituents
 from echotok.mining.runs import Runs, mine_runs
 from echotok.mining.segments import Segments
-from echotok.mining.views import make_views, value_spans
-from echotok.slots import EnumValue, NumberCode
+from echotok.mining.views import Split, make_views, value_spans
+from echotok.slots import EnumValue
 from echotok.table import BUILT_IN_SLOTS, parse_phrase
 
 __all__ = ["find_candidates", "find_parts"]
@@ -20,7 +20,7 @@ def find_candidates(
     segments: Segments,
     *,
     values: Sequence[EnumValue],
-    numbers: NumberCode,
+    split: Split,
     units: tuple[str, ...],
     k: int,
     longest: int,
@@ -30,7 +30,7 @@ def find_candidates(
     Args:
         segments: the corpus.
         values: spellings that are values; a run of a spelling alone is no phrase.
-        numbers: what writes a number.
+        split: writes a number as tokens.
         units: as in `PhraseTable.units`.
         k: patients that must hold a run.
         longest: elements that a run may have.
@@ -38,7 +38,7 @@ def find_candidates(
     Returns:
         The candidates, and which of them stand for values outside of phrases.
     """
-    views = make_views(segments, value_spans(segments, values), numbers)
+    views = make_views(segments, value_spans(segments, values), split)
     joined = _join([mine_runs(segments, view, k=k, longest=longest) for view in views])
     spellings = {value.text for value in values}
     bare = [number for number, text in enumerate(joined.texts) if text in spellings]
@@ -66,18 +66,18 @@ def find_candidates(
 
 
 def find_parts(
-    segments: Segments, *, numbers: NumberCode, units: tuple[str, ...], k: int, longest: int
+    segments: Segments, *, split: Split, units: tuple[str, ...], k: int, longest: int
 ) -> list[str]:
     """Parts of fixed expressions that may become phrases too, most frequent first.
 
     Args:
         segments: the corpus.
-        numbers: what writes a number.
+        split: writes a number as tokens.
         units: as in `PhraseTable.units`.
         k: patients that must hold a run.
         longest: elements that a run may have.
     """
-    view = make_views(segments, (), numbers)[0]
+    view = make_views(segments, (), split)[0]
     runs = mine_runs(segments, view, k=k, longest=longest, parts=True)
     return [
         text

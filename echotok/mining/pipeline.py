@@ -3,17 +3,15 @@
 1. `segments`: distinct sentences with counts.
 2. `views`, `runs`, `candidates`: the runs that k patients share.
 3. `words`: the words that may train the fallback.
-4. `selection`: the phrases, for a given size of the fallback, twice: what the phrases of the first
-   time leave trains the fallback of the second.
+4. `selection`: the phrases, for a given size of the fallback, twice: the first time says which
+   numbers and grades deserve a token, and what it leaves trains the fallback of the second.
 5. The size of the fallback is chosen on a fifth of the patients, mined on the others.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from echotok.fallback import num_base_tokens
 from echotok.match import find_shadowed
 from echotok.mining.candidates import find_candidates, find_parts
 from echotok.mining.numbers import choose_numbers, count_numbers
+from echotok.mining.runs import Runs
 from echotok.mining.segments import Ints, ReportStore, Segments
 from echotok.mining.selection import Selection, select
 from echotok.mining.words import base_of, common_words, count_words, piece_costs
@@ -32,7 +31,7 @@ from echotok.slots import SEVERITY, EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.tokenizer import Tokenizer
 
-__all__ = ["UNITS", "Mined", "Options", "mine"]
+__all__ = ["UNITS", "Mined", "Options", "Report", "mine", "section_of"]
 
 UNITS = (
     "mm", "cm", "m", "dm", "mm2", "cm2", "m2", "mm²", "cm²", "m²", "mm3", "cm3", "cc", "ml", "dl",
@@ -116,19 +115,29 @@ class _Part:
     segments: Segments
     numbers: NumberCode
     severity: tuple[EnumValue, ...]
-    words: Counter[str]
+    words: Mapping[str, int]
+    training: Mapping[str, int]
     base: str
-    runs: Any
+    runs: Runs
     bare: Ints
 
 
-def mine(store: ReportStore, options: Options, *, report: Report | None = None) -> Mined:
+def mine(
+    store: ReportStore,
+    options: Options,
+    *,
+    report: Report | None = None,
+    trials: Mapping[int, float] | None = None,
+    checkpoint: Callable[[Mapping[int, float]], None] | None = None,
+) -> Mined:
     """Propose a table for the reports of a store.
 
     Args:
         store: the reports.
         options: what a user decides.
         report: told of the progress.
+        trials: `Mined.trials` as far as an earlier run with the same reports and options came.
+        checkpoint: called with the trials after each of them.
 
     Raises:
         InputError: there are no reports, or `vocab_size` leaves no room for a phrase.
@@ -136,13 +145,17 @@ def mine(store: ReportStore, options: Options, *, report: Report | None = None) 
     tell = report or (lambda _what, _share: None)
     if not store.num_reports:
         raise InputError("the inputs hold no report: there is nothing to mine")
-    trials: dict[int, float] = {}
+    tried = dict(trials or {})
     num_merges = options.num_merges
     if num_merges is None:
-        num_merges = _choose_num_merges(store, options, trials, tell)
+        num_merges = _choose_num_merges(store, options, tried, tell, checkpoint)
     tell("mining all reports", 0.0)
     part = _prepare(store.segments(k=options.k), options, NumberCode(), least=0)
+    if options.num_merges is None:
+        num_merges = min(num_merges, _most_merges(part, options))
     part = _with_values(part, options, num_merges)
+    if options.num_merges is None:
+        num_merges = min(num_merges, _most_merges(part, options))
     mined = _mine_part(part, options, num_merges, tell)
     tell("done", 1.0)
     return Mined(
@@ -150,12 +163,16 @@ def mine(store: ReportStore, options: Options, *, report: Report | None = None) 
         fallback=mined.fallback,
         saved=mined.saved,
         num_tokens=mined.num_tokens,
-        trials=trials,
+        trials=tried,
     )
 
 
 def _choose_num_merges(
-    store: ReportStore, options: Options, trials: dict[int, float], tell: Report
+    store: ReportStore,
+    options: Options,
+    trials: dict[int, float],
+    tell: Report,
+    checkpoint: Callable[[Mapping[int, float]], None] | None,
 ) -> int:
     """Mine four fifths of the patients with several sizes, and count on the last fifth."""
     held_out = _fold(store) == 0
@@ -171,6 +188,7 @@ def _choose_num_merges(
     best = max(_LEAST_MERGES, min(room // 4, 600))
     tell("choosing values", 0.0)
     part = _with_values(part, options, best)
+    most = _most_merges(part, options)
 
     def tokens(num_merges: int) -> float:
         if num_merges not in trials:
@@ -181,14 +199,21 @@ def _choose_num_merges(
             for number, weight in zip(test.numbers.tolist(), test.weights.tolist(), strict=True):
                 total += weight * sum(len(chunk.ids) for chunk in encoder.chunks(texts[number]))
             trials[num_merges] = total / test.num_reports
+            if checkpoint is not None:
+                checkpoint(trials)
         return trials[num_merges]
 
     for factor in (_STEP, 1 / _STEP):
-        while _LEAST_MERGES <= round(best * factor) < room:
+        while _LEAST_MERGES <= round(best * factor) <= most:
             if tokens(round(best * factor)) >= tokens(best):
                 break
             best = round(best * factor)
-    return best
+    return min(best, most)
+
+
+def _most_merges(part: _Part, options: Options) -> int:
+    """Merges that leave room for some phrases."""
+    return max(0, (options.vocab_size - _num_fixed(part)) * 9 // 10)
 
 
 def _fold(store: ReportStore) -> Ints:
@@ -212,7 +237,7 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
     runs, bare = find_candidates(
         segments,
         values=severity,
-        numbers=numbers,
+        split=numbers.split,
         units=options.units,
         k=options.k,
         longest=options.longest,
@@ -222,6 +247,7 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
         numbers=numbers,
         severity=severity,
         words=words,
+        training=words,
         base=base_of(words),
         runs=runs,
         bare=np.array(sorted(bare), dtype=np.int64),
@@ -229,14 +255,22 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
 
 
 def _with_values(part: _Part, options: Options, num_merges: int) -> _Part:
-    """The same with the values that save as much as the least of the phrases would."""
+    """The same with the values that save as much as the least of the phrases would.
+
+    What these phrases leave, with a share of all words, trains the fallback.
+    """
     merges = train_merges(part.words, num_merges, base=part.base)
     selection = _select(part, merges, _room(part, options, num_merges))
     saved = selection.saved[selection.chosen]
     full = len(saved) >= _room(part, options, num_merges)
     least = float(np.quantile(saved, 0.05)) if full else 1.0
     numbers = choose_numbers(count_numbers(part.segments, k=options.k), least=least)
-    return _prepare(part.segments, options, numbers, least=least)
+    left = count_words(part.segments, part.words, places=selection.bare)
+    training = {word: left[word] + int(_RAW_SHARE * n + 0.5) for word, n in part.words.items()}
+    return replace(
+        _prepare(part.segments, options, numbers, least=least),
+        training={word: count for word, count in training.items() if count},
+    )
 
 
 def _common_values(
@@ -244,7 +278,7 @@ def _common_values(
 ) -> tuple[EnumValue, ...]:
     """The spellings that k patients hold, as runs of their own."""
     runs, _ = find_candidates(
-        segments, values=(), numbers=NumberCode(), units=options.units, k=options.k, longest=5
+        segments, values=(), split=NumberCode().split, units=options.units, k=options.k, longest=5
     )
     weight = segments.weights[segments.segment_of_node()]
     counts = np.bincount(runs.run, weight[runs.start], minlength=len(runs.texts))
@@ -274,7 +308,7 @@ def _select(
     room: int,
     tell: Callable[[int, int], None] | None = None,
 ) -> Selection:
-    costs = piece_costs(part.segments, merges, base=part.base, numbers=part.numbers)
+    costs = piece_costs(part.segments, merges, base=part.base, split=part.numbers.split)
     return select(
         part.segments, part.runs, word_costs=costs, size=room, fixed=part.bare, progress=tell
     )
@@ -282,23 +316,10 @@ def _select(
 
 def _mine_part(part: _Part, options: Options, num_merges: int, tell: Report) -> Mined:
     room = _room(part, options, num_merges)
-    counts = part.words
-    selection: Selection | None = None
-    for turn in (0, 1):
-        merges = train_merges({w: n for w, n in counts.items() if n}, num_merges, base=part.base)
-        selection = _select(
-            part,
-            merges,
-            room,
-            lambda done, size, turn=turn: tell(  # type: ignore[misc]
-                "choosing phrases", (turn + done / size) / 2
-            ),
-        )
-        left = count_words(part.segments, part.words, places=selection.bare)
-        counts = Counter(
-            {word: left[word] + int(_RAW_SHARE * n + 0.5) for word, n in part.words.items()}
-        )
-    assert selection is not None
+    merges = train_merges(part.training, num_merges, base=part.base)
+    selection = _select(
+        part, merges, room, lambda done, size: tell("choosing phrases", done / size)
+    )
     return _assemble(part, options, selection, merges, num_merges)
 
 
@@ -318,7 +339,7 @@ def _assemble(
         values = {value.text for value in part.severity}
         parts = find_parts(
             part.segments,
-            numbers=part.numbers,
+            split=part.numbers.split,
             units=options.units,
             k=options.k,
             longest=options.longest,
@@ -349,7 +370,7 @@ def _table(texts: Sequence[str], part: _Part, options: Options, num_merges: int)
             id=number,
             text=text,
             items=parse_phrase(text, slots=BUILT_IN_SLOTS, units=options.units),
-            section=_section(text),
+            section=section_of(text),
             since=version,
         )
         for number, text in enumerate(texts)
@@ -376,12 +397,12 @@ def _table(texts: Sequence[str], part: _Part, options: Options, num_merges: int)
     )
 
 
-def _section(text: str) -> str:
+def section_of(text: str) -> str:
+    """The section of the table that a phrase goes to: terms, sentences or clauses.
+
+    Args:
+        text: the phrase.
+    """
     if " " not in text:
         return "terms"
     return "sentences" if text[-1] in ".!?:" else "clauses"
-
-
-def fingerprint(options: Options) -> str:
-    """A short name for a set of options."""
-    return hashlib.sha256(repr(options).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from echotok.match import BARE_VALUE, Matcher
 from echotok.mining.pipeline import Mined
-from echotok.mining.segments import ReportStore
+from echotok.mining.segments import HeldBack, ReportStore
 from echotok.text import split_pieces
 
-__all__ = ["Row", "review_rows", "write_sheet"]
+__all__ = ["Row", "review_rows", "write_held_back", "write_sheet"]
 
 _COLUMNS = ("id", "section", "phrase", "documents", "patients", "tokens_saved")
 
@@ -97,3 +97,18 @@ def write_sheet(rows: Iterator[Row], path: Path) -> None:
         writer.writerow(_COLUMNS)
         for row in rows:
             writer.writerow([getattr(row, name) for name in _COLUMNS])
+
+
+def write_held_back(held: Sequence[HeldBack], path: Path) -> None:
+    """Write what is held back, for the eyes of those who may read the reports.
+
+    Args:
+        held: as `ReportStore.held_back` gives it.
+        path: is made readable for its owner alone.
+    """
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["text", "reason", "documents", "patients"])
+        writer.writerows([h.text, h.reason, h.documents, h.patients] for h in held)

@@ -8,18 +8,21 @@ sentence of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from echotok.mining.runs import View
 from echotok.mining.segments import Ints, Segments
-from echotok.slots import EnumValue, NumberCode
+from echotok.slots import EnumValue
 from echotok.text import is_number, split_pieces
 
-__all__ = ["make_views", "value_spans"]
+__all__ = ["Split", "make_views", "value_spans"]
 
+
+Split = Callable[[str], Sequence[int]]
+"""Writes a number value as tokens, e.g. `NumberCode.split`."""
 
 _FIXED_SHARE = 0.9
 
@@ -50,24 +53,24 @@ def value_spans(segments: Segments, values: Sequence[EnumValue]) -> list[tuple[i
 
 
 def make_views(
-    segments: Segments, spans: Sequence[tuple[int, int, str]], numbers: NumberCode
+    segments: Segments, spans: Sequence[tuple[int, int, str]], split: Split
 ) -> list[View]:
     """The corpus with grades as they stand, and with grades and other declared values as slots.
 
     Args:
         segments: the corpus.
         spans: as `value_spans` gives them.
-        numbers: what writes a number.
+        split: writes a number as tokens.
 
     Returns:
         The views; the second is left out where it would equal the first.
     """
     fixed = fixed_numbers(segments)
-    views = [_view(segments, (), numbers, fixed=fixed)]
+    views = [_view(segments, (), split, fixed=fixed)]
     if fixed.any():
-        views.append(_view(segments, (), numbers))
+        views.append(_view(segments, (), split))
     if spans:
-        views.append(_view(segments, spans, numbers))
+        views.append(_view(segments, spans, split))
     return views
 
 
@@ -96,7 +99,7 @@ def fixed_numbers(segments: Segments) -> npt.NDArray[np.bool_]:
 def _view(
     segments: Segments,
     spans: Sequence[tuple[int, int, str]],
-    numbers: NumberCode,
+    split: Split,
     *,
     fixed: npt.NDArray[np.bool_] | None = None,
 ) -> View:
@@ -108,7 +111,7 @@ def _view(
         bare = piece.removeprefix(" ")
         number = is_number(piece)
         of_piece.append(texts.setdefault("{number}" if number else bare, len(texts)))
-        costs.append(len(numbers.split(bare)) if number else 0)
+        costs.append(len(split(bare)) if number else 0)
         spaced.append(bare != piece)
     # The last entry serves index -1, the ends of segments.
     elements: Ints = np.array([*of_piece, -1])[segments.pieces]

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from echotok.fallback import ByteBPE, byte_alphabet
 from echotok.mining.runs import mine_runs
 from echotok.mining.segments import Bools, Ints, Segments
-from echotok.mining.views import make_views
-from echotok.slots import NumberCode
+from echotok.mining.views import Split, make_views
+from echotok.slots import split_number
 from echotok.text import is_number
 
 __all__ = ["base_of", "common_words", "count_words", "piece_costs"]
@@ -23,7 +23,7 @@ _ALWAYS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 def common_words(segments: Segments, *, k: int) -> set[str]:
     """The words and other single pieces that k patients' reports hold; no numbers (I9)."""
-    plain = make_views(segments, (), NumberCode())[-1]
+    plain = make_views(segments, (), split_number)[-1]
     return {text for text in mine_runs(segments, plain, k=k, longest=1).texts if text != "{number}"}
 
 
@@ -59,7 +59,7 @@ def base_of(words: Mapping[str, int]) -> str:
 
 
 def piece_costs(
-    segments: Segments, merges: Sequence[tuple[str, str]], *, base: str, numbers: NumberCode
+    segments: Segments, merges: Sequence[tuple[str, str]], *, base: str | None, split: Split
 ) -> Ints:
     """Tokens of every piece where no phrase is.
 
@@ -70,5 +70,5 @@ def piece_costs(
     costs = []
     for piece in segments.vocabulary:
         bare = piece.removeprefix(" ")
-        costs.append(len(numbers.split(bare) if is_number(piece) else bpe.encode_word(bare)))
+        costs.append(len(split(bare) if is_number(piece) else bpe.encode_word(bare)))
     return np.array([*costs, 0], dtype=np.int64)[segments.pieces]
