@@ -18,54 +18,56 @@ from echoclip_r.retrieval_page import data_uri, to_page
 
 __all__ = ["draw_curves", "example_answers", "figures_html", "film_answer", "write_page"]
 
-# Told apart by line style as well as by colour.
-_STYLES = (("#2a66b1", "-"), ("#c2570c", "--"), ("#1a7f37", "-."), ("#6b4fa0", ":"))
+# A colour a model; a line style a way of reading reports.
+_COLOURS = ("#2a66b1", "#c2570c", "#1a7f37")
+_STYLES = ("-", "--")
 
 
 def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawing:
     """Loss, validation MCMRR and rank curves, a line a model."""
-    drawing = Drawing(figsize=(15, 4.6), layout="constrained")
+    drawing = Drawing(figsize=(15, 4.8), layout="constrained")
     loss, ranks, found = drawing.subplots(1, 3)
-    lines = 0
-    for (name, one), (colour, style) in zip(judged.items(), _STYLES, strict=False):
+    for (name, one), colour, marker in zip(judged.items(), _COLOURS, "os^", strict=False):
         steps, values = loss_curve(runs[name])
-        loss.plot(steps, values, color=colour, linestyle=style, label=name)
+        loss.plot(steps, values, color=colour, linewidth=1.2, label=name)
         steps, values = validation_curve(runs[name])
-        ranks.plot(steps, values, color=colour, linestyle=style, marker=".", label=name)
-        for how, result in one.found.items():
-            colour, style = _STYLES[lines]
-            lines += 1
+        ranks.plot(steps, values, color=colour, marker=marker, markersize=4, label=name)
+        for (how, result), style in zip(one.found.items(), _STYLES, strict=False):
             both = np.sort(
                 np.concatenate([result.video_to_report.ranks, result.report_to_video.ranks])
             )
             share = np.arange(1, len(both) + 1) / len(both)
-            label = f"{name}: {how}, MCMRR {result.mcmrr.value:.1f}"
+            label = f"{name}, {how}: MCMRR {result.mcmrr.value:.1f}"
             found.step(both, share, where="post", color=colour, linestyle=style, label=label)
-    pool = one.figures["num_studies"]
+    pool = next(iter(judged.values())).figures["num_studies"]
     at = np.unique(np.geomspace(1, pool, 60).round().astype(int))
     right = np.ones(1, np.int64)
     found.plot(
-        at, [chance_recall(right, pool, int(k)) for k in at], color="#8a939c", label="by chance"
+        at,
+        [chance_recall(right, pool, int(k)) for k in at],
+        color="#8a939c",
+        linestyle=":",
+        label="a random order",
     )
     loss.set(title="Training loss", xlabel="step", ylabel="contrastive loss")
     ranks.set(title="Validation, mean of both mean ranks", xlabel="step", ylabel="MCMRR")
-    ranks.set_yscale("log")
     found.set(
-        title=f"{pool} held-out phantom studies, both ways",
-        xlabel="rank of the right answer",
-        ylabel="share of queries that reach it",
+        title=f"{pool} held-out studies, both ways",
+        xlabel="rank of the right answer, at most",
+        ylabel="share of queries",
         xscale="log",
         xlim=(1, pool),
         ylim=(0, 1),
     )
+    ranks.set_ylim(bottom=0)
+    found.xaxis.set_major_formatter("{x:.0f}")
     for axes in (loss, ranks, found):
         axes.grid(color="#e3e7eb")
         axes.spines[["top", "right"]].set_visible(False)
     loss.legend()
+    ranks.legend()
     found.legend(loc="upper left", fontsize=8)
-    drawing.text(
-        1, 0, "Simulated data: no clinical evidence. ", ha="right", va="bottom", fontsize=8
-    )
+    drawing.suptitle("Phantoms: simulated data, no clinical evidence", fontsize=10)
     return drawing
 
 
@@ -75,13 +77,16 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
     order = np.argsort(result.video_to_report.ranks, kind="stable")
     rows, _ = judged.embedded.studies()
     answers = []
-    for share, what in ((0.25, "better than"), (0.5, "in the middle of"), (0.9, "worse than")):
+    for share, what in (
+        (0.25, "found better than 75 % of"),
+        (0.5, "found in the middle of"),
+        (0.9, "found worse than 90 % of"),
+    ):
         place = int(order[int(share * (len(order) - 1))])
         row = rows.iloc[place]
-        part = f"{what} {max(share, 1 - share):.0%}" if share != 0.5 else f"{what}"
         frames = read_pictures(shards, [row["key"]])[row["key"]]
         query = Item(
-            name=f"{row['study_id']}: {part} the {len(order)} studies",
+            name=f"{row['study_id']}, {what} the {len(order)} studies",
             report=row["report"],
             frames=frames,
         )
@@ -116,7 +121,7 @@ def figures_html(
     header: Sequence[str], rows: Sequence[Sequence[str]], curves: Path, notes: Sequence[str]
 ) -> str:
     """The table and the curves as HTML."""
-    cells = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    cells = [f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows]
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     with Image.open(curves) as image:
         picture = data_uri(image.convert("RGB"))
@@ -125,9 +130,14 @@ def figures_html(
     return (
         f'<section><h2>Held-out studies</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(cells)}</tbody></table></div>{said}"
-        f'<figure><img src="{picture}" width="{width}" height="{height}" '
+        f'<figure class="wide"><img src="{picture}" width="{width}" height="{height}" '
         'alt="Loss, validation rank and rank curves"></figure></section>'
     )
+
+
+def _cell(cell: str) -> str:
+    value, _, interval = cell.partition("\n")
+    return html.escape(value) + (f'<br><span class="soft">{html.escape(interval)}</span>')
 
 
 def write_page(
@@ -153,7 +163,7 @@ def tables(figures: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[list[
             rows.append([f"{name} ({how})", *_cells(one, found)])
     first = next(iter(figures.values()))
     found = next(iter(first["retrieval"].values()))
-    rows.append(["chance, or always the median", *_cells(first, found, key="chance")])
+    rows.append(["chance, or always the median", *_cells(first, found, chance=True)])
     return header, rows
 
 
@@ -168,19 +178,21 @@ _COLUMNS = (
 )
 
 
-def _cells(one: Mapping[str, Any], found: Mapping[str, Any], key: str = "value") -> list[str]:
-    def both(name: str) -> float:
-        return float(np.mean([found[way][name][key] for way in _WAYS]))
-
-    return [
-        f"{found['mcmrr'][key]:.1f}",
-        f"{100 * both('recall_at_1'):.1f}",
-        f"{100 * both('recall_at_10'):.1f}",
-        f"{one['ef']['mae'][key]:.1f}",
-        f"{one['ef']['r'][key]:.2f}",
-        f"{one['pacemaker_lead'][key]:.3f}",
-        f"{one['pericardial_effusion'][key]:.3f}",
-    ]
-
-
-_WAYS = ("video_to_report", "report_to_video")
+def _cells(one: Mapping[str, Any], found: Mapping[str, Any], *, chance: bool = False) -> list[str]:
+    recall = found["video_to_report"]
+    figures = (
+        (found["mcmrr"], ".1f", 1),
+        (recall["recall_at_1"], ".1f", 100),
+        (recall["recall_at_10"], ".1f", 100),
+        (one["ef"]["mae"], ".1f", 1),
+        (one["ef"]["r"], ".2f", 1),
+        (one["pacemaker_lead"], ".3f", 1),
+        (one["pericardial_effusion"], ".3f", 1),
+    )
+    if chance:
+        return [format(scale * figure["chance"], form) for figure, form, scale in figures]
+    cells = []
+    for figure, form, scale in figures:
+        value, low, high = (format(scale * figure[name], form) for name in ("value", "low", "high"))
+        cells.append(f"{value}\n{low} to {high}")
+    return cells
