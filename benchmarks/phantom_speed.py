@@ -32,7 +32,7 @@ ROUNDS = 2
 def main() -> None:
     """Measure everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=200, help="of each archive")
+    parser.add_argument("--patients", type=int, default=120, help="of each archive")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     fastest: dict[tuple[int, int, int], dict[str, Any]] = {}

@@ -51,7 +51,7 @@ KINDS = (
         height_px=600,
         width_px=800,
         num_frames=60,
-        num_clips=320,
+        num_clips=128,
     ),
     Kind(
         name="800 x 600, 60 frames, H.264",
@@ -60,7 +60,7 @@ KINDS = (
         height_px=600,
         width_px=800,
         num_frames=60,
-        num_clips=320,
+        num_clips=128,
     ),
     Kind(
         name="112 x 112, 60 frames, Motion JPEG",
@@ -69,7 +69,7 @@ KINDS = (
         height_px=112,
         width_px=112,
         num_frames=60,
-        num_clips=640,
+        num_clips=320,
     ),
 )
 
