@@ -59,6 +59,8 @@ class TrainConfig:
     """Share of the loss on runs of sentences, for `whole-and-sentences`; 0 to 1."""
     max_sentences: int = 4
     """Longest run of sentences, for `whole-and-sentences`."""
+    drop_sentences: float = 0.0
+    """Chance of each sentence of a whole report to be left out, anew every epoch."""
 
     batch_size: int = 1024
     """Clips a step, of all processes together."""
@@ -124,6 +126,11 @@ class TrainConfig:
                 "text is 'whole-and-sentences', which needs a phrase tokenizer: CLIP's own does "
                 "not know where sentences end; set tokenizer to echo, echo-clip or an artifact"
             )
+        if self.drop_sentences and (self.tokenizer is None or self.text == "token-span"):
+            raise ValueError(
+                f"drop_sentences is {self.drop_sentences}, which is for whole reports through a "
+                "phrase tokenizer; set it to 0, or another text or tokenizer"
+            )
         for name, low in _AT_LEAST.items():
             if getattr(self, name) < low:
                 raise ValueError(
@@ -165,6 +172,7 @@ _AT_LEAST: Mapping[str, float] = {
 }
 _WITHIN: Mapping[str, tuple[float, float]] = {
     "sentence_weight": (0, 1),
+    "drop_sentences": (0, 0.9),
     "beta1": (0, 1),
     "beta2": (0, 1),
     "min_crop": (0.1, 1),
@@ -233,9 +241,10 @@ def phantom_scale(config: TrainConfig) -> TrainConfig:
         epochs=40,
         lr=1e-3,
         warmup_steps=100,
-        weight_decay=0.1,
-        max_shift_px=3,
-        min_crop=1.0,
+        weight_decay=0.3,
+        drop_sentences=0.0 if config.text == "token-span" else 0.25,
+        max_shift_px=4,
+        min_crop=0.85,
         validate_every_epochs=5,
         checkpoint_every_steps=500,
     )

@@ -112,6 +112,23 @@ class TextCodec:
         """A text's ids with BOS and EOS, cut between units where it does not fit."""
         return self._cut(self._report(text), 0, None)
 
+    def thinned(self, text: str, draw: random.Random, *, drop: float) -> list[int]:
+        """A text's ids without some of its sentences, each left out by chance; one stays."""
+        report = self._report(text)
+        begins = (0, *report.sentence_ends[:-1])
+        spans = list(zip(begins, report.sentence_ends, strict=False))
+        kept = [span for span in spans if draw.random() >= drop]
+        if not kept and spans:
+            kept = [spans[draw.randrange(len(spans))]]
+        ids: list[int] = []
+        unit_ends: list[int] = []
+        for begin, end in kept:
+            shift = len(ids) - begin
+            first, last = bisect_right(report.unit_ends, begin), bisect_right(report.unit_ends, end)
+            unit_ends += [unit + shift for unit in report.unit_ends[first:last]]
+            ids += report.ids[begin:end]
+        return self._cut(_Report(tuple(ids), tuple(unit_ends), ()), 0, None)
+
     def token_span(self, text: str, draw: random.Random) -> list[int]:
         """As many ids in a row as fit, from a random place of the text.
 

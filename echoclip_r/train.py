@@ -409,7 +409,7 @@ class _Run:
             "loss": progress.loss,
             "lr": lr,
             "logit_scale": float(self.model.logit_scale.detach().exp()),
-            "frames_per_s": round(frames_per_s, 1),
+            "frames_per_s": round(frames_per_s, 2),
             "truncated": round(progress.num_truncated / max(progress.num_texts, 1), 4),
             "seconds": round(progress.seconds, 1),
         }

@@ -220,6 +220,7 @@ class TrainData(IterableDataset[Batch]):
         frames: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
         gains: list[float] = []
         rows: list[tuple[list[int], ...]] = []
+        names: list[tuple[list[int], ...]] = []
         bad: list[BadClip] = []
         for item in items:
             try:
@@ -232,7 +233,9 @@ class TrainData(IterableDataset[Batch]):
                 continue
             frames.append(self._augment(picture, item.draw))
             gains.append(1 + item.draw.uniform(-1, 1) * self._config.max_gain)
-            rows.append(self._rows(item))
+            row, name = self._rows(item)
+            rows.append(row)
+            names.append(name)
         if not frames:
             raise ShardError(
                 f"{items[0].key} and all {len(items)} clips of its batch cannot be read, the first "
@@ -243,13 +246,13 @@ class TrainData(IterableDataset[Batch]):
             frames.append(frames[number % good])
             gains.append(gains[number % good])
             rows.append(rows[number % good])
-        kinds = list(zip(*rows, strict=True))
+            names.append(names[number % good])
         whole = self._config.text != "token-span"
         return Batch(
             frames=torch.from_numpy(np.stack(frames)),
             gains=torch.tensor(gains, dtype=torch.float32),
-            texts=tuple(self._codec.pad(kind) for kind in kinds),
-            text_ids=tuple(text_ids(kind) for kind in kinds),
+            texts=tuple(self._codec.pad(kind) for kind in zip(*rows, strict=True)),
+            text_ids=tuple(text_ids(kind) for kind in zip(*names, strict=True)),
             num_truncated=sum(
                 self._codec.is_cut(item.report)
                 for item in items
@@ -258,16 +261,20 @@ class TrainData(IterableDataset[Batch]):
             bad=tuple(bad),
         )
 
-    def _rows(self, item: _Item) -> tuple[list[int], ...]:
-        if self._config.text == "token-span":
-            return (self._codec.token_span(item.report, item.draw),)
-        whole = self._codec.whole(item.report)
-        if self._config.text == "whole":
-            return (whole,)
-        run = self._codec.sentence_run(
-            item.report, item.draw, max_sentences=self._config.max_sentences
-        )
-        return whole, run
+    def _rows(self, item: _Item) -> tuple[tuple[list[int], ...], tuple[list[int], ...]]:
+        """The ids of each kind of text, and the ids that tell it from other texts."""
+        config, codec = self._config, self._codec
+        if config.text == "token-span":
+            span = codec.token_span(item.report, item.draw)
+            return (span,), (span,)
+        name = whole = codec.whole(item.report)
+        if config.drop_sentences:
+            # Equal reports stay equal, whichever of their sentences are left out.
+            whole = codec.thinned(item.report, item.draw, drop=config.drop_sentences)
+        if config.text == "whole":
+            return (whole,), (name,)
+        run = codec.sentence_run(item.report, item.draw, max_sentences=config.max_sentences)
+        return (whole, run), (name, run)
 
     def _augment(
         self, picture: Image.Image, draw: random.Random

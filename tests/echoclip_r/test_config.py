@@ -72,6 +72,7 @@ def test_settings_are_read_by_the_fields_kind() -> None:
         ("precision=fp8", "one of auto, fp32, bf16, fp16"),
         ("text=half", "one of token-span, whole"),
         ("text=whole-and-sentences", "does not know where sentences end"),
+        ("drop_sentences=0.5", "for whole reports through a phrase tokenizer"),
         ("sentence_weight=1.5", "it must be 0 to 1"),
         ("grad_clip_norm=-1", "above 0 or none"),
         ("learning_rate=1", "the name one of recipe, model"),

@@ -111,9 +111,7 @@ def test_the_index_and_the_files_must_agree(training_shards: Path, tmp_path: Pat
     shutil.copytree(training_shards, folder)
     shard = folder / "train-000000.tar"
     shard.write_bytes(shard.read_bytes()[:-512])
-    with pytest.raises(
-        ShardError, match=r"train-000000\.tar: it has .* bytes, and index"
-    ):
+    with pytest.raises(ShardError, match=r"train-000000\.tar: it has .* bytes, and index"):
         read_index(folder)
     shard.unlink()
     with pytest.raises(ShardError, match="is missing"):
@@ -195,7 +193,7 @@ def test_a_seed_gives_one_sequence_and_another_seed_another(training_shards: Pat
 
 def test_batches_hold_what_the_recipe_reads(training_shards: Path) -> None:
     """Whole reports and runs of their sentences; a base model has rows of the full context."""
-    batch = next(data(training_shards).batches(0))
+    batch = next(data(training_shards, drop_sentences=0.0).batches(0))
     whole, run = batch.texts
     assert batch.frames.shape == (4, 64, 64, 3)
     assert batch.frames.dtype == torch.uint8
@@ -211,6 +209,16 @@ def test_batches_hold_what_the_recipe_reads(training_shards: Path) -> None:
     batch = next(reader.batches(0))
     assert [text.shape for text in batch.texts] == [(4, 77)]
     assert batch.frames.shape == (4, 32, 32, 3)
+
+
+def test_equal_reports_stay_equal_whatever_is_left_out(training_shards: Path) -> None:
+    """Targets know the report by all of it, not by the sentences that this epoch shows."""
+    reports = {clip.key: clip.report for clip in read_clips(training_shards, split="train")}
+    assert len(set(reports.values())) < len(reports)
+    found = set()
+    for batch in data(training_shards, drop_sentences=0.5, epochs=2).batches(0):
+        found.update(batch.text_ids[0].tolist())
+    assert len(found) == len(set(reports.values()))
 
 
 def test_a_clip_that_cannot_be_used_is_named_and_replaced(broken: Callable[..., Path]) -> None:

@@ -89,6 +89,26 @@ def test_a_sentence_run_is_whole_sentences_in_a_row(echo: TextCodec) -> None:
     assert len(seen) == 4 + 3
 
 
+def test_a_thinned_report_has_some_of_its_sentences_in_order(echo: TextCodec) -> None:
+    """Each is left out about as often as asked; one always stays."""
+    sentences = [f"{part}.".lower() for part in REPORT.rstrip(".").split(". ")]
+    assert echo.tokenizer is not None
+    counts = dict.fromkeys(sentences, 0)
+    for seed in range(400):
+        ids = echo.thinned(REPORT, random.Random(seed), drop=0.25)
+        text = echo.tokenizer.decode(ids)
+        kept = [sentence for sentence in sentences if sentence in text]
+        assert kept
+        assert text == " ".join(kept)
+        for sentence in kept:
+            counts[sentence] += 1
+    assert all(250 < count < 350 for count in counts.values())
+    assert echo.thinned(REPORT, random.Random(0), drop=0) == echo.whole(REPORT)
+    assert len(echo.thinned(REPORT, random.Random(1), drop=0.9)) < len(echo.whole(REPORT))
+    short = TextCodec(echo.tokenizer, context_length=6)
+    assert len(short.thinned(REPORT, random.Random(0), drop=0.1)) <= 6
+
+
 def test_a_run_that_does_not_fit_is_cut_between_units(echo: TextCodec) -> None:
     """EOS is kept."""
     short = TextCodec(echo.tokenizer, context_length=4)
@@ -103,6 +123,7 @@ def test_an_empty_report_gives_a_row(echo: TextCodec, clip: TextCodec, text: str
     """No report is too short for any recipe."""
     draw = random.Random(0)
     assert echo.sentence_run(text, draw, max_sentences=3)[-1] == echo.eos_id
+    assert echo.thinned(text, draw, drop=0.5)[-1] == echo.eos_id
     assert clip.token_span(text, draw)[-1] == clip.eos_id
     assert len(echo.whole(text)) >= 2
 
