@@ -13,6 +13,7 @@ The weights are random ones in open_clip's form unless --pretrained names others
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import resource
 import tempfile
@@ -81,7 +82,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     before_mb = peak_memory_mb()
     run = train(config, shards, folder / "run", device=arguments.device)
     lines = [line for line in read_log(run.out) if "loss" in line]
-    seconds = [arguments.batch_size / line["frames_per_s"] for line in lines]
+    ends = [0.0, *(line["seconds"] for line in lines)]
+    seconds = [end - start for start, end in itertools.pairwise(ends)]
     on_gpu = torch.cuda.is_available() and arguments.device != "cpu"
     model = load_checkpoint(run.out)
     return {
