@@ -9,7 +9,7 @@ from html import escape
 from echoclip_r.bootstrap import Estimate
 from echoclip_r.metrics import Figure
 from echoclip_r.outcomes import Outcome
-from echoclip_r.report_words import LABELS, Verdict
+from echoclip_r.report_words import LABELS, Verdict, label_of
 
 __all__ = [
     "COLUMNS",
@@ -30,6 +30,8 @@ COLUMNS = {
         "mcmrr",
         "mean_rank:video_to_report",
         "mean_rank:report_to_video",
+        "median_rank:video_to_report",
+        "median_rank:report_to_video",
         *(
             f"recall_at_{k}:{way}"
             for way in ("video_to_report", "report_to_video")
@@ -87,11 +89,13 @@ def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> str:
 def table_by_figure(section: str, outcomes: Sequence[Outcome]) -> str:
     """A row a figure, a column an outcome: for one task with many figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
+    if section == "agreement":  # its families are those of the task files
+        names += [name for name in outcomes[0].scores.figures if name not in names]
     columns = [one.model + where_text(one) for one in outcomes]
     unit = str(outcomes[0].about.get("unit", ""))
     lines = []
     for name in names:
-        label = LABELS[name] + (f" ({unit})" if unit and name in _WITH_UNIT else "")
+        label = label_of(name) + (f" ({unit})" if unit and name in _WITH_UNIT else "")
         cells = [_figure(column, one, name) for column, one in zip(columns, outcomes, strict=True)]
         lines.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
     for label, say in (("n", count_text), ("Labels from", source_text)):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from echoclip_r.outcomes import Outcome, is_better_low, too_few
 
-__all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "Verdict", "verdict"]
+__all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "Verdict", "label_of", "verdict"]
 
 HEADINGS = {
     "retrieval": "Retrieval",
@@ -48,6 +48,7 @@ LABELS = {
     "cosine:after": "Mean cosine after",
     "cosine:no event": "Mean cosine, no event",
     **{f"mean_rank:{way}": f"Mean rank, {name}" for way, name in _WAYS.items()},
+    **{f"median_rank:{way}": f"Median rank, {name}" for way, name in _WAYS.items()},
     **{
         f"recall_at_{k}:{way}": f"R@{k}, {name}"
         for way, name in _WAYS.items()
@@ -61,7 +62,9 @@ DEFINITIONS = {
     "counts as ahead. MCMRR is the mean of the two mean ranks, R@k the share found among the "
     "first k.",
     "agreement": "What the report at rank 1 says, against what the true one says: findings that "
-    "are at least mild, read from both by the same declared phrases. The guess is a random report.",
+    "are at least mild, read from both by the same declared phrases. 'Same grade' is the share of "
+    "findings in both whose grades agree, 'within tolerance' that of measurements. The guess is a "
+    "random report.",
     "regression": "A prompt for every value is compared with every frame; the values of the best "
     "fifth give the prediction. The guess is to say the median of other patients of everyone; "
     "'error saved' is the part of its mean absolute error that the model saves.",
@@ -89,6 +92,27 @@ DEFINITIONS = {
     "best fifth of values is taken in each frame and averaged over frames. The published code "
     "averages the ranked values over frames first. Both are given, and they are not the same.",
 }
+
+
+_PARTS = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "grade": "Same grade",
+    "within": "Within tolerance",
+}
+
+
+def label_of(figure: str) -> str:
+    """A figure's name for people, also of one that ends in a family or a finding.
+
+    Example:
+        >>> label_of("auc"), label_of("within:ejection_fraction")
+        ('AUC', 'Within tolerance: ejection fraction')
+    """
+    if figure in LABELS:
+        return LABELS[figure]
+    part, _, of = figure.partition(":")
+    return f"{_PARTS[part]}: {of.replace('_', ' ')}"
 
 
 class Verdict(NamedTuple):
