@@ -9,9 +9,7 @@ span a clip gives depends on (seed, epoch, key) alone.
 
 from __future__ import annotations
 
-import queue
 import random
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -25,6 +23,7 @@ from echoclip_r.config import TrainConfig
 from echoclip_r.data import BadClip, Shard, ShardIndex, decode_frame, frame_names, read_samples
 from echoclip_r.errors import ShardError
 from echoclip_r.text import TextCodec, text_ids
+from echoclip_r.train_ahead import made_ahead
 
 __all__ = ["Batch", "TrainData"]
 
@@ -134,7 +133,8 @@ class TrainData(IterableDataset[Batch]):
         """The batches from a step on, made ahead by worker processes or by a thread."""
         self._first_step = first_step
         if not self._config.workers:
-            return _ahead(iter(self), pin_memory=pin_memory)
+            made = (batch.pin_memory() for batch in self) if pin_memory else iter(self)
+            return made_ahead(made, num=_AHEAD)
         loader: DataLoader[Batch] = DataLoader(
             self,
             batch_size=None,
@@ -310,37 +310,3 @@ def _mix(items: Iterator[_Item | BadClip], draw: random.Random) -> Iterator[_Ite
         yield item
     draw.shuffle(buffer)
     yield from buffer
-
-
-def _ahead(batches: Iterator[Batch], *, pin_memory: bool) -> Iterator[Batch]:
-    """The same batches, made by a thread while the model computes."""
-    made: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=_AHEAD)
-    stop = threading.Event()
-
-    def hand_over(thing: Batch | BaseException | None) -> None:
-        while not stop.is_set():
-            try:
-                return made.put(thing, timeout=0.2)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                hand_over(batch.pin_memory() if pin_memory else batch)
-                if stop.is_set():
-                    return
-            hand_over(None)
-        except BaseException as error:  # it belongs to whoever waits for a batch
-            hand_over(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (thing := made.get()) is not None:
-            if isinstance(thing, BaseException):
-                raise thing
-            yield thing
-    finally:
-        stop.set()
-        thread.join()

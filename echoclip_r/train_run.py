@@ -1,0 +1,373 @@
+"""A run in one process: model, data and optimizer put together once, then its steps."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from echoclip_r.checkpoint import list_checkpoints, load_state, save_checkpoint
+from echoclip_r.config import TrainConfig
+from echoclip_r.data import read_index
+from echoclip_r.errors import TrainingError
+from echoclip_r.loss import ContrastiveLoss
+from echoclip_r.model import build_model, load_open_clip_weights, model_config, preprocess_config
+from echoclip_r.pretrained import load_pretrained
+from echoclip_r.text import TextCodec
+from echoclip_r.train_checks import check_patients, check_same_run, start_of
+from echoclip_r.train_data import Batch, TrainData
+from echoclip_r.train_device import Process, needs_scaler, resolve_precision
+from echoclip_r.train_log import RunLog
+from echoclip_r.train_state import pack_state, unpack_state
+from echoclip_r.train_step import Towers, backward, make_optimizer
+from echoclip_r.train_validation import Validation, ValidationSet
+
+__all__ = ["Run", "TrainResult", "learning_rate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What a run came to.
+
+    Attributes:
+        out: its folder.
+        num_steps: steps that were made in all.
+        loss: of the last step.
+        best: the best validation, None without a validation split.
+        num_bad: clips that could not be used; `rejects.csv` names them.
+        seconds: of training, earlier parts of a resumed run included.
+    """
+
+    out: Path
+    num_steps: int
+    loss: float
+    best: Validation | None
+    num_bad: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What changes during a run, beside weights and optimizer."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+    best: Validation | None = None
+    num_texts: int = 0
+    num_truncated: int = 0
+
+
+def learning_rate(step: int, *, config: TrainConfig, num_steps: int) -> float:
+    """The rate of step `step`, from 0: linear warm-up, then a cosine to 0.
+
+    Example:
+        >>> from echoclip_r.config import echoclip
+        >>> rates = [learning_rate(s, config=echoclip(), num_steps=10_000) for s in (0, 1999, 6000)]
+        >>> [f"{rate:.2g}" for rate in rates]
+        ['2.5e-08', '5e-05', '2.5e-05']
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / (num_steps - config.warmup_steps)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Run:
+    """A run in one process: built once, then `go`."""
+
+    def __init__(
+        self, config: TrainConfig, shards_dir: Path, out: Path, process: Process, *, resume: bool
+    ) -> None:
+        self.config, self.out, self.process = config, out, process
+        start = start_of(out, resume=resume)
+        self.index = read_index(shards_dir)
+        if start is not None:
+            check_same_run(start, config, self.index, process)
+        if process.is_first:
+            check_patients(self.index, out)
+        self.codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+        self.model_config = model_config(config, self.codec)
+        self.precision = resolve_precision(config.precision, process.device)
+        torch.manual_seed(config.seed)  # the same weights in every process
+        self.model = build_model(
+            self.model_config, name=config.model, grad_checkpointing=config.grad_checkpointing
+        )
+        self.vocabulary = None
+        if start is None and config.pretrained is not None:
+            self.vocabulary = load_pretrained(self.model, config, self.codec)
+        size_px = int(torch.Size(_pair(preprocess_config(self.model)["size"]))[0])
+        self.data = TrainData(
+            self.index,
+            config=config,
+            codec=self.codec,
+            size_px=size_px,
+            rank=process.rank,
+            world_size=process.world_size,
+        )
+        if config.warmup_steps >= self.data.num_steps:
+            raise ValueError(
+                f"warmup_steps is {config.warmup_steps:,} and the whole run has "
+                f"{self.data.num_steps:,} steps ({self.index.num_clips('train'):,} clips, "
+                f"batch_size {config.batch_size:,}, epochs {config.epochs}): set fewer "
+                "warmup_steps (a tenth of the steps, say), or more epochs"
+            )
+        self.validation = None
+        if process.is_first and self.index.num_clips("validation") > 1:
+            self.validation = ValidationSet(
+                self.index, config=config, codec=self.codec, size_px=size_px
+            )
+        self.model.to(device=process.device, memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(self.model, config)
+        self.scaler = (
+            torch.amp.GradScaler(process.device.type) if needs_scaler(self.precision) else None
+        )
+        self.loss = ContrastiveLoss(
+            rank=process.rank,
+            world_size=process.world_size,
+            multi_positive=config.multi_positive,
+        )
+        # From here on the generator only serves dropout, which differs between processes.
+        torch.manual_seed(config.seed + 1_000_003 * (process.rank + 1))
+        self.progress = _Progress()
+        if start is not None:
+            self._restore(start)
+        self.towers: nn.Module = Towers(self.model)
+        if process.world_size > 1:
+            self.towers = DistributedDataParallel(
+                self.towers,
+                device_ids=[process.device.index] if process.device.type == "cuda" else None,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
+        if process.is_first:
+            self._describe()
+
+    def go(self, log: RunLog) -> TrainResult:
+        """Make the steps that are left."""
+        progress, per_epoch = self.progress, self.data.steps_per_epoch
+        self._say_what_is_trained(log)
+        self.model.train()
+        batches = self.data.batches(progress.step, pin_memory=self.process.device.type == "cuda")
+        began = logged = time.perf_counter()
+        earlier, logged_step = progress.seconds, progress.step
+        for batch in batches:
+            lr = learning_rate(progress.step, config=self.config, num_steps=self.data.num_steps)
+            self._step(batch, lr)
+            log.step()
+            log.bad_clips(batch.bad)
+            epoch, rest = divmod(progress.step, per_epoch)
+            at_end = progress.step == self.data.num_steps
+            progress.seconds = earlier + time.perf_counter() - began
+            if progress.step % self.config.log_every_steps == 0 or at_end:
+                now = time.perf_counter()
+                done = (progress.step - logged_step) * self.config.batch_size
+                log.figures(self._figures(lr, frames_per_s=done / (now - logged)))
+                logged, logged_step = now, progress.step
+            if rest == 0 and (epoch % self.config.validate_every_epochs == 0 or at_end):
+                self._validate(log, epoch=epoch)
+            if progress.step % self.config.checkpoint_every_steps == 0 or at_end:
+                self._save()
+        return TrainResult(
+            out=self.out,
+            num_steps=progress.step,
+            loss=progress.loss,
+            best=progress.best,
+            num_bad=log.num_bad,
+            seconds=progress.seconds,
+        )
+
+    def _step(self, batch: Batch, lr: float) -> None:
+        """One step of the optimizer, unless the loss is not a number."""
+        progress = self.progress
+        self.optimizer.zero_grad(set_to_none=True)
+        value = backward(
+            self.towers,
+            batch.to(self.process.device),
+            self.loss,
+            config=self.config,
+            precision=self.precision,
+            scaler=self.scaler,
+        )
+        if self.process.world_size > 1:
+            distributed.all_reduce(value)
+            value /= self.process.world_size
+        if not math.isfinite(loss := float(value)):  # the same in all processes
+            self._stop(loss, lr)
+        progress.loss = loss
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if self.config.grad_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip_norm)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(self.config.max_logit_scale))
+        progress.step += 1
+        progress.num_texts += len(batch.frames) * self.process.world_size
+        progress.num_truncated += batch.num_truncated * self.process.world_size
+
+    def _validate(self, log: RunLog, *, epoch: int) -> None:
+        """Retrieval on the validation split, by the first process; keeps the best weights."""
+        if self.validation is None:
+            return
+        try:
+            found = self.validation.run(
+                self.model, precision=self.precision, device=self.process.device
+            )
+        except ValueError as error:
+            log.say(f"epoch {epoch}: no validation, because {error}")
+            return
+        log.bad_clips(self.validation.bad)
+        best = self.progress.best
+        is_best = best is None or found.mcmrr < best.mcmrr
+        log.validation(found, step=self.progress.step, epoch=epoch, best=is_best)
+        if is_best:
+            self.progress.best = found
+            self._write(self.out / "best")
+
+    def _save(self) -> None:
+        """Write a checkpoint to go on from, and delete the oldest."""
+        tensors = pack_state(self.optimizer, self.process)  # every process gives its part
+        if not self.process.is_first:
+            return
+        progress = self.progress
+        state = {
+            "step": progress.step,
+            "seconds": progress.seconds,
+            "loss": progress.loss,
+            "best": None if progress.best is None else progress.best.to_dict(),
+            "num_texts": progress.num_texts,
+            "num_truncated": progress.num_truncated,
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "world_size": self.process.world_size,
+            "index_sha256": self.index.sha256,
+            "tokenizer_sha256": self.codec.fingerprint,
+        }
+        self._write(self.out / "checkpoints" / f"step-{progress.step:08d}", tensors, state)
+        for old in list_checkpoints(self.out)[: -self.config.keep_checkpoints]:
+            shutil.rmtree(old)
+
+    def _write(
+        self,
+        folder: Path,
+        tensors: Mapping[str, torch.Tensor] | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        best = self.progress.best
+        save_checkpoint(
+            folder,
+            self.model,
+            config=self.config,
+            model_config=self.model_config,
+            codec=self.codec,
+            facts={
+                "step": self.progress.step,
+                "epoch": self.progress.step / self.data.steps_per_epoch,
+                "loss": self.progress.loss,
+                "best_validation": None if best is None else best.to_dict(),
+                "data_sha256": self.index.sha256,
+            },
+            tensors=tensors,
+            state=state,
+        )
+
+    def _restore(self, folder: Path) -> None:
+        load_open_clip_weights(self.model, folder)
+        tensors, state = load_state(folder)
+        unpack_state(tensors, self.optimizer, self.process)
+        if self.scaler is not None and state["scaler"] is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self.progress = _Progress(
+            step=int(state["step"]),
+            seconds=float(state["seconds"]),
+            loss=float(state["loss"]),
+            best=None if state["best"] is None else Validation(**state["best"]),
+            num_texts=int(state["num_texts"]),
+            num_truncated=int(state["num_truncated"]),
+        )
+
+    def _stop(self, loss: float, lr: float) -> None:
+        """End the run at a loss that is no number; the weights are those before the step."""
+        self._save()
+        scale = float(self.model.logit_scale.detach().exp())
+        broken = [
+            name
+            for name, parameter in self.model.named_parameters()
+            if not bool(torch.isfinite(parameter).all())
+        ]
+        weights = (
+            f"{len(broken)} weights are not finite, the first {broken[0]}: a step before this one "
+            "went wrong, so go on from an earlier checkpoint"
+            if broken
+            else "all weights are finite"
+        )
+        raise TrainingError(
+            f"the loss of step {self.progress.step + 1:,} is {loss} (lr {lr:.2g}, logit scale "
+            f"{scale:.1f}, precision {self.precision}); {weights}. The state before that step is "
+            f"saved in {self.out / 'checkpoints'}. Go on with --resume and one of: a lower lr, "
+            "--set grad_clip_norm=1, --set precision=fp32 (or bf16 in place of fp16)"
+        )
+
+    def _figures(self, lr: float, *, frames_per_s: float) -> dict[str, float]:
+        progress = self.progress
+        return {
+            "step": progress.step,
+            "epoch": round(progress.step / self.data.steps_per_epoch, 4),
+            "loss": progress.loss,
+            "lr": lr,
+            "logit_scale": float(self.model.logit_scale.detach().exp()),
+            "frames_per_s": round(frames_per_s, 2),
+            "truncated": round(progress.num_truncated / max(progress.num_texts, 1), 4),
+            "seconds": round(progress.seconds, 1),
+        }
+
+    def _describe(self) -> None:
+        """Write `config.json`, and where the rows of the embedding came from."""
+        content = {
+            "config": self.config.to_dict(),
+            "model": self.model_config,
+            "tokenizer": {"name": self.codec.name, "sha256": self.codec.fingerprint},
+            "shards": str(self.index.folder),
+            "data_sha256": self.index.sha256,
+            "num_steps": self.data.num_steps,
+            "world_size": self.process.world_size,
+            "device": str(self.process.device),
+            "precision": self.precision,
+        }
+        (self.out / "config.json").write_text(json.dumps(content, indent=1) + "\n")
+        if self.vocabulary is not None:
+            self.vocabulary.save(self.out / "vocabulary.csv")
+
+    def _say_what_is_trained(self, log: RunLog) -> None:
+        number = sum(parameter.numel() for parameter in self.model.parameters())
+        log.say(
+            f"{self.config.recipe}: {self.config.model} ({number / 1e6:.1f} M weights), tokenizer "
+            f"{self.codec.name}, {self.index.num_clips('train'):,} clips, "
+            f"{self.data.num_steps:,} steps of {self.config.batch_size:,} on "
+            f"{self.process.world_size} x {self.process.device.type}, {self.precision}"
+        )
+        if self.progress.step:
+            log.say(f"going on after step {self.progress.step:,}")
+        if self.vocabulary is not None:
+            log.say(f"token embedding: {self.vocabulary}")
+        if self.process.is_first and self.validation is None:
+            log.say("no validation split, so there will be no `best`")
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
