@@ -61,13 +61,12 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
         folder / "phantom",
         arguments.patients,
         seed=arguments.seed,
-        workers=os.cpu_count() or 1,
         size_px=224,
         num_frames=4,
         overlays="none",
     )
     shards = prepare(
-        archive.manifest, folder / "shards", size_px=224, frames_per_clip=2, workers=2
+        archive.manifest, folder / "shards", size_px=224, frames_per_clip=2, workers=0
     ).out_dir
     pretrained = arguments.pretrained or random_weights(folder / "clip.safetensors", arguments.seed)
     settings = [
