@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -86,6 +87,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="grow this table: rows are appended, every id and the fallback stay; --vocab-size "
         "counts its tokens too, and --out may be the same folder",
     )
+    parser.add_argument(
+        "--steps", action="store_true", help="say on stderr how long each step took"
+    )
     parser.add_argument("--name", help="name of the table (default that of the folder)")
     parser.add_argument("--locale", default="en", help="language of the reports (default en)")
     parser.add_argument("--out", required=True, metavar="TABLE_DIR", help="the folder to write")
@@ -147,6 +151,7 @@ def run(arguments: Namespace) -> int:
     if arguments.allow is not None:
         allowed = Path(arguments.allow).read_text(encoding="utf-8").splitlines()
     store = ReportStore(units=options.units, find_private=PrivateFinder(allowed=allowed))
+    begin = time.monotonic()
     with progress("reading") as advance:
         for report in read_reports(
             arguments.reports,
@@ -155,8 +160,10 @@ def run(arguments: Namespace) -> int:
         ):
             store.add(report.text, patient=report.patient)
             advance(1)
+    if arguments.steps:
+        tell(f"step: {time.monotonic() - begin:.1f} s reading")
     state = Path(f"{out.resolve()}.mining-state.json")
-    with _state(state, options, store) as (trials, keep), _bar() as told:
+    with _state(state, options, store) as (trials, keep), _bar(steps=arguments.steps) as told:
         if base is not None:
             mined = grow(store, options, base, report=told)
         else:
@@ -227,10 +234,25 @@ def _state(
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[str, float], None] | None]:
-    """A progress bar while a person watches."""
+def _bar(*, steps: bool) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar while a person watches, and how long each step took where that is asked for.
+
+    Args:
+        steps: say it.
+    """
+    from echotok.cli_commands import tell
+
+    begun: list[tuple[str, float]] = []
+
+    def note(what: str, share: float) -> None:
+        now = time.monotonic()
+        if begun and begun[-1][0] != what and steps:
+            tell(f"step: {now - begun[-1][1]:.1f} s {begun[-1][0]}")
+        if not begun or begun[-1][0] != what:
+            begun.append((what, now))
+
     if not sys.stderr.isatty():
-        yield None
+        yield note
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -238,4 +260,9 @@ def _bar() -> Iterator[Callable[[str, float], None] | None]:
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("mining", total=1.0)
-        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+        def draw(what: str, share: float) -> None:
+            note(what, share)
+            bar.update(task, description=what, completed=share)
+
+        yield draw

@@ -118,7 +118,11 @@ def _join(parts: Sequence[Runs]) -> Runs:
             mine.append(number)
         run = np.array(mine, dtype=np.int64)[part.run]
         columns.append(np.stack([run, part.start, part.end, part.cost]))
-    run, start, end, cost = np.unique(np.concatenate(columns, axis=1), axis=1)
+    run, start, end, cost = np.concatenate(columns, axis=1)
+    # A run and its first node say the rest.
+    key = run * (int(start.max(initial=0)) + 1) + start
+    _, first = np.unique(key, return_index=True)
+    run, start, end, cost = run[first], start[first], end[first], cost[first]
     return Runs(
         texts=tuple(numbers),
         num_slots=np.array(slots, dtype=np.int64),

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,6 +27,7 @@ from echotok.mining.numbers import choose_numbers, count_numbers
 from echotok.mining.runs import Runs
 from echotok.mining.segments import Ints, ReportStore, Segments
 from echotok.mining.selection import Selection, select
+from echotok.mining.views import CLOSED_SETS, describe
 from echotok.mining.words import base_of, common_words, count_words, piece_costs
 from echotok.slots import SEVERITY, EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
@@ -50,6 +52,7 @@ _FOLDS = 5
 _STEP = 1.5
 _LEAST_MERGES = 32
 _SPARE_SHARE = 8
+_SPARE_VALUES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ class _Part:
     segments: Segments
     numbers: NumberCode
     severity: tuple[EnumValue, ...]
+    members: tuple[EnumValue, ...]
     words: Mapping[str, int]
     training: Mapping[str, int]
     base: str
@@ -234,9 +238,12 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
     """
     words = count_words(segments, common_words(segments, k=options.k))
     severity = _common_values(segments, SEVERITY, options, least=least)
+    members = _common_values(segments, CLOSED_SETS, options, least=least)
+    sizes = Counter(member.slot for member in members)
+    members = tuple(member for member in members if sizes[member.slot] > 1)
     runs, bare = find_candidates(
         segments,
-        values=severity,
+        values=(*severity, *members),
         split=numbers.split,
         units=options.units,
         k=options.k,
@@ -246,6 +253,7 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
         segments=segments,
         numbers=numbers,
         severity=severity,
+        members=tuple(replace(member, id=number) for number, member in enumerate(members)),
         words=words,
         training=words,
         base=base_of(words),
@@ -287,7 +295,7 @@ def _common_values(
 
 
 def _num_fixed(part: _Part) -> int:
-    fixed = NUM_SPECIAL + len(part.numbers.tokens) + len(part.severity)
+    fixed = NUM_SPECIAL + len(part.numbers.tokens) + len(part.severity) + len(part.members)
     return fixed + num_base_tokens(part.base)
 
 
@@ -336,7 +344,7 @@ def _assemble(
     saved = {part.runs.texts[run]: int(selection.saved[run]) for run in ordered}
     spare = _room(part, options, num_merges) - len(saved)
     if spare:
-        values = {value.text for value in part.severity}
+        values = {value.text for value in (*part.severity, *part.members)}
         parts = find_parts(
             part.segments,
             split=part.numbers.split,
@@ -365,11 +373,12 @@ def _assemble(
 
 def _table(texts: Sequence[str], part: _Part, options: Options, num_merges: int) -> PhraseTable:
     version = "1.0.0"
+    slots = {member.slot: describe(member.slot) for member in part.members}
     phrases = tuple(
         Phrase(
             id=number,
             text=text,
-            items=parse_phrase(text, slots=BUILT_IN_SLOTS, units=options.units),
+            items=parse_phrase(text, slots=(*BUILT_IN_SLOTS, *slots), units=options.units),
             section=section_of(text),
             since=version,
         )
@@ -386,11 +395,11 @@ def _table(texts: Sequence[str], part: _Part, options: Options, num_merges: int)
             f"{options.k} patients."
         ),
         units=options.units,
-        slots={},
-        values=(),
+        slots=slots,
+        values=part.members,
         phrases=phrases,
         phrase_capacity=len(phrases) + spare,
-        value_capacity=0,
+        value_capacity=len(part.members) + _SPARE_VALUES,
         num_merges=num_merges,
         numbers=part.numbers,
         severity=tuple(value.text for value in part.severity),

@@ -18,13 +18,37 @@ from echotok.mining.segments import Ints, Segments
 from echotok.slots import EnumValue
 from echotok.text import is_number, split_pieces
 
-__all__ = ["Split", "make_views", "value_spans"]
+__all__ = ["CLOSED_SETS", "Split", "describe", "make_views", "value_spans"]
 
 
 Split = Callable[[str], Sequence[int]]
 """Writes a number value as tokens, e.g. `NumberCode.split`."""
 
 _FIXED_SHARE = 0.9
+
+
+_CLOSED_SETS = {
+    "side": "left right bilateral both links rechts beidseits",
+    "lobe": "upper middle lower lingular apical basal basilar",
+    "valve": "mitral aortic tricuspid pulmonic pulmonary",
+}
+_DESCRIPTIONS = {"side": "laterality", "lobe": "lobe or zone of a lung", "valve": "cardiac valve"}
+CLOSED_SETS = tuple(
+    EnumValue(id=number, slot=slot, text=text)
+    for number, (slot, text) in enumerate(
+        (slot, text) for slot, texts in _CLOSED_SETS.items() for text in texts.split()
+    )
+)
+"""Words that stand for one another at one position: proposed as the values of an enumeration."""
+
+
+def describe(slot: str) -> str:
+    """What an enumeration of `CLOSED_SETS` is, for `table.toml`.
+
+    Args:
+        slot: its name.
+    """
+    return _DESCRIPTIONS[slot]
 
 
 def value_spans(segments: Segments, values: Sequence[EnumValue]) -> list[tuple[int, int, str]]:
@@ -69,7 +93,10 @@ def make_views(
     views = [_view(segments, (), split, fixed=fixed)]
     if fixed.any():
         views.append(_view(segments, (), split))
-    if spans:
+    grades = [span for span in spans if span[2] == "severity"]
+    if grades:
+        views.append(_view(segments, grades, split))
+    if len(spans) > len(grades):
         views.append(_view(segments, spans, split))
     return views
 
