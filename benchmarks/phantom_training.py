@@ -48,7 +48,9 @@ def main() -> int:
             stages[name][seed] = run_stage(arguments, seed, name, tokenizer)
     results = {
         "stages": stages,
-        "bars": [{"bar": bar.__doc__, **bar(stages)} for bar in BARS] if len(stages) == 3 else [],
+        "bars": [{"bar": bar.__doc__, **bar(stages)} for bar in BARS]
+        if {"echoclip", "echoclip-r"} <= set(stages)
+        else [],
         "facts": facts(
             "python benchmarks/phantom_training.py --seeds " + " ".join(map(str, arguments.seeds)),
             ["torch", "open_clip_torch", "numpy"],
