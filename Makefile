@@ -24,7 +24,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok check check-echotok \
-	bench-compression bench-throughput phantom bench-data bench-privacy \
+	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy \
 	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
 	readme wheel clean
 
@@ -81,6 +81,11 @@ bench-compression: $(READY_TORCH) benchmarks/compression.py ## Measure tokens pe
 
 bench-throughput: $(READY_TORCH) benchmarks/throughput.py ## Measure reports per second against other tokenizers
 	$(PY) benchmarks/throughput.py
+
+bench-mining: $(READY_TORCH) benchmarks/mining.py ## Measure mined tables beside superword peers (hours; goes on where it stopped)
+	$(PY) benchmarks/mining.py
+	$(PY) benchmarks/mining_scale.py
+	$(PY) benchmarks/mining.py --report-only
 
 PHANTOM ?= runs/phantom
 

@@ -48,6 +48,13 @@ TARGETS = {
     "ptbxl_ecg": (0.70, 0.90, 1.05),
     "mtsamples_other": (0.95, 0.95, 0.95),
 }
+# Words that leave an entry open at its end, or that can hardly begin one.
+_OPEN = """
+the a an of and or is are was were with in on at to for from by no which that this there as der die
+das und oder mit in im von zu bei nicht
+"""
+_CONTINUES = ", . ; : ) of and or is are was were which that than und oder"
+OPEN, CONTINUES = frozenset(_OPEN.split()), frozenset(_CONTINUES.split())
 normalize = make_normalizer(UNITS)
 
 
@@ -244,12 +251,37 @@ def _gather() -> dict[str, Any]:
     except MergesError:
         pass
     scale = WORK / "scale.json"
+    readable = {}
+    for corpus in CORPORA:
+        for size in SIZES:
+            model = WORK / f"{corpus}-0-{size}-mined.trained"
+            if model.exists():
+                readable[f"{corpus} {size}"] = _open_ends(echotok.load(model))
     return {
         **facts("make bench-mining", ["sentencepiece", "tokenizers", "numpy"], k=K),
         "clip": clip,
         "runs": runs,
         "cross": cross,
+        "open_ends": readable,
         "scale": json.loads(scale.read_text()) if scale.exists() else None,
+    }
+
+
+def _open_ends(tokenizer: echotok.Tokenizer) -> dict[str, float]:
+    """Shares of the entries of several words that end or begin as no expression does.
+
+    Phrases are in the order of what they save.
+    """
+    texts = [phrase.text for phrase in tokenizer.table.live if " " in phrase.text]
+
+    def share(some: list[str], at: int) -> float:
+        return sum(text.split()[at] in OPEN for text in some) / max(1, len(some))
+
+    return {
+        "first 100 end open": share(texts[:100], -1),
+        "all end open": share(texts, -1),
+        "first 100 begin open": sum(text.split()[0] in CONTINUES for text in texts[:100]) / 100,
+        "all begin open": sum(text.split()[0] in CONTINUES for text in texts) / max(1, len(texts)),
     }
 
 
@@ -263,15 +295,15 @@ def _markdown(results: dict[str, Any]) -> str:
         "# Mined tables",
         "",
         "Mean tokens a held-out report at one total vocabulary (specials, values, bytes and pieces",
-        "counted, spare rows not), trained on the other two thirds of the reports; every choice was",
-        f"made there. `mined`: `echotok mine`, at least {K} reports behind every phrase, value and",
-        "word. `superword`: SentencePiece over white space, BPE and unigram, on text that echotok",
+        "counted, spare rows not), trained on the other two thirds of the reports; every choice",
+        f"was made there. `mined`: `echotok mine`, at least {K} reports behind every phrase, value",
+        "and word. `superword`: SentencePiece over white space, BPE and unigram, on text that echotok",
         "has normalized; `rare` is the share of the better one's pieces that fewer than",
         f"{K} reports use, which a mined table may not hold. `domain BPE`: HF byte-level BPE of",
         "words. Ratio: mined over the better superword peer, mean of the seeds (range).",
         "",
-        "| corpus | size | seeds | mined | superword BPE | unigram | domain BPE | CLIP BPE | ratio "
-        "| aim | covered | lossy: mined / superword | rare |",
+        "| corpus | size | seeds | mined | superword BPE | unigram | domain BPE | CLIP BPE "
+        "| ratio | aim | covered | lossy: mined / superword | rare |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for corpus in CORPORA:
@@ -280,6 +312,19 @@ def _markdown(results: dict[str, Any]) -> str:
             if not seeds:
                 continue
             lines.append(_row(corpus, size, seeds, TARGETS[corpus][rank], results["clip"]))
+    lines += [
+        "",
+        "## Readable?",
+        "",
+        "Share of the entries of several words (the first 100 by tokens saved / all, seed 0) that",
+        "end in an article, preposition, conjunction or form of to be, or begin in mid-phrase.",
+        "",
+        "| table | end open | begin open |",
+        "| --- | --- | --- |",
+    ]
+    for name, shares in results["open_ends"].items():
+        ends, all_ends, begins, all_begins = shares.values()
+        lines.append(f"| {name} | {ends:.0%} / {all_ends:.0%} | {begins:.0%} / {all_begins:.0%} |")
     lines += ["", *_cross_lines(results["cross"]), *_scale_lines(results["scale"])]
     lines += [
         "",
