@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.nn.functional import all_gather
 
 __all__ = ["SmallResNet", "echoclip_r_small_resnet"]
 
@@ -18,32 +19,45 @@ _CELLS = 4
 
 
 class SmallResNet(nn.Module):
-    """Frames to one row each that keeps position: channels x 4 x 4.
+    """Frames to embeddings, from features that keep position: channels x 4 x 4.
 
-    Group norms, not batch norms: a frame's features never depend on the rest of its batch, so that
-    a batch in parts, or over several processes, gives the gradients of the whole.
+    All echo frames look alike to random weights. The batch norm at the end takes away what they
+    have in common; without it the loss sees little else, and learning waits for epochs. Its
+    statistics are those of the batch of all processes, but a batch in parts (`accumulate`) gives
+    each part its own. The published towers (ConvNeXt) have no such norm.
 
     Args:
+        embed_dim: columns of the embeddings.
         widths: channels of the stages; each halves the sides.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128)) -> None:
+    def __init__(self, embed_dim: int, widths: tuple[int, ...] = (16, 32, 64, 128)) -> None:
         super().__init__()
         stages: list[nn.Module] = [_conv(3, widths[0], kernel=5, stride=2)]
         for inputs, outputs in pairwise(widths):
             stages.append(_Block(inputs, outputs))
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(_CELLS)
-        self.num_features = widths[-1] * _CELLS**2
-        self.default_cfg = {"pool_size": None}  # what open_clip's wrapper asks a timm model for
-
-    def reset_classifier(self, num_classes: int, **_: Any) -> None:
-        """There is none; open_clip calls this to take it off."""
+        self.projection = nn.Linear(widths[-1] * _CELLS**2, embed_dim, bias=False)
+        self.norm = _WholeBatchNorm(embed_dim)
 
     def forward(self, image_BCHW: torch.Tensor) -> torch.Tensor:
-        """Frames (B, 3, H, W) to features (B, num_features)."""
-        features: torch.Tensor = self.pool(self.stages(image_BCHW))
-        return features.flatten(1)
+        """Frames (B, 3, H, W) to embeddings (B, embed_dim)."""
+        embeddings: torch.Tensor = self.norm(
+            self.projection(self.pool(self.stages(image_BCHW)).flatten(1))
+        )
+        return embeddings
+
+
+class _WholeBatchNorm(nn.BatchNorm1d):
+    """Batch norm over the rows of all processes, on any device (torch's own asks for GPUs)."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not (self.training and distributed.is_initialized()):
+            return super().forward(input)
+        rows = torch.cat(all_gather(input))  # type: ignore[no-untyped-call]  # keeps gradients
+        own = slice(distributed.get_rank() * len(input), (distributed.get_rank() + 1) * len(input))
+        return super().forward(rows)[own]
 
 
 class _Block(nn.Module):
@@ -69,8 +83,13 @@ def _conv(inputs: int, outputs: int, *, kernel: int, stride: int, last: bool = F
     return nn.Sequential(*layers, *([] if last else [nn.ReLU(inplace=True)]))
 
 
-def echoclip_r_small_resnet(pretrained: bool = False, **_: Any) -> SmallResNet:
-    """The entry point that timm is given; see `echoclip_r.model.register`."""
+def echoclip_r_small_resnet(pretrained: bool = False, *, num_classes: int, **_: Any) -> SmallResNet:
+    """The entry point that timm is given; see `echoclip_r.model.register`.
+
+    Args:
+        pretrained: there are no pretrained weights.
+        num_classes: timm's name for the columns of the output.
+    """
     if pretrained:
         raise ValueError("echoclip_r_small_resnet has no pretrained weights")
-    return SmallResNet()
+    return SmallResNet(num_classes)

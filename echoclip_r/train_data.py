@@ -279,12 +279,15 @@ class TrainData(IterableDataset[Batch]):
     def _augment(
         self, picture: Image.Image, draw: random.Random
     ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """A random crop and shift.
+        """A random turn, crop and shift.
 
         As torchvision's RandomResizedCrop at a fixed aspect, which open_clip trains with; but that
         draws from torch's one generator, which the model's dropout uses too.
         """
         width, height = picture.size
+        if self._config.max_rotation_deg:
+            angle = draw.uniform(-1, 1) * self._config.max_rotation_deg
+            picture = picture.rotate(angle, Image.Resampling.BILINEAR)
         side = draw.uniform(self._config.min_crop, 1) ** 0.5
         left, top = draw.random() * (1 - side) * width, draw.random() * (1 - side) * height
         size = (self._size_px, self._size_px)

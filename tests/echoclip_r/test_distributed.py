@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -59,6 +60,8 @@ with distributed_process("cpu") as process:
         model = build_model(model_config(config, codec), name=config.model)
         if process.is_first:
             model.load_state_dict(load_file(folder / "weights.safetensors"))
+        if config.accumulate > 1:
+            model.visual.trunk.norm = torch.nn.Identity()
         towers = DistributedDataParallel(Towers(model), broadcast_buffers=False)
         loss = ContrastiveLoss(
             rank=process.rank, world_size=process.world_size, multi_positive=config.multi_positive
@@ -138,8 +141,11 @@ def test_two_processes_give_the_loss_and_gradients_of_one(
 ) -> None:
     """To 1e-5 in float32, also in parts, and with a right answer in the other process (I13)."""
     batch, model, _ = batch_and_model
-    config = replace(with_settings(phantom_scale(echoclip_r_span()), case.split(",")), accumulate=1)
-    model.zero_grad()
+    config = with_settings(phantom_scale(echoclip_r_span()), case.split(","))
+    model = copy.deepcopy(model)
+    if config.accumulate > 1:  # the tiny tower's batch norm takes a part for a batch of its own
+        model.visual.trunk.norm = torch.nn.Identity()
+    config = replace(config, accumulate=1)
     loss = ContrastiveLoss(multi_positive=config.multi_positive)
     value = backward(Towers(model), batch, loss, config=config, precision="fp32")
     for rank in range(2):

@@ -51,6 +51,8 @@ def batch_and_towers(shards: Path, chosen: TrainConfig) -> tuple[Batch, Towers]:
     data = TrainData(read_index(shards), config=chosen, codec=codec, size_px=64)
     torch.manual_seed(0)
     model = build_model(model_config(chosen, codec), name=chosen.model)
+    # The full-size towers have no batch norm, which would take a part for a batch of its own.
+    model.visual.trunk.norm = torch.nn.Identity()
     return next(data.batches(0)), Towers(model.train())
 
 
