@@ -44,7 +44,7 @@ def without_help(parser: argparse.ArgumentParser) -> list[str]:
 def test_every_option_has_help() -> None:
     """Each command says what it does, and each of its options and arguments too."""
     names = [name for name, _ in sub_parsers()]
-    assert names == ["encode", "decode", "show", "stats", "build", "validate"]
+    assert names == ["encode", "decode", "show", "stats", "mine", "build", "validate"]
     for name, parser in sub_parsers():
         assert parser.description, name
         assert without_help(parser) == []
