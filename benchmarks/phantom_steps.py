@@ -11,11 +11,12 @@ on simulated data: it shows that the software works, and nothing about patients.
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,24 @@ class Data:
 
 
 def make_shards(folder: Path, data: Data, *, workers: int) -> dict[str, float]:
-    """Write `folder/archive`, `folder/manifest.csv` and `folder/shards`; seconds of each part."""
+    """Write `folder/archive`, `folder/manifest.csv` and `folder/shards`; seconds of each part.
+
+    Several processes may ask for the same data: the first makes it, the others wait.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "data.json"
+    with (folder / "data.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
+        if known.get("asked") == asdict(data) and (folder / "shards" / "index.json").exists():
+            found: dict[str, float] = known["times"]
+            return found
+        times = _make_shards(folder, data, workers)
+        note.write_text(json.dumps({"asked": asdict(data), "times": times}), encoding="utf-8")
+    return times
+
+
+def _make_shards(folder: Path, data: Data, workers: int) -> dict[str, float]:
     held_out = _SPARE * (data.num_test + data.num_validation)
     began = time.perf_counter()
     archive = write_archive(

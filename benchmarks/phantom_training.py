@@ -88,10 +88,10 @@ def run_stage(
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stage["asked"] == asked:
             return stage
-    times = steps.make_shards(folder, data, workers=min(2, os.cpu_count() or 1))
+    steps.make_shards(folder, data, workers=min(2, os.cpu_count() or 1))
     took = steps.train_model(config, folder / "shards", folder / name)
     judged = steps.judge(folder / name, folder / "shards", num_test=data.num_test)
-    stage = {"asked": asked, "data_s": times, "training": took, **judged.figures}
+    stage = {"asked": asked, "training": took, **judged.figures}
     path.write_text(json.dumps(stage, indent=1) + "\n", encoding="utf-8")
     return stage
 
