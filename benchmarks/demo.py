@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 OWN = ROOT / "benchmarks" / "reports" / "house"
 SEED, NUM_TRAIN, NUM_TEST, NUM_VALIDATION = 7, 3000, 500, 200
 # About two and a half minutes each on two cores.
-EPOCHS = {"echoclip": 30, "echoclip-r": 30}
+EPOCHS = {"echoclip": 15, "echoclip-r": 30}
 REAL_CLIP = "examples_ybr_color.dcm"
 NOTES = (
     "Simulated patients: this shows that the software works, and is no clinical evidence.",
