@@ -47,7 +47,7 @@ UNITS = (
 
 NUM_SPECIAL = 5
 """Special tokens that a tokenizer uses: pad, BOS, EOS, join, space."""
-_RAW_SHARE = 0.05
+_TYPE_WEIGHT, _LEFT_SHARE = 20, 0.5
 _FOLDS = 5
 _STEP = 1.5
 _LEAST_MERGES = 32
@@ -265,7 +265,7 @@ def _prepare(segments: Segments, options: Options, numbers: NumberCode, *, least
 def _with_values(part: _Part, options: Options, num_merges: int) -> _Part:
     """The same with the values that save as much as the least of the phrases would.
 
-    What these phrases leave, with a share of all words, trains the fallback.
+    All words in equal parts, and what these phrases leave, train the fallback.
     """
     merges = train_merges(part.words, num_merges, base=part.base)
     selection = _select(part, merges, _room(part, options, num_merges))
@@ -274,11 +274,13 @@ def _with_values(part: _Part, options: Options, num_merges: int) -> _Part:
     least = float(np.quantile(saved, 0.05)) if full else 1.0
     numbers = choose_numbers(count_numbers(part.segments, k=options.k), least=least)
     left = count_words(part.segments, part.words, places=selection.bare)
-    training = {word: left[word] + int(_RAW_SHARE * n + 0.5) for word, n in part.words.items()}
-    return replace(
-        _prepare(part.segments, options, numbers, least=least),
-        training={word: count for word, count in training.items() if count},
-    )
+    # New reports bring new words, which resemble the rare ones: kinds of words say more about
+    # them than occurrences do. Their own share keeps the words that phrases leave whole.
+    mean = max(1.0, left.total() / max(1, len(part.words)))
+    training = {
+        word: round(_TYPE_WEIGHT * (1 + _LEFT_SHARE * left[word] / mean)) for word in part.words
+    }
+    return replace(_prepare(part.segments, options, numbers, least=least), training=training)
 
 
 def _common_values(
