@@ -49,11 +49,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="tiny; checks that it runs")
     arguments = parser.parse_args()
     folder = arguments.runs / f"seed-{arguments.seed}"
-    if not all((folder / name / "best").is_dir() for name in arguments.models):
-        tokenizer = arguments.tokenizer or steps.default_tokenizer()
-        stage = argparse.Namespace(out=arguments.runs, quick=arguments.quick)
-        for name in arguments.models:
-            training.run_stage(stage, arguments.seed, name, tokenizer)
+    tokenizer = arguments.tokenizer or steps.default_tokenizer()
+    stage = argparse.Namespace(out=arguments.runs, quick=arguments.quick)
+    for name in arguments.models:
+        training.run_stage(stage, arguments.seed, name, tokenizer)  # skipped where it is done
     external = write_archive(
         arguments.out / "external-archive",
         12 if arguments.quick else 150,
