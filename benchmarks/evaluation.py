@@ -75,7 +75,7 @@ def main() -> int:
         workers=2,
     )
     results = {
-        "metrics": json.loads((arguments.out / "metrics.json").read_text(encoding="utf-8")),
+        "metrics": _metrics(arguments.out),
         "prompt_cam": look(folder, arguments),
         "facts": facts(
             f"python benchmarks/evaluation.py --seed {arguments.seed}",
@@ -89,6 +89,13 @@ def main() -> int:
     else:
         write_results("evaluation", results, markdown)
     return 0
+
+
+def _metrics(out: Path) -> dict[str, Any]:
+    """What was written, without the paths of this machine."""
+    text = (out / "metrics.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text.replace(f"{ROOT}/", ""))
+    return found
 
 
 def look(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
