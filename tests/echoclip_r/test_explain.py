@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,8 +116,10 @@ def test_equals_grad_cam_written_out(model: TrainedModel) -> None:
     prepared = model.model.visual.preprocess_cfg
     mean, spread = (torch.tensor(prepared[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     maps = trunk.stages[:2]((image - mean) / spread).detach().requires_grad_()
-    rest = trunk.pool(trunk.stages[2:](maps)).flatten(1)
-    embedded = model.model.visual.head(rest)
+    # The rest of the tower is what the trunk does without its first two stages.
+    rest = copy.deepcopy(model.model.visual)
+    rest.trunk.stages = rest.trunk.stages[2:]
+    embedded = rest(maps)
     cosine = nn.functional.cosine_similarity(embedded, target[None])
     (slopes,) = torch.autograd.grad(cosine.sum(), maps)
     for method, weights in (
