@@ -144,8 +144,14 @@ def test_every_clip_is_read_once_an_epoch(
 ) -> None:
     """By one rank and reader, in as many batches on each rank; other clips are left each time."""
     per_epoch: list[list[int]] = [[], []]
-    # Without crops and shifts a frame is known by its pixels.
-    plain = {"workers": workers, "epochs": 2, "min_crop": 1.0, "max_shift_px": 0}
+    # Without turns, crops and shifts a frame is known by its pixels.
+    plain = {
+        "workers": workers,
+        "epochs": 2,
+        "max_rotation_deg": 0.0,
+        "min_crop": 1.0,
+        "max_shift_px": 0,
+    }
     for rank in range(world_size):
         part = data(training_shards, rank=rank, world_size=world_size, **plain)
         batches = list(part.batches(0))
