@@ -66,7 +66,8 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
         axes.spines[["top", "right"]].set_visible(False)
     loss.legend()
     ranks.legend()
-    found.legend(loc="upper left", fontsize=8)
+    # Below the picture: every place inside of it has a curve.
+    found.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8, frameon=False)
     drawing.suptitle("Phantoms: simulated data, no clinical evidence", fontsize=10)
     return drawing
 
