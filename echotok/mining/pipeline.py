@@ -144,7 +144,8 @@ def mine(
         checkpoint: called with the trials after each of them.
 
     Raises:
-        InputError: there are no reports, or `vocab_size` leaves no room for a phrase.
+        InputError: there are no reports, they share no word, or `vocab_size` leaves no room for a
+            phrase.
     """
     tell = report or (lambda _what, _share: None)
     if not store.num_reports:
@@ -155,6 +156,12 @@ def mine(
         num_merges = _choose_num_merges(store, options, tried, tell, checkpoint)
     tell("mining all reports", 0.0)
     part = _prepare(store.segments(k=options.k), options, NumberCode(), least=0)
+    if not part.runs.texts:
+        raise InputError(
+            f"no word is shared by {options.k} patients: {store.num_reports:,} reports of "
+            f"{store.num_patients:,} patients are too few, or have nothing in common; give more "
+            "reports, or a lower --k for reports that you may publish from"
+        )
     if options.num_merges is None:
         num_merges = min(num_merges, _most_merges(part, options))
     part = _with_values(part, options, num_merges)
@@ -186,6 +193,8 @@ def _choose_num_merges(
     test = store.segments(k=options.k, reports=held_out)
     texts = store.texts
     part = _prepare(segments, options, NumberCode(), least=0)
+    if not part.runs.texts:  # in so few reports a trial tells nothing
+        return max(_LEAST_MERGES, options.vocab_size // 5)
     room = options.vocab_size - _num_fixed(part)
     if room <= 2 * _LEAST_MERGES:
         return max(0, room // 2)

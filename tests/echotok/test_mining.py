@@ -373,3 +373,29 @@ def test_mining_needs_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        ([], "the inputs hold no report"),
+        (["Mild MR."] * 4, "no word is shared by 5 patients: 4 reports of 4 patients"),
+        ([f"word{chr(97 + n)}x" for n in range(8)], "no word is shared by 5 patients"),
+    ],
+)
+def test_reports_that_share_nothing_are_refused(reports: list[str], message: str) -> None:
+    """Too few reports, or reports of which each stands alone, give a reason and no table."""
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for report in reports:
+        store.add(report)
+    with pytest.raises(echotok.InputError, match=message):
+        mine(store, Options(vocab_size=SIZE, k=K))
+
+
+def test_five_reports_are_enough() -> None:
+    """What k patients share becomes a phrase, however few they are."""
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for _ in range(K):
+        store.add("Mild MR.")
+    mined = mine(store, Options(vocab_size=SIZE, k=K))
+    assert "mild mr." in {phrase.text for phrase in mined.table.phrases}
