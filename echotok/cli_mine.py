@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +82,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="texts to release from being held back, one a line, as the private file has them",
     )
     parser.add_argument(
+        "--words",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="public word lists, of the language or the field: one word a line, what follows a "
+        "space or tab is not read. They train the fallback beside the words of the reports, for "
+        "the words that new reports bring",
+    )
+    parser.add_argument(
         "--base",
         metavar="TABLE_DIR",
         help="grow this table: rows are appended, every id and the fallback stay; --vocab-size "
@@ -136,13 +145,15 @@ def run(arguments: Namespace) -> int:
         pass  # the same folder grows in place
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and not empty; name another folder")
+    units = UNITS if base is None else base.table.units
     options = Options(
         vocab_size=arguments.vocab_size,
         k=arguments.k,
-        units=UNITS if base is None else base.table.units,
+        units=units,
         name=arguments.name or out.resolve().name,
         locale=arguments.locale,
         num_merges=arguments.merges,
+        words=_public_words(arguments.words, units),
     )
     private = Path(arguments.private or f"{out.resolve()}.private.csv")
     if out.resolve() in (private.resolve(), *private.resolve().parents):
@@ -191,6 +202,25 @@ def run(arguments: Namespace) -> int:
         f"Read {out / 'review.tsv'}, then: echotok build {out} --out {options.name}.json"
     )
     return 0
+
+
+def _public_words(paths: Sequence[str], units: tuple[str, ...]) -> frozenset[str]:
+    from echotok.text import is_number, make_normalizer, split_pieces
+
+    normalize = make_normalizer(units)
+    words: set[str] = set()
+    for path in paths:
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: byte {error.start:,} is not UTF-8; --words takes a text file with one "
+                "word a line"
+            ) from error
+        for line in lines:
+            pieces = split_pieces(normalize(line.partition("\t")[0].strip().partition(" ")[0]))
+            words.update(piece for piece in pieces if not is_number(piece))
+    return frozenset(words)
 
 
 def _read_base(folder: Path) -> Mined:

@@ -2,11 +2,14 @@
 
 Reading order: `pipeline` names the steps; `privacy` finds what may name a person; `segments`,
 `views`, `runs` and `candidates` find what could be a phrase, `words` what could train the fallback;
-`selection` chooses, `sheet` shows.
+`part` holds both, and `endings` tells which phrases break off in the middle; `selection` chooses,
+`assembly` makes the table, `sheet` shows it.
 """
 
+from echotok.mining.assembly import Mined
 from echotok.mining.growth import grow
-from echotok.mining.pipeline import UNITS, Mined, Options, mine
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
 from echotok.mining.privacy import PrivateFinder
 from echotok.mining.segments import ReportStore
 from echotok.mining.sheet import review_rows, write_held_back, write_sheet

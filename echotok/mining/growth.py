@@ -13,8 +13,11 @@ import numpy as np
 
 from echotok.errors import InputError
 from echotok.match import BARE_VALUE, Matcher
+from echotok.mining.assembly import Mined, section_of
 from echotok.mining.candidates import find_candidates
-from echotok.mining.pipeline import Mined, Options, Report, section_of
+from echotok.mining.endings import favour, find_open
+from echotok.mining.options import Options
+from echotok.mining.pipeline import Report
 from echotok.mining.runs import Runs
 from echotok.mining.segments import ReportStore, Segments
 from echotok.mining.selection import select
@@ -75,6 +78,7 @@ def grow(
         word_costs=piece_costs(segments, merges, base=base.fallback.get("base"), split=split),
         size=room,
         fixed=np.array([*sorted(bare), *held], dtype=np.int64),
+        favour=favour(segments, runs.texts),
         progress=None if report is None else lambda n, of: report("choosing phrases", n / of),
     )
     order = sorted(
@@ -99,12 +103,15 @@ def grow(
         for phrase in table.live
         if _mark(phrase) in old
     }
+    phrases = (*table.phrases, *added)
+    is_open = find_open(segments, [phrase.text for phrase in phrases]).tolist()
     return Mined(
-        table=replace(
-            table, phrases=(*table.phrases, *added), version=version if added else table.version
-        ),
+        table=replace(table, phrases=phrases, version=version if added else table.version),
         fallback=base.fallback,
-        saved={phrase.id: saved.get(phrase.id, 0) for phrase in (*table.phrases, *added)},
+        saved={phrase.id: saved.get(phrase.id, 0) for phrase in phrases},
+        mid_phrase=frozenset(
+            phrase.id for phrase, broken in zip(phrases, is_open, strict=True) if broken
+        ),
         num_tokens=selection.total,
     )
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import regex
 
-__all__ = ["REASONS", "PrivateFinder", "Span"]
+__all__ = ["REASONS", "PrivateFinder", "Span", "is_month", "known"]
 
 REASONS = ("name", "date", "number", "contact", "address")
 """Why something is held back, by the code in `Span`."""
@@ -53,6 +53,7 @@ _MONTH = (
     r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|m\u00e4rz|maerz|apr(?:il)?|may|mai|june?|"
     r"juni|july?|juli|aug(?:ust)?|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)"
 )
+_MONTH_NAME = regex.compile(_MONTH)
 _DAY = r"[0-3]?[0-9](?:st|nd|rd|th)?"
 _WORD_START, _WORD_END = r"(?<![\p{L}\p{N}])", r"(?![\p{L}\p{N}])"
 
@@ -162,10 +163,21 @@ _DEGREE = regex.compile(
     r",? ?(?<![\p{L}]|p\.)(?:m\.? ?d\.?|d\.? ?o\.?|ph\.? ?d\.?|r\.? ?n\.?|r\.?d\.?c\.?s\.?|"
     r"rvt|rdms|facc|fase|fscai|mbbs|mbchb|frcp|frcr|frcpc|pa-c|dnp|crna|esq)(?![\p{L}\p{N}])"
 )
+# "do" is a verb, unless a comma or capitals make it a degree.
+_DO = regex.compile(r"\bD\.?O\b")
 _BEFORE_DEGREE = regex.compile(rf"((?:{_NAME}\.?,? ){{0,3}}{_NAME}\.?)$")
 _CAPITAL = regex.compile(r"\b\p{Lu}[\p{L}\p{M}'\u2019-]*")
 _SEPARATOR = regex.compile(r" ?[:=]? ?(?:dr|prof|mr|mrs|ms)?\.? ?")
 _MOST_WORDS = 4
+
+
+def is_month(word: str) -> bool:
+    """Whether a normalized word is the name of a month, which alone is no date.
+
+    Args:
+        word: the word.
+    """
+    return _MONTH_NAME.fullmatch(word) is not None
 
 
 class PrivateFinder:
@@ -223,6 +235,8 @@ def _names(raw: str, normalized: str) -> Iterator[Span]:
             if at > match.end():
                 yield from _following(normalized, at, is_name)
     for match in _DEGREE.finditer(normalized):
+        if match.group() == " do" and not (says_case and _DO.search(raw)):
+            continue
         before = _BEFORE_DEGREE.search(normalized, 0, match.start())
         if before is None:
             continue

@@ -135,6 +135,7 @@ def select(
     word_costs: Ints,
     size: int,
     fixed: Ints | None = None,
+    favour: Floats | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Choose the phrases that leave the fewest tokens under longest match.
@@ -145,6 +146,7 @@ def select(
         word_costs: int64 (num_nodes,), tokens of the piece at a node where no phrase is.
         size: how many to choose; fewer come back when no more save anything.
         fixed: runs that are there whatever happens, beside the `size` chosen.
+        favour: float (num_runs,), what the savings of each run are multiplied by; None is 1.
         progress: called with phrases chosen and `size`.
     """
     paths = _Paths(segments, runs, word_costs)
@@ -156,6 +158,8 @@ def select(
     chosen |= held
     occurrences = np.bincount(runs.run, paths.weight[runs.start], minlength=count)
     trust = np.clip(1 - _DISCOUNT / np.maximum(occurrences, 1), 0, None)
+    if favour is not None:
+        trust = trust * favour
     by_run = np.argsort(runs.run, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(runs.run, minlength=count))])
     picker = _Picker(paths, by_run, bounds, trust)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from echotok.match import BARE_VALUE, Matcher
-from echotok.mining.pipeline import Mined
+from echotok.mining.assembly import Mined
 from echotok.mining.segments import HeldBack, ReportStore
 from echotok.text import split_pieces
 
 __all__ = ["Row", "review_rows", "write_held_back", "write_sheet"]
 
-_COLUMNS = ("id", "section", "phrase", "documents", "patients", "tokens_saved")
+_COLUMNS = ("id", "section", "phrase", "documents", "patients", "tokens_saved", "mid_phrase")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Row:
         id, section, phrase: as in the table.
         documents, patients: in how many the tokenizer uses the phrase.
         tokens_saved: what the corpus would cost more without it.
+        mid_phrase: `yes` where it ends or begins in mid-phrase, else empty.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Row:
     documents: int
     patients: int
     tokens_saved: int
+    mid_phrase: str
 
 
 def review_rows(store: ReportStore, mined: Mined) -> Iterator[Row]:
@@ -73,6 +75,7 @@ def review_rows(store: ReportStore, mined: Mined) -> Iterator[Row]:
             documents=int(in_report.sum()),
             patients=int(of_patient.sum()),
             tokens_saved=mined.saved[phrase.id],
+            mid_phrase="yes" if phrase.id in mined.mid_phrase else "",
         )
 
 

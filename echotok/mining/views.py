@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from echotok.mining.privacy import is_month
 from echotok.mining.runs import View
 from echotok.mining.segments import Ints, Segments
 from echotok.slots import EnumValue
@@ -160,10 +161,16 @@ def _view(
         cost[node] = 1
         kept[node + 1 : end] = False
         reach = end
+    # The month of a date may be a word of its own, between two places where no run goes through.
+    month = np.array([*(is_month(piece.removeprefix(" ")) for piece in segments.vocabulary), False])
+    at = np.flatnonzero(segments.private & month[segments.pieces])
+    elements[at] = np.array([*of_piece, -1])[segments.pieces[at]]
+    nodes = np.flatnonzero(kept)
+    breaks = np.searchsorted(nodes, np.concatenate([at, at + 1]))
     return View(
         texts=tuple(texts),
-        elements=elements[kept],
-        spaced=space[kept],
-        nodes=np.flatnonzero(kept),
-        costs=cost[kept],
+        elements=np.insert(elements[kept], breaks, -1),
+        spaced=np.insert(space[kept], breaks, False),
+        nodes=np.insert(nodes, breaks, nodes[breaks]),
+        costs=np.insert(cost[kept], breaks, 0),
     )

@@ -20,8 +20,9 @@ from strategies import texts
 import echotok
 from echotok.build import build
 from echotok.corpora import read_reports
-from echotok.mining import Options, PrivateFinder, ReportStore, mine
-from echotok.mining.pipeline import UNITS
+from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, endings, mine
+from echotok.mining.endings import find_open
+from echotok.mining.part import prepare, select_phrases
 from echotok.mining.runs import mine_runs
 from echotok.mining.views import make_views
 from echotok.slots import NumberCode
@@ -186,7 +187,87 @@ def test_planted_identities_reach_nothing(reports: Path, folder: Path) -> None:
     written = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
     written += (reports.parent / "said.txt").read_text(encoding="utf-8")
     words = {word for _, planted in (*FREQUENT, *RARE) for word in planted}
-    assert {word for word in words if word in written.lower()} == set()
+    assert {word for word in words if word in written.lower()} <= {"march"}
+
+
+def test_the_month_of_a_date_stands_alone(mined: echotok.Tokenizer) -> None:
+    """The name of a month is a word; with a day, a year or any other word it is in no phrase."""
+    with_month = {phrase.text for phrase in mined.table.live if "march" in phrase.text}
+    assert with_month <= {"march"}
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for number in range(40):
+        store.add(f"Compared with the study of March {number % 9 + 1}, 2019, no change is seen.")
+    phrases = {phrase.text for phrase in mine(store, Options(vocab_size=200)).table.live}
+    assert {text for text in phrases if "march" in text} == {"march"}
+    assert "compared with the study of" in phrases
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("I do not see a leak.", set()),
+        ("Read by Jane Miller DO.", {"jane", "miller"}),
+        ("Jane Miller, do", {"jane", "miller"}),
+    ],
+)
+def test_do_is_a_degree_only_where_it_is_written_as_one(text: str, held: set[str]) -> None:
+    """The verb makes no name of the word before it."""
+    normalized = make_normalizer(UNITS)(text)
+    spans = PrivateFinder()(text, normalized)
+    assert {normalized[span.start : span.end] for span in spans} == held
+
+
+def test_open_ends_are_told_from_the_corpus() -> None:
+    """Articles and prepositions leave a phrase open; a noun that ends sentences does not."""
+    store = ReportStore(units=UNITS)
+    lines = [
+        "The wall of the valve is thick.",
+        "Size of the valve: normal.",
+        "No leak of the wall.",
+    ]
+    for number in range(300):
+        store.add(lines[number % 3])
+    segments = store.segments(k=K)
+    texts = ["wall of the valve", "wall of the", "of the wall", "size of", ", no leak", "of"]
+    assert find_open(segments, texts).tolist() == [False, True, True, True, True, False]
+
+
+def test_a_phrase_that_closes_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two phrases that save about the same, the one that ends its expression is taken."""
+    store = ReportStore(units=UNITS)
+    nouns = ("valve", "wall", "rim", "clot")
+    for number in range(50):
+        store.add(f"Here is a {nouns[number % 4]}.")
+        if number < 40:
+            store.add("No leak.")
+    part = prepare(store.segments(k=K), Options(vocab_size=400), NumberCode(), least=0)
+
+    def best() -> str:
+        (run,) = select_phrases(part, [], 1).chosen.tolist()
+        return part.runs.texts[run]
+
+    assert best() == "no leak."
+    monkeypatch.setattr(endings, "_OPEN_WORTH", 1.0)
+    assert best() == "here is a"
+
+
+def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: Path) -> None:
+    """Words that no report holds take fewer tokens, and every other promise stays."""
+    words = tmp_path / "words.txt"
+    words.write_text(
+        "".join(f"{head}cardiographic 12\n" for head in ("bal", "photo", "electro", "xero")),
+        encoding="utf-8",
+    )
+    out = tmp_path / "table"
+    assert _mine(reports, out, "--words", str(words), "--merges", "120").returncode == 0
+    plain = tmp_path / "plain"
+    assert _mine(reports, plain, "--merges", "120").returncode == 0
+    with_words, without = (len(build(path).encode("ocardiographic").ids) for path in (out, plain))
+    assert with_words < without
+    words.write_bytes(b"\xff\xfe")
+    done = _mine(reports, tmp_path / "bad", "--words", str(words))
+    assert done.returncode == 1
+    assert "byte 0 is not UTF-8" in done.stderr
 
 
 def test_no_merge_spells_a_planted_name(mined: echotok.Tokenizer) -> None:

@@ -1,0 +1,157 @@
+"""The chosen phrases as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from echotok import artifact
+from echotok.match import find_shadowed
+from echotok.mining.candidates import find_parts
+from echotok.mining.endings import find_open
+from echotok.mining.options import Options
+from echotok.mining.part import Part, room_for_phrases
+from echotok.mining.selection import Selection
+from echotok.mining.views import describe
+from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.tokenizer import Tokenizer
+
+__all__ = ["Mined", "assemble", "section_of"]
+
+_SPARE_SHARE = 8
+_SPARE_VALUES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """A mined table.
+
+    Attributes:
+        table: the phrases, those that save most first.
+        fallback: as an artifact holds it.
+        saved: tokens that each phrase saves in the corpus, by id.
+        mid_phrase: ids of the phrases that end or begin in mid-phrase.
+        num_tokens: of the whole corpus, without BOS and EOS.
+        trials: tokens a report on the held-out fifth, by number of merges tried.
+    """
+
+    table: PhraseTable
+    fallback: Mapping[str, Any]
+    saved: Mapping[int, int]
+    num_tokens: int
+    mid_phrase: frozenset[int] = frozenset()
+    trials: Mapping[int, float] = field(default_factory=dict)
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that `echotok build` would make of the table."""
+        return Tokenizer(artifact.pack(self.table.name, self.table, self.fallback))
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens with a meaning; at most what was asked for."""
+        kinds = self.tokenizer().vocabulary.kinds
+        return sum(1 for kind in kinds if kind)
+
+
+def assemble(
+    part: Part,
+    options: Options,
+    selection: Selection,
+    merges: Sequence[tuple[str, str]],
+    num_merges: int,
+) -> Mined:
+    """Make the table of the chosen phrases; what room is left goes to parts of expressions.
+
+    Args:
+        part: what they were chosen from.
+        options: what the user decides.
+        selection: the chosen.
+        merges: of the fallback.
+        num_merges: how many were asked for.
+    """
+    ordered = sorted(
+        selection.chosen.tolist(), key=lambda run: (-selection.saved[run], part.runs.texts[run])
+    )
+    saved = {part.runs.texts[run]: int(selection.saved[run]) for run in ordered}
+    spare = room_for_phrases(part, options, num_merges) - len(saved)
+    if spare:
+        values = {value.text for value in (*part.severity, *part.members)}
+        parts = find_parts(
+            part.segments,
+            split=part.numbers.split,
+            units=options.units,
+            k=options.k,
+            longest=options.longest,
+        )
+        broken = find_open(part.segments, parts)
+        new = [
+            text
+            for text, is_open in zip(parts, broken.tolist(), strict=True)
+            if not is_open and text not in saved and text not in values
+        ]
+        saved.update(dict.fromkeys(new[:spare], 0))
+    table = _table(list(saved), part, options, num_merges)
+    if shadowed := find_shadowed(table):
+        for number in shadowed:
+            del saved[table.phrases[number].text]
+        table = _table(list(saved), part, options, num_merges)
+    return Mined(
+        table=table,
+        fallback={
+            "kind": "domain",
+            "base": part.base,
+            "merges": [" ".join(pair) for pair in merges],
+        },
+        saved=dict(enumerate(saved.values())),
+        mid_phrase=frozenset(np.flatnonzero(find_open(part.segments, list(saved))).tolist()),
+        num_tokens=selection.total,
+    )
+
+
+def _table(texts: Sequence[str], part: Part, options: Options, num_merges: int) -> PhraseTable:
+    version = "1.0.0"
+    slots = {member.slot: describe(member.slot) for member in part.members}
+    phrases = tuple(
+        Phrase(
+            id=number,
+            text=text,
+            items=parse_phrase(text, slots=(*BUILT_IN_SLOTS, *slots), units=options.units),
+            section=section_of(text),
+            since=version,
+        )
+        for number, text in enumerate(texts)
+    )
+    spare = max(64, len(phrases) // _SPARE_SHARE)
+    return PhraseTable(
+        name=options.name,
+        version=version,
+        locale=options.locale,
+        licence="unspecified",
+        provenance=(
+            f"Mined by echotok from reports; every phrase, value and merge is held by at least "
+            f"{options.k} patients."
+        ),
+        units=options.units,
+        slots=slots,
+        values=part.members,
+        phrases=phrases,
+        phrase_capacity=len(phrases) + spare,
+        value_capacity=len(part.members) + _SPARE_VALUES,
+        num_merges=num_merges,
+        numbers=part.numbers,
+        severity=tuple(value.text for value in part.severity),
+    )
+
+
+def section_of(text: str) -> str:
+    """The section of the table that a phrase goes to: terms, sentences or clauses.
+
+    Args:
+        text: the phrase.
+    """
+    if " " not in text:
+        return "terms"
+    return "sentences" if text[-1] in ".!?:" else "clauses"

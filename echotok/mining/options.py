@@ -1,0 +1,43 @@
+"""What a user decides about a mined table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["UNITS", "Options"]
+
+UNITS = (
+    "mm", "cm", "m", "dm", "mm2", "cm2", "m2", "mm²", "cm²", "m²", "mm3", "cm3", "cc", "ml", "dl",
+    "l", "mmhg", "kpa", "m/s", "m/sec", "cm/s", "cm/sec", "mm/s", "m/s2", "ml/m2", "ml/m²", "g/m2",
+    "g/m²", "mm/m2", "mm/m²", "cm/m", "cm/m2", "cm/m²", "cm2/m2", "cm²/m²", "mm/m", "g/m",
+    "ml/beat", "ml/min", "l/min", "l/min/m2", "l/min/m²", "mmhg/s", "mmhg/sec", "ms", "msec", "sec",
+    "s", "min", "mins", "minutes", "hr", "hrs", "bpm", "rpm", "hz", "mhz", "kg", "kg/m2", "kg/m²",
+    "g", "mg", "mcg", "lbs", "mets", "watts", "joules", "wu", "fr", "yo", "yrs", "years",
+)  # fmt: skip
+"""Units of measurement of clinical reports, the same as in the echo table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a user decides.
+
+    Attributes:
+        vocab_size: phrases, values, specials and fallback together; spare rows are not counted.
+        k: patients that must hold a phrase, a value, or a word that trains a merge.
+        name: of the table.
+        locale: language of the reports.
+        units: as in `PhraseTable.units`.
+        longest: words that a phrase may have.
+        num_merges: size of the fallback; None chooses it.
+        words: public words, of the language or of the field, that train the fallback beside those
+            of the reports: they are nobody's, so no patient has to hold them.
+    """
+
+    vocab_size: int
+    k: int = 5
+    name: str = "mined"
+    locale: str = "en"
+    units: tuple[str, ...] = UNITS
+    longest: int = 30
+    num_merges: int | None = None
+    words: frozenset[str] = frozenset()
