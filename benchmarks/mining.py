@@ -15,12 +15,13 @@ import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 from common import CORPUS, ROOT, facts, write_results
+from spellchecker import SpellChecker
 from tokenizers import Tokenizer as HFTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -29,8 +30,7 @@ from echotok.corpora import read_reports
 from echotok.coverage import measure
 from echotok.errors import MergesError
 from echotok.fallback import ByteBPE, clip_merges, count_clip_tokens
-from echotok.mining import Options, PrivateFinder, ReportStore, mine
-from echotok.mining.pipeline import UNITS
+from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, mine
 from echotok.text import make_normalizer
 
 WORK = ROOT / "runs" / "bench-mining"
@@ -41,8 +41,14 @@ CORPORA = {
     "ptbxl_ecg": "short ECG reports, mostly German",
     "mtsamples_other": "dictated reports and notes of some 40 specialties",
 }
-# Where unigram training takes a quarter of an hour a size, one seed has to do.
-UNIGRAM_SEEDS = {"mtsamples_other": (0,)}
+LANGUAGES = {
+    "indiana_cxr": ("en",),
+    "ptbxl_ecg": ("de", "en"),
+    "mtsamples_other": ("en",),
+}
+COMMON_WORDS = 20_000
+# Unigram training on long pieces takes a quarter of an hour a size there; one seed has to do.
+SLOW = {("mtsamples_other", "superword unigram"): (0,)}
 TARGETS = {
     "indiana_cxr": (0.82, 0.85, 0.95),
     "ptbxl_ecg": (0.70, 0.90, 1.05),
@@ -92,11 +98,13 @@ def split(corpus: str, seed: int) -> tuple[list[str], list[str]]:
 # The ways to a vocabulary: each trains into a file and returns a count of tokens
 
 
-def _mined(train: list[str], size: int, path: Path) -> dict[str, Any]:
+def _mined(
+    train: list[str], size: int, path: Path, words: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     store = ReportStore(units=UNITS, find_private=PrivateFinder())
     for text in train:
         store.add(text)
-    mined = mine(store, Options(vocab_size=size, k=K))
+    mined = mine(store, Options(vocab_size=size, k=K, words=words))
     mined.tokenizer().save(path)
     sections = [phrase.section for phrase in mined.table.phrases]
     return {
@@ -108,7 +116,19 @@ def _mined(train: list[str], size: int, path: Path) -> dict[str, Any]:
     }
 
 
-def _sentencepiece(kind: str) -> Callable[[list[str], int, Path], dict[str, Any]]:
+def _mined_with_words(train: list[str], size: int, path: Path) -> dict[str, Any]:
+    languages = LANGUAGES[path.name.partition("-")[0]]
+    return _mined(train, size, path, frozenset().union(*map(_common_words, languages)))
+
+
+def _common_words(language: str) -> frozenset[str]:
+    """The most common words of a language, of two letters or more."""
+    frequency = SpellChecker(language=language).word_frequency.dictionary
+    ranked = sorted(frequency, key=lambda word: (-frequency[word], word))
+    return frozenset([normalize(word) for word in ranked if len(word) > 1][:COMMON_WORDS])
+
+
+def _sentencepiece(kind: str, **settings: Any) -> Callable[[list[str], int, Path], dict[str, Any]]:
     def train_peer(train: list[str], size: int, path: Path) -> dict[str, Any]:
         lines = path.with_suffix(".txt")
         lines.write_text("".join(normalize(text) + "\n" for text in train), encoding="utf-8")
@@ -118,8 +138,6 @@ def _sentencepiece(kind: str) -> Callable[[list[str], int, Path], dict[str, Any]
             vocab_size=size,
             model_type=kind,
             split_by_whitespace=False,
-            split_by_unicode_script=False,
-            split_by_number=False,
             byte_fallback=True,
             max_sentencepiece_length=300,
             max_sentence_length=1_000_000,
@@ -127,6 +145,7 @@ def _sentencepiece(kind: str) -> Callable[[list[str], int, Path], dict[str, Any]
             hard_vocab_limit=False,
             num_threads=1,
             minloglevel=2,
+            **settings,
         )
         lines.unlink()
         path.with_suffix(".model").replace(path)
@@ -162,17 +181,23 @@ def _domain_bpe(train: list[str], size: int, path: Path) -> dict[str, Any]:
     return {"vocabulary": model.get_vocab_size()}
 
 
+_UNSPLIT = {"split_by_unicode_script": False, "split_by_number": False}
 METHODS: dict[str, Callable[[list[str], int, Path], dict[str, Any]]] = {
     "mined": _mined,
+    "mined with words": _mined_with_words,
     "domain BPE": _domain_bpe,
-    "superword BPE": _sentencepiece("bpe"),
-    "superword unigram": _sentencepiece("unigram"),
+    "split superword BPE": _sentencepiece("bpe"),
+    "split superword unigram": _sentencepiece("unigram"),
+    "superword BPE": _sentencepiece("bpe", **_UNSPLIT),
+    "superword unigram": _sentencepiece("unigram", **_UNSPLIT),
 }
+SPLIT_PEERS = ("split superword BPE", "split superword unigram")
+ALL_PEERS = ("superword BPE", "superword unigram", *SPLIT_PEERS)
 
 
 def _count(method: str, path: Path, texts: list[str]) -> dict[str, Any]:
     """Tokens a report (no BOS, no EOS), reports that do not come back, and coverage."""
-    if method == "mined":
+    if method.startswith("mined"):
         tokenizer = echotok.load(path)
         stats = measure(texts, tokenizer)
         shares = stats.shares()
@@ -203,7 +228,7 @@ def _count(method: str, path: Path, texts: list[str]) -> dict[str, Any]:
 
 
 def _once(corpus: str, seed: int, size: int, method: str) -> None:
-    if method == "superword unigram" and seed not in UNIGRAM_SEEDS.get(corpus, (0, 1, 2)):
+    if seed not in SLOW.get((corpus, method), (seed,)):
         return
     name = f"{corpus}-{seed}-{size}-{method.replace(' ', '_')}"
     figures_path = WORK / f"{name}.figures.json"
@@ -297,14 +322,18 @@ def _markdown(results: dict[str, Any]) -> str:
         "Mean tokens a held-out report at one total vocabulary (specials, values, bytes and pieces",
         "counted, spare rows not), trained on the other two thirds of the reports; every choice",
         f"was made there. `mined`: `echotok mine`, at least {K} reports behind every phrase, value",
-        "and word. `superword`: SentencePiece over white space, BPE and unigram, on text that",
-        "echotok has normalized; `rare` is the share of the better one's pieces that fewer than",
-        f"{K} reports use, which a mined table may not hold. `domain BPE`: HF byte-level BPE of",
-        "words. Ratio: mined over the better superword peer, mean of the seeds (range).",
+        f"and word. `with words`: the same with {COMMON_WORDS:,} common words of each language",
+        "(`--words`). `superword`: SentencePiece, pieces across white space, BPE / unigram, on",
+        "text that echotok has normalized; `split` where letters meet digits or punctuation",
+        "(SentencePiece's default) and `unsplit`. `domain BPE`: HF byte-level BPE of words.",
+        "Ratios are those of `mined` to the best superword peer, split or any, mean of the seeds",
+        f"(range). `rare`: share of the best peer's pieces that fewer than {K} training reports",
+        "use, which a mined table may not hold.",
         "",
-        "| corpus | size | seeds | mined | superword BPE | unigram | domain BPE | CLIP BPE "
-        "| ratio | aim | covered | lossy: mined / superword | rare |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| corpus | size | seeds | mined | with words | superword, split | superword, unsplit "
+        "| domain BPE | CLIP BPE | to the best split | to the best of all | aim | covered "
+        "| lossy: mined / superword | rare |",
+        "|" + " --- |" * 15,
     ]
     for corpus in CORPORA:
         for rank, size in enumerate(SIZES):
@@ -343,29 +372,32 @@ def _row(
     aim: float,
     clip: dict[str, float],
 ) -> str:
-    def mean(method: str) -> str:
-        found = [m[method]["tokens"] for m in seeds.values() if method in m]
-        missing = f" (n = {len(found)})" if 0 < len(found) < len(seeds) else ""
-        return f"{statistics.fmean(found):.1f}{missing}" if found else "-"
+    def mean(*methods: str) -> str:
+        cells = []
+        for method in methods:
+            found = [m[method]["tokens"] for m in seeds.values() if method in m]
+            missing = f" (n = {len(found)})" if 0 < len(found) < len(seeds) else ""
+            cells.append(f"{statistics.fmean(found):.1f}{missing}" if found else "-")
+        return " / ".join(cells)
 
-    ratios, rare = [], []
-    lossy = [0, 0]
-    for methods in seeds.values():
-        peers = [methods[m] for m in ("superword BPE", "superword unigram") if m in methods]
-        best = min(peers, key=lambda peer: peer["tokens"])
-        ratios.append(methods["mined"]["tokens"] / best["tokens"])
-        rare.append(best["rare_pieces"])
-        lossy[0] += methods["mined"]["lossy"]
-        lossy[1] += best["lossy"]
+    def best(methods: dict[str, dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+        return min((methods[m] for m in names if m in methods), key=lambda peer: peer["tokens"])
+
+    def ratio(names: Sequence[str]) -> str:
+        found = [m["mined"]["tokens"] / best(m, names)["tokens"] for m in seeds.values()]
+        return f"**{statistics.fmean(found):.2f}** ({min(found):.2f}-{max(found):.2f})"
+
     own = [methods["mined"] for methods in seeds.values()]
+    peers = [best(methods, ALL_PEERS) for methods in seeds.values()]
+    lossy = [sum(run["lossy"] for run in runs) for runs in (own, peers)]
     n = sum(run["n"] for run in own)
     return (
-        f"| {corpus} | {size:,} | {len(seeds)} | **{mean('mined')}** | {mean('superword BPE')} "
-        f"| {mean('superword unigram')} | {mean('domain BPE')} "
-        f"| {clip.get(corpus, float('nan')):.1f} | **{statistics.fmean(ratios):.2f}** "
-        f"({min(ratios):.2f}-{max(ratios):.2f}) | {aim:.2f} "
-        f"| {statistics.fmean(run['covered'] for run in own):.0%} "
-        f"| {lossy[0]} / {lossy[1]} of {n:,} | {statistics.fmean(rare):.0%} |"
+        f"| {corpus} | {size:,} | {len(seeds)} | **{mean('mined')}** | {mean('mined with words')} "
+        f"| {mean(*SPLIT_PEERS)} | {mean(*ALL_PEERS[:2])} | {mean('domain BPE')} "
+        f"| {clip.get(corpus, float('nan')):.1f} | {ratio(SPLIT_PEERS)} | {ratio(ALL_PEERS)} "
+        f"| {aim:.2f} | {statistics.fmean(run['covered'] for run in own):.0%} "
+        f"| {lossy[0]} / {lossy[1]} of {n:,} "
+        f"| {statistics.fmean(run['rare_pieces'] for run in peers):.0%} |"
     )
 
 
