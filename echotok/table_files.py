@@ -17,71 +17,19 @@ All problems are reported at once, with file and line.
 from __future__ import annotations
 
 import csv
-import io
 import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from echotok.errors import Problem, TableError
 from echotok.fallback import ByteBPE
 from echotok.match import find_shadowed
-from echotok.slots import SEVERITY, EnumValue, NumberCode
-from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.slots import SEVERITY, NumberCode
+from echotok.table import BUILT_IN_SLOTS, PhraseTable
+from echotok.table_reader import TableReader
+from echotok.table_rows import VERSION, read_phrases, read_values
 
 __all__ = ["read_fallback", "read_table", "validate_table"]
-
-PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
-VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
-
-_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
-
-
-@dataclass(slots=True)
-class _Reader:
-    """Reads one folder and gathers the problems found on the way."""
-
-    folder: Path
-    problems: list[Problem] = field(default_factory=list)
-
-    def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
-        self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
-
-    def toml(self) -> dict[str, Any] | None:
-        path = self.folder / "table.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            message = "no such file; a table is a folder with table.toml and CSV files"
-            self.problem("missing-file", path, None, message)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            self.problem("bad-toml", path, None, f"{error}; see phrase_tables/README.md")
-        return None
-
-    def rows(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-        try:
-            content = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
-            self.problem("not-utf-8", path, None, message)
-            return
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-        try:
-            header = next(reader, [])
-            if tuple(header) != tuple(columns):
-                message = f"the header must be {','.join(columns)}, not {','.join(header)}"
-                self.problem("bad-header", path, 1, message)
-                return
-            for cells in reader:
-                if cells and len(cells) != len(columns):
-                    message = f"{len(cells)} cells where {len(columns)} are needed; quote commas"
-                    self.problem("bad-row", path, reader.line_num, message)
-                elif any(cells):
-                    yield reader.line_num, dict(zip(columns, cells, strict=True))
-        except csv.Error as error:
-            self.problem("bad-csv", path, reader.line_num, f"{error}; check the quotes")
 
 
 def read_table(folder: Path | str) -> PhraseTable:
@@ -96,7 +44,7 @@ def read_table(folder: Path | str) -> PhraseTable:
     Raises:
         TableError: with every problem found.
     """
-    reader = _Reader(Path(folder))
+    reader = TableReader(Path(folder))
     config = reader.toml()
     table = _assemble(reader, config) if config is not None else None
     if table is None or reader.problems:
@@ -104,7 +52,7 @@ def read_table(folder: Path | str) -> PhraseTable:
     return table
 
 
-def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
+def _assemble(reader: TableReader, config: dict[str, Any]) -> PhraseTable | None:
     path = reader.folder / "table.toml"
 
     def setting(name: str, kind: type, where: dict[str, Any] = config) -> Any:
@@ -126,7 +74,7 @@ def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
             message = f"unit {unit!r}: a unit is lower case and begins with a letter"
             reader.problem("bad-unit", path, None, message)
     version = setting("version", str)
-    if not _VERSION.fullmatch(version):
+    if not VERSION.fullmatch(version):
         reader.problem("bad-setting", path, None, "`version` must look like 1.0.0")
     phrase_capacity = setting("phrases", int, capacity)
     value_capacity = setting("values", int, capacity)
@@ -134,10 +82,10 @@ def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
     if reader.problems:
         return None
     numbers, severity = _value_settings(reader, config)
-    values = _read_values(
+    values = read_values(
         reader, slots=slots, units=units, capacity=value_capacity, table_version=version
     )
-    phrases = _read_phrases(
+    phrases = read_phrases(
         reader,
         slots=(*BUILT_IN_SLOTS, *slots),
         units=units,
@@ -163,7 +111,7 @@ def _assemble(reader: _Reader, config: dict[str, Any]) -> PhraseTable | None:
 
 
 def _value_settings(
-    reader: _Reader, config: dict[str, Any]
+    reader: TableReader, config: dict[str, Any]
 ) -> tuple[NumberCode | None, tuple[str, ...] | None]:
     """The table's own number tokens and spellings of severity, where it has them."""
     path = reader.folder / "table.toml"
@@ -208,7 +156,7 @@ def read_fallback(folder: Path | str) -> dict[str, Any] | None:
     Raises:
         TableError: a merge or the base is malformed.
     """
-    reader = _Reader(Path(folder))
+    reader = TableReader(Path(folder))
     path = reader.folder / "merges.txt"
     if not path.exists():
         return None
@@ -237,137 +185,6 @@ def read_fallback(folder: Path | str) -> dict[str, Any] | None:
     if reader.problems:
         raise TableError(reader.problems)
     return content
-
-
-def _row_id(
-    reader: _Reader, path: Path, line: int, text: str, capacity: int, taken: dict[int, str]
-) -> int | None:
-    if not text.isascii() or not text.isdigit():
-        message = "the id must be a whole number; take the next free one"
-        reader.problem("bad-id", path, line, message)
-        return None
-    number = int(text)
-    if number >= capacity:
-        message = (
-            f"the table is full: id {number} is beyond the capacity of {capacity}; raising the "
-            "capacity in table.toml changes the model's shape and needs a new table version"
-        )
-        reader.problem("full-table", path, line, message)
-        return None
-    if number in taken:
-        message = f"id {number} is already used at {taken[number]}; ids are never used twice"
-        reader.problem("reused-id", path, line, message)
-        return None
-    taken[number] = f"{path.name}:{line}"
-    return number
-
-
-def _check_versions(reader: _Reader, path: Path, line: int, row: dict[str, str], now: str) -> None:
-    for column in ("since", "retired"):
-        text = row[column]
-        if text and not _VERSION.fullmatch(text):
-            message = f"`{column}` must be a version such as 1.0.0"
-            reader.problem("bad-version", path, line, message)
-        elif text and _version(text) > _version(now):
-            message = f"`{column}` {text} is later than the table's version {now}"
-            reader.problem("bad-version", path, line, message)
-    if not row["since"]:
-        message = "`since` is empty; give the table version that adds the row"
-        reader.problem("bad-version", path, line, message)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
-
-
-def _read_values(
-    reader: _Reader,
-    *,
-    slots: Mapping[str, str],
-    units: tuple[str, ...],
-    capacity: int,
-    table_version: str,
-) -> tuple[EnumValue, ...]:
-    path = reader.folder / "values.csv"
-    values: list[EnumValue] = []
-    taken: dict[int, str] = {}
-    seen: dict[tuple[str, str], int] = {}
-    rows = reader.rows(path, VALUE_COLUMNS) if path.exists() else iter(())
-    for line, row in rows:
-        number = _row_id(reader, path, line, row["id"], capacity, taken)
-        _check_versions(reader, path, line, row, table_version)
-        slot, text = row["slot"], row["value"]
-        if slot not in slots:
-            message = f"slot {slot!r} is not declared under [slots] in table.toml"
-            reader.problem("bad-slot", path, line, message)
-            continue
-        if (slot, text) in seen:
-            message = f"the same value stands at line {seen[slot, text]}"
-            reader.problem("duplicate", path, line, message)
-        seen[slot, text] = line
-        try:
-            parse_phrase(text, slots=(), units=units)
-        except ValueError as error:
-            reader.problem("bad-value", path, line, str(error))
-        try:
-            rank = float(row["rank"]) if row["rank"] else None
-        except ValueError:
-            reader.problem("bad-value", path, line, "`rank` must be a number or empty")
-            continue
-        if number is not None:
-            values.append(
-                EnumValue(id=number, slot=slot, text=text, rank=rank, retired=row["retired"])
-            )
-    for name in slots:
-        if not any(value.slot == name for value in values):
-            message = f"slot {name!r} is declared but has no value; add rows or drop it"
-            reader.problem("bad-slot", path, None, message)
-    return tuple(sorted(values, key=lambda value: value.id))
-
-
-def _read_phrases(
-    reader: _Reader,
-    *,
-    slots: Sequence[str],
-    units: tuple[str, ...],
-    capacity: int,
-    table_version: str,
-) -> tuple[Phrase, ...]:
-    phrases: list[Phrase] = []
-    taken: dict[int, str] = {}
-    seen: dict[str, str] = {}
-    for path in sorted(reader.folder.glob("*.csv")):
-        if path.name == "values.csv":
-            continue
-        for line, row in reader.rows(path, PHRASE_COLUMNS):
-            number = _row_id(reader, path, line, row["id"], capacity, taken)
-            _check_versions(reader, path, line, row, table_version)
-            text = row["phrase"]
-            try:
-                items = parse_phrase(text, slots=slots, units=units)
-            except ValueError as error:
-                reader.problem("bad-phrase", path, line, str(error))
-                continue
-            if not row["retired"]:
-                if text in seen:
-                    message = f"the same phrase stands at {seen[text]}; keep the older row"
-                    reader.problem("duplicate", path, line, message)
-                seen[text] = f"{path.name}:{line}"
-            if number is not None:
-                phrases.append(
-                    Phrase(
-                        id=number,
-                        text=text,
-                        items=items,
-                        section=path.stem,
-                        since=row["since"],
-                        retired=row["retired"],
-                        note=row["note"],
-                    )
-                )
-    if not phrases and not reader.problems:
-        reader.problem("empty-table", reader.folder, None, "no phrase in any CSV file")
-    return tuple(sorted(phrases, key=lambda phrase: phrase.id))
 
 
 def validate_table(folder: Path | str) -> PhraseTable:

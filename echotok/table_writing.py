@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from echotok.table import Phrase, PhraseTable
-from echotok.table_files import PHRASE_COLUMNS, VALUE_COLUMNS, read_table
+from echotok.table_files import read_table
+from echotok.table_rows import PHRASE_COLUMNS, VALUE_COLUMNS
 
 __all__ = ["append_phrases", "write_table"]
 
