@@ -19,8 +19,9 @@ from echotok.mining.endings import favour, find_open
 from echotok.mining.options import Options
 from echotok.mining.pipeline import Report
 from echotok.mining.runs import Runs
-from echotok.mining.segments import ReportStore, Segments
+from echotok.mining.segments import Segments
 from echotok.mining.selection import select
+from echotok.mining.store import ReportStore
 from echotok.mining.views import Split
 from echotok.mining.words import piece_costs
 from echotok.slots import split_number

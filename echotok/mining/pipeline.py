@@ -27,7 +27,8 @@ from echotok.mining.part import (
     select_phrases,
     with_values,
 )
-from echotok.mining.segments import Ints, ReportStore
+from echotok.mining.segments import Ints
+from echotok.mining.store import ReportStore
 from echotok.slots import NumberCode
 
 __all__ = ["Report", "mine"]

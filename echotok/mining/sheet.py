@@ -11,7 +11,7 @@ import numpy as np
 
 from echotok.match import BARE_VALUE, Matcher
 from echotok.mining.assembly import Mined
-from echotok.mining.segments import HeldBack, ReportStore
+from echotok.mining.store import HeldBack, ReportStore
 from echotok.text import split_pieces
 
 __all__ = ["Row", "review_rows", "write_held_back", "write_sheet"]

@@ -1,0 +1,288 @@
+"""Reports -> `Segments`: what may name a person is marked on the way, and is held back from mining.
+
+`ReportStore` takes the reports one at a time and keeps each distinct segment once, with the numbers
+of the reports that hold it; of these it gives those of all reports, or of some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import regex
+
+from echotok.mining.privacy import PrivateFinder, known
+from echotok.mining.segments import Bools, Ints, Segments
+from echotok.text import make_normalizer, split_pieces
+
+__all__ = ["HeldBack", "ReportStore"]
+
+# A full stop and space, but not behind a title or initial: who looks for names needs both sides.
+_PART = regex.compile(
+    r"(?<!(?:^|[\s(,])(?:\p{L}|dr|mr|mrs|ms|prof|med|gez|st|jr|sr)\.)(?<=\.)\s+(?=\S)",
+    regex.IGNORECASE,
+)
+_WORD = regex.compile(r"[\p{L}\p{M}]+(?:[-'][\p{L}\p{M}]+)*")
+_MARK = "\x00"
+# A word is a name everywhere when it is one in this share of the places where it stands, or in the
+# lesser share when it is never written small.
+_MOSTLY, _AT_TIMES = 0.5, 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """A text that many hold and that may name a person.
+
+    Attributes:
+        text: as it stands in normalized reports.
+        reason: one of `privacy.REASONS`.
+        documents, patients: how many hold it.
+    """
+
+    text: str
+    reason: str
+    documents: int
+    patients: int
+
+
+class ReportStore:
+    """Keeps the distinct segments of reports, and which report holds which.
+
+    Args:
+        units: as in `PhraseTable.units`.
+        find_private: finds what may name a person; None looks for nothing.
+    """
+
+    def __init__(
+        self, *, units: tuple[str, ...], find_private: PrivateFinder | None = None
+    ) -> None:
+        self.normalize = make_normalizer(units)
+        self._find_private = find_private
+        self._of_part: dict[str, tuple[int, ...]] = {}
+        self._numbers: dict[str, int] = {}
+        self._posted_segments = array("i")
+        self._posted_reports = array("i")
+        self._patients: dict[Hashable, int] = {}
+        self._patient_of_report = array("i")
+        self._num_patients = 0
+        self._known_names: tuple[int, frozenset[str]] | None = None
+
+    def add(self, text: str, *, patient: Hashable | None = None) -> None:
+        """Take a report.
+
+        Args:
+            text: the report.
+            patient: any key of the patient; None makes the report a patient of its own.
+        """
+        if patient is None:
+            number = self._num_patients
+        else:
+            number = self._patients.setdefault(patient, self._num_patients)
+        self._num_patients += number == self._num_patients
+        report = len(self._patient_of_report)
+        self._patient_of_report.append(number)
+        for part in _PART.split(text.strip()):
+            numbers = self._of_part.get(part)
+            if numbers is None:
+                numbers = self._of_part[part] = tuple(self._read(part))
+            self._posted_segments.extend(numbers)
+            self._posted_reports.extend([report] * len(numbers))
+
+    def _read(self, part: str) -> Iterator[int]:
+        """The segments of a part, with the pieces that may name a person marked."""
+        normalized = self.normalize(part)
+        if not normalized:
+            return
+        spans = self._find_private(part, normalized) if self._find_private else []
+        begin = 0
+        stretches = normalized.split(". ")
+        for at, stretch in enumerate(stretches):
+            text = stretch if at == len(stretches) - 1 else stretch + "."
+            end = begin + len(text)
+            inside = {
+                f"{max(span.start, begin) - begin} {min(span.end, end) - begin} {span.reason}"
+                for span in spans
+                if span.start < end and span.end > begin
+            }
+            key = _MARK.join([text, *sorted(inside)])
+            yield self._numbers.setdefault(key, len(self._numbers))
+            begin = end + 1
+
+    @property
+    def num_reports(self) -> int:
+        """Reports taken."""
+        return len(self._patient_of_report)
+
+    @property
+    def num_patients(self) -> int:
+        """Patients of the reports taken."""
+        return self._num_patients
+
+    @property
+    def patient_of_report(self) -> Ints:
+        """int64 (num_reports,)."""
+        return np.array(self._patient_of_report, dtype=np.int64)
+
+    def _names(self) -> frozenset[str]:
+        """Words that are held back wherever they stand: names in most places where one can tell."""
+        if self._find_private is None:
+            return frozenset()
+        if self._known_names is None or self._known_names[0] != len(self._numbers):
+            posted, _ = self.postings()
+            weights = np.bincount(posted, minlength=len(self._numbers)).tolist()
+            as_name: Counter[str] = Counter()
+            for key, weight in zip(self._numbers, weights, strict=True):
+                if _MARK in key:
+                    for piece, why in zip(*_marked(key, frozenset()), strict=True):
+                        if why == "name":
+                            as_name[piece.removeprefix(" ")] += weight
+            total: Counter[str] = Counter()
+            for key, weight in zip(self._numbers, weights, strict=True):
+                for piece in split_pieces(key.partition(_MARK)[0]):
+                    bare = piece.removeprefix(" ")
+                    if bare in as_name:
+                        total[bare] += weight
+            never = known("eponyms") | known("no_names") | self._find_private.allowed
+            small = self._written_small(as_name)
+            names = frozenset(
+                word
+                for word, count in as_name.items()
+                if len(word) > 2
+                and word not in never
+                and count >= (_MOSTLY if word in small else _AT_TIMES) * total[word]
+            )
+            self._known_names = (len(self._numbers), names)
+        return self._known_names[1]
+
+    def _written_small(self, words: Collection[str]) -> set[str]:
+        """Those of the words that some report writes small where it also uses capitals."""
+        small: set[str] = set()
+        for part in self._of_part:
+            if part != part.lower():
+                small.update(word for word in _WORD.findall(part) if word in words)
+        return small
+
+    def held_back(self, *, k: int) -> list[HeldBack]:
+        """What is held back although k patients hold it, most frequent first.
+
+        Args:
+            k: patients that must hold it: what fewer hold is no candidate anyway.
+        """
+        names = self._names()
+        where: dict[tuple[str, str], list[int]] = {}
+        for number, key in enumerate(self._numbers):
+            pieces, reasons = _marked(key, names)
+            at = 0
+            while at < len(pieces):
+                why, first = reasons[at], at
+                while at < len(pieces) and reasons[at] == why:
+                    at += 1
+                if why is not None:
+                    text = "".join(pieces[first:at]).removeprefix(" ")
+                    where.setdefault((why, text), []).append(number)
+        posted, report = self.postings()
+        order = np.argsort(posted, kind="stable")
+        bounds = np.searchsorted(posted[order], np.arange(len(self._numbers) + 1))
+        found = []
+        for (why, text), numbers in where.items():
+            reports = np.unique(
+                np.concatenate([report[order[bounds[n] : bounds[n + 1]]] for n in numbers])
+            )
+            patients = np.unique(self.patient_of_report[reports])
+            if len(patients) >= k:
+                found.append(
+                    HeldBack(text=text, reason=why, documents=len(reports), patients=len(patients))
+                )
+        return sorted(found, key=lambda held: (-held.patients, held.reason, held.text))
+
+    @property
+    def texts(self) -> list[str]:
+        """Text of each segment, by its number."""
+        return [key.partition(_MARK)[0] for key in self._numbers]
+
+    def digest(self) -> str:
+        """Sha256 over everything that was read: a name for the corpus that tells nothing of it."""
+        seen = hashlib.sha256()
+        for key in self._numbers:
+            seen.update(key.encode("utf-8", "surrogatepass") + b"\n")
+        for numbers in (self._posted_segments, self._posted_reports, self._patient_of_report):
+            seen.update(numbers.tobytes())
+        return seen.hexdigest()
+
+    def postings(self) -> tuple[Ints, Ints]:
+        """Segment and report of every occurrence: int64 (num_occurrences,) each."""
+        return (
+            np.array(self._posted_segments, dtype=np.int64),
+            np.array(self._posted_reports, dtype=np.int64),
+        )
+
+    def segments(self, *, k: int, reports: Bools | None = None) -> Segments:
+        """The segments of some reports, ordered by text.
+
+        Args:
+            k: how many patients of a segment are kept.
+            reports: bool (num_reports,), which; None takes all.
+
+        What is held back is worked out over all reports: a name is one in every part of them.
+        """
+        names = self._names()
+        posted, report = self.postings()
+        if reports is not None:
+            posted, report = posted[reports[report]], report[reports[report]]
+        keys = list(self._numbers)
+        weights = np.bincount(posted, minlength=len(keys))
+        order = sorted(np.flatnonzero(weights).tolist(), key=keys.__getitem__)
+        rank = np.full(len(keys), -1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        held = np.unique(rank[posted] * max(1, self._num_patients) + self.patient_of_report[report])
+        holder_of, holder = np.divmod(held, max(1, self._num_patients))
+        first = np.searchsorted(holder_of, holder_of, side="left")
+        kept = np.arange(len(held)) - first < k
+        vocabulary: dict[str, int] = {}
+        pieces: list[int] = []
+        private: list[bool] = []
+        starts = [0]
+        for number in order:
+            split, reasons = _marked(keys[number], names)
+            pieces += [vocabulary.setdefault(piece, len(vocabulary)) for piece in split]
+            private += [reason is not None for reason in reasons]
+            pieces.append(-1)
+            private.append(False)
+            starts.append(len(pieces))
+        return Segments(
+            vocabulary=tuple(vocabulary),
+            pieces=np.array(pieces, dtype=np.int64),
+            private=np.array(private, dtype=bool),
+            starts=np.array(starts, dtype=np.int64),
+            weights=weights[order],
+            holders=holder[kept],
+            holder_starts=np.searchsorted(holder_of[kept], np.arange(len(order) + 1)),
+            numbers=np.array(order, dtype=np.int64),
+            num_reports=self.num_reports if reports is None else int(reports.sum()),
+            num_patients=self._num_patients,
+        )
+
+
+def _marked(key: str, names: frozenset[str]) -> tuple[list[str], list[str | None]]:
+    """The pieces of a segment, and why each is held back."""
+    text, *spans = key.split(_MARK)
+    pieces = split_pieces(text)
+    reasons: list[str | None] = [None] * len(pieces)
+    if spans:
+        bounds = [(int(low), int(high), why) for low, high, why in map(str.split, spans)]
+        begin = 0
+        for at, piece in enumerate(pieces):
+            end = begin + len(piece)
+            for low, high, why in bounds:
+                if low < end and high > begin + (piece[0] == " "):
+                    reasons[at] = why
+            begin = end
+    if names:
+        for at, piece in enumerate(pieces):
+            if reasons[at] is None and piece.removeprefix(" ") in names:
+                reasons[at] = "name"
+    return pieces, reasons
