@@ -17,7 +17,9 @@ from pathlib import Path
 from echoclip_r.config import TrainConfig
 from echoclip_r.train_device import distributed_process
 from echoclip_r.train_log import RunLog
-from echoclip_r.train_run import Run, TrainResult, learning_rate
+from echoclip_r.train_progress import TrainResult
+from echoclip_r.train_run import Run
+from echoclip_r.train_step import learning_rate
 
 __all__ = ["TrainResult", "learning_rate", "train"]
 

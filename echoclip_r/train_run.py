@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,59 +26,12 @@ from echoclip_r.train_checks import check_patients, check_same_run, start_of
 from echoclip_r.train_data import Batch, TrainData
 from echoclip_r.train_device import Process, needs_scaler, resolve_precision
 from echoclip_r.train_log import RunLog
+from echoclip_r.train_progress import Progress, TrainResult
 from echoclip_r.train_state import pack_state, unpack_state
-from echoclip_r.train_step import Towers, backward, make_optimizer
-from echoclip_r.train_validation import Validation, ValidationSet
+from echoclip_r.train_step import Towers, backward, learning_rate, make_optimizer, update
+from echoclip_r.train_validation import ValidationSet
 
-__all__ = ["Run", "TrainResult", "learning_rate"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """What a run came to.
-
-    Attributes:
-        out: its folder.
-        num_steps: steps that were made in all.
-        loss: of the last step.
-        best: the best validation, None without a validation split.
-        num_bad: clips that could not be used; `rejects.csv` names them.
-        seconds: of training, earlier parts of a resumed run included.
-    """
-
-    out: Path
-    num_steps: int
-    loss: float
-    best: Validation | None
-    num_bad: int
-    seconds: float
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What changes during a run, beside weights and optimizer."""
-
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = math.nan
-    best: Validation | None = None
-    num_texts: int = 0
-    num_truncated: int = 0
-
-
-def learning_rate(step: int, *, config: TrainConfig, num_steps: int) -> float:
-    """The rate of step `step`, from 0: linear warm-up, then a cosine to 0.
-
-    Example:
-        >>> from echoclip_r.config import echoclip
-        >>> rates = [learning_rate(s, config=echoclip(), num_steps=10_000) for s in (0, 1999, 6000)]
-        >>> [f"{rate:.2g}" for rate in rates]
-        ['2.5e-08', '5e-05', '2.5e-05']
-    """
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / (num_steps - config.warmup_steps)
-    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+__all__ = ["Run"]
 
 
 class Run:
@@ -138,7 +90,7 @@ class Run:
         )
         # From here on the generator only serves dropout, which differs between processes.
         torch.manual_seed(config.seed + 1_000_003 * (process.rank + 1))
-        self.progress = _Progress()
+        self.progress = Progress()
         if start is not None:
             self._restore(start)
         self.towers: nn.Module = Towers(self.model)
@@ -171,7 +123,14 @@ class Run:
             if progress.step % self.config.log_every_steps == 0 or at_end:
                 now = time.perf_counter()
                 done = (progress.step - logged_step) * self.config.batch_size
-                log.figures(self._figures(lr, frames_per_s=done / (now - logged)))
+                log.figures(
+                    progress.figures(
+                        lr=lr,
+                        logit_scale=float(self.model.logit_scale.detach().exp()),
+                        frames_per_s=done / (now - logged),
+                        steps_per_epoch=per_epoch,
+                    )
+                )
                 logged, logged_step = now, progress.step
             if rest == 0 and (epoch % self.config.validate_every_epochs == 0 or at_end):
                 self._validate(log, epoch=epoch)
@@ -204,19 +163,7 @@ class Run:
         if not math.isfinite(loss := float(value)):  # the same in all processes
             self._stop(loss, lr)
         progress.loss = loss
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        if self.scaler is not None:
-            self.scaler.unscale_(self.optimizer)
-        if self.config.grad_clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip_norm)
-        if self.scaler is not None:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        else:
-            self.optimizer.step()
-        with torch.no_grad():
-            self.model.logit_scale.clamp_(0, math.log(self.config.max_logit_scale))
+        update(self.model, self.optimizer, lr=lr, config=self.config, scaler=self.scaler)
         progress.step += 1
         progress.num_texts += len(batch.frames) * self.process.world_size
         progress.num_truncated += batch.num_truncated * self.process.world_size
@@ -245,20 +192,14 @@ class Run:
         tensors = pack_state(self.optimizer, self.process)  # every process gives its part
         if not self.process.is_first:
             return
-        progress = self.progress
         state = {
-            "step": progress.step,
-            "seconds": progress.seconds,
-            "loss": progress.loss,
-            "best": None if progress.best is None else progress.best.to_dict(),
-            "num_texts": progress.num_texts,
-            "num_truncated": progress.num_truncated,
+            **self.progress.to_state(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "world_size": self.process.world_size,
             "index_sha256": self.index.sha256,
             "tokenizer_sha256": self.codec.fingerprint,
         }
-        self._write(self.out / "checkpoints" / f"step-{progress.step:08d}", tensors, state)
+        self._write(self.out / "checkpoints" / f"step-{self.progress.step:08d}", tensors, state)
         for old in list_checkpoints(self.out)[: -self.config.keep_checkpoints]:
             shutil.rmtree(old)
 
@@ -292,14 +233,7 @@ class Run:
         unpack_state(tensors, self.optimizer, self.process)
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
-        self.progress = _Progress(
-            step=int(state["step"]),
-            seconds=float(state["seconds"]),
-            loss=float(state["loss"]),
-            best=None if state["best"] is None else Validation(**state["best"]),
-            num_texts=int(state["num_texts"]),
-            num_truncated=int(state["num_truncated"]),
-        )
+        self.progress = Progress.from_state(state)
 
     def _stop(self, loss: float, lr: float) -> None:
         """End the run at a loss that is no number; the weights are those before the step."""
@@ -322,19 +256,6 @@ class Run:
             f"saved in {self.out / 'checkpoints'}. Go on with --resume and one of: a lower lr, "
             "--set grad_clip_norm=1, --set precision=fp32 (or bf16 in place of fp16)"
         )
-
-    def _figures(self, lr: float, *, frames_per_s: float) -> dict[str, float]:
-        progress = self.progress
-        return {
-            "step": progress.step,
-            "epoch": round(progress.step / self.data.steps_per_epoch, 4),
-            "loss": progress.loss,
-            "lr": lr,
-            "logit_scale": float(self.model.logit_scale.detach().exp()),
-            "frames_per_s": round(frames_per_s, 2),
-            "truncated": round(progress.num_truncated / max(progress.num_texts, 1), 4),
-            "seconds": round(progress.seconds, 1),
-        }
 
     def _describe(self) -> None:
         """Write `config.json`, and where the rows of the embedding came from."""

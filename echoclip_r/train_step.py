@@ -1,8 +1,9 @@
-"""One training step: towers, loss and gradients; whole, in parts, on one device or many."""
+"""One training step: towers, loss, gradients, optimizer; whole, in parts, on one device or many."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from echoclip_r.text_tower import encode_text
 from echoclip_r.train_data import Batch
 from echoclip_r.train_device import autocast
 
-__all__ = ["Towers", "backward", "make_optimizer", "view_weights"]
+__all__ = ["Towers", "backward", "learning_rate", "make_optimizer", "update", "view_weights"]
 
 
 class Towers(nn.Module):
@@ -145,6 +146,53 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         eps=config.eps,
         fused=True,
     )
+
+
+def learning_rate(step: int, *, config: TrainConfig, num_steps: int) -> float:
+    """The rate of step `step`, from 0: linear warm-up, then a cosine to 0.
+
+    Example:
+        >>> from echoclip_r.config import echoclip
+        >>> rates = [learning_rate(s, config=echoclip(), num_steps=10_000) for s in (0, 1999, 6000)]
+        >>> [f"{rate:.2g}" for rate in rates]
+        ['2.5e-08', '5e-05', '2.5e-05']
+    """
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / (num_steps - config.warmup_steps)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def update(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    *,
+    lr: float,
+    config: TrainConfig,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """Change the weights by the gradients that `backward` added.
+
+    Args:
+        model: `open_clip.CLIP`.
+        optimizer: of its parameters.
+        lr: of this step.
+        config: of the run.
+        scaler: of an fp16 run.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    if scaler is not None:
+        scaler.unscale_(optimizer)
+    if config.grad_clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip_norm)
+    if scaler is not None:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(config.max_logit_scale))
 
 
 def _rng_state(device: torch.device) -> torch.Tensor:
