@@ -11,12 +11,13 @@ any recipe into one for small frames and two CPU cores.
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
+
+from echoclip_r.config_values import check_ranges, check_types, parse_value
 
 __all__ = [
     "RECIPES",
@@ -116,7 +117,7 @@ class TrainConfig:
     """Steps between lines of the log."""
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         if self.text not in TEXTS:
             raise ValueError(f"text is {self.text!r}; it must be one of {', '.join(TEXTS)}")
         if self.precision not in PRECISIONS:
@@ -133,54 +134,11 @@ class TrainConfig:
                 f"drop_sentences is {self.drop_sentences}, which is for whole reports through a "
                 "phrase tokenizer; set it to 0, or another text or tokenizer"
             )
-        for name, low in _AT_LEAST.items():
-            if getattr(self, name) < low:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; it must be {low} or more"
-                    + (": BOS, one id and EOS" if name == "context_length" else "")
-                )
-        for name, (low, high) in _WITHIN.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be {low} to {high}")
-        for name in ("lr", "eps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if self.grad_clip_norm is not None and not self.grad_clip_norm > 0:
-            raise ValueError(f"grad_clip_norm is {self.grad_clip_norm}; it must be above 0 or none")
+        check_ranges(self)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON; `config_from_dict` reads it back."""
         return dataclasses.asdict(self)
-
-
-_AT_LEAST: Mapping[str, float] = {
-    "context_length": 3,
-    "max_sentences": 1,
-    "batch_size": 2,
-    "accumulate": 1,
-    "epochs": 1,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "max_logit_scale": 1,
-    "max_shift_px": 0,
-    "seed": 0,
-    "workers": 0,
-    "cache_mb": 0,
-    "validate_every_epochs": 1,
-    "validation_clips": 2,
-    "checkpoint_every_steps": 1,
-    "keep_checkpoints": 1,
-    "log_every_steps": 1,
-}
-_WITHIN: Mapping[str, tuple[float, float]] = {
-    "sentence_weight": (0, 1),
-    "drop_sentences": (0, 0.9),
-    "beta1": (0, 1),
-    "beta2": (0, 1),
-    "min_crop": (0.1, 1),
-    "max_gain": (0, 0.9),
-    "max_rotation_deg": (0, 45),
-}
 
 
 def echoclip(*, pretrained: str | None = None) -> TrainConfig:
@@ -279,7 +237,7 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
                 f"setting {setting!r}: write name=value, the name one of "
                 + ", ".join(field.name for field in fields(TrainConfig))
             )
-        changes[name] = _parse(name, cell.strip(), hints[name])
+        changes[name] = parse_value(name, cell.strip(), hints[name])
     return replace(config, **changes)
 
 
@@ -296,37 +254,3 @@ def config_from_dict(content: Mapping[str, Any]) -> TrainConfig:
             "not know; use the version that wrote it"
         )
     return TrainConfig(**content)
-
-
-def _parse(name: str, cell: str, hint: Any) -> Any:
-    kinds = typing.get_args(hint) or (hint,)
-    if cell.lower() == "none" and type(None) in kinds:
-        return None
-    kind = next(kind for kind in kinds if kind is not type(None))
-    if kind is str:
-        return cell
-    try:
-        value = json.loads(cell.lower())
-    except ValueError:
-        value = cell
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ValueError(f"setting {name}={cell}: {name} takes {_word(kind)}")
-    return value
-
-
-def _check_types(config: TrainConfig) -> None:
-    """JSON and callers give ints for floats, which is fine; a string for a number is not."""
-    for name, hint in typing.get_type_hints(TrainConfig).items():
-        kinds = typing.get_args(hint) or (hint,)
-        value = getattr(config, name)
-        if type(value) not in kinds and not (float in kinds and type(value) is int):
-            raise ValueError(
-                f"{name} is {value!r}; it takes {' or '.join(_word(kind) for kind in kinds)}"
-            )
-
-
-def _word(kind: type) -> str:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return words.get(kind, "none")
