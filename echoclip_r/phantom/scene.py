@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoclip_r.phantom.anatomy import Floats, Heart, Placement, build_heart
+from echoclip_r.phantom.anatomy import Floats, Heart, Placement
 from echoclip_r.phantom.devices import Shadow, device_curves, leaflet_curves
 from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.motion import Motion
+from echoclip_r.phantom.proportions import build_heart
 from echoclip_r.phantom.tissue import tissue_strength
 
 

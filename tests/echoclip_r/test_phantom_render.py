@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoclip_r.phantom.anatomy import Placement, build_heart
+from echoclip_r.phantom.anatomy import Placement
 from echoclip_r.phantom.latents import Latents, sample_patient
 from echoclip_r.phantom.motion import cardiac_cycle
+from echoclip_r.phantom.proportions import build_heart
 from echoclip_r.phantom.tissue import tissue_strength
 from echoclip_r.phantom.ultrasound import render_clip
 
