@@ -24,10 +24,20 @@ from echotok.errors import ArtifactError
 from echotok.slots import EnumValue, NumberCode
 from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "fingerprint", "pack", "read", "unpack_table", "write"]
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "find",
+    "fingerprint",
+    "pack",
+    "read",
+    "unpack_table",
+    "write",
+]
 
 FORMAT = "echotok-tokenizer"
 FORMAT_VERSION = 1
+_SHIPPED = Path(__file__).parent / "artifacts"
 _TABLE_FIELDS = (
     "name",
     "version",
@@ -136,6 +146,24 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
     partial.replace(path)
+
+
+def find(name_or_path: Path | str) -> Path:
+    """The artifact that a name of a shipped tokenizer, or a path, means.
+
+    Raises:
+        ArtifactError: neither.
+    """
+    shipped = sorted(path.stem for path in _SHIPPED.glob("*.json"))
+    path = Path(name_or_path)
+    if str(name_or_path) in shipped:
+        path = _SHIPPED / f"{name_or_path}.json"
+    elif not path.exists():
+        raise ArtifactError(
+            f"no tokenizer {str(name_or_path)!r}: echotok ships {', '.join(shipped)}, and there is "
+            "no such file; make one with `echotok build TABLE_DIR --out ARTIFACT`"
+        )
+    return path
 
 
 def read(path: Path | str) -> dict[str, Any]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Tokenizer", "load"]
 
-_ARTIFACTS = Path(__file__).parent / "artifacts"
-
 
 def load(name_or_path: str | Path, *, clip_merges: str | Path | None = None) -> Tokenizer:
     """Load a tokenizer that ships with echotok, or an artifact file.
@@ -48,16 +46,7 @@ def load(name_or_path: str | Path, *, clip_merges: str | Path | None = None) -> 
         >>> tok.decode(tok.encode("Mild  MITRAL regurgitation .").ids)
         'mild mitral regurgitation.'
     """
-    shipped = sorted(path.stem for path in _ARTIFACTS.glob("*.json"))
-    path = Path(name_or_path)
-    if str(name_or_path) in shipped:
-        path = _ARTIFACTS / f"{name_or_path}.json"
-    elif not path.exists():
-        raise ArtifactError(
-            f"no tokenizer {str(name_or_path)!r}: echotok ships {', '.join(shipped)}, and there is "
-            "no such file; make one with `echotok build TABLE_DIR --out ARTIFACT`"
-        )
-    return Tokenizer(artifact.read(path), clip_merges=clip_merges)
+    return Tokenizer(artifact.read(artifact.find(name_or_path)), clip_merges=clip_merges)
 
 
 class Tokenizer:
@@ -221,24 +210,10 @@ class Tokenizer:
             raise TypeError("encode_batch takes a list of texts; encode takes one")
         if context_length is not None and context_length < 3:
             raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")
-        import numpy as np  # a tenth of a second that `import echotok` need not take
-
-        rows: list[list[int]] = []
-        dropped = np.zeros(len(texts), dtype=np.int64)
-        inside = np.zeros(len(texts), dtype=bool)
-        for row, text in enumerate(texts):
-            encoding = self.encode(text)
-            if context_length is not None:
-                encoding = encoding.truncate(context_length)
-                dropped[row] = encoding.num_dropped
-                inside[row] = encoding.cut_inside_unit
-            rows.append(encoding.ids)
-        lengths = np.array([len(ids) for ids in rows], dtype=np.int64)
-        width = context_length or int(lengths.max(initial=0))
-        padded = np.full((len(rows), width), self.pad_id, dtype=np.int64)
-        for row, ids in enumerate(rows):
-            padded[row, : len(ids)] = ids
-        return Batch(ids=padded, lengths=lengths, num_dropped=dropped, cut_inside_unit=inside)
+        encodings = (self.encode(text) for text in texts)
+        if context_length is not None:
+            encodings = (encoding.truncate(context_length) for encoding in encodings)
+        return Batch.of(encodings, pad_id=self.pad_id, width=context_length)
 
     def _refuse_control(self, text: str) -> None:
         names = ["<pad>", "<bos>", "<eos>", "<join>", "<space>", "{number}", "{severity}"]
@@ -309,29 +284,19 @@ class Tokenizer:
         Raises:
             ArtifactError: this tokenizer is not an append-only growth of `old`.
         """
-        mine, theirs = self.vocabulary, old.vocabulary
         same = (
             self._layout == old._layout
             and self._table.units == old._table.units
             and self.fallback == old.fallback
         )
-        for number in range(min(self.vocab_size, old.vocab_size)):
-            before = (theirs.kinds[number], theirs.texts[number], theirs.roles[number])
-            now = (mine.kinds[number], mine.texts[number], mine.roles[number])
-            if before[0] and before != now:
-                same = False
-                break
-        if not same:
+        added = self.vocabulary.added_since(old.vocabulary) if same else None
+        if added is None:
             raise ArtifactError(
                 f"{self!r} is not an append-only growth of {old!r}: an id of the old one means "
                 "something else in the new one, or the layout differs; use the tokenizer that the "
                 "model was trained with, or train anew"
             )
-        return [
-            number
-            for number in range(self.vocab_size)
-            if mine.kinds[number] and not theirs.kinds[number]
-        ]
+        return added
 
 
 _PROBE = (

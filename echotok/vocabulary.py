@@ -114,6 +114,25 @@ class Vocabulary:
         for phrase in table.phrases:
             self._set(layout.phrase + phrase.id, "phrase", phrase.text)
 
+    def added_since(self, old: Vocabulary) -> list[int] | None:
+        """The ids that have a meaning here and none in `old`.
+
+        Args:
+            old: a vocabulary of the same layout.
+
+        Returns:
+            The ids in order; None where an id of `old` means something else here.
+        """
+        added: list[int] = []
+        befores = zip(old.kinds, old.texts, old.roles, strict=True)
+        nows = zip(self.kinds, self.texts, self.roles, strict=True)
+        for number, (before, now) in enumerate(zip(befores, nows, strict=True)):
+            if before[0] and before != now:
+                return None
+            if now[0] and not before[0]:
+                added.append(number)
+        return added
+
     def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
         if self.kinds[number]:
             raise ArtifactError(f"two meanings for id {number}; the artifact's ids overlap")
