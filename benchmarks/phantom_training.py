@@ -26,8 +26,8 @@ import echotok
 
 # About four minutes a model on two cores that do nothing else: an epoch of 77-token spans through
 # CLIP's vocabulary takes twice as long as one of whole reports in some sixty tokens.
-EPOCHS = {"echoclip": 26, "echoclip-r": 45, "echoclip-r-span": 30}
-NUM_TRAIN = 4000
+EPOCHS = {"echoclip": 13, "echoclip-r": 25, "echoclip-r-span": 18}
+NUM_TRAIN = 8000
 # Keeps these patients apart from those of the demo, of the tests, and of the phrase table.
 FIRST_SEED = 1000
 

@@ -61,7 +61,7 @@ class TrainConfig:
     max_sentences: int = 4
     """Longest run of sentences, for `whole-and-sentences`."""
     drop_sentences: float = 0.0
-    """Chance of each sentence of a whole report to be left out, anew every epoch."""
+    """Sentences of a whole report are left out, a share of 0 to this, drawn anew every time."""
 
     batch_size: int = 1024
     """Clips a step, of all processes together."""
@@ -203,7 +203,7 @@ def phantom_scale(config: TrainConfig) -> TrainConfig:
         beta2=0.98,
         # A few thousand studies are soon learnt by heart: much of what follows is against that.
         weight_decay=0.5,
-        drop_sentences=0.0 if config.text == "token-span" else 0.3,
+        drop_sentences=0.0 if config.text == "token-span" else 0.6,
         max_gain=0.3,
         max_rotation_deg=6.0,
         max_shift_px=4,

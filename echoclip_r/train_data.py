@@ -270,7 +270,8 @@ class TrainData(IterableDataset[Batch]):
         name = whole = codec.whole(item.report)
         if config.drop_sentences:
             # Equal reports stay equal, whichever of their sentences are left out.
-            whole = codec.thinned(item.report, item.draw, drop=config.drop_sentences)
+            drop = item.draw.random() * config.drop_sentences
+            whole = codec.thinned(item.report, item.draw, drop=drop)
         if config.text == "whole":
             return (whole,), (name,)
         run = codec.sentence_run(item.report, item.draw, max_sentences=config.max_sentences)

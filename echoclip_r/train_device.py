@@ -54,10 +54,26 @@ def distributed_process(device: str | None = None) -> Iterator[Process]:
     if ours:
         distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
-        yield Process(rank=rank, world_size=world_size, device=place)
+        with _same_sums(place):
+            yield Process(rank=rank, world_size=world_size, device=place)
     finally:
         if ours:
             distributed.destroy_process_group()
+
+
+@contextmanager
+def _same_sums(device: torch.device) -> Iterator[None]:
+    """A GPU adds in the same order in every run (I13); what cannot be had so only warns."""
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
