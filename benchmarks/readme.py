@@ -74,17 +74,18 @@ def phantom_figures() -> str:
             ]
             lines.append(
                 f"| `{name}` | {how} "
-                f"| {fmean(one['retrieval'][how]['mcmrr']['value'] for one in found):.0f} "
+                f"| {fmean(one['retrieval'][how]['mcmrr']['value'] for one in found):.1f} "
                 f"| {fmean(ways):.0%} "
                 f"| {fmean(one['ef']['r']['value'] for one in found):.2f} "
                 f"| {fmean(one['pacemaker_lead']['value'] for one in found):.3f} "
                 f"| {fmean(one['pericardial_effusion']['value'] for one in found):.3f} |"
             )
-    seeds = ", ".join(map(str, results["facts"]["seeds"]))
+    seeds = results["facts"]["seeds"]
+    which = ("seeds " if len(seeds) > 1 else "seed ") + ", ".join(map(str, seeds))
     lines += [
         "| chance | | 250 | 2% | 0 | 0.5 | 0.5 |",
         "",
-        f"Simulated patients, {found[0]['num_studies']} held-out studies, seed {seeds}, the "
+        f"Simulated patients, {found[0]['num_studies']} held-out studies, {which}, the "
         "paper's scoring rules; intervals and bars:",
         "[phantom_training.md](benchmarks/results/phantom_training.md); every task of the paper:",
         "[evaluation.md](benchmarks/results/evaluation.md).",
