@@ -19,8 +19,8 @@ __all__ = ["favour", "find_open"]
 Floats = npt.NDArray[np.float64]
 
 _STOPS = frozenset(".,;:!?)")
-# A word is open where it stands at an expression's edge this rarely. Rare words are not judged:
-# they are taken to have stood at an edge `_PRIOR` times in `1 / _OPEN_SHARE` times as many places.
+# A word is open that stands at an expression's edge this rarely. Each is taken to have stood there
+# `_PRIOR` times more, so that a word that is met fewer than some forty times is not judged.
 _OPEN_SHARE = 0.05
 _PRIOR = 2.0
 # An entry that breaks off in mid-phrase counts this much of what it saves.
