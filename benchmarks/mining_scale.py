@@ -2,7 +2,7 @@
 
 The reports are made of sentences of the real ones: a report of a corpus lends its length, its
 sentences are drawn from all of that corpus, so that frequencies are natural. The command line runs
-in processes of its own: once through, then killed half-way and started again.
+in processes of its own: once through, then killed and started again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     }
     figures |= run(source, WORK / "scale", arguments.size)
     if not arguments.no_kill:
-        figures["resumed"] = killed(source, WORK / "scale-again", arguments.size, figures)
+        figures["resumed"] = killed(source, WORK / "scale-again", arguments.size)
     (WORK / "scale.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     source.unlink()  # it is real text
     print(json.dumps(figures, indent=1))
@@ -83,9 +83,7 @@ def command(source: Path, out: Path, size: int) -> list[str | Path]:
     return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, out]
 
 
-def run(
-    source: Path, out: Path, size: int, *, kill_after: float | None = None
-) -> dict[str, object]:
+def run(source: Path, out: Path, size: int) -> dict[str, object]:
     """Mine once; time, peak memory, and when each step began."""
     clear(out)
     begin = time.perf_counter()
@@ -94,11 +92,6 @@ def run(
         stderr=subprocess.PIPE,
         text=True,
     )
-    if kill_after is not None:
-        time.sleep(kill_after)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return {}
     return wait(process, begin)
 
 
@@ -129,23 +122,27 @@ def resource_usage() -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
-def killed(source: Path, out: Path, size: int, first: dict[str, object]) -> str:
-    """Kill a run half-way, start it again, and compare the folders."""
-    half = float(str(first["seconds"])) / 2
-    run(source, out, size, kill_after=half)
+def killed(source: Path, out: Path, size: int) -> str:
+    """Kill a run when a size of the fallback has been tried, go on, and compare the folders."""
+    clear(out)
     state = Path(f"{out}.mining-state.json")
-    tried = len(json.loads(state.read_text())["trials"]) if state.exists() else 0
+    process = subprocess.Popen(command(source, out, size), stderr=subprocess.DEVNULL)
     begin = time.perf_counter()
-    process = subprocess.Popen(
-        command(source, out, size),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process.communicate()
+    while not state.exists() and process.poll() is None:
+        time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = time.perf_counter() - begin
+    tried = len(json.loads(state.read_text(encoding="utf-8"))["trials"])
+    begin = time.perf_counter()
+    subprocess.run(command(source, out, size), stderr=subprocess.DEVNULL, check=True)
     seconds = time.perf_counter() - begin
     same = digest(out) == digest(WORK / "scale")
     verdict = "the same table, byte for byte" if same else "ANOTHER TABLE"
-    return f"{verdict}, {seconds / 60:.1f} minutes more ({tried} sizes had been tried)"
+    return (
+        f"{verdict}, {seconds / 60:.1f} minutes more after {before / 60:.1f} "
+        f"({tried} size of the fallback had been tried)"
+    )
 
 
 def digest(folder: Path) -> str:
