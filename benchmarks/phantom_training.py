@@ -24,8 +24,9 @@ from common import ROOT, facts, write_results
 
 import echotok
 
-# About four minutes a model on two cores that do nothing else: an epoch of 77-token spans through
-# CLIP's vocabulary takes twice as long as one of whole reports in some sixty tokens.
+# Six to eight core-minutes a model, that is three to four minutes of a two-core machine that trains
+# two at once, a thread each; one alone on two threads takes four to seven. An epoch of 77-token spans
+# through CLIP's vocabulary takes twice as long as one of whole reports in some sixty tokens.
 EPOCHS = {"echoclip": 13, "echoclip-r": 25, "echoclip-r-span": 18}
 NUM_TRAIN = 8000
 # Keeps these patients apart from those of the demo, of the tests, and of the phrase table.
