@@ -444,7 +444,7 @@ def _scale_lines(scale: dict[str, Any] | None) -> list[str]:
         f"{scale['seconds'] / 60:.1f} minutes, {scale['cpu_seconds'] / 60:.1f} of one core's time, "
         f"{scale['gigabytes']:.1f} GB at most; "
         + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in scale["steps"].items())
-        + f". Stopped half-way and started again: {scale.get('resumed', 'not tried')}.",
+        + f". Killed on the way and started again: {scale.get('resumed', 'not tried')}.",
     ]
 
 
