@@ -24,8 +24,8 @@ from common import ROOT, facts, write_results
 
 import echotok
 
-# Six to eight core-minutes a model, that is three to four minutes of a two-core machine that trains
-# two at once, a thread each; one alone on two threads takes four to seven. An epoch of 77-token spans
+# Six to eight core-minutes a model: three to four minutes of a two-core machine that trains two at
+# once, a thread each; one alone on two threads takes four to seven. An epoch of 77-token spans
 # through CLIP's vocabulary takes twice as long as one of whole reports in some sixty tokens.
 EPOCHS = {"echoclip": 13, "echoclip-r": 25, "echoclip-r-span": 18}
 NUM_TRAIN = 8000
