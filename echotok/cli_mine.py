@@ -139,6 +139,8 @@ def run(arguments: Namespace) -> int:
             "--k below 2 takes what a single patient's report says into the table; if that is "
             "meant, add --allow-rare"
         )
+    if arguments.words and arguments.base is not None:
+        arguments.parser.error("--words trains a new fallback, and --base keeps the old one")
     out = Path(arguments.out)
     base = None if arguments.base is None else _read_base(Path(arguments.base))
     if arguments.base is not None and out.resolve() == Path(arguments.base).resolve():
@@ -204,7 +206,7 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _public_words(paths: Sequence[str], units: tuple[str, ...]) -> frozenset[str]:
+def _public_words(paths: Sequence[str], units: tuple[str, ...]) -> tuple[str, ...]:
     from echotok.text import is_number, make_normalizer, split_pieces
 
     normalize = make_normalizer(units)
@@ -220,7 +222,7 @@ def _public_words(paths: Sequence[str], units: tuple[str, ...]) -> frozenset[str
         for line in lines:
             pieces = split_pieces(normalize(line.partition("\t")[0].strip().partition(" ")[0]))
             words.update(piece for piece in pieces if not is_number(piece))
-    return frozenset(words)
+    return tuple(sorted(words))
 
 
 def _read_base(folder: Path) -> Mined:

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from echotok import artifact
 from echotok.match import find_shadowed
 from echotok.mining.candidates import find_parts
-from echotok.mining.endings import find_open
 from echotok.mining.options import Options
 from echotok.mining.part import Part, room_for_phrases
 from echotok.mining.selection import Selection
@@ -86,11 +83,10 @@ def assemble(
             k=options.k,
             longest=options.longest,
         )
-        broken = find_open(part.segments, parts)
         new = [
             text
-            for text, is_open in zip(parts, broken.tolist(), strict=True)
-            if not is_open and text not in saved and text not in values
+            for text in parts
+            if text not in saved and text not in values and not part.open_words.leave_open(text)
         ]
         saved.update(dict.fromkeys(new[:spare], 0))
     table = _table(list(saved), part, options, num_merges)
@@ -106,7 +102,9 @@ def assemble(
             "merges": [" ".join(pair) for pair in merges],
         },
         saved=dict(enumerate(saved.values())),
-        mid_phrase=frozenset(np.flatnonzero(find_open(part.segments, list(saved))).tolist()),
+        mid_phrase=frozenset(
+            number for number, text in enumerate(saved) if part.open_words.leave_open(text)
+        ),
         num_tokens=selection.total,
     )
 
@@ -131,8 +129,9 @@ def _table(texts: Sequence[str], part: Part, options: Options, num_merges: int) 
         locale=options.locale,
         licence="unspecified",
         provenance=(
-            f"Mined by echotok from reports; every phrase, value and merge is held by at least "
-            f"{options.k} patients."
+            "Mined by echotok from reports; every phrase, value and word behind a merge is held by "
+            f"at least {options.k} patients"
+            + (f", or is one of {len(options.words):,} public words." if options.words else ".")
         ),
         units=options.units,
         slots=slots,

@@ -8,13 +8,14 @@ do not begin an expression either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from echotok.mining.segments import Bools, Segments
 
-__all__ = ["favour", "find_open"]
+__all__ = ["OpenWords", "find_open_words"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,46 +28,47 @@ _PRIOR = 2.0
 _OPEN_WORTH = 0.7
 
 
-def favour(segments: Segments, texts: Sequence[str]) -> Floats:
-    """What the savings of a phrase are multiplied by when phrases are chosen.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenWords:
+    """The words of a corpus that leave a phrase open.
 
-    Args:
-        segments: the corpus.
-        texts: the phrases, slots as `{name}`.
-
-    Returns:
-        float (len(texts),).
+    Attributes:
+        ends: no expression ends with them.
+        starts: no expression begins with them.
     """
-    return np.where(find_open(segments, texts), _OPEN_WORTH, 1.0)
 
+    ends: frozenset[str]
+    starts: frozenset[str]
 
-def find_open(segments: Segments, texts: Sequence[str]) -> Bools:
-    """Whether each phrase of several words ends or begins in mid-phrase.
+    def leave_open(self, text: str) -> bool:
+        """Whether a phrase of several words ends or begins in mid-phrase.
 
-    Args:
-        segments: the corpus.
-        texts: the phrases, slots as `{name}`.
-
-    Returns:
-        bool (len(texts),); False for phrases of one word.
-    """
-    open_ends, open_starts = _open_words(segments)
-    open_starts |= _STOPS
-
-    def is_open(text: str) -> bool:
-        if " " not in text:
+        Args:
+            text: the phrase, slots as `{name}`.
+        """
+        first, *_, last = text.split(" ") if " " in text else (text, "")
+        if not last:
             return False
-        return text.rsplit(" ", 1)[1] in open_ends or _first(text) in open_starts
+        return last in self.ends or first in self.starts or first[0] in _STOPS
 
-    return np.array([is_open(text) for text in texts], dtype=bool)
+    def favour(self, texts: Sequence[str]) -> Floats:
+        """What the savings of each phrase are multiplied by when phrases are chosen.
+
+        Args:
+            texts: the phrases, slots as `{name}`.
+
+        Returns:
+            float (len(texts),).
+        """
+        return np.array([_OPEN_WORTH if self.leave_open(text) else 1.0 for text in texts])
 
 
-def _first(text: str) -> str:
-    return text[0] if text[0] in _STOPS else text.split(" ", 1)[0]
+def find_open_words(segments: Segments) -> OpenWords:
+    """Words that hardly ever end an expression, and those of them that hardly ever begin one.
 
-
-def _open_words(segments: Segments) -> tuple[set[str], set[str]]:
-    """Words that hardly ever end an expression, and those of them that hardly ever begin one."""
+    Args:
+        segments: the corpus.
+    """
     words = [piece.removeprefix(" ") for piece in segments.vocabulary]
     numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
     of_piece = np.array([numbers[word] for word in words], dtype=np.int64)
@@ -84,7 +86,7 @@ def _open_words(segments: Segments) -> tuple[set[str], set[str]]:
     ends_open = shares(edge[pieces[real + 1]]) < _OPEN_SHARE
     starts_open = ends_open & (shares(edge[before]) < _OPEN_SHARE)
     named = list(numbers)
-    return (
-        {named[number] for number in np.flatnonzero(ends_open)},
-        {named[number] for number in np.flatnonzero(starts_open)},
+    return OpenWords(
+        ends=frozenset(named[number] for number in np.flatnonzero(ends_open)),
+        starts=frozenset(named[number] for number in np.flatnonzero(starts_open)),
     )

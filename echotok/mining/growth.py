@@ -15,7 +15,7 @@ from echotok.errors import InputError
 from echotok.match import BARE_VALUE, Matcher
 from echotok.mining.assembly import Mined, section_of
 from echotok.mining.candidates import find_candidates
-from echotok.mining.endings import favour, find_open
+from echotok.mining.endings import find_open_words
 from echotok.mining.options import Options
 from echotok.mining.pipeline import Report
 from echotok.mining.runs import Runs
@@ -73,13 +73,14 @@ def grow(
     new[list(bare)] = True
     runs, held = _with_old(segments, _keep(runs, new), table, split)
     merges = [(left, right) for left, right in map(str.split, base.fallback["merges"])]
+    open_words = find_open_words(segments)
     selection = select(
         segments,
         runs,
         word_costs=piece_costs(segments, merges, base=base.fallback.get("base"), split=split),
         size=room,
         fixed=np.array([*sorted(bare), *held], dtype=np.int64),
-        favour=favour(segments, runs.texts),
+        favour=open_words.favour(runs.texts),
         progress=None if report is None else lambda n, of: report("choosing phrases", n / of),
     )
     order = sorted(
@@ -105,14 +106,11 @@ def grow(
         if _mark(phrase) in old
     }
     phrases = (*table.phrases, *added)
-    is_open = find_open(segments, [phrase.text for phrase in phrases]).tolist()
     return Mined(
         table=replace(table, phrases=phrases, version=version if added else table.version),
         fallback=base.fallback,
         saved={phrase.id: saved.get(phrase.id, 0) for phrase in phrases},
-        mid_phrase=frozenset(
-            phrase.id for phrase, broken in zip(phrases, is_open, strict=True) if broken
-        ),
+        mid_phrase=frozenset(phrase.id for phrase in phrases if open_words.leave_open(phrase.text)),
         num_tokens=selection.total,
     )
 

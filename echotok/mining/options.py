@@ -40,4 +40,4 @@ class Options:
     units: tuple[str, ...] = UNITS
     longest: int = 30
     num_merges: int | None = None
-    words: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from echotok.build import train_merges
 from echotok.errors import InputError
 from echotok.fallback import num_base_tokens
 from echotok.mining.candidates import find_candidates
-from echotok.mining.endings import favour
+from echotok.mining.endings import OpenWords, find_open_words
 from echotok.mining.numbers import choose_numbers, count_numbers
 from echotok.mining.options import Options
 from echotok.mining.runs import Runs
@@ -44,6 +44,7 @@ class Part:
         base: the fallback's bytes, in the byte alphabet.
         runs: the candidates.
         bare: int64, those of the runs that are a value alone.
+        open_words: what leaves a phrase open.
     """
 
     segments: Segments
@@ -55,6 +56,7 @@ class Part:
     base: str
     runs: Runs
     bare: Ints
+    open_words: OpenWords
 
 
 def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least: float) -> Part:
@@ -89,6 +91,7 @@ def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least:
         base=base_of(words),
         runs=runs,
         bare=np.array(sorted(bare), dtype=np.int64),
+        open_words=find_open_words(segments),
     )
 
 
@@ -110,7 +113,7 @@ def with_values(part: Part, options: Options, num_merges: int) -> Part:
     training = {
         word: round(_TYPE_WEIGHT * (1 + _LEFT_SHARE * left[word] / mean)) for word in part.words
     }
-    training |= dict.fromkeys(options.words - part.words.keys(), 1)
+    training = {**dict.fromkeys(options.words, 1), **training}
     return replace(prepare(part.segments, options, numbers, least=least), training=training)
 
 
@@ -179,6 +182,6 @@ def select_phrases(
         word_costs=costs,
         size=room,
         fixed=part.bare,
-        favour=favour(part.segments, part.runs.texts),
+        favour=part.open_words.favour(part.runs.texts),
         progress=tell,
     )

@@ -19,9 +19,10 @@ from strategies import texts
 
 import echotok
 from echotok.build import build
+from echotok.cli_mine import _public_words
 from echotok.corpora import read_reports
 from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, endings, mine
-from echotok.mining.endings import find_open
+from echotok.mining.endings import find_open_words
 from echotok.mining.part import prepare, select_phrases
 from echotok.mining.runs import mine_runs
 from echotok.mining.views import make_views
@@ -227,9 +228,9 @@ def test_open_ends_are_told_from_the_corpus() -> None:
     ]
     for number in range(300):
         store.add(lines[number % 3])
-    segments = store.segments(k=K)
+    words = find_open_words(store.segments(k=K))
     texts = ["wall of the valve", "wall of the", "of the wall", "size of", ", no leak", "of"]
-    assert find_open(segments, texts).tolist() == [False, True, True, True, True, False]
+    assert [words.leave_open(text) for text in texts] == [False, True, True, True, True, False]
 
 
 def test_a_phrase_that_closes_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +265,13 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     assert _mine(reports, plain, "--merges", "120").returncode == 0
     with_words, without = (len(build(path).encode("ocardiographic").ids) for path in (out, plain))
     assert with_words < without
+    # A stopped run is known again by its words, whatever order a set of them has in a process.
+    assert _public_words([str(words)], ()) == tuple(sorted(_public_words([str(words)], ())))
+    assert "or is one of 4 public words" in echotok.read_table(out).provenance
+    assert "public" not in echotok.read_table(plain).provenance
+    grown = _mine(reports, out, "--base", str(out), "--words", str(words))
+    assert grown.returncode == 2
+    assert "--base keeps the old one" in grown.stderr
     words.write_bytes(b"\xff\xfe")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
