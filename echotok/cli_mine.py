@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_LONGEST_WORD = 100
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments of `echotok mine`.
@@ -219,9 +221,14 @@ def _public_words(paths: Sequence[str], units: tuple[str, ...]) -> tuple[str, ..
                 f"{path}: byte {error.start:,} is not UTF-8; --words takes a text file with one "
                 "word a line"
             ) from error
-        for line in lines:
-            pieces = split_pieces(normalize(line.partition("\t")[0].strip().partition(" ")[0]))
-            words.update(piece for piece in pieces if not is_number(piece))
+        for number, line in enumerate(lines, 1):
+            word = line.strip().partition("\t")[0].partition(" ")[0]
+            if len(word) > _LONGEST_WORD:
+                raise InputError(
+                    f"{path}:{number}: {len(word):,} letters are no word; --words takes a text "
+                    f"file with one word a line, of {_LONGEST_WORD} letters at most"
+                )
+            words.update(piece for piece in split_pieces(normalize(word)) if not is_number(piece))
     return tuple(sorted(words))
 
 

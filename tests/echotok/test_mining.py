@@ -272,6 +272,10 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     grown = _mine(reports, out, "--base", str(out), "--words", str(words))
     assert grown.returncode == 2
     assert "--base keeps the old one" in grown.stderr
+    words.write_text("short\n" + "a" * 10_000_000, encoding="utf-8")
+    done = _mine(reports, tmp_path / "bad", "--words", str(words))
+    assert done.returncode == 1
+    assert "words.txt:2: 10,000,000 letters are no word" in done.stderr
     words.write_bytes(b"\xff\xfe")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
