@@ -66,9 +66,10 @@ test: $(READY_TORCH) ## Run every test
 test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
 	$(PY) -m pytest -n 2 tests/echotok echotok
 
-check: $(READY_TORCH) ## Lint, formatting, and types of both packages
+check: $(READY_TORCH) ## Lint, formatting, import rules, and types of both packages
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
 check-echotok: $(READY) ## Lint, formatting, and types of echotok alone: no torch needed
@@ -76,16 +77,16 @@ check-echotok: $(READY) ## Lint, formatting, and types of echotok alone: no torc
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy --package echotok
 
-bench-compression: $(READY_TORCH) benchmarks/compression.py ## Measure tokens per report against other tokenizers
-	$(PY) benchmarks/compression.py
+bench-compression: $(READY_TORCH) benchmarks/tokenizer/compression.py ## Measure tokens per report against other tokenizers
+	$(PY) benchmarks/tokenizer/compression.py
 
-bench-throughput: $(READY_TORCH) benchmarks/throughput.py ## Measure reports per second against other tokenizers
-	$(PY) benchmarks/throughput.py
+bench-throughput: $(READY_TORCH) benchmarks/tokenizer/throughput.py ## Measure reports per second against other tokenizers
+	$(PY) benchmarks/tokenizer/throughput.py
 
-bench-mining: $(READY_TORCH) benchmarks/mining.py ## Measure mined tables beside superword peers (hours; goes on where it stopped)
-	$(PY) benchmarks/mining.py
-	$(PY) benchmarks/mining_scale.py
-	$(PY) benchmarks/mining.py --report-only
+bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tables beside superword peers (hours; goes on where it stopped)
+	$(PY) benchmarks/tokenizer/mining.py
+	$(PY) benchmarks/tokenizer/mining_scale.py
+	$(PY) benchmarks/tokenizer/mining.py --report-only
 
 PHANTOM ?= runs/phantom
 
@@ -97,25 +98,25 @@ phantom: $(READY_TORCH) ## Make a phantom archive of 500 patients, and look at i
 	@echo "  $(VENV)/bin/echoclip-r prepare $(PHANTOM)/manifest.csv --out runs/shards --workers 2"
 
 bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (some fifteen minutes)
-	$(PY) benchmarks/media_speed.py
-	$(PY) benchmarks/phantom_speed.py
-	$(PY) benchmarks/prepare_speed.py
-	$(PY) benchmarks/prepare_long_run.py
+	$(PY) benchmarks/data/media_speed.py
+	$(PY) benchmarks/data/phantom_speed.py
+	$(PY) benchmarks/data/prepare_speed.py
+	$(PY) benchmarks/data/prepare_long_run.py
 
 bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
-	$(PY) benchmarks/privacy.py
+	$(PY) benchmarks/data/privacy.py
 
 bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels (some 20 minutes)
-	$(PY) benchmarks/phantom_labels.py --patients 3000 --epochs 5
+	$(PY) benchmarks/models/phantom_labels.py --patients 3000 --epochs 5
 
 bench-phantom: $(READY_TORCH) ## Train three recipes on phantoms, three seeds (an hour; resumable)
-	$(PY) benchmarks/phantom_training.py
+	$(PY) benchmarks/models/phantom_training.py
 
 bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_clip's
-	$(PY) benchmarks/retrieval_speed.py
+	$(PY) benchmarks/models/retrieval_speed.py
 
-bench-evaluation: $(READY_TORCH) benchmarks/evaluation.py ## Every task of the paper on held-out phantoms (after bench-phantom: some 10 minutes)
-	$(PY) benchmarks/evaluation.py
+bench-evaluation: $(READY_TORCH) benchmarks/models/evaluation.py ## Every task of the paper on held-out phantoms (after bench-phantom: some 10 minutes)
+	$(PY) benchmarks/models/evaluation.py
 
 artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
 	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json
@@ -123,7 +124,7 @@ artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fall
 
 phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports (three minutes)
 	@mkdir -p runs && rm -rf runs/phantom-table
-	$(PY) benchmarks/phantom_reports.py > runs/phantom_reports.csv
+	$(PY) benchmarks/models/phantom_reports.py > runs/phantom_reports.csv
 	$(VENV)/bin/echotok mine runs/phantom_reports.csv --text-column report --patient-column patient_id \
 		--k 5 --vocab-size 2000 --name phantom --out runs/phantom-table
 	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"

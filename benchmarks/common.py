@@ -83,7 +83,8 @@ def hf_clip(added: list[str] | None = None) -> Any:
     """
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    from echotok.fallback import ByteBPE, clip_merges
+    from echotok.bpe import ByteBPE
+    from echotok.clip_merges import clip_merges
 
     merges = clip_merges()
     tokens = ByteBPE(merges).tokens

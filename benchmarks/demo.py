@@ -88,12 +88,12 @@ def show_tokenizer(arguments: argparse.Namespace) -> int:
 
 def show_models(arguments: argparse.Namespace) -> None:
     """Phantom archive, shards, two models, and what they can do on held-out studies."""
-    import phantom_pictures as pictures
-    import phantom_steps as steps
     from pydicom.data import get_testdata_file
 
-    from echoclip_r.retrieval_sheet import draw_answers
-    from echoclip_r.retrieval_terminal import show
+    from benchmarks.models import phantom_pictures as pictures
+    from benchmarks.models import phantom_steps as steps
+    from echoclip_r.search.sheet import draw_answers
+    from echoclip_r.search.terminal import show
 
     out: Path = arguments.out
     tokenizer = arguments.tokenizer or steps.default_tokenizer()

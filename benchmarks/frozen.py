@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import OWN, ROOT
+from benchmarks.common import OWN, ROOT
 
 WORK = ROOT / "runs" / "frozen"
 TRUTH = WORK / "truth.json"
@@ -53,8 +53,8 @@ def measure() -> dict[str, Any]:
         encoded = _run("echotok", "encode", "--json", "--tokenizer", name, *map(str, reports))
         found[f"ids, tokens, offsets of our reports, {name}"] = _sha256(encoded)
     archive, shards = scratch / "archive", scratch / "shards"
-    _run("echoclip_r", "phantom", "--patients", "60", "--seed", "5", "--size", "64", "--frames", "4",
-         "--workers", "2", "--out", str(archive))  # fmt: skip
+    _run("echoclip_r", "phantom", "--patients", "60", "--seed", "5", "--size", "64", "--frames",
+         "4", "--workers", "2", "--out", str(archive))  # fmt: skip
     found["phantom archive"] = _folder(archive)
     manifest = archive / "manifest.csv"
     _run("echoclip_r", "prepare", str(manifest), "--out", str(shards), "--size", "64", "--frames",

@@ -7,7 +7,7 @@ import re
 from statistics import fmean
 from typing import Any
 
-from common import RESULTS, ROOT
+from benchmarks.common import RESULTS, ROOT
 
 ROWS = {
     "house": "36 complete reports of a synthetic house whose template sentences the table holds",

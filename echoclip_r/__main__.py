@@ -2,7 +2,7 @@
 
 import sys
 
-from echoclip_r.cli import main
+from echoclip_r.cli.main import main
 
 # Worker processes import this module again, under another name.
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 'lvef is 55-60%.'
 """
 
-from echotok.encoding import Batch, Encoding
+from echotok.engine.batch import Batch
+from echotok.engine.encoding import Encoding
 from echotok.errors import (
     ArtifactError,
     EchotokError,
@@ -17,8 +18,9 @@ from echotok.errors import (
     Problem,
     TableError,
 )
-from echotok.table import Phrase, PhraseTable
-from echotok.table_files import read_table, validate_table
+from echotok.table.checks import validate_table
+from echotok.table.phrases import Phrase, PhraseTable
+from echotok.table.reading import read_table
 from echotok.tokenizer import Tokenizer, load
 
 __all__ = [

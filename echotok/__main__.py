@@ -1,8 +1,8 @@
-"""`python -m echotok`: the command line of `echotok.cli`."""
+"""`python -m echotok`: the command line of `echotok.cli.main`."""
 
 import sys
 
-from echotok.cli import main
+from echotok.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

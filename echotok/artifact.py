@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from echotok.errors import ArtifactError
-from echotok.slots import EnumValue, NumberCode
-from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.values import EnumValue, NumberCode
 
 __all__ = [
     "FORMAT",

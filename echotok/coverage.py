@@ -14,9 +14,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from echotok.encoding import Encoding
+from echotok.bpe import ByteBPE
+from echotok.clip_merges import clip_merges, count_clip_tokens
+from echotok.engine.encoding import Encoding
 from echotok.errors import MergesError
-from echotok.fallback import ByteBPE, clip_merges, count_clip_tokens
 from echotok.text import split_pieces
 from echotok.tokenizer import Tokenizer
 

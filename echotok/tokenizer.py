@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from echotok import artifact
-from echotok.decoder import Decoder
-from echotok.encoder import Encoder
-from echotok.encoding import Batch, Encoding
+from echotok.bpe import ByteBPE, num_base_tokens
+from echotok.clip_merges import CLIP_MERGES_SHA256, clip_merges
+from echotok.engine.batch import Batch
+from echotok.engine.decoder import Decoder
+from echotok.engine.encoder import Encoder
+from echotok.engine.encoding import Encoding
+from echotok.engine.vocabulary import Layout, Vocabulary
 from echotok.errors import ArtifactError, IdError, InputError
-from echotok.fallback import CLIP_MERGES_SHA256, ByteBPE, clip_merges, num_base_tokens
-from echotok.table import PhraseTable
+from echotok.table.phrases import PhraseTable
 from echotok.text import make_normalizer
-from echotok.vocabulary import Layout, Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np

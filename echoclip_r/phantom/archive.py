@@ -12,20 +12,19 @@ The same options always give the same bytes, whatever the number of workers.
 
 from __future__ import annotations
 
-import csv
-import errno
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from echoclip_r.data.splits import assign_split
 from echoclip_r.errors import EchoclipError
-from echoclip_r.manifest import assign_split
+from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.phantom.patient_files import (
     DEFAULT_FORMATS,
     ArchiveOptions,
@@ -35,7 +34,7 @@ from echoclip_r.phantom.patient_files import (
     write_patients,
 )
 from echoclip_r.phantom.sheet import choose_clips, draw_sheet
-from echoclip_r.pool import Job, run_jobs
+from echoclip_r.storage import WholeTable, writing_archive
 
 __all__ = ["ArchiveResult", "write_archive"]
 
@@ -108,7 +107,7 @@ def write_archive(
         clips_per_study: clips of the same heart from slightly different angles.
         overlays: which files show a scanner's screen with an invented name, a date and an ECG
             trace around the picture: those in DICOM, all, or none.
-        formats: share of each of `echoclip_r.phantom.files.FORMATS`.
+        formats: share of each of `echoclip_r.phantom.clip_files.FORMATS`.
 
     Returns:
         What was written.
@@ -129,7 +128,7 @@ def write_archive(
         formats=formats,
     )
     out_dir = Path(out_dir)
-    with _writing(out_dir):
+    with writing_archive(out_dir):
         _claim(out_dir, options)
         result, shown = _write_rows(out_dir, num_patients, options, workers)
         picked = [shown[index] for index in choose_clips(shown)]
@@ -148,8 +147,8 @@ def _write_rows(
     studies = resumed = clips = 0
     shown: list[dict[str, str]] = []
     with ExitStack() as stack:
-        manifest = stack.enter_context(_Table.open(out_dir / "manifest.csv"))
-        provenance = stack.enter_context(_Table.open(out_dir / "provenance.csv"))
+        manifest = stack.enter_context(WholeTable.open(out_dir / "manifest.csv"))
+        provenance = stack.enter_context(WholeTable.open(out_dir / "provenance.csv"))
         bar = stack.enter_context(
             tqdm(total=num_patients, unit="patient", desc="phantom", disable=None)
         )
@@ -207,28 +206,6 @@ def _in_order(
             due += _PATIENTS_A_JOB
 
 
-class _Table:
-    """A CSV file that appears when it is whole."""
-
-    def __init__(self, file: Any) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._header: list[str] | None = None
-
-    @classmethod
-    @contextmanager
-    def open(cls, path: Path) -> Iterator[_Table]:
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield cls(file)
-        partial.replace(path)
-
-    def write(self, cells: Mapping[str, str]) -> None:
-        if self._header is None:
-            self._header = list(cells)
-            self._writer.writerow(self._header)
-        self._writer.writerow([cells[name] for name in self._header])
-
-
 def _as_json(options: ArchiveOptions) -> dict[str, Any]:
     return {
         "format": _FORMAT,
@@ -263,15 +240,3 @@ def _claim(out_dir: Path, options: ArchiveOptions) -> None:
                 f"{out_dir}: it holds an archive with {name} {theirs.get(name)}, not {value}; "
                 "give a new folder, or the same options to go on with it"
             )
-
-
-@contextmanager
-def _writing(out_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else f"it cannot be written to ({error.strerror})"
-        raise EchoclipError(
-            f"{out_dir}: {reason}; run the same command again to go on, finished patients are kept"
-        ) from error

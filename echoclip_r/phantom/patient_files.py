@@ -13,12 +13,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from echoclip_r.phantom.files import FORMATS, DicomStudy, suffix_of, write_clip
+from echoclip_r.jobs.local import Job
+from echoclip_r.phantom.clip_files import FORMATS, DicomStudy, suffix_of, write_clip
 from echoclip_r.phantom.latents import Latents, sample_patient
-from echoclip_r.phantom.reports import Report, write_reports
-from echoclip_r.phantom.screen import Identity, draw_screen, invent_identity, lay_out_screen
-from echoclip_r.phantom.ultrasound import render_clip
-from echoclip_r.pool import Job
+from echoclip_r.phantom.picture.screen import Identity, draw_screen, invent_identity, lay_out_screen
+from echoclip_r.phantom.picture.ultrasound import render_clip
+from echoclip_r.phantom.report.reports import Report, write_reports
 
 __all__ = [
     "DEFAULT_FORMATS",

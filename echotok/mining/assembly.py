@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from echotok import artifact
-from echotok.match import find_shadowed
 from echotok.mining.candidates import find_parts
 from echotok.mining.options import Options
-from echotok.mining.part import Part, room_for_phrases
+from echotok.mining.preparation import Part, room_for_phrases
 from echotok.mining.selection import Selection
 from echotok.mining.views import describe
-from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.checks import find_shadowed
+from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.tokenizer import Tokenizer
 
 __all__ = ["Mined", "assemble", "section_of"]

@@ -10,8 +10,8 @@ from echotok.mining.constituents import constituents
 from echotok.mining.runs import Runs, mine_runs
 from echotok.mining.segments import Segments
 from echotok.mining.views import Split, make_views, value_spans
-from echotok.slots import EnumValue
-from echotok.table import BUILT_IN_SLOTS, parse_phrase
+from echotok.table.phrases import BUILT_IN_SLOTS, parse_phrase
+from echotok.table.values import EnumValue
 
 __all__ = ["find_candidates", "find_parts"]
 

@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from echotok.build import trainer_tools
+from echotok.bpe_training import trainer_tools
 from echotok.mining.runs import View
 from echotok.mining.segments import Segments
 

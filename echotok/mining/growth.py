@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from echotok.errors import InputError
-from echotok.match import BARE_VALUE, Matcher
 from echotok.mining.assembly import Mined, section_of
 from echotok.mining.candidates import find_candidates
 from echotok.mining.endings import find_open_words
@@ -24,8 +23,9 @@ from echotok.mining.selection import select
 from echotok.mining.store import ReportStore
 from echotok.mining.views import Split
 from echotok.mining.words import piece_costs
-from echotok.slots import split_number
-from echotok.table import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.match import BARE_VALUE, Matcher
+from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.values import split_number
 
 __all__ = ["grow"]
 

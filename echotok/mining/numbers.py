@@ -10,7 +10,7 @@ import numpy as np
 
 from echotok.mining.segments import Segments
 from echotok.mining.views import fixed_numbers
-from echotok.slots import CONTINUE_CHARACTERS, START_CHARACTERS, NumberCode
+from echotok.table.values import CONTINUE_CHARACTERS, START_CHARACTERS, NumberCode
 from echotok.text import is_number
 
 __all__ = ["choose_numbers", "count_numbers"]

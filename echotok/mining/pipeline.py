@@ -15,11 +15,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from echotok.build import train_merges
+from echotok.bpe_training import train_merges
 from echotok.errors import InputError
 from echotok.mining.assembly import Mined, assemble
 from echotok.mining.options import Options
-from echotok.mining.part import (
+from echotok.mining.preparation import (
     Part,
     num_fixed,
     prepare,
@@ -29,7 +29,7 @@ from echotok.mining.part import (
 )
 from echotok.mining.segments import Ints
 from echotok.mining.store import ReportStore
-from echotok.slots import NumberCode
+from echotok.table.values import NumberCode
 
 __all__ = ["Report", "mine"]
 

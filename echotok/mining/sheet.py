@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from echotok.match import BARE_VALUE, Matcher
 from echotok.mining.assembly import Mined
 from echotok.mining.store import HeldBack, ReportStore
+from echotok.table.match import BARE_VALUE, Matcher
 from echotok.text import split_pieces
 
 __all__ = ["Row", "review_rows", "write_held_back", "write_sheet"]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from echotok.mining.privacy import is_month
 from echotok.mining.runs import View
 from echotok.mining.segments import Ints, Segments
-from echotok.slots import EnumValue
+from echotok.table.values import EnumValue
 from echotok.text import is_number, split_pieces
 
 __all__ = ["CLOSED_SETS", "Split", "describe", "make_views", "value_spans"]

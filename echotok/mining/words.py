@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from echotok.fallback import ByteBPE, byte_alphabet
+from echotok.bpe import ByteBPE, byte_alphabet
 from echotok.mining.runs import mine_runs
 from echotok.mining.segments import Bools, Ints, Segments
 from echotok.mining.views import Split, make_views
-from echotok.slots import split_number
+from echotok.table.values import split_number
 from echotok.text import is_number
 
 __all__ = ["base_of", "common_words", "count_words", "piece_costs"]

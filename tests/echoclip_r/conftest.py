@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import echotok
+from echoclip_r.data.preparation import prepare
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.patient_files import label_cells
-from echoclip_r.phantom.reports import write_reports
-from echoclip_r.shards import prepare
-from echotok.build import build
+from echoclip_r.phantom.report.reports import write_reports
+from echotok.building import build
 
 if TYPE_CHECKING:
-    from echoclip_r.embed import Embedded
-    from echoclip_r.model import TrainedModel
-    from echoclip_r.outcomes import Evaluation
+    from echoclip_r.embedding.embedder import Embedded
+    from echoclip_r.evaluation.outcomes import Evaluation
+    from echoclip_r.model.trained import TrainedModel
 
 BURNED_IN = (255, 0, 255)
 """Colour of the burned-in text: no speckle has it."""
@@ -179,7 +179,7 @@ def phantom_embedded(
     num_patients: int, *, seed: int, noise: float, num_frames: int = 10
 ) -> Embedded:
     """Phantom studies, a clip each, whose frames are their report's embedding and noise."""
-    from echoclip_r.embed import Embedded
+    from echoclip_r.embedding.embedder import Embedded
 
     rows: list[dict[str, object]] = []
     for number in range(num_patients):
@@ -206,10 +206,10 @@ def phantom_embedded(
 def evaluation() -> Evaluation:
     """Two made-up models on phantom data, internal and external, one better than the other."""
     # Only tests of evaluation need torch and all this.
-    from echoclip_r.evaluate import compare, evaluate_model
-    from echoclip_r.evaluate_data import describe
-    from echoclip_r.outcomes import Dataset, Evaluation, make_items
-    from echoclip_r.tasks import read_tasks
+    from echoclip_r.evaluation.datasets import describe
+    from echoclip_r.evaluation.outcomes import Dataset, Evaluation, make_items
+    from echoclip_r.evaluation.runner import compare, evaluate_model
+    from echoclip_r.evaluation.tasks import read_tasks
 
     tasks = read_tasks("phantom")
     outcomes, skipped = [], []
@@ -253,10 +253,10 @@ def save_untrained(folder: Path, *, seed: int, tokenizer: str | None) -> Path:
     # Here, since most tests of the data half need no torch.
     import torch
 
-    from echoclip_r.checkpoint import save_checkpoint
-    from echoclip_r.config import echoclip, echoclip_r, phantom_scale
-    from echoclip_r.model import build_model, model_config
-    from echoclip_r.text import TextCodec
+    from echoclip_r.model.build import build_model, model_config
+    from echoclip_r.model.checkpoint import save_checkpoint
+    from echoclip_r.text.codec import TextCodec
+    from echoclip_r.training.recipes import echoclip, echoclip_r, phantom_scale
 
     recipe = echoclip() if tokenizer is None else echoclip_r(tokenizer=tokenizer)
     config = phantom_scale(recipe)
@@ -285,7 +285,7 @@ def untrained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def untrained(untrained_folder: Path) -> TrainedModel:
     """The tiny echoclip-r with random weights."""
-    from echoclip_r.checkpoint import load_checkpoint
+    from echoclip_r.model.checkpoint import load_checkpoint
 
     return load_checkpoint(untrained_folder)
 
@@ -293,7 +293,7 @@ def untrained(untrained_folder: Path) -> TrainedModel:
 @pytest.fixture(scope="session")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
     """The tiny echoclip, with CLIP's own tokenizer and random weights."""
-    from echoclip_r.checkpoint import load_checkpoint
+    from echoclip_r.model.checkpoint import load_checkpoint
 
     folder = tmp_path_factory.mktemp("other") / "run" / "best"
     return load_checkpoint(save_untrained(folder, seed=1, tokenizer=None))

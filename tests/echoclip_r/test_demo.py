@@ -7,28 +7,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from echoclip_r.model import TrainedModel
+from benchmarks.models import phantom_steps as steps
+from echoclip_r.model.trained import TrainedModel
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 REPORT = "There is mild mitral regurgitation. " * 40
-
-
-@pytest.fixture(scope="module")
-def steps() -> Iterator[Any]:
-    """The module of steps, which lies beside the benchmarks and not in the package."""
-    sys.path.insert(0, str(BENCHMARKS))
-    import phantom_steps
-
-    yield phantom_steps
-    sys.path.remove(str(BENCHMARKS))
 
 
 def run(*words: object) -> str:
@@ -93,7 +82,7 @@ def test_the_tokenizer_half_shows_ones_own_file(tmp_path: Path) -> None:
     assert "phantom" not in said
 
 
-def test_splits_are_whole_patients(steps: Any, tmp_path: Path) -> None:
+def test_splits_are_whole_patients(tmp_path: Path) -> None:
     """Test first, then validation, and paths that still lead to the clips."""
     rows = [
         {"study_id": f"P{p}-S{s}", "patient_id": f"P{p}", "video": f"clips/{p}{s}.avi", "split": ""}
@@ -117,9 +106,7 @@ def test_splits_are_whole_patients(steps: Any, tmp_path: Path) -> None:
     assert split[0]["video"] == "archive/clips/00.avi"
 
 
-def test_the_base_model_may_average_all_windows_of_a_report(
-    steps: Any, other_model: TrainedModel
-) -> None:
+def test_the_base_model_may_average_all_windows_of_a_report(other_model: TrainedModel) -> None:
     """Every id is in one window; a short report is one window; the result is of unit length."""
     found = steps.embed_windows(other_model, [REPORT, "Mild AS."])
     assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)

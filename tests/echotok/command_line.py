@@ -43,7 +43,7 @@ def lines_of(texts: list[str], name: str = "echo") -> str:
 
 
 def clip_available() -> bool:
-    from echotok.fallback import clip_merges
+    from echotok.clip_merges import clip_merges
 
     try:
         return bool(clip_merges())

@@ -13,8 +13,8 @@ from command_line import REPORTS, Result, Run
 from hypothesis import HealthCheck, settings
 
 import echotok
-from echotok.build import build
-from echotok.cli import main
+from echotok.building import build
+from echotok.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(os.environ.get("ECHOTOK_CORPUS", ROOT.parent / "shared" / "data"))

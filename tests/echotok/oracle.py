@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from echotok.match import BARE_VALUE, Match
-from echotok.slots import SEVERITY, EnumValue
-from echotok.table import Item, Phrase
+from echotok.table.match import BARE_VALUE, Match
+from echotok.table.phrases import Item, Phrase
+from echotok.table.values import SEVERITY, EnumValue
 from echotok.text import is_number, split_pieces
 
 

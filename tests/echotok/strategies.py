@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from echotok.slots import EnumValue
-from echotok.table import Phrase, PhraseTable, parse_phrase
+from echotok.table.phrases import Phrase, PhraseTable, parse_phrase
+from echotok.table.values import EnumValue
 
 # Fragments that meet every rule of the engine, glued with and without spaces.
 _FRAGMENTS = [

@@ -18,7 +18,9 @@ import pytest
 
 import echotok
 from echotok import artifact
-from echotok.build import build, train_merges
+from echotok.bpe_training import train_merges
+from echotok.building import build
+from echotok.clip_merges import CLIP_MERGES_SHA256, clip_merges
 from echotok.corpora import read_reports
 from echotok.errors import (
     ArtifactError,
@@ -29,7 +31,6 @@ from echotok.errors import (
     Problem,
     TableError,
 )
-from echotok.fallback import CLIP_MERGES_SHA256, clip_merges
 
 TOML = """\
 name = "small"
@@ -634,7 +635,7 @@ def test_training_without_hf_tokenizers(monkeypatch: pytest.MonkeyPatch) -> None
     """Training the domain fallback without its package says what to install."""
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(EchotokError) as caught:
-        train_merges(echotok.build.Counter({"mild": 3}), 4)
+        train_merges(echotok.building.Counter({"mild": 3}), 4)
     assert "pip install 'echotok[build]'" in str(caught.value)
     assert "--fallback clip" in str(caught.value)
 

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 import echotok
 from echotok import ArtifactError, Tokenizer, artifact
 from echotok.adapters.open_clip import OpenClipTokenizer
-from echotok.build import build
-from echotok.slots import NUMBER_TOKENS, SEVERITY
+from echotok.building import build
+from echotok.table.values import NUMBER_TOKENS, SEVERITY
 
 TEXTS = [text for text in update_golden.TEXTS if text] + [
     f"LVEF {number}%. {word} mitral regurgitation, jet {number}.{number} cm2, word{number}."
@@ -200,8 +200,8 @@ def test_the_two_tokenizers_have_fingerprints_of_their_own() -> None:
 def test_threads(tok: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight threads on one tokenizer give the ids of one, also while its memos overflow."""
     expected = [tok.encode(text).ids for text in TEXTS]
-    monkeypatch.setattr("echotok.encoder._MEMO_SIZE", 7)
-    monkeypatch.setattr("echotok.fallback._MEMO_SIZE", 7)
+    monkeypatch.setattr("echotok.engine.encoder._MEMO_SIZE", 7)
+    monkeypatch.setattr("echotok.bpe._MEMO_SIZE", 7)
     shared = pickle.loads(pickle.dumps(tok))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

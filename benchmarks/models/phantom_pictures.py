@@ -1,0 +1,201 @@
+"""The pictures of `make demo`: curves, a retrieval sheet, and one page that holds everything."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Drawing
+from PIL import Image
+
+from benchmarks.models.phantom_steps import Judged, loss_curve, validation_curve
+from echoclip_r.data.clips import read_video
+from echoclip_r.metrics.chance import chance_recall
+from echoclip_r.search.answers import Answer, Item, find_reports, read_pictures
+from echoclip_r.search.page import to_page
+from echoclip_r.search.pictures import data_uri
+
+__all__ = ["draw_curves", "example_answers", "figures_html", "film_answer", "write_page"]
+
+# A colour a model; a line style a way of reading reports.
+_COLOURS = ("#2a66b1", "#c2570c", "#1a7f37")
+_STYLES = ("-", "--")
+
+
+def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawing:
+    """Loss, validation MCMRR and rank curves, a line a model."""
+    drawing = Drawing(figsize=(15, 4.8), layout="constrained")
+    loss, ranks, found = drawing.subplots(1, 3)
+    for (name, one), colour, marker in zip(judged.items(), _COLOURS, "os^", strict=False):
+        steps, values = loss_curve(runs[name])
+        loss.plot(steps, values, color=colour, linewidth=1.2, label=name)
+        steps, values = validation_curve(runs[name])
+        ranks.plot(steps, values, color=colour, marker=marker, markersize=4, label=name)
+        for (how, result), style in zip(one.found.items(), _STYLES, strict=False):
+            both = np.sort(
+                np.concatenate([result.video_to_report.ranks, result.report_to_video.ranks])
+            )
+            share = np.arange(1, len(both) + 1) / len(both)
+            label = f"{name}, {how}: MCMRR {result.mcmrr.value:.1f}"
+            found.step(both, share, where="post", color=colour, linestyle=style, label=label)
+    pool = next(iter(judged.values())).figures["num_studies"]
+    at = np.unique(np.geomspace(1, pool, 60).round().astype(int))
+    right = np.ones(1, np.int64)
+    found.plot(
+        at,
+        [chance_recall(right, pool, int(k)) for k in at],
+        color="#8a939c",
+        linestyle=":",
+        label="a random order",
+    )
+    loss.set(title="Training loss", xlabel="step", ylabel="contrastive loss")
+    ranks.set(title="Validation, mean of both mean ranks", xlabel="step", ylabel="MCMRR")
+    found.set(
+        title=f"{pool} held-out studies, both ways",
+        xlabel="rank of the right answer, at most",
+        ylabel="share of queries",
+        xscale="log",
+        xlim=(1, pool),
+        ylim=(0, 1),
+    )
+    ranks.set_ylim(bottom=0)
+    found.xaxis.set_major_formatter("{x:.0f}")
+    for axes in (loss, ranks, found):
+        axes.grid(color="#e3e7eb")
+        axes.spines[["top", "right"]].set_visible(False)
+    loss.legend()
+    ranks.legend()
+    # Below the picture: every place inside of it has a curve.
+    found.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8, frameon=False)
+    drawing.suptitle("Phantoms: simulated data, no clinical evidence", fontsize=10)
+    return drawing
+
+
+def example_answers(judged: Judged, shards: Path) -> list[Answer]:
+    """What was found for three held-out clips, chosen by rank alone: a good, a middling, a bad."""
+    result = next(iter(judged.found.values()))
+    order = np.argsort(result.video_to_report.ranks, kind="stable")
+    rows, _ = judged.embedded.studies()
+    answers = []
+    for share, what in (
+        (0.25, "found better than 75 % of"),
+        (0.5, "found in the middle of"),
+        (0.9, "found worse than 90 % of"),
+    ):
+        place = int(order[int(share * (len(order) - 1))])
+        row = rows.iloc[place]
+        frames = read_pictures(shards, [row["key"]])[row["key"]]
+        query = Item(
+            name=f"{row['study_id']}, {what} the {len(order)} studies",
+            report=row["report"],
+            frames=frames,
+        )
+        answers.append(
+            find_reports(
+                judged.model,
+                query,
+                list(zip(rows["study_id"][: len(order)], judged.reports, strict=True)),
+                k=3,
+                embeddings=judged.report_embeddings,
+                query_embedding=judged.studies[place],
+            )
+        )
+    return answers
+
+
+def film_answer(judged: Judged, video: Path, name: str) -> Answer:
+    """The phantom reports that fit a real clip best."""
+    frames = read_video(video, size_px=judged.model.image_size_px)
+    rows, _ = judged.embedded.studies()
+    names = rows["study_id"][: len(judged.reports)]
+    return find_reports(
+        judged.model,
+        Item(name=name, frames=frames),
+        list(zip(names, judged.reports, strict=True)),
+        k=3,
+        embeddings=judged.report_embeddings,
+    )
+
+
+def figures_html(
+    header: Sequence[str], rows: Sequence[Sequence[str]], curves: Path, notes: Sequence[str]
+) -> str:
+    """The table and the curves as HTML."""
+    cells = [f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    with Image.open(curves) as image:
+        picture = data_uri(image.convert("RGB"))
+        width, height = image.size
+    said = "".join(f'<p class="soft">{html.escape(note)}</p>' for note in notes)
+    return (
+        f'<section><h2>Held-out studies</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(cells)}</tbody></table></div>{said}"
+        f'<figure class="wide"><img src="{picture}" width="{width}" height="{height}" '
+        'alt="Loss, validation rank and rank curves"></figure></section>'
+    )
+
+
+def _cell(cell: str) -> str:
+    value, _, interval = cell.partition("\n")
+    return html.escape(value) + (f'<br><span class="soft">{html.escape(interval)}</span>')
+
+
+def write_page(
+    path: Path, answers: Sequence[Answer], judged: Judged, *, before: str, about: str
+) -> None:
+    """One self-contained page: the table, the curves, the answers."""
+    page = to_page(
+        answers,
+        title="EchoCLIP and EchoCLIP-R on phantoms",
+        about=about,
+        tokenizer=judged.model.text.tokenizer,
+        before=before,
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def tables(figures: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of models."""
+    header = ["", *_COLUMNS]
+    rows = []
+    for name, one in figures.items():
+        for how, found in one["retrieval"].items():
+            rows.append([f"{name} ({how})", *_cells(one, found)])
+    first = next(iter(figures.values()))
+    found = next(iter(first["retrieval"].values()))
+    rows.append(["chance, or always the median", *_cells(first, found, chance=True)])
+    return header, rows
+
+
+_COLUMNS = (
+    "MCMRR",
+    "R@1, %",
+    "R@10, %",
+    "EF MAE, %",
+    "EF r",
+    "pacemaker lead AUC",
+    "effusion AUC",
+)
+
+
+def _cells(one: Mapping[str, Any], found: Mapping[str, Any], *, chance: bool = False) -> list[str]:
+    recall = found["video_to_report"]
+    figures = (
+        (found["mcmrr"], ".1f", 1),
+        (recall["recall_at_1"], ".1f", 100),
+        (recall["recall_at_10"], ".1f", 100),
+        (one["ef"]["mae"], ".1f", 1),
+        (one["ef"]["r"], ".2f", 1),
+        (one["pacemaker_lead"], ".3f", 1),
+        (one["pericardial_effusion"], ".3f", 1),
+    )
+    if chance:
+        return [format(scale * figure["chance"], form) for figure, form, scale in figures]
+    cells = []
+    for figure, form, scale in figures:
+        value, low, high = (format(scale * figure[name], form) for name in ("value", "low", "high"))
+        cells.append(f"{value}\n{low} to {high}")
+    return cells

@@ -1,0 +1,166 @@
+"""Mining 300,000 reports: how long, how much memory, and the same table after a kill.
+
+The reports are made of sentences of the real ones: a report of a corpus lends its length, its
+sentences are drawn from all of that corpus, so that frequencies are natural. The command line runs
+in processes of its own: once through, then killed and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.common import CORPUS, ROOT
+from echotok.corpora import read_reports
+
+WORK = ROOT / "runs" / "bench-mining"
+CORPORA = ("indiana_cxr", "ptbxl_ecg", "mtsamples_other")
+
+
+def main() -> None:
+    """Make the reports, mine them, and keep the figures for benchmarks/tokenizer/mining.py."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reports", type=int, default=300_000)
+    parser.add_argument("--size", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-kill", action="store_true", help="leave out the second run")
+    arguments = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    source = WORK / f"scale-{arguments.reports}.csv"
+    sentences, distinct = write_reports(source, arguments.reports, arguments.seed)
+    figures = {
+        "reports": arguments.reports,
+        "size": arguments.size,
+        "seed": arguments.seed,
+        "sentences": sentences,
+        "distinct": distinct,
+        "megabytes": source.stat().st_size / 1e6,
+    }
+    figures |= run(source, WORK / "scale", arguments.size)
+    if not arguments.no_kill:
+        figures["resumed"] = killed(source, WORK / "scale-again", arguments.size)
+    (WORK / "scale.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    source.unlink()  # it is real text
+    print(json.dumps(figures, indent=1))
+
+
+def write_reports(path: Path, count: int, seed: int) -> tuple[int, int]:
+    """A CSV of `count` reports of two or three a patient; sentences in all, and distinct ones."""
+    rng = random.Random(seed)
+    pools: list[list[str]] = []
+    lengths: list[tuple[int, int]] = []
+    for number, corpus in enumerate(CORPORA):
+        pool: list[str] = []
+        for report in read_reports([CORPUS / f"{corpus}.jsonl"]):
+            sentences = " ".join(report.text.split()).split(". ")
+            lengths.append((number, len(sentences)))
+            pool += sentences
+        pools.append(pool)
+    total = 0
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["patient", "report"])
+        for row in range(count):
+            number, length = rng.choice(lengths)
+            total += length
+            writer.writerow([row * 2 // 5, ". ".join(rng.choices(pools[number], k=length))])
+    return total, sum(len(set(pool)) for pool in pools)
+
+
+def command(source: Path, out: Path, size: int) -> list[str | Path]:
+    """What a user types."""
+    columns = ["--text-column", "report", "--patient-column", "patient"]
+    options = ["--vocab-size", str(size), "--name", "scale", "--steps", "--out"]
+    return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, out]
+
+
+def run(source: Path, out: Path, size: int) -> dict[str, object]:
+    """Mine once; time, peak memory, and when each step began."""
+    clear(out)
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        command(source, out, size),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return wait(process, begin)
+
+
+def wait(process: subprocess.Popen[str], begin: float) -> dict[str, object]:
+    """The figures of a run that is under way."""
+    _, said = process.communicate()
+    _, status, usage = 0, process.returncode, resource_usage()
+    if status:
+        raise SystemExit(said)
+    steps: dict[str, float] = {}
+    for line in said.splitlines():
+        if line.startswith("step: "):
+            seconds, what = line.removeprefix("step: ").split(" s ", 1)
+            steps[what] = steps.get(what, 0) + float(seconds)
+    return {
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": usage[0],
+        "gigabytes": usage[1],
+        "steps": steps,
+    }
+
+
+def resource_usage() -> tuple[float, float]:
+    """Processor seconds and peak gigabytes of the children so far."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
+
+
+def killed(source: Path, out: Path, size: int) -> str:
+    """Kill a run when a size of the fallback has been tried, go on, and compare the folders."""
+    clear(out)
+    state = Path(f"{out}.mining-state.json")
+    process = subprocess.Popen(command(source, out, size), stderr=subprocess.DEVNULL)
+    begin = time.perf_counter()
+    while not state.exists() and process.poll() is None:
+        time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = time.perf_counter() - begin
+    tried = len(json.loads(state.read_text(encoding="utf-8"))["trials"])
+    begin = time.perf_counter()
+    subprocess.run(command(source, out, size), stderr=subprocess.DEVNULL, check=True)
+    seconds = time.perf_counter() - begin
+    same = digest(out) == digest(WORK / "scale")
+    verdict = "the same table, byte for byte" if same else "ANOTHER TABLE"
+    return (
+        f"{verdict}, {seconds / 60:.1f} minutes more after {before / 60:.1f} "
+        f"({tried} size of the fallback had been tried)"
+    )
+
+
+def digest(folder: Path) -> str:
+    """Sha256 over the files of a folder."""
+    seen = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        seen.update(path.name.encode() + path.read_bytes())
+    return seen.hexdigest()
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier benchmark wrote."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    for suffix in (".private.csv", ".mining-state.json"):
+        Path(f"{folder}{suffix}").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

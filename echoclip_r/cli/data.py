@@ -1,0 +1,289 @@
+"""The commands that make and look at data: prepare, summary, preview and phantom."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from echoclip_r.errors import EchoclipError
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add this module's commands to those of `echoclip-r` (argparse's sub-parsers action)."""
+    _add_prepare(commands)
+    _add_summary(commands)
+    _add_preview(commands)
+    _add_phantom(commands)
+
+
+def _add_prepare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "prepare",
+        help="turn a manifest into shards for training",
+        description="Mask every clip to its ultrasound sector, crop and resize some frames of it, "
+        "and write them with the report as WebDataset shards. Stopped, it goes on where it was "
+        "when run again. What cannot be used is named in OUT/rejects.csv.",
+    )
+    parser.add_argument("manifest", type=Path, help="CSV or Parquet file, one row a clip")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of shards")
+    parser.add_argument(
+        "--size", type=int, default=224, metavar="PX", help="side of the frames (%(default)s)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=10, metavar="N", help="kept of a clip (%(default)s)"
+    )
+    parser.add_argument(
+        "--format", default="jpeg", choices=("jpeg", "png"), help="png is lossless and larger"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes (%(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of splits, order and the choice of frames"
+    )
+    parser.add_argument(
+        "--clips-per-shard", type=int, default=256, metavar="N", help="%(default)s if not given"
+    )
+    parser.add_argument(
+        "--labels", metavar="A,B", help="label columns (default: all that hold only numbers)"
+    )
+    parser.add_argument(
+        "--keep-unsure",
+        action="store_true",
+        help="keep clips whose sector was not found for sure; look at `preview` first",
+    )
+    parser.add_argument(
+        "--hash-ids",
+        type=Path,
+        metavar="SALT_FILE",
+        help="put pseudonyms in place of study and patient ids and shift dates by patient; the "
+        "file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the archive. "
+        "The reports' text stays as it is",
+    )
+    parser.add_argument(
+        "--min-free-gb",
+        type=float,
+        default=1.0,
+        metavar="GB",
+        help="stop below this free space (%(default)s)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace shards of other options in DIR"
+    )
+    parser.add_argument("--json", action="store_true", help="result as JSON")
+    parser.set_defaults(run=_prepare)
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    from echoclip_r.data.preparation import prepare
+
+    result = prepare(
+        arguments.manifest,
+        arguments.out,
+        size_px=arguments.size,
+        frames_per_clip=arguments.frames,
+        image_format=arguments.format,
+        workers=arguments.workers,
+        seed=arguments.seed,
+        clips_per_shard=arguments.clips_per_shard,
+        labels=_names(arguments.labels),
+        keep_unsure=arguments.keep_unsure,
+        hash_salt=None if arguments.hash_ids is None else _salt(arguments.hash_ids),
+        min_free_bytes=int(arguments.min_free_gb * 1e9),
+        overwrite=arguments.overwrite,
+    )
+    figures = {
+        "out_dir": str(result.out_dir),
+        "num_clips": result.num_clips,
+        "num_frames": result.num_frames,
+        "num_studies": result.num_studies,
+        "num_shards": len(result.shards),
+        "num_rejects": len(result.rejects),
+        "num_unsure": result.num_unsure,
+        "num_resumed": result.num_resumed,
+    }
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    print(
+        f"{result.num_clips:,} clips ({result.num_frames:,} frames) of {result.num_studies:,} "
+        f"studies in {len(result.shards):,} shards: {result.out_dir}"
+    )
+    if result.num_resumed:
+        print(f"{result.num_resumed:,} of the clips were finished by an earlier run")
+    if result.num_unsure:
+        print(f"{result.num_unsure:,} clips whose sector is not sure were kept")
+    if result.rejects:
+        path = result.out_dir / "rejects.csv"
+        print(f"{len(result.rejects):,} rows were left out; {path} says why")
+
+
+def _add_summary(commands: Any) -> None:
+    parser = commands.add_parser(
+        "summary",
+        help="check a manifest and print one page on it",
+        description="Check every row of a manifest and print one page: splits, report lengths, "
+        "duplicates, dates, labels, rows left out. It quotes no report and no id.",
+    )
+    parser.add_argument("manifest", type=Path, help="CSV or Parquet file, one row a clip")
+    parser.add_argument(
+        "--tokenizer",
+        default="echo",
+        metavar="NAME",
+        help="tokenizer that counts tokens: echo, echo-clip, a file, or none",
+    )
+    parser.add_argument("--labels", metavar="A,B", help="label columns, as for prepare")
+    parser.add_argument("--seed", type=int, default=0, help="of splits that are made here")
+    parser.add_argument("--rejects", action="store_true", help="list every row left out, on stderr")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown")
+    form.add_argument("--html", action="store_true", help="print HTML")
+    form.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.set_defaults(run=_summary)
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    import echotok
+    from echoclip_r.data.manifest import read_manifest
+    from echoclip_r.data.summary import summarize
+
+    tokenizer = None
+    if arguments.tokenizer != "none":
+        try:
+            tokenizer = echotok.load(arguments.tokenizer)
+        except echotok.EchotokError as error:
+            raise EchoclipError(f"{error} (`--tokenizer none` does without)") from error
+    manifest = read_manifest(
+        arguments.manifest, seed=arguments.seed, labels=_names(arguments.labels)
+    )
+    summary = summarize(manifest, tokenizer=tokenizer)
+    if arguments.rejects:
+        for reject in manifest.rejects:
+            where = f"row {reject.row}" + (f", {reject.column}" if reject.column else "")
+            print(f"{where}: {reject.reason}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(summary.figures, indent=1))
+    elif arguments.markdown:
+        print(summary.as_markdown(), end="")
+    elif arguments.html:
+        print(summary.as_html(), end="")
+    else:
+        print(summary.as_text(), end="")
+
+
+def _add_preview(commands: Any) -> None:
+    parser = commands.add_parser(
+        "preview",
+        help="draw clips before and after masking, to look at",
+        description="Draw a sheet of clips before and after masking, unsure ones first, with the "
+        "sector's edge in green, or in orange where it is not sure.",
+    )
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--num", type=int, default=24, help="clips of a manifest (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice from a manifest")
+    parser.add_argument(
+        "--show-outside",
+        action="store_true",
+        help="show burned-in text as it is (the sheet then stays with the archive)",
+    )
+    parser.set_defaults(run=_preview)
+
+
+def _preview(arguments: argparse.Namespace) -> None:
+    from echoclip_r.data.preview import draw_preview
+
+    sheet = draw_preview(
+        arguments.paths,
+        num_clips=arguments.num,
+        seed=arguments.seed,
+        show_outside=arguments.show_outside,
+    )
+    try:
+        sheet.image.save(arguments.out)
+    except (OSError, ValueError) as error:
+        raise EchoclipError(f"{arguments.out}: the sheet cannot be written ({error})") from error
+    print(f"{sheet.num_clips} clips, {sheet.num_unsure} of them unsure: {arguments.out}")
+    for line in sheet.notes:
+        print(line)
+
+
+def _add_phantom(commands: Any) -> None:
+    parser = commands.add_parser(
+        "phantom",
+        help="make an archive of simulated patients",
+        description="Write simulated clips (AVI, MP4, DICOM), reports made from the same findings, "
+        "and their manifest. For demonstrations and tests; it is no clinical evidence.",
+    )
+    parser.add_argument(
+        "--patients", type=int, required=True, metavar="N", help="each has one to four studies"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same archive")
+    parser.add_argument(
+        "--size", type=int, default=112, metavar="PX", help="of a frame (%(default)s)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=10, metavar="N", help="of a clip (%(default)s)"
+    )
+    parser.add_argument(
+        "--clips", type=int, default=1, metavar="N", help="clips of a study, at other angles"
+    )
+    parser.add_argument(
+        "--overlays",
+        default="dicom",
+        choices=("dicom", "all", "none"),
+        help="which files show a screen with an invented name and an ECG trace",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="result as JSON")
+    parser.set_defaults(run=_phantom)
+
+
+def _phantom(arguments: argparse.Namespace) -> None:
+    from echoclip_r.phantom.archive import write_archive
+
+    result = write_archive(
+        arguments.out,
+        arguments.patients,
+        seed=arguments.seed,
+        workers=arguments.workers,
+        size_px=arguments.size,
+        num_frames=arguments.frames,
+        clips_per_study=arguments.clips,
+        overlays=arguments.overlays,
+    )
+    if arguments.json:
+        figures = asdict(result) | {"manifest": str(result.manifest)}
+        print(json.dumps(figures))
+        return
+    print(
+        f"{result.num_patients:,} simulated patients, {result.num_studies:,} studies, "
+        f"{result.num_clips:,} clips: {result.manifest}"
+    )
+    if result.num_resumed:
+        print(f"{result.num_resumed:,} of the patients were finished by an earlier run")
+
+
+def _names(cell: str | None) -> list[str] | None:
+    return None if cell is None else [name.strip() for name in cell.split(",") if name.strip()]
+
+
+def _salt(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EchoclipError(
+            f"{path}: the salt cannot be read ({type(error).__name__}); make one with "
+            f"`openssl rand -hex 32 > {path}` and keep it with the archive"
+        ) from error

@@ -1,0 +1,165 @@
+"""The commands that judge a model: evaluate, and explain."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add this module's commands to those of `echoclip-r` (argparse's sub-parsers action)."""
+    _add_evaluate(commands)
+    _add_explain(commands)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="judge checkpoints on every task that there are labels for",
+        description="Zero-shot measurements and findings, retrieval, clinical agreement, patient "
+        "identification and change over time, with intervals and beside chance. Writes "
+        "OUT/report.html, metrics.json, predictions and plots. What cannot be run is named with "
+        "the reason. Several checkpoints are compared on the same items.",
+    )
+    parser.add_argument(
+        "checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="a checkpoint or a run"
+    )
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--manifest", type=Path, metavar="FILE", help="archive to make shards from")
+    data.add_argument("--shards", type=Path, metavar="DIR", help="shards from `prepare`")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--external",
+        type=Path,
+        metavar="FILE_OR_DIR",
+        help="manifest or shards of another archive; all of it is tested",
+    )
+    parser.add_argument(
+        "--tasks",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="tasks and prompts laid over the default ones: a TOML file, or `phantom`; repeatable",
+    )
+    parser.add_argument(
+        "--events",
+        type=Path,
+        metavar="CSV",
+        help="dates of events (patient_id, event, date) in place of label columns",
+    )
+    parser.add_argument(
+        "--unit",
+        default="study",
+        choices=("study", "clip"),
+        help="what one prediction is made for (%(default)s)",
+    )
+    parser.add_argument(
+        "--split", default="test", choices=("test", "validation"), help="%(default)s if not given"
+    )
+    parser.add_argument(
+        "--names", metavar="A,B", help="what the models are called, in place of recipe and run"
+    )
+    parser.add_argument("--title", default="Evaluation", help="of the report")
+    parser.add_argument("--note", default="", help="printed below the title")
+    parser.add_argument("--device", default="cpu", help="where models compute (%(default)s)")
+    parser.add_argument(
+        "--batch-size", type=int, default=256, metavar="N", help="frames at a time (%(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that make shards"
+    )
+    parser.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="of the bootstrap (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of splits, draws and random pairs")
+    parser.add_argument("--json", action="store_true", help="print metrics.json instead of a table")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from echoclip_r.evaluation.change import read_events
+    from echoclip_r.evaluation.runner import evaluate
+
+    evaluation = evaluate(
+        arguments.checkpoints,
+        out=arguments.out,
+        shards=arguments.shards,
+        manifest=arguments.manifest,
+        external=arguments.external,
+        tasks=arguments.tasks,
+        events=None if arguments.events is None else read_events(arguments.events),
+        unit=arguments.unit,
+        split=arguments.split,
+        names=None if arguments.names is None else arguments.names.split(","),
+        title=arguments.title,
+        note=arguments.note,
+        device=arguments.device,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers,
+        num_draws=arguments.draws,
+        seed=arguments.seed,
+    )
+    if arguments.json:
+        print((arguments.out / "metrics.json").read_text(encoding="utf-8"), end="")
+        return
+    from echoclip_r.evaluation.report.page import as_text
+
+    print(as_text(evaluation))
+    print(f"Report: {arguments.out / 'report.html'}")
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain",
+        help="show where in a clip a model looks for a prompt",
+        description="Draw PromptCAM: what in each frame raises the cosine with a prompt. It shows "
+        "where, and is no proof of why.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint or a run")
+    parser.add_argument(
+        "--video", type=Path, required=True, metavar="FILE", help="video, DICOM file or folder"
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        required=True,
+        metavar="TEXT",
+        help='such as "A pacemaker lead is seen."; several are averaged',
+    )
+    parser.add_argument(
+        "--against", action="append", default=[], metavar="TEXT", help="subtracted from it"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="ends in .gif, .mp4 or .png"
+    )
+    parser.add_argument(
+        "--method",
+        default="gradcam",
+        choices=("gradcam", "elementwise"),
+        help="elementwise keeps the place of each gradient (%(default)s if not given)",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=20, metavar="N", help="frames of the clip (%(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="where the model computes (%(default)s)")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> None:
+    from echoclip_r.explain.drawing import draw_prompt_cam
+    from echoclip_r.model.checkpoint import load_checkpoint
+
+    model = load_checkpoint(arguments.checkpoint, device=arguments.device)
+    cosine = draw_prompt_cam(
+        model,
+        arguments.video,
+        arguments.out,
+        prompts=arguments.prompt,
+        against=arguments.against,
+        method=arguments.method,
+        num_frames=arguments.frames,
+    )
+    print(f"mean cosine of the clip with the prompt: {cosine:.3f}; picture: {arguments.out}")

@@ -1,0 +1,272 @@
+"""The commands that use a trained model to search: embed and retrieve."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from echoclip_r.errors import EchoclipError
+
+if TYPE_CHECKING:
+    from echoclip_r.model.trained import TrainedModel
+    from echoclip_r.search.answers import Answer
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any) -> None:
+    """Add this module's commands to those of `echoclip-r` (argparse's sub-parsers action)."""
+    _add_embed(commands)
+    _add_retrieve(commands)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint", type=Path, help="folder of a checkpoint, or of a run (its best is taken)"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="FILE",
+        help="a grown version of the checkpoint's own tokenizer; any other is refused",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (%(default)s)")
+
+
+def _load(arguments: argparse.Namespace) -> TrainedModel:
+    from echoclip_r.model.checkpoint import load_checkpoint
+    from echotok import EchotokError
+
+    try:
+        return load_checkpoint(
+            arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
+        )
+    except EchotokError as error:
+        raise EchoclipError(str(error)) from error
+
+
+def _add_embed(commands: Any) -> None:
+    parser = commands.add_parser(
+        "embed",
+        help="embed the clips of a split",
+        description="Embed every frame of a split, a shard at a time; stopped, it goes on where it "
+        "was when run again. OUT then holds a file a shard with all frames, ids, labels and "
+        "reports, and the clips' or studies' embeddings with their ids for other tools.",
+    )
+    _add_model(parser)
+    parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="from `prepare`")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "validation", "test"), help="%(default)s"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
+    parser.add_argument(
+        "--level",
+        default="clip",
+        choices=("clip", "study"),
+        help="mean of the unit embeddings of a clip's frames or a study's (%(default)s)",
+    )
+    parser.add_argument(
+        "--format",
+        default="parquet",
+        choices=("parquet", "npy"),
+        help="npy puts the ids into a CSV beside it (%(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=256, metavar="N", help="frames (%(default)s)"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace embeddings of another model in OUT"
+    )
+    parser.add_argument("--json", action="store_true", help="result as JSON")
+    parser.set_defaults(run=_embed)
+
+
+def _embed(arguments: argparse.Namespace) -> None:
+    from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.embeddings import write_table
+
+    if arguments.batch_size < 1:
+        raise ValueError(f"batch-size is {arguments.batch_size}; it must be at least 1")
+    embedded = embed(
+        _load(arguments),
+        arguments.shards,
+        split=arguments.split,
+        out=arguments.out,
+        batch_size=arguments.batch_size,
+        overwrite=arguments.overwrite,
+    )
+    paths = write_table(embedded, arguments.out, level=arguments.level, form=arguments.format)
+    figures = {
+        "num_clips": len(embedded.clips),
+        "num_frames": len(embedded.frames),
+        "num_studies": int(embedded.clips["study_id"].nunique()),
+        "dimensions": int(embedded.frames.shape[1]),
+        "files": [str(path) for path in paths],
+    }
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    print(
+        f"{figures['num_clips']:,} clips ({figures['num_frames']:,} frames) of "
+        f"{figures['num_studies']:,} studies, {figures['dimensions']} dimensions: "
+        + " and ".join(map(str, paths))
+    )
+
+
+def _add_retrieve(commands: Any) -> None:
+    parser = commands.add_parser(
+        "retrieve",
+        help="find the reports that fit a clip, or the clips that fit a report",
+        description="With --video and --reports, find the reports that fit a clip best; it is "
+        "masked to its sector as `prepare` does it. With --report and --shards (or --embeddings), "
+        "find the clips that fit a report. The reports are shown on the screen.",
+    )
+    _add_model(parser)
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument("--video", type=Path, metavar="FILE", help="a clip to find reports for")
+    query.add_argument("--report", metavar="FILE", help="a text to find clips for; - is stdin")
+    parser.add_argument(
+        "--reports", metavar="FILE", help="reports to look through: CSV, JSON Lines, text, folder"
+    )
+    parser.add_argument("--column", metavar="NAME", help="column or key of the reports' text")
+    parser.add_argument("--shards", type=Path, metavar="DIR", help="clips to look through")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "validation", "test"), help="%(default)s"
+    )
+    parser.add_argument(
+        "--embeddings",
+        type=Path,
+        metavar="DIR",
+        help="from `embed`, instead of --shards; with it, where to keep them",
+    )
+    parser.add_argument("-k", type=int, default=5, metavar="N", help="how many (%(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=10, metavar="N", help="of the clip (%(default)s)"
+    )
+    parser.add_argument(
+        "--keep-unsure", action="store_true", help="use a clip whose sector is not sure"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="write the clip's frames, too")
+    parser.add_argument("--json", action="store_true", help="result as JSON")
+    parser.set_defaults(run=_retrieve)
+
+
+def _retrieve(arguments: argparse.Namespace) -> None:
+    if arguments.k < 1 or arguments.frames < 1:
+        raise ValueError(f"k is {arguments.k}, frames {arguments.frames}; give at least 1")
+    if arguments.video is not None:
+        if arguments.reports is None:
+            raise ValueError("--video needs --reports, the reports to look through")
+        model, answer = _reports_for_video(arguments)
+    else:
+        if arguments.shards is None and arguments.embeddings is None:
+            raise ValueError("--report needs --shards or --embeddings, the clips to look through")
+        model, answer = _videos_for_report(arguments)
+    if arguments.json:
+        print(json.dumps(_as_json(answer)))
+    else:
+        from echoclip_r.search.terminal import show
+
+        show(answer, model.text.tokenizer)
+    _write_files(arguments, model, answer)
+
+
+def _reports_for_video(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
+    from echoclip_r.data.clips import read_video
+    from echoclip_r.search.answers import Item, find_reports
+
+    reports = _read_reports(arguments.reports, arguments.column)
+    model = _load(arguments)
+    frames = read_video(
+        arguments.video,
+        size_px=model.image_size_px,
+        num_frames=arguments.frames,
+        keep_unsure=arguments.keep_unsure,
+    )
+    query = Item(name=arguments.video.name, frames=frames)
+    return model, find_reports(model, query, reports, k=arguments.k)
+
+
+def _videos_for_report(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
+    from echoclip_r.embedding.embedder import embed, load_embedded
+    from echoclip_r.search.answers import Item, find_videos
+
+    found = _read_reports(arguments.report, arguments.column)
+    if len(found) != 1:
+        raise EchoclipError(
+            f"{arguments.report}: {len(found):,} reports; --report takes a file with one"
+        )
+    name, text = found[0]
+    model = _load(arguments)
+    shards = arguments.shards
+    if shards is not None:
+        pool = embed(model, shards, split=arguments.split, out=arguments.embeddings)
+    else:
+        pool, run = load_embedded(arguments.embeddings)
+        if run["fingerprint"] != model.fingerprint:
+            raise EchoclipError(
+                f"{arguments.embeddings}: made by another model ({run['model']}), so its cosines "
+                f"with this one's texts mean nothing; take that model, or run `echoclip-r embed`"
+            )
+        # The pictures lie in the shards, if those are still where they were.
+        shards = Path(run["shards"]) if (Path(run["shards"]) / "index.json").is_file() else None
+    query = Item(name=name, report=text)
+    return model, find_videos(model, query, pool, k=arguments.k, shards_dir=shards)
+
+
+def _read_reports(source: str, column: str | None) -> list[tuple[str, str]]:
+    from echotok import EchotokError
+    from echotok.corpora import read_reports
+
+    try:
+        return [(one.source, one.text) for one in read_reports([source], column=column)]
+    except EchotokError as error:
+        raise EchoclipError(str(error)) from error
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    return {
+        "query": answer.query.name,
+        "pool_size": answer.pool_size,
+        "hits": [
+            {
+                "rank": hit.rank,
+                "cosine": hit.cosine,
+                "name": hit.item.name,
+                "num_same": hit.num_same,
+                "report": hit.item.report,
+            }
+            for hit in answer.hits
+        ],
+    }
+
+
+def _write_files(arguments: argparse.Namespace, model: TrainedModel, answer: Answer) -> None:
+    from echoclip_r.search.page import to_page
+    from echoclip_r.search.pictures import film_strip
+
+    try:
+        if arguments.picture is not None:
+            clip = answer.query if answer.query.frames is not None else answer.hits[0].item
+            if clip.frames is None:
+                raise EchoclipError(
+                    "there are no frames to draw: the shards that the embeddings were made from "
+                    "are not where they were; name them with --shards"
+                )
+            film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
+        if arguments.html is not None:
+            looked_for = "reports" if arguments.video is not None else "clips"
+            page = to_page(
+                [answer],
+                title=f"The {looked_for} that fit best",
+                about=f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through",
+                tokenizer=model.text.tokenizer,
+            )
+            arguments.html.write_text(page, encoding="utf-8")
+            print(f"wrote {arguments.html}; it holds reports: keep it as them", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        raise EchoclipError(f"the result cannot be written ({error})") from error

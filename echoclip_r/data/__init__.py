@@ -1,0 +1,1 @@
+"""From an archive's manifest to training shards, and reading them back."""

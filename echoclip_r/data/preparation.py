@@ -1,0 +1,231 @@
+"""A manifest -> WebDataset shards that a kill, a full disk or a broken file cannot spoil.
+
+    OUT/train-000000.tar ...  KEY.000.jpg ... KEY.009.jpg, KEY.txt, KEY.json of each clip
+    OUT/index.json            options, counts, and each shard's name, counts and sha256
+    OUT/SHA256SUMS            the same sums for `sha256sum -c`
+    OUT/rejects.csv           what was left out: row, study, column, file and reason
+    OUT/state/                what a second run needs to go on; not for training
+
+`rejects.csv` and `state` name studies and files as the archive does, also where the shards hold
+pseudonyms: they stay with the archive.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from echoclip_r.data.manifest import SPLITS, Reject, read_manifest
+from echoclip_r.data.plan import Plan, make_plan
+from echoclip_r.data.samples import SampleOptions, source_fingerprint
+from echoclip_r.data.shard_records import (
+    Record,
+    ShardInfo,
+    claim,
+    load_record,
+    noted_item,
+    write_index,
+    write_rejects,
+)
+from echoclip_r.data.shard_writer import ShardTask, write_shard
+from echoclip_r.errors import ShardError
+from echoclip_r.jobs.local import Job, run_jobs
+from echoclip_r.storage import lock, writing
+
+__all__ = ["PrepareResult", "ShardInfo", "prepare"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareResult:
+    """What `prepare` made.
+
+    Attributes:
+        out_dir: where it lies.
+        shards: all shards that hold a clip, in order.
+        rejects: all rows that were left out, by row, for a reason of the manifest or the clip.
+        num_studies: studies with at least one clip; each has one report.
+        num_resumed: clips in shards that an earlier run had finished.
+    """
+
+    out_dir: Path
+    shards: tuple[ShardInfo, ...]
+    rejects: tuple[Reject, ...]
+    num_studies: int
+    num_resumed: int
+
+    @property
+    def num_clips(self) -> int:
+        """Samples in all shards."""
+        return sum(shard.num_clips for shard in self.shards)
+
+    @property
+    def num_frames(self) -> int:
+        """Frames in all shards."""
+        return sum(shard.num_frames for shard in self.shards)
+
+    @property
+    def num_unsure(self) -> int:
+        """Samples whose sector was not found for sure."""
+        return sum(shard.num_unsure for shard in self.shards)
+
+
+def prepare(
+    manifest_path: str | Path,
+    out_dir: str | Path,
+    *,
+    size_px: int = 224,
+    frames_per_clip: int = 10,
+    image_format: str = "jpeg",
+    workers: int = 1,
+    seed: int = 0,
+    clips_per_shard: int = 256,
+    labels: Sequence[str] | None = None,
+    keep_unsure: bool = False,
+    hash_salt: str | None = None,
+    min_free_bytes: int = 1 << 30,
+    overwrite: bool = False,
+) -> PrepareResult:
+    """Turn an archive into shards: clips masked to the sector, cropped, resized, with reports.
+
+    The same manifest, options and seed give the same bytes, whatever the number of workers and
+    however often the run was stopped. Called again on a folder that it did not finish, it goes on;
+    on one that it finished, it does again only the shards whose clips changed on disk.
+
+    Worker processes start afresh, so a script must call this under `if __name__ == "__main__":`.
+
+    Args:
+        manifest_path: see `echoclip_r.data.manifest`.
+        out_dir: a folder that is empty, does not exist, or holds these very shards.
+        size_px: side of the square frames.
+        frames_per_clip: frames kept of each clip, or all of a shorter one.
+        image_format: `jpeg` or `png` (lossless).
+        workers: processes; 0 works in this one, where a decoder that crashes ends it.
+        seed: of splits, of the clips' order and of the choice of frames.
+        clips_per_shard: clips a shard, rejected ones counted.
+        labels: see `read_manifest`.
+        keep_unsure: keep clips whose sector was not found for sure, instead of rejecting them.
+        hash_salt: secret of at least 16 characters; the shards then hold pseudonyms for study and
+            patient ids, and dates moved by up to a year, alike for all of a patient's studies. The
+            reports' text is never changed: names in it must be removed before.
+        min_free_bytes: stop before a shard when less than this is free.
+        overwrite: delete shards of other options or another manifest from `out_dir` first.
+
+    Returns:
+        Counts, shards and rejects.
+
+    Raises:
+        ManifestError: see `read_manifest`.
+        ShardError: no usable row; `out_dir` holds something else or is in use; the disk is full.
+        ValueError: an option is out of range.
+    """
+    options = SampleOptions(
+        size_px=size_px,
+        frames_per_clip=frames_per_clip,
+        image_format=image_format,
+        seed=seed,
+        keep_unsure=keep_unsure,
+        hash_salt=hash_salt,
+    )
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; it must be 0 or more")
+    manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False)
+    plan = make_plan(manifest, options, clips_per_shard=clips_per_shard)
+    if not plan.shards:
+        first = manifest.rejects[0]
+        raise ShardError(
+            f"{manifest_path}: none of the {manifest.num_rows} rows can be used; the first, row "
+            f"{first.row}, because of {first.column or 'its cells'}: {first.reason}"
+        )
+    for name, why in manifest.ignored.items():
+        _log.warning("column %r is not used as a label: %s", name, why)
+    out_dir = Path(out_dir)
+    with lock(out_dir):
+        claim(
+            out_dir,
+            options=plan.options,
+            rows_fingerprint=plan.rows_fingerprint,
+            overwrite=overwrite,
+        )
+        records = {
+            shard.name: record
+            for shard in plan.shards
+            if (record := load_record(out_dir, shard.name)) is not None
+            and record.sources == source_fingerprint(plan.rows(shard))
+        }
+        num_resumed = sum(record.info.num_clips for record in records.values())
+        if num_resumed:
+            _log.info("%d clips were finished by an earlier run", num_resumed)
+        with tqdm(total=len(manifest.frame), unit="clip", desc="prepare", disable=None) as bar:
+            bar.update(sum(len(s.indices) for s in plan.shards if s.name in records))
+            for job, record in run_jobs(
+                _jobs(plan, out_dir, options, min_free_bytes, done=frozenset(records)),
+                write_shard,
+                workers=workers,
+                item_at_crash=lambda name: noted_item(out_dir, name),
+            ):
+                records[job.name] = record
+                bar.update(len(job.payload.rows))
+        return _finish(plan, out_dir, records, num_resumed)
+
+
+def _jobs(
+    plan: Plan, out_dir: Path, options: SampleOptions, min_free_bytes: int, *, done: frozenset[str]
+) -> Iterator[Job[ShardTask]]:
+    for shard in plan.shards:
+        if shard.name not in done:
+            task = ShardTask(
+                out_dir=out_dir,
+                split=shard.split,
+                rows=plan.rows(shard),
+                options=options,
+                min_free_bytes=min_free_bytes,
+            )
+            yield Job(name=shard.name, payload=task)
+
+
+def _finish(
+    plan: Plan, out_dir: Path, records: Mapping[str, Record], num_resumed: int
+) -> PrepareResult:
+    """Write index and rejects once every shard is finished."""
+    found = [records[shard.name] for shard in plan.shards]
+    rejects = [*plan.manifest.rejects, *(reject for record in found for reject in record.rejects)]
+    rejects.sort(key=lambda reject: reject.row)
+    shards = tuple(record.info for record in found if record.info.num_clips)
+    frame = plan.manifest.frame
+    kept = frame[~frame["row"].isin([reject.row for reject in rejects])]
+    counts = {}
+    for split in SPLITS:
+        part = kept[kept["split"] == split]
+        counts[split] = {
+            "num_patients": int(part["patient_id"].nunique()),
+            "num_studies": int(part["study_id"].nunique()),
+            "num_clips": len(part),
+        }
+    with writing(out_dir, "the index"):
+        write_rejects(out_dir, rejects)
+        write_index(
+            out_dir,
+            shards,
+            options=plan.options,
+            rows_fingerprint=plan.rows_fingerprint,
+            counts=counts,
+            num_rejects=len(rejects),
+        )
+    if not shards:
+        raise ShardError(
+            f"{out_dir}: every clip was rejected, the first, row {rejects[0].row}, because: "
+            f"{rejects[0].reason}; rejects.csv there names them all"
+        )
+    return PrepareResult(
+        out_dir=out_dir,
+        shards=shards,
+        rejects=tuple(rejects),
+        num_studies=int(kept["study_id"].nunique()),
+        num_resumed=num_resumed,
+    )

@@ -1,0 +1,179 @@
+"""One manifest row at a time: cells -> checked values, or the reason why the row cannot be used."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from echoclip_r.data.splits import _SPLIT_NAMES
+
+__all__ = ["OPTIONAL", "REQUIRED", "Reject", "RowReader", "number_of"]
+
+REQUIRED = ("study_id", "patient_id", "video", "report")
+OPTIONAL = ("split", "view", "date")
+
+_BLANK_LABELS = frozenset({"", "-", "na", "n/a", "none", "null"})
+_TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_YEARS = range(1900, 2101)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """Why a row is not used.
+
+    Attributes:
+        row: as a spreadsheet shows it: the header is row 1.
+        column: where the problem is; "" when it concerns the whole row.
+        reason: what is wrong, which rule it breaks, what to do; never report text.
+        study_id: of the row, where it is known.
+        file: the file that the problem is in, where there is one.
+    """
+
+    row: int
+    column: str
+    reason: str
+    study_id: str = ""
+    file: str = ""
+
+
+class RowReader:
+    """Checks rows one by one and collects the good ones as columns."""
+
+    def __init__(self, path: Path, header: Sequence[str], *, strict_labels: Sequence[str]) -> None:
+        self.path = path
+        self.header = header
+        self.strict_labels = strict_labels
+        self.rejects: list[Reject] = []
+        self.num_rows = 0
+        names = ("row", "study_id", "patient_id", "video", "path", "report", *OPTIONAL)
+        self.columns: dict[str, list[Any]] = {name: [] for name in names}
+        self.extras: dict[str, list[str]] = {
+            name: [] for name in header if name and name not in REQUIRED + OPTIONAL
+        }
+        # Clips of one study share one text, so an archive's reports are held once.
+        self._texts: dict[str, str] = {}
+        self._files: dict[str, str | ValueError] = {}
+
+    def reject(
+        self, row: int, column: str, reason: str, *, study_id: str = "", file: str = ""
+    ) -> None:
+        """Name a row that cannot be used and count it."""
+        self.num_rows += 1
+        self.rejects.append(
+            Reject(row=row, column=column, reason=reason, study_id=study_id, file=file)
+        )
+
+    def add(self, row: int, cells: Sequence[str], *, check_files: bool) -> None:
+        """Check a row and keep it, or reject it for the first rule that it breaks."""
+        record = dict(zip(self.header, cells, strict=True))
+        study_id = record["study_id"]
+        file = ""
+        column = ""
+        try:
+            for column in REQUIRED:
+                if not record[column]:
+                    raise ValueError("the cell is empty; every clip needs one")
+            column, file = "video", record["video"]
+            path = os.path.normpath(self.path.parent / file)
+            if check_files and not Path(path).exists():
+                raise ValueError("there is no such file or folder; is the archive mounted?")
+            column, file = "report", ""
+            if _is_text_file(record["report"]):
+                file = record["report"]
+                record["report"] = self._report_of(file)
+            if not any(character.isalnum() for character in record["report"]):
+                raise ValueError("the report holds no word; a clip without a report trains nothing")
+            column, file = "split", ""
+            split = _split_of(record.get("split", ""))
+            column = "date"
+            day = _date_of(record.get("date", ""))
+            for column in self.strict_labels:
+                number_of(record[column])
+        except ValueError as error:
+            self.reject(row, column, str(error), study_id=study_id, file=file)
+            return
+        self.num_rows += 1
+        report = self._texts.setdefault(record["report"], record["report"])
+        values = (row, study_id, record["patient_id"], record["video"], path, report)
+        optional = (split, record.get("view", ""), day)
+        for values_of, value in zip(self.columns.values(), values + optional, strict=True):
+            values_of.append(value)
+        for name, extra in self.extras.items():
+            extra.append(record[name])
+
+    def reject_kept(self, index: int, column: str, reason: str) -> None:
+        """Name a row that was kept at first but contradicts another; the columns still hold it."""
+        self.rejects.append(
+            Reject(
+                row=self.columns["row"][index],
+                column=column,
+                reason=reason,
+                study_id=self.columns["study_id"][index],
+                file=self.columns["video"][index],
+            )
+        )
+
+    def _report_of(self, file: str) -> str:
+        if file not in self._files:
+            try:
+                self._files[file] = (
+                    (self.path.parent / file).read_text(encoding="utf-8-sig").strip()
+                )
+            except OSError as error:
+                self._files[file] = ValueError(f"the report cannot be read: {error.strerror}")
+            except UnicodeDecodeError as error:
+                self._files[file] = ValueError(
+                    f"the report is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
+                    f"{error.start}; save it as UTF-8"
+                )
+        text = self._files[file]
+        if isinstance(text, ValueError):
+            raise text
+        return text
+
+
+def _is_text_file(report: str) -> bool:
+    return report.lower().endswith(".txt") and "\n" not in report and len(report) <= 1024
+
+
+def _split_of(cell: str) -> str:
+    if cell and cell.lower() not in _SPLIT_NAMES:
+        raise ValueError("not a split; write train, validation or test, or leave it blank")
+    return _SPLIT_NAMES[cell.lower()] if cell else ""
+
+
+def _date_of(cell: str) -> str:
+    if not cell:
+        return ""
+    try:
+        # A time behind the day is dropped: the order of studies needs days.
+        day = date.fromisoformat(re.split("[T ]", cell, maxsplit=1)[0])
+    except ValueError:
+        raise ValueError("the date cannot be read; write it as 2024-03-31") from None
+    if day.year not in _YEARS:
+        raise ValueError(f"year {day.year} is none that a study can be from; write 2024-03-31")
+    return day.isoformat()
+
+
+def number_of(cell: str) -> float:
+    """The number in a label's cell: NaN where it is blank, 1 and 0 for yes and no.
+
+    Raises:
+        ValueError: it is something else, or infinite.
+    """
+    try:
+        number = float(cell)
+    except ValueError:
+        word = cell.lower()
+        if word in _BLANK_LABELS:
+            return math.nan
+        number = _TRUTHS.get(word, math.inf)
+    if math.isinf(number):
+        raise ValueError("the label is not a number; write one, or leave the cell blank")
+    return number

@@ -1,0 +1,182 @@
+"""One clip -> the files of one sample: some frames, masked and resized, the report and a record.
+
+Everything here depends on the row, the clip's bytes and the options alone, never on the clips
+before it: that is what makes shards the same in any order of work (I13).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from echoclip_r.data.clips import frames_to_read, pick_frames
+from echoclip_r.data.pseudonyms import _MIN_SALT_CHARACTERS, pseudonym, shifted_date
+from echoclip_r.errors import MediaError
+from echoclip_r.media import probe, read_frames
+from echoclip_r.sector.find import Sector, apply_sector, find_sector
+
+__all__ = [
+    "IMAGE_FORMATS",
+    "ClipRow",
+    "Sample",
+    "SampleOptions",
+    "make_sample",
+    "source_fingerprint",
+]
+
+# Ending in a shard -> Pillow's name and settings. Full chroma: Doppler is colour, speckle is fine.
+IMAGE_FORMATS: Mapping[str, tuple[str, Mapping[str, int]]] = {
+    "jpeg": ("jpg", {"quality": 92, "subsampling": 0}),
+    "png": ("png", {"compress_level": 6}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleOptions:
+    """What decides a sample's bytes.
+
+    Attributes:
+        size_px: side of the square frames.
+        frames_per_clip: frames a clip; a shorter clip gives all that it has.
+        image_format: `jpeg` (quality 92, full chroma) or `png` (lossless).
+        seed: of the choice of frames.
+        keep_unsure: keep clips whose sector was not found for sure.
+        hash_salt: secret that turns ids into pseudonyms and shifts dates, or None for neither.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    size_px: int = 224
+    frames_per_clip: int = 10
+    image_format: str = "jpeg"
+    seed: int = 0
+    keep_unsure: bool = False
+    hash_salt: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.size_px <= 2048:
+            raise ValueError(f"size_px is {self.size_px}; it must be 16 to 2048")
+        if not 1 <= self.frames_per_clip <= 999:
+            raise ValueError(f"frames_per_clip is {self.frames_per_clip}; it must be 1 to 999")
+        if self.image_format not in IMAGE_FORMATS:
+            raise ValueError(
+                f"image_format is {self.image_format!r}; it must be {' or '.join(IMAGE_FORMATS)}"
+            )
+        if self.hash_salt is not None and len(self.hash_salt) < _MIN_SALT_CHARACTERS:
+            raise ValueError(
+                f"the salt has {len(self.hash_salt)} characters; with fewer than "
+                f"{_MIN_SALT_CHARACTERS} the ids can be found by trying (`openssl rand -hex 32`)"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipRow:
+    """One usable row of a manifest, with its key in the shards; see `Manifest.frame`."""
+
+    key: str
+    row: int
+    study_id: str
+    patient_id: str
+    video: str
+    path: str
+    report: str
+    view: str
+    date: str
+    labels: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One clip as it goes into a shard.
+
+    Attributes:
+        files: name and content, in the order of the shard.
+        num_frames: how many of them are frames.
+        sure: whether the sector was found for sure.
+    """
+
+    files: tuple[tuple[str, bytes], ...]
+    num_frames: int
+    sure: bool
+
+
+def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
+    """Read a clip and make its sample.
+
+    Raises:
+        MediaError: the clip cannot be read, or its sector is not sure and such are not kept.
+    """
+    info = probe(row.path)
+    chosen = pick_frames(
+        info.num_frames,
+        options.frames_per_clip,
+        seed=f"{options.seed}\0{row.study_id}\0{row.video}",
+    )
+    wanted = frames_to_read(info.num_frames, chosen)
+    frames = read_frames(row.path, wanted)
+    # In the evenly spread ones alone: neither the seed nor the number of frames moves the mask.
+    evenly = frames_to_read(info.num_frames)
+    sector = find_sector(frames[np.searchsorted(wanted, evenly)])
+    if not (sector.sure or options.keep_unsure):
+        raise MediaError(
+            row.path,
+            f"the sector is not sure ({sector.reason}), so text may be left in it; look at it with "
+            "`echoclip-r preview` and pass --keep-unsure if all is well",
+        )
+    places = np.searchsorted(wanted, chosen)
+    masked = apply_sector(frames[places], sector, options.size_px)
+    ending = IMAGE_FORMATS[options.image_format][0]
+    files = [
+        (f"{row.key}.{number:03d}.{ending}", _encode(frame, options.image_format))
+        for number, frame in enumerate(masked)
+    ]
+    files.append((f"{row.key}.txt", row.report.encode()))
+    files.append((f"{row.key}.json", _record(row, chosen, sector, options.hash_salt)))
+    return Sample(files=tuple(files), num_frames=len(chosen), sure=sector.sure)
+
+
+def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
+    """Sha256 over the clips as they are on disk now: path, size and time of change."""
+    digest = hashlib.sha256()
+    for row in rows:
+        try:
+            status = Path(row.path).stat()
+            state = f"{status.st_size}:{status.st_mtime_ns}"
+        except OSError:
+            state = "missing"
+        digest.update(f"{row.path}\0{state}\n".encode())
+    return digest.hexdigest()
+
+
+def _encode(frame: NDArray[np.uint8], image_format: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, format=image_format, **IMAGE_FORMATS[image_format][1])
+    return buffer.getvalue()
+
+
+def _record(row: ClipRow, frames: list[int], sector: Sector, salt: str | None) -> bytes:
+    """The sample's JSON. It names all that it takes, so that nothing else of the source gets in."""
+    study_id, patient_id, day = row.study_id, row.patient_id, row.date
+    if salt is not None:
+        study_id = pseudonym("study", row.study_id, salt)
+        patient_id = pseudonym("patient", row.patient_id, salt)
+        day = shifted_date(row.date, row.patient_id, salt)
+    record = {
+        "study_id": study_id,
+        "patient_id": patient_id,
+        "view": row.view or None,
+        "date": day or None,
+        "labels": dict(row.labels),
+        "frames": frames,
+        "sector": {"sure": sector.sure, "reason": sector.reason},
+    }
+    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()

@@ -1,0 +1,201 @@
+"""The files of a folder of shards: who may write there, what is finished, index and rejects.
+
+Each file appears whole or not at all: it is written under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from echoclip_r.data.rows import Reject
+from echoclip_r.data.splits import SPLITS
+from echoclip_r.errors import ShardError
+from echoclip_r.storage import write_whole, writing
+
+__all__ = [
+    "Record",
+    "ShardInfo",
+    "claim",
+    "load_record",
+    "noted_item",
+    "save_record",
+    "write_index",
+    "write_rejects",
+]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardInfo:
+    """A finished shard.
+
+    Attributes:
+        name: file name, e.g. `train-000000.tar`.
+        split: train, validation or test.
+        num_clips: samples in it; where every clip was rejected 0, and there is no file.
+        num_frames: frames of all samples.
+        num_unsure: samples whose sector was not found for sure.
+        num_bytes: size of the file.
+        sha256: of the file, "" where there is none.
+    """
+
+    name: str
+    split: str
+    num_clips: int
+    num_frames: int
+    num_unsure: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What `state` keeps of a finished shard.
+
+    Attributes:
+        info: the shard.
+        sources: fingerprint of the clips that it was made from.
+        rejects: its rows that were left out.
+    """
+
+    info: ShardInfo
+    sources: str
+    rejects: tuple[Reject, ...]
+
+
+def claim(
+    out_dir: Path, *, options: Mapping[str, Any], rows_fingerprint: str, overwrite: bool
+) -> None:
+    """Check that what lies in the folder is of this run, or nothing; delete unfinished files.
+
+    Raises:
+        ShardError: it holds shards of another run, and `overwrite` is not set, or other files.
+    """
+    run = {"format": FORMAT, "options": dict(options), "rows": rows_fingerprint}
+    path = out_dir / "state" / "run.json"
+    with writing(out_dir, "state/run.json"):
+        ours = path.exists()
+        if ours and (differences := _differences(_load(path), run)):
+            if not overwrite:
+                raise ShardError(
+                    f"{out_dir}: it holds shards of another run ({'; '.join(differences)}); "
+                    "choose another folder, or pass overwrite=True (--overwrite) to replace them"
+                )
+            _delete_shards(out_dir)
+        if not path.exists():
+            others = sorted(file.name for file in out_dir.iterdir() if file.name != "state")
+            if others and not ours:
+                raise ShardError(
+                    f"{out_dir}: it holds other files ({others[0]}) and no shards of ours; "
+                    "choose an empty or a new folder"
+                )
+            write_whole(path, json.dumps(run, indent=1, sort_keys=True))
+        for file in [*out_dir.glob("*.partial"), *(out_dir / "state").glob("*.partial")]:
+            file.unlink()
+
+
+def save_record(out_dir: Path, name: str, record: Record) -> None:
+    """Keep the record of a shard that has just been finished."""
+    write_whole(out_dir / "state" / f"{name}.json", json.dumps(asdict(record), sort_keys=True))
+
+
+def load_record(out_dir: Path, name: str) -> Record | None:
+    """The record of a finished shard whose file is there whole, else None."""
+    record = _load(out_dir / "state" / f"{name}.json")
+    try:
+        info = ShardInfo(**record["info"])
+        rejects = tuple(Reject(**reject) for reject in record["rejects"])
+        sources = str(record["sources"])
+    except (KeyError, TypeError):
+        return None
+    path = out_dir / info.name
+    if info.num_clips and not (path.is_file() and path.stat().st_size == info.num_bytes):
+        return None
+    return Record(info=info, sources=sources, rejects=rejects)
+
+
+def noted_item(out_dir: Path, name: str) -> int | None:
+    """The clip that a worker noted last before its shard was finished, or None."""
+    try:
+        return int((out_dir / "state" / f"{name}.at").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def write_rejects(out_dir: Path, rejects: Iterable[Reject]) -> None:
+    """Write `rejects.csv`."""
+    buffer = StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["row", "study_id", "column", "file", "reason"])
+    for reject in rejects:
+        writer.writerow([reject.row, reject.study_id, reject.column, reject.file, reject.reason])
+    write_whole(out_dir / "rejects.csv", buffer.getvalue())
+
+
+def write_index(
+    out_dir: Path,
+    shards: Sequence[ShardInfo],
+    *,
+    options: Mapping[str, Any],
+    rows_fingerprint: str,
+    counts: Mapping[str, Mapping[str, int]],
+    num_rejects: int,
+) -> None:
+    """Write `index.json` and `SHA256SUMS`. No time and no path is in them: same run, same bytes."""
+    index = {
+        "format": FORMAT,
+        "options": dict(options),
+        "rows_sha256": rows_fingerprint,
+        "made_with": {name: version(name) for name in ("echotok", "av", "pillow", "pydicom")},
+        "splits": {split: counts[split] for split in SPLITS},
+        "num_rejects": num_rejects,
+        "num_unsure": sum(shard.num_unsure for shard in shards),
+        "shards": [
+            {field.name: getattr(shard, field.name) for field in fields(shard)} for shard in shards
+        ],
+    }
+    write_whole(out_dir / "index.json", json.dumps(index, indent=1, sort_keys=True) + "\n")
+    sums = "".join(f"{shard.sha256}  {shard.name}\n" for shard in shards)
+    write_whole(out_dir / "SHA256SUMS", sums)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What tells two runs apart, in words; the salt and the rows only as such."""
+    if old.get("format") != new["format"]:
+        return [f"format {old.get('format')}, this version writes {new['format']}"]
+    before, now = old.get("options", {}), new["options"]
+    found = [
+        f"{name} {before.get(name)!r}, now {now[name]!r}"
+        for name in now
+        if before.get(name) != now[name]
+    ]
+    if not found and old.get("rows") != new["rows"]:
+        found = ["the manifest's rows, its reports or the salt have changed since"]
+    return found
+
+
+def _delete_shards(out_dir: Path) -> None:
+    ours = [out_dir / name for name in ("index.json", "SHA256SUMS", "rejects.csv")]
+    for split in SPLITS:
+        ours += out_dir.glob(f"{split}-[0-9][0-9][0-9][0-9][0-9][0-9].tar")
+    ours += (out_dir / "state").glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].*")
+    # Last, so that a run that is stopped here still finds what the rest is.
+    ours.append(out_dir / "state" / "run.json")
+    for path in ours:
+        path.unlink(missing_ok=True)

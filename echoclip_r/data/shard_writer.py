@@ -1,0 +1,137 @@
+"""Writes one shard, whole or not at all, in a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+import traceback
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from echoclip_r.data.rows import Reject
+from echoclip_r.data.samples import ClipRow, Sample, SampleOptions, make_sample, source_fingerprint
+from echoclip_r.data.shard_records import Record, ShardInfo, save_record
+from echoclip_r.errors import MediaError, ShardError
+from echoclip_r.jobs.local import Job
+from echoclip_r.storage import partial_path, writing
+
+__all__ = ["ShardTask", "write_shard"]
+
+_CRASHED = (
+    "reading it ended the worker process, twice: the decoder crashed, or memory ran out; convert "
+    "the clip to another format and try again"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """What a worker needs to write one shard.
+
+    Attributes:
+        out_dir: where to.
+        split: of all its clips.
+        rows: its clips in order.
+        options: how a sample is made.
+        min_free_bytes: stop when less than this is free.
+    """
+
+    out_dir: Path
+    split: str
+    rows: tuple[ClipRow, ...]
+    options: SampleOptions
+    min_free_bytes: int
+
+
+def write_shard(job: Job[ShardTask]) -> Record:
+    """Write a shard and its record.
+
+    Raises:
+        ShardError: it cannot be written; nothing is left of it then.
+    """
+    task, name = job.payload, job.name
+    _check_space(task.out_dir, name, task.min_free_bytes)
+    final = task.out_dir / f"{name}.tar"
+    note = task.out_dir / "state" / f"{name}.at"
+    partial = partial_path(final)
+    sources = source_fingerprint(task.rows)
+    rejects: list[Reject] = []
+    samples = num_frames = num_unsure = 0
+    # Making a sample turns whatever a clip does into a reject, so an OSError is one of writing.
+    with writing(task.out_dir, f"{name}.tar"):
+        try:
+            with partial.open("wb") as file:
+                with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+                    for position, row in enumerate(task.rows):
+                        note.write_text(str(position))
+                        result = _CRASHED if position in job.skip else _try(row, task.options)
+                        if isinstance(result, str):
+                            rejects.append(
+                                Reject(
+                                    row=row.row,
+                                    column="video",
+                                    reason=result,
+                                    study_id=row.study_id,
+                                    file=row.video,
+                                )
+                            )
+                            continue
+                        _add(tar, result)
+                        samples += 1
+                        num_frames += result.num_frames
+                        num_unsure += not result.sure
+                file.flush()
+                os.fsync(file.fileno())
+            with partial.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            info = ShardInfo(
+                name=final.name,
+                split=task.split,
+                num_clips=samples,
+                num_frames=num_frames,
+                num_unsure=num_unsure,
+                num_bytes=partial.stat().st_size if samples else 0,
+                sha256=sha256 if samples else "",
+            )
+            if samples:
+                partial.replace(final)
+            else:  # readers of WebDataset take an empty shard for an error
+                final.unlink(missing_ok=True)
+            record = Record(info=info, sources=sources, rejects=tuple(rejects))
+            save_record(task.out_dir, name, record)
+        finally:
+            partial.unlink(missing_ok=True)
+            note.unlink(missing_ok=True)
+    return record
+
+
+def _try(row: ClipRow, options: SampleOptions) -> Sample | str:
+    """The clip's sample, or why there is none."""
+    try:
+        return make_sample(row, options)
+    except MediaError as error:
+        return error.reason
+    except Exception as error:
+        # A clip must not end the run (I12). The message may quote the file, so it is left out.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}:{last.lineno}"
+        return f"it cannot be read ({type(error).__name__} in {where}); please report this"
+
+
+def _add(tar: tarfile.TarFile, sample: Sample) -> None:
+    for name, content in sample.files:
+        entry = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
+        entry.size = len(content)
+        tar.addfile(entry, BytesIO(content))
+
+
+def _check_space(out_dir: Path, name: str, min_free_bytes: int) -> None:
+    free = shutil.disk_usage(out_dir).free
+    if free < min_free_bytes:
+        raise ShardError(
+            f"{out_dir}: {free / 1e9:.2f} GB of disk are free, and {min_free_bytes / 1e9:.2f} GB "
+            f"are asked for, so {name}.tar was not begun. Free some space, or ask for less "
+            "(--min-free-gb). Run the same command again to go on: finished shards are kept"
+        )

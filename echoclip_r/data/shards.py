@@ -1,0 +1,291 @@
+"""Shards read back: whole clips in order, for embedding and evaluation; the index; the split check.
+
+Training reads them through `echoclip_r.training.batches`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from webdataset import tariterators
+
+from echoclip_r.data.splits import SPLITS
+from echoclip_r.errors import ShardError
+
+__all__ = [
+    "BadClip",
+    "Clip",
+    "Shard",
+    "ShardIndex",
+    "check_splits",
+    "decode_frame",
+    "read_clips",
+    "read_index",
+    "read_samples",
+    "read_shard",
+]
+
+_log = logging.getLogger(__name__)
+
+FRAME_ENDINGS = ("jpg", "png")
+
+
+class BadClip(NamedTuple):
+    """A clip that cannot be used: its key, or that of what is left of it, and the reason."""
+
+    key: str
+    reason: str
+
+
+class Shard(NamedTuple):
+    """A shard of one split: the file, the clips in it and its size."""
+
+    path: Path
+    num_clips: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardIndex:
+    """What `index.json` says of a folder of shards.
+
+    Attributes:
+        folder: where they lie.
+        shards: split -> its shards in order.
+        labels: names of the label columns.
+        size_px: side of the frames.
+        sha256: of the index, which names each shard's sha256: the same data, the same sum.
+    """
+
+    folder: Path
+    shards: Mapping[str, tuple[Shard, ...]]
+    labels: tuple[str, ...]
+    size_px: int
+    sha256: str
+
+    def num_clips(self, split: str) -> int:
+        """Clips of a split."""
+        return sum(shard.num_clips for shard in self.shards[split])
+
+
+def read_index(shards_dir: Path | str) -> ShardIndex:
+    """Read a folder's index and see that its shards are there whole.
+
+    Raises:
+        ShardError: no index, a damaged one, or a shard that is missing or of another size.
+    """
+    folder = Path(shards_dir)
+    path = folder / "index.json"
+    try:
+        content = path.read_bytes()
+        index = json.loads(content)
+        shards: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+        for entry in index["shards"]:
+            shard = Shard(folder / entry["name"], int(entry["num_clips"]), int(entry["num_bytes"]))
+            shards[entry["split"]].append(shard)
+        labels = tuple(map(str, index["options"]["labels"]))
+        size_px = int(index["options"]["size_px"])
+    except FileNotFoundError:
+        raise ShardError(
+            f"{folder}: no index.json there, so these are no finished shards; make some with "
+            f"`echoclip-r prepare MANIFEST --out {folder}`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardError(
+            f"{path}: it cannot be read ({type(error).__name__}: {error}); make the shards again "
+            "with `echoclip-r prepare`"
+        ) from error
+    for shard in (shard for part in shards.values() for shard in part):
+        found = shard.path.stat().st_size if shard.path.is_file() else None
+        if found != shard.num_bytes:
+            state = "is missing" if found is None else f"has {found:,} bytes"
+            raise ShardError(
+                f"{shard.path}: it {state}, and index.json says {shard.num_bytes:,} bytes; copy it "
+                "again (`sha256sum -c SHA256SUMS` there tells which), or run `echoclip-r prepare`"
+            )
+    return ShardIndex(
+        folder=folder,
+        shards={split: tuple(part) for split, part in shards.items()},
+        labels=labels,
+        size_px=size_px,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One clip of a shard.
+
+    Attributes:
+        key: its name there, e.g. `test-00000012`.
+        frames_encoded: JPEG or PNG of each frame, in order.
+        report: the study's report.
+        record: study_id, patient_id, view, date, labels, frames, sector.
+    """
+
+    key: str
+    frames_encoded: tuple[bytes, ...]
+    report: str
+    record: Mapping[str, Any]
+
+    def decode(self, number: int) -> NDArray[np.uint8]:
+        """Frame `number` as uint8 RGB (H, W, 3).
+
+        Raises:
+            ShardError: it is no picture.
+        """
+        return np.asarray(self.picture(number))
+
+    def picture(self, number: int) -> Image.Image:
+        """Frame `number` as an RGB picture.
+
+        Raises:
+            ShardError: it is no picture.
+        """
+        try:
+            return decode_frame(self.frames_encoded[number])
+        except ValueError as error:
+            raise ShardError(f"{self.key}: frame {number}: {error}") from error
+
+
+def read_clips(
+    shards_dir: Path | str, *, split: str, bad: list[BadClip] | None = None
+) -> Iterator[Clip]:
+    """All clips of a split, in the order of the shards.
+
+    Args:
+        shards_dir: from `echoclip_r.data.preparation.prepare`.
+        split: train, validation or test.
+        bad: is given the clips that cannot be read; they are logged and left out (I12).
+
+    Raises:
+        ShardError: see `read_index`; no such split.
+    """
+    index = read_index(shards_dir)
+    if split not in index.shards:
+        raise ShardError(f"{split!r} is no split; there are {', '.join(SPLITS)}")
+    for shard in index.shards[split]:
+        yield from read_shard(shard, bad=bad)
+
+
+def read_shard(shard: Shard, *, bad: list[BadClip] | None = None) -> Iterator[Clip]:
+    """The clips of one shard, in order; what cannot be read is left out, see `read_clips`."""
+    for sample in read_samples(shard):
+        clip = sample if isinstance(sample, BadClip) else _clip(sample)
+        if isinstance(clip, Clip):
+            yield clip
+            continue
+        _log.warning("%s is left out: %s", clip.key, clip.reason)
+        if bad is not None:
+            bad.append(clip)
+
+
+def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
+    """The samples of a shard as webdataset gives them: exactly as many as the index says.
+
+    For what cannot be read any more there is a `BadClip`, so that a place in the shard means the
+    same clip whatever happens.
+    """
+    count = 0
+    reason = "the shard ends before it"
+    try:
+        with shard.path.open("rb") as file:  # webdataset would leave closing it to chance
+            source = [{"url": str(shard.path), "stream": file}]
+            members = tariterators.tar_file_expander(source)
+            for sample in tariterators.group_by_keys(members):
+                if count == shard.num_clips:
+                    break
+                count += 1
+                yield sample
+    except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+        reason = f"the shard is damaged before it ({type(error).__name__})"
+    for missing in range(count, shard.num_clips):
+        yield BadClip(f"{shard.path.name}#{missing}", reason)
+
+
+def frame_names(sample: Mapping[str, Any]) -> list[str]:
+    """The names of a sample's frames, in order."""
+    return sorted(name for name in sample if name.rpartition(".")[2] in FRAME_ENDINGS)
+
+
+def decode_frame(encoded: bytes) -> Image.Image:
+    """A frame as an RGB picture.
+
+    Raises:
+        ValueError: it is no picture, or a damaged one.
+    """
+    try:
+        return Image.open(io.BytesIO(encoded)).convert("RGB")
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+        raise ValueError(f"it cannot be decoded ({type(error).__name__})") from error
+
+
+def check_splits(index: ShardIndex) -> Mapping[str, int]:
+    """See that no patient is in two splits (I10), from every clip's record.
+
+    Only the records are read; the frames are passed over.
+
+    Returns:
+        Patients of each split.
+
+    Raises:
+        ShardError: a patient is in two splits; ids are not quoted, places are.
+    """
+    first: dict[str, tuple[str, str]] = {}  # patient -> split and key of the first clip
+    patients = dict.fromkeys(SPLITS, 0)
+    for split, shards in index.shards.items():
+        for shard in shards:
+            for key, patient in _patients(shard):
+                other, where = first.setdefault(patient, (split, key))
+                if other != split:
+                    raise ShardError(
+                        f"{index.folder}: the patient of {key} is in {split}, but in {where} in "
+                        f"{other}; a split is by patient, or a model is tested on what it has "
+                        "seen. Make the shards again from one manifest (`echoclip-r prepare`)"
+                    )
+                patients[split] += where == key
+    return patients
+
+
+def _patients(shard: Shard) -> Iterator[tuple[str, str]]:
+    try:
+        with tarfile.open(shard.path, "r:") as tar:
+            for member in tar:
+                if member.name.endswith(".json"):
+                    content = tar.extractfile(member)
+                    assert content is not None  # it is a file
+                    try:
+                        yield member.name[:-5], str(json.loads(content.read())["patient_id"])
+                    except (ValueError, KeyError, TypeError):
+                        continue  # named and left out by whoever reads the clip
+                tar.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
+    except (OSError, tarfile.TarError) as error:
+        raise ShardError(
+            f"{shard.path}: it cannot be read ({type(error).__name__}); copy it again "
+            "(`sha256sum -c SHA256SUMS` there checks all), or run `echoclip-r prepare`"
+        ) from error
+
+
+def _clip(sample: Mapping[str, Any]) -> Clip | BadClip:
+    names = frame_names(sample)
+    key = str(sample["__key__"])
+    if not names or "txt" not in sample or "json" not in sample:
+        return BadClip(key, "frames, report or record are missing")
+    try:
+        report = sample["txt"].decode()
+        record = json.loads(sample["json"])
+    except ValueError as error:
+        return BadClip(key, f"its report or record cannot be read ({type(error).__name__})")
+    frames = tuple(sample[name] for name in names)
+    return Clip(key=key, frames_encoded=frames, report=report, record=record)

@@ -1,0 +1,1 @@
+"""From shards and texts to embeddings, kept on disk."""

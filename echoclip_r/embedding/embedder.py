@@ -1,0 +1,201 @@
+"""Shards -> embeddings, one shard at a time, so that a run that was stopped can go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from echoclip_r.data.clips import Frames
+from echoclip_r.data.shards import BadClip, Clip, Shard, ShardIndex, read_index, read_shard
+from echoclip_r.embedding.embeddings import (
+    FORMAT,
+    ID_COLUMNS,
+    Embedded,
+    claim,
+    joined,
+    load_embedded,
+    read_part,
+    write_part,
+)
+from echoclip_r.errors import ShardError
+from echoclip_r.metrics.finite import check_embeddings
+
+if TYPE_CHECKING:
+    from echoclip_r.model.trained import TrainedModel
+
+__all__ = ["ID_COLUMNS", "Embedded", "embed", "embed_texts", "embed_video", "load_embedded"]
+
+_log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+
+
+def embed(
+    model: TrainedModel,
+    shards_dir: Path | str,
+    *,
+    split: str,
+    out: Path | str | None = None,
+    batch_size: int = 256,
+    overwrite: bool = False,
+) -> Embedded:
+    """Embed every frame of a split.
+
+    Args:
+        model: from `echoclip_r.model.checkpoint.load_checkpoint`.
+        shards_dir: from `echoclip_r.data.preparation.prepare`.
+        split: train, validation or test.
+        out: folder to keep the embeddings in; a run that stopped goes on there, and one that is
+            finished is only read back.
+        batch_size: frames at a time.
+        overwrite: replace embeddings of another model or of other shards in `out`.
+
+    Returns:
+        The clips in the order of the shards; one that cannot be read is logged and left out.
+
+    Raises:
+        ShardError: the shards cannot be read, the split holds no clip, or `out` holds something
+            else.
+        EvaluationError: the model gives NaN.
+    """
+    index = read_index(shards_dir)
+    if not index.shards.get(split):
+        held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
+        raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        claim(folder, _run(model, index, split), overwrite=overwrite)
+    parts = []
+    with tqdm(total=index.num_clips(split), unit="clip", desc="embed", disable=None) as bar:
+        for shard in index.shards[split]:
+            path = None if folder is None else folder / f"{shard.path.stem}.parquet"
+            part = None if path is None else read_part(path)
+            if part is None:
+                part = _embed_shard(model, shard, index, split, batch_size)
+                if path is not None:
+                    write_part(path, part)
+            parts.append(part)
+            bar.update(shard.num_clips)
+    return joined(parts, index.folder)
+
+
+def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
+    """Unit embeddings of texts, float32 (N, D); equal texts are embedded once."""
+    places: dict[str, int] = {}
+    at = [places.setdefault(text, len(places)) for text in texts]
+    embeddings = model.embed_texts(list(places))
+    check_embeddings(embeddings, "reports")
+    return np.asarray(embeddings[at])
+
+
+# One shard
+
+
+def _embed_shard(
+    model: TrainedModel, shard: Shard, index: ShardIndex, split: str, batch_size: int
+) -> Embedded:
+    rows: list[dict[str, Any]] = []
+    embedded: list[Floats] = []
+    owners: list[NDArray[np.int64]] = []
+    for clips, frames in _batches(shard, batch_size):
+        counts = []
+        for clip in clips:
+            record = clip.record
+            labels = record.get("labels") or {}
+            ids = {
+                "key": clip.key,
+                "study_id": str(record["study_id"]),
+                "patient_id": str(record["patient_id"]),
+                "split": split,
+                "view": record.get("view") or "",
+                "date": record.get("date") or "",
+                "report": clip.report,
+            }
+            rows.append({**ids, **{name: float(labels.get(name, np.nan)) for name in index.labels}})
+            counts.append(len(clip.frames_encoded))
+        owners.append(np.repeat(np.arange(len(rows) - len(clips), len(rows)), counts))
+        found = model.embed_frames(frames, batch_size=batch_size)
+        check_embeddings(found, "frames")
+        embedded.append(found)
+    columns = [*ID_COLUMNS, "report", *index.labels]
+    return Embedded(
+        clips=pd.DataFrame(rows, columns=columns),
+        frames=np.concatenate(embedded) if embedded else np.zeros((0, model.embed_dim), np.float32),
+        frame_clip=np.concatenate(owners) if owners else np.zeros(0, np.int64),
+    )
+
+
+def _batches(shard: Shard, batch_size: int) -> Iterator[tuple[list[Clip], list[NDArray[np.uint8]]]]:
+    """Whole clips of at least `batch_size` frames together, the next decoded ahead of its use."""
+    with ThreadPoolExecutor() as pool:
+        ahead: list[Any] = []
+        for clips in _groups(shard, batch_size):
+            # Pillow decodes without holding the interpreter's lock.
+            ahead.append((clips, [pool.submit(_decode, clip) for clip in clips]))
+            if len(ahead) > 1:
+                yield _decoded(*ahead.pop(0))
+        for waiting in ahead:
+            yield _decoded(*waiting)
+
+
+def _groups(shard: Shard, batch_size: int) -> Iterator[list[Clip]]:
+    group: list[Clip] = []
+    num_frames = 0
+    for clip in read_shard(shard):
+        group.append(clip)
+        num_frames += len(clip.frames_encoded)
+        if num_frames >= batch_size:
+            yield group
+            group, num_frames = [], 0
+    if group:
+        yield group
+
+
+def _decode(clip: Clip) -> list[NDArray[np.uint8]] | BadClip:
+    try:
+        return [clip.decode(number) for number in range(len(clip.frames_encoded))]
+    except ShardError as error:
+        return BadClip(clip.key, str(error))
+
+
+def _decoded(
+    clips: Sequence[Clip], waiting: Sequence[Any]
+) -> tuple[list[Clip], list[NDArray[np.uint8]]]:
+    kept, frames = [], []
+    for clip, future in zip(clips, waiting, strict=True):
+        found = future.result()
+        if isinstance(found, BadClip):
+            _log.warning("%s is left out: %s", clip.key, found.reason)
+            continue
+        kept.append(clip)
+        frames += found
+    return kept, frames
+
+
+def _run(model: TrainedModel, index: ShardIndex, split: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "model": model.name,
+        "fingerprint": model.fingerprint,
+        "dimensions": model.embed_dim,
+        "shards": str(index.folder.resolve()),
+        "shards_sha256": index.sha256,
+        "split": split,
+        "parts": [shard.path.stem for shard in index.shards[split]],
+    }
+
+
+def embed_video(model: TrainedModel, frames: Frames) -> Floats:
+    """One unit embedding, float32 (D,), of a clip's frames: the mean of theirs, unit again."""
+    found = model.embed_frames(frames)
+    check_embeddings(found, "frames")
+    mean = found.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)

@@ -1,0 +1,258 @@
+"""Embedded clips: in memory, and as the files that `echoclip-r embed` keeps.
+
+    frames -> unit embedding of each -> mean over the clip (or study) -> unit again
+
+    OUT/run.json                  the model's and the shards' fingerprints
+    OUT/test-000000.parquet ...   one row a clip: ids, report, labels, its frames' embeddings
+
+The reports lie in these files as they lie in the shards: keep them with the archive.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from echoclip_r.errors import ShardError
+from echoclip_r.storage import partial_path, writing
+
+__all__ = [
+    "FORMAT",
+    "ID_COLUMNS",
+    "Embedded",
+    "claim",
+    "joined",
+    "load_embedded",
+    "read_part",
+    "write_part",
+    "write_table",
+]
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+ID_COLUMNS = ("key", "study_id", "patient_id", "split", "view", "date")
+_FRAMES = "frames"  # the column of bytes
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """Embedded clips.
+
+    Attributes:
+        clips: one row a clip: `key`, `study_id`, `patient_id`, `split`, `view`, `date`, `report`,
+            and one float column a label, NaN where it is blank.
+        frames: unit embeddings, float32 (num_frames, D).
+        frame_clip: row of `clips` of each frame, int64 (num_frames,), non-decreasing from 0.
+    """
+
+    clips: pd.DataFrame
+    frames: Floats
+    frame_clip: NDArray[np.int64]
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the label columns."""
+        return [name for name in self.clips.columns if name not in (*ID_COLUMNS, "report")]
+
+    def clip_embeddings(self) -> Floats:
+        """Unit embeddings of the clips, float32 (num_clips, D)."""
+        return _means(self.frames, self.frame_clip, len(self.clips))
+
+    def studies(self) -> tuple[pd.DataFrame, Floats]:
+        """Studies in the order of their first clip: a row each, and unit embeddings of all frames.
+
+        Returns:
+            The first clip's row of each study, and float32 (num_studies, D).
+        """
+        rows, _, frame_study, frames = self._by_study()
+        return rows, _means(frames, frame_study, len(rows))
+
+    def study_frames(self) -> tuple[Floats, NDArray[np.int64]]:
+        """All frames with those of a study together, and the study of each, as `studies` counts."""
+        _, _, frame_study, frames = self._by_study()
+        return frames, frame_study
+
+    def _by_study(self) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64], Floats]:
+        of_clip, _ = pd.factorize(self.clips["study_id"])
+        of_clip = of_clip.astype(np.int64)
+        rows = self.clips[~self.clips["study_id"].duplicated()].reset_index(drop=True)
+        of_frame = of_clip[self.frame_clip]
+        order = np.argsort(of_frame, kind="stable")
+        return rows, of_clip, of_frame[order], self.frames[order]
+
+
+def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
+    """Read back what `embed` kept, without the model or the shards.
+
+    Returns:
+        The clips, and the run: `model`, `fingerprint`, `shards`, `split`, `dimensions`.
+
+    Raises:
+        ShardError: the folder holds no embeddings, or not all of them yet.
+    """
+    folder = Path(folder)
+    run = _read_run(folder)
+    if run is None:
+        raise ShardError(
+            f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
+            f"DIR --out {folder}`"
+        )
+    parts = [read_part(folder / f"{name}.parquet") for name in run["parts"]]
+    missing = sum(part is None for part in parts)
+    if missing:
+        raise ShardError(
+            f"{folder}: {missing} of {len(parts)} shards are not embedded yet or damaged; run the "
+            "same `echoclip-r embed` again to finish them"
+        )
+    return joined([part for part in parts if part is not None], folder), run
+
+
+def _means(frames: Floats, owner: NDArray[np.int64], num_owners: int) -> Floats:
+    """Mean of each owner's rows, unit again; rows of one owner lie together."""
+    starts = np.searchsorted(owner, np.arange(num_owners))
+    sums = np.add.reduceat(frames.astype(np.float64), starts, axis=0)
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(sums / np.maximum(norms, np.finfo(np.float64).tiny), np.float32)
+
+
+def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
+    """Shards' embeddings as one.
+
+    Raises:
+        ShardError: there is no clip in them; the message names `source`.
+    """
+    clips = pd.concat([part.clips for part in parts], ignore_index=True)
+    if not len(clips):
+        raise ShardError(f"{source}: none of its clips can be read; see the messages above")
+    starts = np.cumsum([0, *(len(part.clips) for part in parts)])
+    owners = [part.frame_clip + start for part, start in zip(parts, starts, strict=False)]
+    return Embedded(
+        clips=clips,
+        frames=np.concatenate([part.frames for part in parts]),
+        frame_clip=np.concatenate(owners),
+    )
+
+
+def _read_run(folder: Path) -> dict[str, Any] | None:
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return run if isinstance(run, dict) and run.get("format") == FORMAT else None
+
+
+def claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder this run's, or refuse one that is another's.
+
+    Raises:
+        ShardError: it holds something else, or cannot be written to.
+    """
+    what = {
+        "fingerprint": "of another model",
+        "shards_sha256": "of other shards",
+        "split": "of another split",
+    }
+    with writing(folder, "the embeddings"):
+        folder.mkdir(parents=True, exist_ok=True)
+        before = _read_run(folder)
+        if before is None and any(path.suffix != ".partial" for path in folder.iterdir()):
+            raise ShardError(f"{folder}: it holds other files; choose an empty or a new folder")
+        different = (
+            []
+            if before is None
+            else [why for name, why in what.items() if before.get(name) != run[name]]
+        )
+        if different and not overwrite:
+            raise ShardError(
+                f"{folder}: it holds embeddings {', '.join(different)}; choose another folder, or "
+                "pass overwrite=True (--overwrite) to replace them"
+            )
+        if different:
+            for path in folder.glob("*.parquet"):
+                path.unlink()
+        path = partial_path(folder / "run.json")
+        path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        path.replace(folder / "run.json")
+
+
+def write_part(path: Path, part: Embedded) -> None:
+    """Keep a finished shard's embeddings; the file appears when it is whole."""
+    ends = np.searchsorted(part.frame_clip, np.arange(1, len(part.clips) + 1))
+    starts = [0, *ends[:-1]]
+    table = part.clips.assign(
+        **{
+            _FRAMES: [
+                part.frames[start:end].tobytes() for start, end in zip(starts, ends, strict=False)
+            ]
+        }
+    )
+    with writing(path.parent, path.name):
+        partial = partial_path(path)
+        table.to_parquet(partial, index=False)
+        partial.replace(path)
+
+
+def read_part(path: Path) -> Embedded | None:
+    """A finished shard's embeddings, or None where they are not there whole."""
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        _log.warning("%s is damaged (%s) and made again", path, type(error).__name__)
+        return None
+    run = _read_run(path.parent)
+    if run is None or _FRAMES not in table:
+        return None
+    width = int(run["dimensions"])
+    encoded = table[_FRAMES].tolist()
+    frames = np.frombuffer(b"".join(encoded), dtype="<f4").reshape(-1, width)
+    counts = [len(cell) // (4 * width) for cell in encoded]
+    return Embedded(
+        clips=table.drop(columns=_FRAMES),
+        frames=frames.astype(np.float32, copy=False),
+        frame_clip=np.repeat(np.arange(len(table)), counts),
+    )
+
+
+def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> tuple[Path, ...]:
+    """Write clips' or studies' embeddings with their ids, for other tools. No report is in them.
+
+    Args:
+        embedded: what was embedded.
+        folder: where to.
+        level: `clip` or `study`.
+        form: `parquet`: one file, the column `embedding` holds lists of float32; `npy`: an array
+            float32 (N, D), and a CSV with the same rows in the same order.
+
+    Returns:
+        The files.
+    """
+    if level == "clip":
+        rows, vectors, names = embedded.clips, embedded.clip_embeddings(), list(ID_COLUMNS)
+    else:
+        rows, vectors = embedded.studies()
+        names = ["study_id", "patient_id", "split", "date"]
+    ids = rows[[*names, *embedded.labels]]
+    stem = folder / ("clips" if level == "clip" else "studies")
+    with writing(folder, "the embeddings"):
+        if form == "parquet":
+            path = stem.with_suffix(".parquet")
+            ids.assign(embedding=list(vectors)).to_parquet(path, index=False)
+            return (path,)
+        array, table = stem.with_suffix(".npy"), stem.with_suffix(".csv")
+        np.save(array, vectors)
+        ids.to_csv(table, index=False)
+        return (array, table)

@@ -1,0 +1,1 @@
+"""Every evaluation of the paper, with intervals and beside chance."""

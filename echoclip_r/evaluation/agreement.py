@@ -1,0 +1,150 @@
+"""How well the report that is found agrees with the true one, finding by finding.
+
+An exact rank asks whether the very report was found. A clinician asks whether what was found says
+the same: the same valve, the same grade, about the same ejection fraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoclip_r.metrics.bootstrap import NUM_DRAWS, Weights
+from echoclip_r.metrics.scores import Scores, measure
+from echoclip_r.text.findings import Finding
+
+__all__ = ["agreement", "families", "is_number", "top_candidates"]
+
+Floats = NDArray[np.float64]
+
+_PRESENT = 0.75  # from "mild" on; a trace is nobody's finding
+_PAIRS_AT_ONCE = 1 << 24  # 64 MB of cosines
+
+
+def top_candidates(
+    queries: NDArray[np.floating], candidates: NDArray[np.floating]
+) -> NDArray[np.int64]:
+    """The candidate with the highest cosine for each query; of equal ones the first.
+
+    Args:
+        queries: unit rows (N, D).
+        candidates: unit rows (M, D).
+
+    Returns:
+        Indices (N,). Memory stays bounded, whatever N is.
+    """
+    rows = max(_PAIRS_AT_ONCE // len(candidates), 1)
+    parts = [
+        np.argmax(queries[start : start + rows] @ candidates.T, axis=1)
+        for start in range(0, len(queries), rows)
+    ]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def is_number(finding: Finding) -> bool:
+    """Whether it is a measurement, and not something that is there or not."""
+    return "{number}" in finding.phrases.values()
+
+
+def families(findings: Sequence[Finding]) -> dict[str, list[int]]:
+    """Columns of the findings that are there or not, by family in the order of the file."""
+    found: dict[str, list[int]] = {}
+    for column, finding in enumerate(findings):
+        if not is_number(finding):
+            found.setdefault(finding.family, []).append(column)
+    return found
+
+
+def agreement(
+    true_values: Floats,
+    found_values: Floats,
+    findings: Sequence[Finding],
+    patients: Sequence[object] | NDArray[np.generic],
+    *,
+    pool_values: Floats,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
+) -> Scores:
+    """Agreement of found reports with true ones.
+
+    A finding is there from "mild" on; what a report does not say is not there. Measurements are
+    compared where both reports give one.
+
+    Args:
+        true_values: values of the true reports (N, F), from `read_findings`.
+        found_values: values of the reports at rank 1 (N, F).
+        findings: what the columns are.
+        patients: each query's patient.
+        pool_values: values of all candidates (M, F); a random one of them is chance.
+        num_draws: resamples.
+        seed: of the draws.
+
+    Returns:
+        `precision`, `recall` and `f1` over all findings; `precision:FAMILY` and `recall:FAMILY`;
+        `grade:FAMILY`, the share of findings there in both whose values agree; `within:NAME`, the
+        share of measurements that agree within the finding's tolerance. NaN where there is none.
+    """
+    present, said, pool = (
+        np.nan_to_num(values) >= _PRESENT for values in (true_values, found_values, pool_values)
+    )
+    tolerance = np.array([finding.tolerance for finding in findings])
+    close = np.abs(true_values - found_values) <= tolerance
+    figures: dict[str, Callable[[Weights], Floats]] = {}
+    chance: dict[str, float] = {}
+
+    def add(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_], guess: float) -> None:
+        hit, total = hits.sum(axis=1, dtype=np.float64), of.sum(axis=1, dtype=np.float64)
+        figures[name] = lambda weights: _ratio(weights @ hit, weights @ total)
+        chance[name] = guess
+
+    everything = [column for columns in families(findings).values() for column in columns]
+    groups = {"": everything, **families(findings)}
+    for family, columns in groups.items():
+        ending = f":{family}" if family else ""
+        truth, found = present[:, columns], said[:, columns]
+        both, rate = truth & found, pool[:, columns].mean(axis=0)
+        share = truth.mean(axis=0)
+        # A random report: found at the pool's rate, right at the queries' rate.
+        right = float((rate * share).sum())
+        add(f"precision{ending}", both, found, _divide(right, float(rate.sum())))
+        add(f"recall{ending}", both, truth, _divide(right, float(share.sum())))
+        if family:
+            add(f"grade{ending}", both & close[:, columns], both, float("nan"))
+    hit = (present & said)[:, everything].sum(axis=1, dtype=np.float64)
+    parts = (present.astype(np.float64) + said)[:, everything].sum(axis=1)
+    figures["f1"] = lambda weights: _ratio(weights @ (2 * hit), weights @ parts)
+    low, high = chance["precision"], chance["recall"]
+    chance["f1"] = _divide(2 * low * high, low + high)
+    for column, finding in enumerate(findings):
+        if is_number(finding):
+            both = ~(np.isnan(true_values) | np.isnan(found_values))[:, column]
+            add(
+                f"within:{finding.name}",
+                (both & close[:, column])[:, None],
+                both[:, None],
+                _random_within(true_values[:, column], pool_values[:, column], finding.tolerance),
+            )
+    return measure(figures, patients, chance=chance, num_draws=num_draws, seed=seed)
+
+
+def _random_within(truth: Floats, pool: Floats, tolerance: float) -> float:
+    """Share of all pairs of a true and a pool value that agree, unknown ones left out."""
+    truth, pool = truth[~np.isnan(truth)], np.sort(pool[~np.isnan(pool)])
+    if not (len(truth) and len(pool)):
+        return float("nan")
+    # Values are typed, so that 60 and 55 are 5 apart and not 5.000001.
+    above = np.searchsorted(pool, truth + tolerance + 1e-9, side="right")
+    below = np.searchsorted(pool, truth - tolerance - 1e-9, side="left")
+    return float((above - below).mean() / len(pool))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    out: Floats = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
+def _divide(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else float("nan")

@@ -1,0 +1,237 @@
+"""Has a heart changed since an event, such as surgery or a transplant?
+
+Each study's cosine with the patient's earliest one tells, before the event and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from echoclip_r.errors import EvaluationError
+from echoclip_r.evaluation.outcomes import Dataset, Outcome
+from echoclip_r.evaluation.tasks import Event, Tasks
+from echoclip_r.metrics.bootstrap import NUM_DRAWS, Weights, area_under_roc, mean
+from echoclip_r.metrics.scores import Scores, measure
+
+__all__ = ["change_scores", "follow", "follower", "read_events"]
+
+WHEN = ("before", "after", "no event")
+
+Floats = NDArray[np.float64]
+
+
+def read_events(path: Path) -> dict[str, dict[str, str]]:
+    """Read dated events: a CSV file with `patient_id`, `event` (a task file's name) and `date`.
+
+    Returns:
+        Event -> patient -> ISO date of the first such event.
+
+    Raises:
+        EvaluationError: a column is missing, or a date is no ISO date; ids are not quoted.
+    """
+    try:
+        events = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path}: it cannot be read ({type(error).__name__})") from error
+    if missing := [name for name in ("patient_id", "event", "date") if name not in events]:
+        raise EvaluationError(
+            f"{path}: row 1 has no column {missing[0]!r}; it needs patient_id, event and date"
+        )
+    for number, day in enumerate(events["date"], 2):
+        try:
+            date.fromisoformat(day)
+        except ValueError:
+            raise EvaluationError(
+                f"{path}: row {number}: the date is not of the form 2024-05-31"
+            ) from None
+    found: dict[str, dict[str, str]] = {}
+    for row in events.sort_values("date", kind="stable").to_dict("records"):
+        found.setdefault(row["event"], {}).setdefault(row["patient_id"], row["date"])
+    return found
+
+
+def follow(
+    studies: pd.DataFrame,
+    embeddings: NDArray[np.float32],
+    *,
+    since: Sequence[str] = (),
+    dates: Mapping[str, str] | None = None,
+    others: Sequence[str] = (),
+    window_days: int = 1826,
+) -> pd.DataFrame:
+    """Compare each later study of a patient with the earliest one.
+
+    The event is a patient's first. Of patients with one, the earliest study of at most
+    `window_days` before it is compared with those after that one until as long behind it; patients
+    without show how alike studies stay.
+
+    Args:
+        studies: `patient_id`, `date` (ISO; undated studies are left out), and what of the columns
+            of `since` and `others` there is.
+        embeddings: unit rows (N, D).
+        since: columns that are 1 on a patient's first study after the event; the day of it is
+            taken to be halfway between that study and the one before.
+        dates: ISO dates of events by patient id, in place of `since`.
+        others: such columns of other events; a patient with one of these does not count as one
+            without an event.
+        window_days: how far from the event, or from the first study, studies are looked at.
+
+    Returns:
+        One row a comparison: `patient_id`, `when` (one of `WHEN`), `days` since the event (or, for
+        `no event`, since the first study), `cosine`.
+    """
+    rows = []
+    dated = studies[studies["date"] != ""]
+    days = pd.to_datetime(dated["date"]).to_numpy("datetime64[D]").astype(np.int64)
+    flags, other_flags = _flags(dated, since), _flags(dated, others)
+    places = np.flatnonzero((studies["date"] != "").to_numpy())
+    for patient, indices in dated.groupby("patient_id", sort=True).indices.items():
+        of_patient = np.asarray(indices)
+        order = of_patient[np.argsort(days[of_patient], kind="stable")]
+        day = days[order].astype(np.float64)
+        event = _event_day(str(patient), day, flags[order], dates)
+        if event is None:
+            if other_flags[order].any():
+                continue
+            first = 0
+            origin, near = day[0], day - day[0] <= window_days
+        elif event <= day[0]:
+            continue  # no study before it
+        else:
+            origin, near = event, np.abs(day - event) <= window_days
+            if not near[day < event].any():
+                continue
+            first = int(np.argmax(near))
+        reference = embeddings[places[order[first]]]
+        for number in range(first + 1, len(order)):
+            if near[number]:
+                when = "no event" if event is None else WHEN[int(day[number] >= event)]
+                cosine = float(embeddings[places[order[number]]] @ reference)
+                rows.append((patient, when, day[number] - origin, cosine))
+    return pd.DataFrame(rows, columns=["patient_id", "when", "days", "cosine"])
+
+
+def _flags(studies: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether any of the columns that there are is above 0 (N,)."""
+    present = [name for name in columns if name in studies]
+    return np.asarray(studies[present].fillna(0).gt(0).any(axis=1), bool)
+
+
+def _event_day(
+    patient: str, day: Floats, flags: NDArray[np.bool_], dates: Mapping[str, str] | None
+) -> float | None:
+    if dates is not None:
+        if patient not in dates:
+            return None
+        return float(np.datetime64(dates[patient], "D").astype(np.int64))
+    if not flags.any():
+        return None
+    after = int(np.argmax(flags))
+    return float(day[0]) if after == 0 else float(day[after - 1] + day[after]) / 2
+
+
+def change_scores(
+    comparisons: pd.DataFrame, *, num_draws: int = NUM_DRAWS, seed: int = 0
+) -> Scores:
+    """How well a fall of the cosine tells that the event has been.
+
+    Args:
+        comparisons: from `follow`, some of them after the event and some not.
+        num_draws: resamples of patients.
+        seed: of the draws.
+
+    Returns:
+        `auc`: after the event against everything else; `auc_before`: against studies before it of
+        the same patients, and `auc_no_event`: against patients without one, where there are any;
+        and the mean cosine of each, as `cosine:before` and so on.
+
+    Raises:
+        EvaluationError: there is nothing after the event, or nothing to compare that with.
+    """
+    when = comparisons["when"].to_numpy()
+    cosine = comparisons["cosine"].to_numpy(np.float64)
+    after = when == "after"
+    if not after.any() or after.all():
+        raise EvaluationError(
+            f"{int(after.sum())} studies after the event and {int((~after).sum())} others have an "
+            "earlier one to be compared with; it takes both"
+        )
+    figures: dict[str, Callable[[Weights], Floats]] = {
+        "auc": _auc(after, cosine, np.ones_like(after))
+    }
+    for other in ("before", "no event"):
+        if (when == other).any():
+            name = f"auc_{other.replace(' ', '_')}"
+            figures[name] = _auc(after, cosine, after | (when == other))
+    chance = dict.fromkeys(figures, 0.5)
+    for one in WHEN:
+        if (when == one).any():
+            figures[f"cosine:{one}"] = _mean(cosine, when == one)
+    return measure(
+        figures,
+        comparisons["patient_id"].to_numpy(),
+        chance=chance,
+        num_draws=num_draws,
+        seed=seed,
+    )
+
+
+def _auc(
+    after: NDArray[np.bool_], cosine: Floats, chosen: NDArray[np.bool_]
+) -> Callable[[Weights], Floats]:
+    return lambda weights: area_under_roc(after[chosen], -cosine[chosen], weights[:, chosen])
+
+
+def _mean(cosine: Floats, chosen: NDArray[np.bool_]) -> Callable[[Weights], Floats]:
+    return lambda weights: mean(cosine[chosen], weights[:, chosen])
+
+
+def follower(
+    event: Event,
+    tasks: Tasks,
+    dataset: Dataset,
+    model: str,
+    events: Mapping[str, Mapping[str, str]] | None,
+    options: Mapping[str, int],
+) -> Callable[[], Outcome]:
+    """What judges one event, to be called when its turn comes."""
+
+    def run() -> Outcome:
+        studies, embeddings = dataset.test.embedded.studies()
+        dates = None if events is None else events.get(event.name, {})
+        columns = [name for name in event.columns if name in studies]
+        if dates is None and not columns:
+            raise EvaluationError(
+                f"no label column {' or '.join(map(repr, event.columns))}, and no file of events"
+            )
+        others = [name for other in tasks.events if other != event for name in other.columns]
+        table = follow(studies, embeddings, since=event.columns, dates=dates, others=others)
+        scores = change_scores(table, **options)
+        return Outcome(
+            section="change",
+            task=event.name,
+            title=event.title,
+            family="",
+            model=model,
+            dataset=dataset.name,
+            scores=scores,
+            items=table,
+            about={
+                "labels": "file of events" if dates is not None else f"label column {columns[0]!r}",
+                "num_comparisons": {
+                    str(when): int(count)
+                    for when, count in table["when"].value_counts().sort_index().items()
+                },
+                "num_patients_with_event": int(
+                    table.loc[table["when"] == "after", "patient_id"].nunique()
+                ),
+            },
+        )
+
+    return run

@@ -1,0 +1,88 @@
+"""An evaluation on disk: figures for machines, predictions, plots, and the report."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from echoclip_r.evaluation.outcomes import Evaluation
+from echoclip_r.evaluation.plots.draw import draw_plots
+from echoclip_r.evaluation.report.page import render_report
+from echoclip_r.evaluation.tasks import Tasks
+
+__all__ = ["write_evaluation"]
+
+
+def write_evaluation(evaluation: Evaluation, tasks: Tasks, out: Path) -> None:
+    """Write `metrics.json`, `predictions`, `plots` and `report.html` into a folder.
+
+    Predictions name studies and patients as the shards do, and hold no report text.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_content(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+    (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    _write_predictions(evaluation, out / "predictions")
+    plots = draw_plots(evaluation, tasks, out / "plots")
+    (out / "report.html").write_text(render_report(evaluation, plots), encoding="utf-8")
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    outcomes = [
+        {
+            "section": one.section,
+            "task": one.task,
+            "title": one.title,
+            "model": one.model,
+            "dataset": one.dataset,
+            "num_items": one.scores.num_items,
+            "num_patients": one.scores.num_patients,
+            **one.about,
+            "figures": {
+                name: {key: _finite(value) for key, value in asdict(figure).items()}
+                for name, figure in one.scores.figures.items()
+            },
+        }
+        for one in evaluation.outcomes
+    ]
+    differences = []
+    for one in evaluation.comparisons:
+        entry = asdict(one)
+        interval = entry.pop("difference")
+        differences.append(entry | {key: _finite(value) for key, value in interval.items()})
+    return {
+        "facts": evaluation.facts,
+        "outcomes": outcomes,
+        "differences": differences,
+        "skipped": [asdict(one) for one in evaluation.skipped],
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _write_predictions(evaluation: Evaluation, folder: Path) -> None:
+    """A wide table for each data set and model; pairs and comparisons have their own."""
+    folder.mkdir(exist_ok=True)
+    wide: dict[str, list[pd.DataFrame]] = {}
+    for one in evaluation.outcomes:
+        name = f"{one.dataset}-{_slug(one.model)}"
+        if one.section in ("identification", "change"):
+            one.items.to_csv(folder / f"{name}-{_slug(one.task)}.csv", index=False)
+        elif one.section == "retrieval":
+            wide.setdefault(name, []).insert(0, one.items)
+        elif len(one.items.columns):
+            wide.setdefault(name, []).append(one.items.add_prefix(f"{one.task}."))
+    for name, tables in wide.items():
+        pd.concat(tables, axis=1).to_csv(folder / f"{name}.csv", index=False)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")

@@ -1,0 +1,83 @@
+"""Colours, markers and other things that all plots share.
+
+Colours are those of Okabe and Ito, which people with any kind of colour vision can tell apart; what
+colour says is said by a marker or a dash, too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from echoclip_r.metrics.bootstrap import Estimate
+
+__all__ = ["COLOURS", "DASHES", "MARKERS", "RC", "add_legend", "interval_text", "thinned"]
+
+BLUE, ORANGE, GREEN, PURPLE, YELLOW, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#767676",
+)  # fmt: skip
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, GREY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+DATASET_COLOURS = {"internal": BLUE, "external": ORANGE}
+DATASET_MARKERS = {"internal": "o", "external": "^"}
+
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "svg.hashsalt": "echoclip_r",  # one seed, one result
+    "svg.fonttype": "path",
+}
+
+_MAX_POINTS = 3000
+_LEGEND_SIZE = 8
+
+
+def interval_text(estimate: Estimate, digits: int = 2) -> str:
+    """`0.91 (0.88 to 0.94)`; only the value where there is no interval.
+
+    Example:
+        >>> interval_text(Estimate(value=0.912, low=0.88, high=0.94))
+        '0.91 (0.88 to 0.94)'
+    """
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.{digits}f}"
+    return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+
+
+def add_legend(ax: Axes) -> None:
+    """A legend below the picture, so that it hides no point; the figure grows by its lines."""
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    legend = figure.legend(
+        *ax.get_legend_handles_labels(),
+        loc="outside lower left",
+        frameon=False,
+        fontsize=_LEGEND_SIZE,
+    )
+    lines = sum(text.get_text().count("\n") + 1 for text in legend.get_texts())
+    entries = len(legend.get_texts())
+    width, height = figure.get_size_inches()
+    # A line is 1.2 times its letters, and half a letter parts entries.
+    figure.set_size_inches(width, height + _LEGEND_SIZE * (1.2 * lines + 0.5 * entries + 1) / 72)
+
+
+def thinned(items: pd.DataFrame) -> pd.DataFrame:
+    """At most some thousand points: more make a file large and a cloud solid."""
+    if len(items) <= _MAX_POINTS:
+        return items
+    return items.sample(_MAX_POINTS, random_state=0)

@@ -1,0 +1,66 @@
+"""A plain word on a figure."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from echoclip_r.evaluation.outcomes import Outcome
+
+__all__ = ["Verdict", "is_better_low", "too_few", "verdict"]
+
+
+_FEW = 10
+
+
+def too_few(outcome: Outcome) -> int | None:
+    """How many there are of the rarer kind, or of all, where they are too few to tell anything."""
+    few = outcome.scores.num_items
+    if outcome.section == "binary":
+        few = min(outcome.about["num_positive"], few - outcome.about["num_positive"])
+    return few if few < _FEW else None
+
+
+def is_better_low(figure: str) -> bool:
+    """Whether less of a figure is better: errors and ranks."""
+    return figure.partition(":")[0] in ("mae", "rmse", "brier", "mcmrr", "mean_rank", "median_rank")
+
+
+class Verdict(NamedTuple):
+    """A word on a figure: `kind` is `weak`, `fair` or `good`."""
+
+    text: str
+    kind: str
+
+
+def verdict(outcome: Outcome, name: str) -> Verdict | None:
+    """Say plainly whether a figure is any good; None where there is nothing to say."""
+    figure = outcome.scores.figures[name]
+    if outcome.section == "regression":
+        gain = outcome.scores.figures["gain"]
+        if not gain.low > 0:
+            worse = gain.high < 0
+            return Verdict(
+                "worse than the median guess" if worse else "no better than the median guess",
+                "weak",
+            )
+        if gain.value < 0.1:
+            return Verdict("weak", "weak")
+        return Verdict(f"saves {gain.value:.0%} of the median guess's error", "fair")
+    few = too_few(outcome)
+    if few is not None:
+        return Verdict(f"too few to tell: {few}", "weak")
+    if math.isnan(figure.chance) or math.isnan(figure.low):
+        return None
+    below = is_better_low(name)
+    if (figure.high >= figure.chance) if below else (figure.low <= figure.chance):
+        worse = figure.low > figure.chance if below else figure.high < figure.chance
+        return Verdict("worse than chance" if worse else "no better than chance", "weak")
+    if name.partition(":")[0] == "auc":
+        for limit, text, kind in ((0.7, "weak", "weak"), (0.8, "moderate", "fair")):
+            if figure.value < limit:
+                return Verdict(text, kind)
+        return Verdict("good" if figure.value < 0.9 else "strong", "good")
+    if below:
+        return Verdict(f"{figure.chance / figure.value:.1f} times better than chance", "fair")
+    return Verdict("better than chance", "fair")

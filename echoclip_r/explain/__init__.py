@@ -1,0 +1,1 @@
+"""PromptCAM: where in a clip a model sees a prompt."""

@@ -1,0 +1,108 @@
+"""PromptCAM drawn over a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn import functional
+
+from echoclip_r.data.clips import read_video
+from echoclip_r.explain.prompt_cam import Method, prompt_cam
+from echoclip_r.media.writing import write_animation
+from echoclip_r.model.trained import TrainedModel
+
+__all__ = ["draw_prompt_cam", "heatmaps", "overlay"]
+
+
+_FADE = 0.65
+
+
+_SHOWN_PX = 320  # side of a drawn frame
+
+
+_STRIP = 5  # frames of a still picture
+
+
+def heatmaps(cells: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    """Heat over whole frames: cells blended bilinearly.
+
+    Args:
+        cells: from `prompt_cam` (N, cells, cells).
+        size_px: side of the result.
+
+    Returns:
+        float32 (N, size_px, size_px).
+    """
+    grown = functional.interpolate(
+        torch.from_numpy(cells)[:, None], size=size_px, mode="bilinear", align_corners=False
+    )
+    return np.asarray(grown[:, 0].numpy(), np.float32)
+
+
+def overlay(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay heat over frames, in colours that go from dark to bright for every eye.
+
+    Args:
+        frames: uint8 RGB (N, H, W, 3).
+        heat: 0 or more (N, H, W); the highest of all frames is the brightest.
+
+    Returns:
+        uint8 RGB (N, H, W, 3).
+    """
+    highest = float(heat.max(initial=0))
+    share = heat / highest if highest > 0 else heat
+    colours = mpl.colormaps["inferno"](share)[..., :3] * 255
+    strength = _FADE * share[..., None]
+    mixed = frames * (1 - strength) + colours * strength
+    return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
+
+
+def draw_prompt_cam(
+    model: TrainedModel,
+    video: Path,
+    out: Path,
+    *,
+    prompts: Sequence[str],
+    against: Sequence[str] = (),
+    method: Method = "gradcam",
+    num_frames: int = 20,
+) -> float:
+    """Draw a clip beside its heat for prompts: moving (`.gif`, `.mp4`), or some frames (`.png`).
+
+    Args:
+        model: see `prompt_cam`.
+        video: a video, a DICOM file, or a folder of pictures.
+        out: the file.
+        prompts: see `prompt_cam`.
+        against: see `prompt_cam`.
+        method: see `prompt_cam`.
+        num_frames: of the clip, chosen over its length.
+
+    Returns:
+        Mean cosine of the frames with the prompts.
+
+    Raises:
+        EvaluationError: see `prompt_cam` and `write_animation`.
+        MediaError: the clip cannot be read.
+    """
+    frames = read_video(video, size_px=model.image_size_px, num_frames=num_frames)
+    cells = prompt_cam(model, frames, prompts, against=against, method=method)
+    shown = np.stack(
+        [np.asarray(Image.fromarray(one).resize((_SHOWN_PX, _SHOWN_PX))) for one in frames]
+    )
+    # One scale for the whole clip, so that a frame without heat looks like one.
+    heated = overlay(shown, heatmaps(cells, _SHOWN_PX))
+    if out.suffix.lower() == ".png":
+        few = np.unique(np.linspace(0, len(frames) - 1, _STRIP).round().astype(int))
+        rows = [np.concatenate(list(part[few]), axis=1) for part in (shown, heated)]
+        Image.fromarray(np.concatenate(rows)).save(out)
+    else:
+        write_animation(out, np.concatenate([shown, heated], axis=2), fps_hz=10)
+    target = model.embed_texts(list(prompts)).mean(axis=0)
+    return float((model.embed_frames(frames) @ target).mean())

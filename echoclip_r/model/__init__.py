@@ -1,0 +1,1 @@
+"""The CLIP model: what it is, how it is built, its checkpoints."""

@@ -1,0 +1,272 @@
+"""Checkpoints: folders that name all that they need, appear whole, and hold no pickle.
+
+RUN/best                       the weights with the best validation MCMRR
+RUN/checkpoints/step-00001000  the last ones, with what a run needs to go on
+    open_clip_model.safetensors, open_clip_config.json
+                               open_clip loads them: `create_model("local-dir:FOLDER")`
+    echoclip_r.json            configuration, step, figures, versions, fingerprints
+    tokenizer.json             the tokenizer's artifact, unless it is open_clip's own
+    state.safetensors, state.json
+                               optimizer, generators, place in the data (not in `best`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+import echotok
+from echoclip_r.errors import CheckpointError
+from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
+from echoclip_r.model.trained import TrainedModel
+from echoclip_r.model.vocabulary import grow_embedding
+from echoclip_r.storage import whole_folder
+from echoclip_r.text.codec import TextCodec
+from echoclip_r.training.config import TrainConfig, config_from_dict
+
+__all__ = [
+    "Description",
+    "find_checkpoint",
+    "last_checkpoint",
+    "list_checkpoints",
+    "load_checkpoint",
+    "load_state",
+    "read_description",
+    "save_checkpoint",
+]
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+MODEL = "open_clip_config.json"  # the name that open_clip looks for
+DESCRIPTION = "echoclip_r.json"
+TOKENIZER = "tokenizer.json"
+STATE, STATE_FACTS = "state.safetensors", "state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a checkpoint's `echoclip_r.json` says.
+
+    Attributes:
+        folder: the checkpoint.
+        config: of the run.
+        model_config: open_clip's, with the run's vocabulary.
+        facts: step, epoch, figures, versions, fingerprints.
+    """
+
+    folder: Path
+    config: TrainConfig
+    model_config: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    model: Any,
+    *,
+    config: TrainConfig,
+    model_config: Mapping[str, Any],
+    codec: TextCodec,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor] | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint, whole or not at all; an older one of the name is replaced.
+
+    Args:
+        folder: where; its parent is made.
+        model: `open_clip.CLIP`.
+        config: of the run.
+        model_config: open_clip's.
+        codec: of the run.
+        facts: what else to say, ready for JSON.
+        tensors: with `state`, what a run needs to go on; None for weights alone.
+        state: ready for JSON.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    with whole_folder(folder) as partial:
+        _save_tensors(partial / WEIGHTS, model.state_dict())
+        _save_json(
+            partial / MODEL,
+            {"model_cfg": dict(model_config), "preprocess_cfg": preprocess_config(model)},
+        )
+        if codec.tokenizer is not None:
+            codec.tokenizer.save(partial / TOKENIZER)
+        if state is not None:
+            _save_tensors(partial / STATE, tensors or {})
+            _save_json(partial / STATE_FACTS, state)
+        described = {
+            "format": FORMAT,
+            "config": config.to_dict(),
+            "tokenizer": {"name": codec.name, "sha256": codec.fingerprint},
+            "weights_sha256": _sha256(partial / WEIGHTS),
+            "made_with": {
+                name: version(name) for name in ("echotok", "torch", "open_clip_torch", "timm")
+            },
+        }
+        _save_json(partial / DESCRIPTION, described | dict(facts))
+
+
+def load_checkpoint(
+    path: Path | str, *, device: str | torch.device = "cpu", tokenizer: Path | str | None = None
+) -> TrainedModel:
+    """Load a model to embed with.
+
+    Args:
+        path: a checkpoint, or a run's folder, of which the best is taken, else the last.
+        device: where it shall compute.
+        tokenizer: a grown version of the checkpoint's tokenizer to go on with; rows that are new
+            start from their pieces' rows, which is said in the log. Any other is refused (I6).
+
+    Raises:
+        CheckpointError: no checkpoint there, a damaged one, or another tokenizer.
+        ArtifactError: the tokenizer's file is damaged.
+    """
+    description = read_description(find_checkpoint(Path(path)))
+    folder, config = description.folder, description.config
+    codec = _load_codec(description)
+    model = build_model(description.model_config, name=config.model)
+    load_open_clip_weights(model, folder)
+    fingerprint = f"{description.facts.get('weights_sha256')}:{codec.fingerprint}"
+    if tokenizer is not None:
+        grown = echotok.load(tokenizer)
+        codec = _grow(model, codec, grown, folder)
+        fingerprint += f":{codec.fingerprint}"
+    model.eval()
+    model.to(device=device, memory_format=torch.channels_last)
+    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
+    return TrainedModel(
+        model=model,
+        config=config,
+        text=codec,
+        name=f"{config.recipe} ({run.resolve().name})",
+        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
+        device=torch.device(device),
+    )
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that a path means: itself, or its run's best, else its run's last.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    for folder in (path, path / "best", last_checkpoint(path)):
+        if folder is not None and (folder / DESCRIPTION).is_file():
+            return folder
+    raise CheckpointError(
+        f"{path}: no checkpoint there; give the folder of a run (the --out of `echoclip-r train`) "
+        "or one of its checkpoints"
+    )
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """A run's whole checkpoints, by step; `best` is not among them."""
+    found = (run / "checkpoints").glob("step-[0-9]*")
+    return sorted(folder for folder in found if (folder / DESCRIPTION).is_file())
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The checkpoint with the most steps, or None."""
+    return next(reversed(list_checkpoints(run)), None)
+
+
+def read_description(folder: Path) -> Description:
+    """What a checkpoint says of itself.
+
+    Raises:
+        CheckpointError: it is damaged, or of another format.
+    """
+    try:
+        facts = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise ValueError(f"format {facts['format']}, this version reads {FORMAT}")
+        model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+        config = config_from_dict(facts["config"])
+        return Description(
+            folder=folder, config=config, model_config=model["model_cfg"], facts=facts
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder}: the checkpoint cannot be read ({type(error).__name__}: {error}); it is "
+            "damaged, or of another version of echoclip_r"
+        ) from error
+
+
+def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """What a run needs to go on: tensors and facts, as they were given to `save_checkpoint`.
+
+    Raises:
+        CheckpointError: they are not there, or damaged.
+    """
+    try:
+        return load_file(folder / STATE), json.loads((folder / STATE_FACTS).read_text())
+    except Exception as error:  # safetensors has an exception of its own
+        raise CheckpointError(
+            f"{folder}: no state to go on from ({type(error).__name__}); `best` holds weights "
+            "alone, and a run goes on from RUN/checkpoints"
+        ) from error
+
+
+def _load_codec(description: Description) -> TextCodec:
+    folder, stated = description.folder, description.facts["tokenizer"]
+    path = None if description.config.tokenizer is None else folder / TOKENIZER
+    codec = TextCodec.load(path, context_length=description.config.context_length)
+    if codec.fingerprint != stated["sha256"]:
+        raise CheckpointError(
+            f"{folder}: its weights were trained with tokenizer {stated['name']} "
+            f"{stated['sha256'][:12]}, but {path or 'open_clip'} is {codec.name} "
+            f"{codec.fingerprint[:12]}: ids would mean other words than those that were learned. "
+            "Put the right tokenizer back; a grown one is given as tokenizer= (--tokenizer)"
+        )
+    return codec
+
+
+def _grow(model: Any, codec: TextCodec, grown: echotok.Tokenizer, folder: Path) -> TextCodec:
+    if codec.tokenizer is None:
+        raise CheckpointError(
+            f"{folder}: the model reads open_clip's own tokenizer, which does not grow; {grown!r} "
+            "cannot take its place. Train a model with it (--recipe echoclip-r)"
+        )
+    try:
+        embedding, report = grow_embedding(
+            model.token_embedding.weight.detach(), old=codec.tokenizer, new=grown
+        )
+    except echotok.ArtifactError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    with torch.no_grad():
+        model.token_embedding.weight.copy_(embedding)
+    if report.origins:
+        _log.warning(
+            "%s: %d rows of the tokenizer are new since training, and start from their pieces (%s)",
+            folder,
+            len(report.origins),
+            report,
+        )
+    return TextCodec(grown, context_length=codec.context_length)
+
+
+def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path)
+
+
+def _save_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The simulated clip: anatomy, motion, tissue, the ultrasound machine and its screen."""

@@ -1,0 +1,1 @@
+"""The simulated report: what a reader sees, and the words for it."""

@@ -1,0 +1,234 @@
+"""Search: the reports that fit a clip, the clips that fit a report.
+
+    a video file -> masked as `prepare` does it -> its embedding -> the nearest reports
+    a report     ->                                its embedding -> the nearest clips
+
+An `Answer` is what every view of it draws: the terminal, a page, a picture, JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoclip_r.data.clips import Frames
+from echoclip_r.data.shards import read_index, read_shard
+from echoclip_r.embedding.embedder import embed_texts, embed_video
+from echoclip_r.embedding.embeddings import Embedded
+from echoclip_r.errors import EchoclipError
+
+if TYPE_CHECKING:
+    from echoclip_r.model.trained import TrainedModel
+
+__all__ = [
+    "Answer",
+    "Hit",
+    "Item",
+    "find_reports",
+    "find_videos",
+    "read_pictures",
+    "shared_sentences",
+]
+
+Floats = NDArray[np.float32]
+
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\s*\n\s*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Item:
+    """A clip, a report, or a study with both.
+
+    Attributes:
+        name: what to call it: a file, a row, a study.
+        report: its text, or None.
+        frames: its masked frames, uint8 (T, S, S, 3), or None.
+    """
+
+    name: str
+    report: str | None = None
+    frames: Frames | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hit:
+    """One thing found.
+
+    Attributes:
+        rank: from 1.
+        cosine: with the query.
+        item: what was found.
+        num_same: how many of the pool are the same text, this one counted.
+        right: whether it is the query's own report, word for word; None where that is not known.
+    """
+
+    rank: int
+    cosine: float
+    item: Item
+    num_same: int = 1
+    right: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answer:
+    """The best of a pool for a query.
+
+    Attributes:
+        query: what was looked for.
+        hits: the best, in order.
+        pool_size: different texts, or clips, that were looked through.
+        right_rank: rank of the query's own report (or clip), ties against it; None if unknown.
+    """
+
+    query: Item
+    hits: tuple[Hit, ...]
+    pool_size: int
+    right_rank: int | None = None
+
+
+def find_reports(
+    model: TrainedModel,
+    query: Item,
+    reports: Sequence[tuple[str, str]],
+    *,
+    k: int = 5,
+    embeddings: Floats | None = None,
+    query_embedding: Floats | None = None,
+) -> Answer:
+    """The reports of a pool that fit a clip best.
+
+    Args:
+        model: what embeds them.
+        query: with frames; with its own report, where that is known, to mark it among the hits.
+        reports: name and text of each; equal texts count once.
+        k: how many to give, at least 1.
+        embeddings: of the reports, if they are at hand.
+        query_embedding: of the clip, if it is at hand.
+
+    Raises:
+        EchoclipError: the pool is empty.
+        ValueError: `k` is below 1.
+    """
+    _check_k(k)
+    if query_embedding is None:
+        assert query.frames is not None, "a clip is looked for by its frames"
+        query_embedding = embed_video(model, query.frames)
+    first: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for place, (_, text) in enumerate(reports):
+        first.setdefault(text, place)
+        counts[text] = counts.get(text, 0) + 1
+    if not first:
+        raise EchoclipError("there is no report to look through; is it the right file and column?")
+    texts = list(first)
+    pool = embed_texts(model, texts) if embeddings is None else embeddings[list(first.values())]
+    cosines = pool @ query_embedding
+    hits = tuple(
+        Hit(
+            rank=rank,
+            cosine=float(cosines[place]),
+            item=Item(name=reports[first[texts[place]]][0], report=texts[place]),
+            num_same=counts[texts[place]],
+            right=None if query.report is None else texts[place] == query.report,
+        )
+        for rank, place in enumerate(_best(cosines, k), 1)
+    )
+    own = None if query.report is None else first.get(query.report)
+    right_rank = None
+    if own is not None and query.report is not None:
+        right_rank = int((cosines >= cosines[texts.index(query.report)]).sum())
+    return Answer(query=query, hits=hits, pool_size=len(texts), right_rank=right_rank)
+
+
+def find_videos(
+    model: TrainedModel,
+    report: Item,
+    pool: Embedded,
+    *,
+    k: int = 5,
+    shards_dir: Path | None = None,
+) -> Answer:
+    """The clips of a pool that fit a report best.
+
+    Args:
+        model: what embeds the report; it must be the one that embedded the pool.
+        report: with a text.
+        pool: embedded clips.
+        k: how many to give, at least 1.
+        shards_dir: where the clips' pictures are, or None to give none.
+
+    Raises:
+        ValueError: `k` is below 1.
+        ShardError: the shards cannot be read.
+    """
+    _check_k(k)
+    assert report.report is not None, "clips are looked for by a text"
+    cosines = pool.clip_embeddings() @ embed_texts(model, [report.report])[0]
+    places = _best(cosines, k)
+    rows = [pool.clips.iloc[place] for place in places]
+    pictures = {} if shards_dir is None else read_pictures(shards_dir, [row["key"] for row in rows])
+    hits = []
+    for rank, (place, row) in enumerate(zip(places, rows, strict=True), 1):
+        name = ", ".join(filter(None, (row["study_id"], row["view"], row["date"])))
+        item = Item(name=name, report=row["report"], frames=pictures.get(row["key"]))
+        right = True if row["report"] == report.report else None
+        hits.append(Hit(rank=rank, cosine=float(cosines[place]), item=item, right=right))
+    return Answer(query=report, hits=tuple(hits), pool_size=len(cosines))
+
+
+def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Frames]:
+    """The frames of some clips of a folder of shards, by key; only their shards are read.
+
+    Raises:
+        ShardError: the shards cannot be read.
+    """
+    wanted = set(keys)
+    found: dict[str, Frames] = {}
+    splits = {key.rpartition("-")[0] for key in keys}
+    for split, shards in read_index(shards_dir).shards.items():
+        for shard in shards if split in splits else ():
+            if not wanted:
+                return found
+            for clip in read_shard(shard):
+                if clip.key in wanted:
+                    wanted.discard(clip.key)
+                    frames = [clip.decode(number) for number in range(len(clip.frames_encoded))]
+                    found[clip.key] = np.stack(frames)
+    return found
+
+
+def shared_sentences(report: str, other: str | None) -> list[tuple[str, bool]]:
+    """The sentences of a report, and whether the other one has each of them, too.
+
+    Letter case and spacing do not count.
+
+    Example:
+        >>> shared_sentences("No effusion. EF 55%.", "EF 60%. No  Effusion.")
+        [('No effusion.', True), ('EF 55%.', False)]
+    """
+    known = set() if other is None else {_plain(part) for part in _SENTENCE_END.split(other)}
+    parts = [part.strip() for part in _SENTENCE_END.split(report)]
+    return [(part, _plain(part) in known) for part in parts if part]
+
+
+def _plain(sentence: str) -> str:
+    return " ".join(sentence.casefold().split())
+
+
+def _best(cosines: Floats, k: int) -> list[int]:
+    """Places of the highest, in order; of equal ones the first."""
+    k = min(k, len(cosines))
+    cut = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
+    places = np.flatnonzero(cosines >= cut)
+    return [int(place) for place in places[np.argsort(-cosines[places], kind="stable")][:k]]
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k is {k}; it must be at least 1")

@@ -1,0 +1,62 @@
+"""Clips as pictures for pages and terminals."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.text import Text
+
+__all__ = ["data_uri", "film_strip", "half_blocks"]
+
+
+def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Image.Image:
+    """Some frames of a clip in a row, evenly over its length.
+
+    Args:
+        frames: uint8 (T, S, S, 3).
+        num: how many.
+        side_px: of each.
+    """
+    places = np.linspace(0, len(frames) - 1, num).round().astype(int)
+    strip = Image.new("RGB", (num * side_px, side_px))
+    for number, place in enumerate(places):
+        frame = Image.fromarray(frames[place])
+        strip.paste(
+            frame.resize((side_px, side_px), Image.Resampling.BICUBIC), (number * side_px, 0)
+        )
+    return strip
+
+
+def data_uri(image: Image.Image) -> str:
+    """A picture as the text of an image's address: JPEG."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+_STILLS = 3
+_COLUMNS, _ROWS = 22, 11
+
+
+def half_blocks(frames: NDArray[np.uint8]) -> Text:
+    """Some frames of a clip as characters: each shows two pixels, one above the other.
+
+    Args:
+        frames: uint8 (T, S, S, 3).
+    """
+    from rich.text import Text
+
+    places = np.linspace(0, len(frames) - 1, _STILLS).round().astype(int)
+    size = (_COLUMNS, 2 * _ROWS)
+    stills = [np.asarray(Image.fromarray(frames[place]).resize(size)) for place in places]
+    picture = np.concatenate(stills, axis=1)
+    text = Text()
+    for upper, lower in zip(picture[::2], picture[1::2], strict=True):
+        for above, below in zip(upper.tolist(), lower.tolist(), strict=True):
+            text.append("▀", style=f"rgb{tuple(above)} on rgb{tuple(below)}".replace(" (", "("))
+        text.append("\n")
+    return text

@@ -1,0 +1,1 @@
+"""Reports as the model reads them."""

@@ -1,0 +1,1 @@
+"""Training: recipes, batches, steps, runs that go on after a stop."""

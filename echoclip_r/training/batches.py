@@ -1,0 +1,323 @@
+"""Training batches from shards: deterministic, resumable at any step, read by many processes.
+
+The batches of a run are one long sequence. In every epoch the shards are put in a new order, and
+the row of clips that this gives is cut into one slice for each rank and each of its readers, so
+that all clips are read by someone, none by two, and every rank has the same number of batches.
+A reader takes one frame of each clip and mixes what it has read in a buffer. Which frame, crop and
+span a clip gives depends on (seed, epoch, key) alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from echoclip_r.data.shards import (
+    BadClip,
+    Shard,
+    ShardIndex,
+    decode_frame,
+    frame_names,
+    read_samples,
+)
+from echoclip_r.errors import ShardError
+from echoclip_r.text.codec import TextCodec, text_ids
+from echoclip_r.training.config import TrainConfig
+from echoclip_r.training.prefetch import made_ahead
+
+__all__ = ["Batch", "TrainData"]
+
+_BUFFER = 8192  # clips, one frame each: some 100 MB of 224-px frames
+_AHEAD = 4  # batches made ahead of the one in use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A rank's part of one step.
+
+    Attributes:
+        frames: uint8 (B, S, S, 3), cropped and moved.
+        gains: float32 (B,), factors of brightness.
+        texts: int64 (B, L) for each kind of text that the recipe reads.
+        text_ids: int64 (B,) for each kind: equal where the texts are.
+        num_truncated: whole reports that did not fit.
+        bad: clips that could not be used; another of the batch stands in their place.
+    """
+
+    frames: torch.Tensor
+    gains: torch.Tensor
+    texts: tuple[torch.Tensor, ...]
+    text_ids: tuple[torch.Tensor, ...]
+    num_truncated: int
+    bad: tuple[BadClip, ...]
+
+    def pin_memory(self) -> Batch:
+        """For DataLoader: copies to a GPU then need not wait."""
+        return self._map(torch.Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        """On a device, without waiting for the copy where the memory is pinned."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, function: Any) -> Batch:
+        return replace(
+            self,
+            frames=function(self.frames),
+            gains=function(self.gains),
+            texts=tuple(map(function, self.texts)),
+            text_ids=tuple(map(function, self.text_ids)),
+        )
+
+
+class _Item(NamedTuple):
+    """A clip with the one frame that was drawn."""
+
+    key: str
+    frame: bytes
+    report: str
+    draw: random.Random
+
+
+class TrainData(IterableDataset[Batch]):
+    """One rank's batches from `first_step` to the end of the run.
+
+    Args:
+        index: the shards.
+        config: of the run.
+        codec: its tokenizer.
+        size_px: side of the model's frames.
+        rank: of this process.
+        world_size: processes.
+
+    Raises:
+        ShardError: the training split has fewer clips than a batch.
+        ValueError: the batch size is not a multiple of the processes times `accumulate`.
+    """
+
+    def __init__(
+        self,
+        index: ShardIndex,
+        *,
+        config: TrainConfig,
+        codec: TextCodec,
+        size_px: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        parts = world_size * config.accumulate
+        if config.batch_size % parts:
+            raise ValueError(
+                f"batch_size is {config.batch_size}, which cannot be cut into {parts} equal parts "
+                f"({world_size} processes x accumulate {config.accumulate}); change one of them"
+            )
+        num_clips = index.num_clips("train")
+        if num_clips < config.batch_size:
+            raise ShardError(
+                f"{index.folder}: the training split has {num_clips:,} clips, fewer than a batch "
+                f"of {config.batch_size:,}; set a smaller batch_size, or add clips"
+            )
+        self._shards = index.shards["train"]
+        self._config = config
+        self._codec = codec
+        self._size_px = size_px
+        self._rank = rank
+        self._batch_size = config.batch_size // world_size
+        self.steps_per_epoch = num_clips // config.batch_size
+        self.num_steps = self.steps_per_epoch * config.epochs
+        total_mb = sum(shard.num_bytes for shard in self._shards) / 1e6
+        self._keep = total_mb <= config.cache_mb
+        self._kept: dict[Shard, list[Any]] = {}
+        self._first_step = 0
+
+    def batches(self, first_step: int, *, pin_memory: bool = False) -> Iterator[Batch]:
+        """The batches from a step on, made ahead by worker processes or by a thread."""
+        self._first_step = first_step
+        if not self._config.workers:
+            made = (batch.pin_memory() for batch in self) if pin_memory else iter(self)
+            return made_ahead(made, num=_AHEAD)
+        loader: DataLoader[Batch] = DataLoader(
+            self,
+            batch_size=None,
+            num_workers=self._config.workers,
+            pin_memory=pin_memory,
+            # It draws a seed that nothing uses; not from the generator that serves dropout.
+            generator=torch.Generator(),
+        )
+        return iter(loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """This reader's batches: every one, or a worker's share of them in its order."""
+        info = get_worker_info()
+        readers = 1 if info is None else info.num_workers
+        # DataLoader asks worker 0 first, wherever the run goes on.
+        reader = self._first_step % readers if info is None else 0
+        if info is not None:
+            reader = (self._first_step + info.id) % readers
+        first_epoch, done = divmod(self._first_step, self.steps_per_epoch)
+        for epoch in range(first_epoch, self._config.epochs):
+            begin = epoch * self.steps_per_epoch
+            shares = [
+                len(range((r - begin) % readers, self.steps_per_epoch, readers))
+                for r in range(readers)
+            ]
+            passed = len(range((reader - begin) % readers, done, readers))
+            start = self._rank * self.steps_per_epoch + sum(shares[:reader])
+            yield from self._batches(epoch, start=start, num=shares[reader], passed=passed)
+            done = 0
+
+    def _batches(self, epoch: int, *, start: int, num: int, passed: int) -> Iterator[Batch]:
+        """`num` batches of the epoch's clips from batch `start` on, without the first `passed`."""
+        size = self._batch_size
+        clips = self._clips(epoch, start * size, (start + num) * size)
+        mixed = _mix(clips, random.Random(f"mix:{self._config.seed}:{epoch}:{start}"))
+        batch: list[_Item | BadClip] = []
+        for place, item in enumerate(mixed):
+            if place < passed * size:
+                continue
+            batch.append(item)
+            if len(batch) == size:
+                yield self._make(batch)
+                batch = []
+
+    def _clips(self, epoch: int, start: int, end: int) -> Iterator[_Item | BadClip]:
+        """Clips `start` to `end` of the row that the epoch's order of shards gives."""
+        order = list(self._shards)
+        random.Random(f"shards:{self._config.seed}:{epoch}").shuffle(order)
+        first = 0
+        for shard in order:
+            low, high = max(start - first, 0), min(end - first, shard.num_clips)
+            if low < high:
+                for place, sample in enumerate(self._samples(shard)):
+                    if low <= place < high:
+                        yield self._pick(sample, epoch)
+                    elif place >= high:
+                        break
+            first += shard.num_clips
+
+    def _samples(self, shard: Shard) -> Iterator[Any]:
+        if not self._keep:
+            return read_samples(shard)
+        if shard not in self._kept:
+            self._kept[shard] = list(read_samples(shard))
+        return iter(self._kept[shard])
+
+    def _pick(self, sample: Any, epoch: int) -> _Item | BadClip:
+        """Draw the frame now, so that only one of a clip's frames is kept in the buffer."""
+        if isinstance(sample, BadClip):
+            return sample
+        key = str(sample["__key__"])
+        names = frame_names(sample)
+        if not names or "txt" not in sample:
+            return BadClip(key, "frames or report are missing")
+        draw = random.Random(f"{self._config.seed}:{epoch}:{key}")
+        frame = sample[names[draw.randrange(len(names))]]
+        try:
+            return _Item(key, frame, sample["txt"].decode(), draw)
+        except ValueError:
+            return BadClip(key, "its report is no UTF-8 text")
+
+    def _make(self, items: Sequence[_Item | BadClip]) -> Batch:
+        frames: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        gains: list[float] = []
+        rows: list[tuple[list[int], ...]] = []
+        names: list[tuple[list[int], ...]] = []
+        bad: list[BadClip] = []
+        for item in items:
+            try:
+                if isinstance(item, BadClip):
+                    bad.append(item)
+                    continue
+                picture = decode_frame(item.frame)
+            except ValueError as error:
+                bad.append(BadClip(item.key, str(error)))
+                continue
+            frames.append(self._augment(picture, item.draw))
+            gains.append(1 + item.draw.uniform(-1, 1) * self._config.max_gain)
+            row, name = self._rows(item)
+            rows.append(row)
+            names.append(name)
+        if not frames:
+            raise ShardError(
+                f"{items[0].key} and all {len(items)} clips of its batch cannot be read, the first "
+                f"because: {bad[0].reason}; check the shards (`sha256sum -c SHA256SUMS` there)"
+            )
+        good = len(frames)
+        for number in range(len(items) - good):
+            frames.append(frames[number % good])
+            gains.append(gains[number % good])
+            rows.append(rows[number % good])
+            names.append(names[number % good])
+        whole = self._config.text != "token-span"
+        return Batch(
+            frames=torch.from_numpy(np.stack(frames)),
+            gains=torch.tensor(gains, dtype=torch.float32),
+            texts=tuple(self._codec.pad(kind) for kind in zip(*rows, strict=True)),
+            text_ids=tuple(text_ids(kind) for kind in zip(*names, strict=True)),
+            num_truncated=sum(
+                self._codec.is_cut(item.report)
+                for item in items
+                if whole and not isinstance(item, BadClip)
+            ),
+            bad=tuple(bad),
+        )
+
+    def _rows(self, item: _Item) -> tuple[tuple[list[int], ...], tuple[list[int], ...]]:
+        """The ids of each kind of text, and the ids that tell it from other texts."""
+        config, codec = self._config, self._codec
+        if config.text == "token-span":
+            span = codec.token_span(item.report, item.draw)
+            return (span,), (span,)
+        name = whole = codec.whole(item.report)
+        if config.drop_sentences:
+            # Equal reports stay equal, whichever of their sentences are left out.
+            drop = item.draw.random() * config.drop_sentences
+            whole = codec.thinned(item.report, item.draw, drop=drop)
+        if config.text == "whole":
+            return (whole,), (name,)
+        run = codec.sentence_run(item.report, item.draw, max_sentences=config.max_sentences)
+        return (whole, run), (name, run)
+
+    def _augment(
+        self, picture: Image.Image, draw: random.Random
+    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """A random turn, crop and shift.
+
+        As torchvision's RandomResizedCrop at a fixed aspect, which open_clip trains with; but that
+        draws from torch's one generator, which the model's dropout uses too.
+        """
+        width, height = picture.size
+        if self._config.max_rotation_deg:
+            angle = draw.uniform(-1, 1) * self._config.max_rotation_deg
+            picture = picture.rotate(angle, Image.Resampling.BILINEAR)
+        side = draw.uniform(self._config.min_crop, 1) ** 0.5
+        left, top = draw.random() * (1 - side) * width, draw.random() * (1 - side) * height
+        size = (self._size_px, self._size_px)
+        if side < 1 or picture.size != size:
+            box = (left, top, left + side * width, top + side * height)
+            picture = picture.resize(size, Image.Resampling.BICUBIC, box=box)
+        if self._config.max_shift_px:
+            most = self._config.max_shift_px
+            x, y = draw.randint(-most, most), draw.randint(-most, most)
+            picture = picture.crop((x, y, x + size[0], y + size[1]))
+        return np.asarray(picture)
+
+
+def _mix(items: Iterator[_Item | BadClip], draw: random.Random) -> Iterator[_Item | BadClip]:
+    """All items, in an order that a buffer of some thousand of them can give."""
+    buffer: list[_Item | BadClip] = []
+    for item in items:
+        if len(buffer) < _BUFFER:
+            buffer.append(item)
+            continue
+        place = draw.randrange(_BUFFER)
+        buffer[place], item = item, buffer[place]
+        yield item
+    draw.shuffle(buffer)
+    yield from buffer

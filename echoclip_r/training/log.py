@@ -1,0 +1,141 @@
+"""What a run says: a progress line, `log.jsonl`, `rejects.csv`, and TensorBoard where asked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from echoclip_r.data.shards import BadClip
+from echoclip_r.errors import TrainingError
+from echoclip_r.training.validation import Validation
+
+__all__ = ["RunLog", "read_log"]
+
+LOG, REJECTS = "log.jsonl", "rejects.csv"
+
+
+class RunLog:
+    """The log of a run's first process; the others hold a silent one.
+
+    Args:
+        out: the run's folder, or None to say nothing.
+        num_steps: of the whole run.
+        first_step: where it goes on; later lines of an earlier try are dropped.
+        tensorboard: also write TensorBoard's files, to `out/tensorboard`.
+
+    Raises:
+        TrainingError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(
+        self, out: Path | None, *, num_steps: int, first_step: int, tensorboard: bool = False
+    ) -> None:
+        self._out = out
+        self._board: Any = None
+        self._bad: set[str] = set()
+        # disable=None: no line where nobody watches, as in a batch job's output.
+        self._line = tqdm(
+            total=num_steps,
+            initial=first_step,
+            unit="step",
+            desc="train",
+            disable=True if out is None else None,
+            dynamic_ncols=True,
+        )
+        if out is None:
+            return
+        kept = [line for line in read_log(out) if line["step"] <= first_step]
+        (out / LOG).write_text("".join(json.dumps(line) + "\n" for line in kept))
+        if first_step and (out / REJECTS).exists():
+            with (out / REJECTS).open(encoding="utf-8", newline="") as file:
+                self._bad = {row["key"] for row in csv.DictReader(file)}
+        else:
+            (out / REJECTS).unlink(missing_ok=True)
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise TrainingError(
+                    "tensorboard is not installed; `pip install tensorboard`, or leave the option "
+                    f"out: {out / LOG} has the same figures"
+                ) from None
+            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step)
+
+    @property
+    def num_bad(self) -> int:
+        """Clips that could not be used so far."""
+        return len(self._bad)
+
+    def step(self, num: int = 1) -> None:
+        """Move the progress line on."""
+        self._line.update(num)
+
+    def figures(self, figures: Mapping[str, float]) -> None:
+        """One line on the steps since the last: loss, lr, logit_scale, frames_per_s, ..."""
+        self._line.set_postfix_str(
+            f"loss {figures['loss']:.3f}, lr {figures['lr']:.1e}, scale "
+            f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s",
+            refresh=False,
+        )
+        self._write(dict(figures))
+
+    def validation(self, validation: Validation, *, step: int, epoch: int, best: bool) -> None:
+        """Retrieval on the validation split."""
+        figures = validation.to_dict()
+        self.say(
+            f"epoch {epoch}: validation MCMRR {validation.mcmrr:.1f} of {validation.num_clips:,}, "
+            f"R@10 {100 * validation.recall_at_10:.1f} %{', the best so far' if best else ''}"
+        )
+        self._write({"step": step, "epoch": epoch, "validation": figures, "best": best})
+
+    def bad_clips(self, clips: Iterable[BadClip]) -> None:
+        """Name clips that cannot be used, each once (I12)."""
+        for clip in clips:
+            if self._out is None or clip.key in self._bad:
+                continue
+            self._bad.add(clip.key)
+            self.say(f"{clip.key} is left out: {clip.reason}")
+            new = not (self._out / REJECTS).exists()
+            with (self._out / REJECTS).open("a", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerows([["key", "reason"], clip] if new else [clip])
+
+    def say(self, message: str) -> None:
+        """A line for people, on stderr."""
+        if self._out is not None:
+            self._line.write(message, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the progress line."""
+        self._line.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _write(self, figures: dict[str, Any]) -> None:
+        if self._out is None:
+            return
+        with (self._out / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")
+        if self._board is not None:
+            for name, value in (figures | figures.pop("validation", {})).items():
+                if name not in ("step", "epoch"):
+                    self._board.add_scalar(name, value, figures["step"])
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log; a last one that a kill cut is left out."""
+    lines: list[dict[str, Any]] = []
+    path = run / LOG
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                break
+    return lines

@@ -1,0 +1,156 @@
+"""One training step: towers, loss, gradients, optimizer; whole, in parts, on one device or many."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from echoclip_r.model.build import normalize_frames
+from echoclip_r.model.precision import autocast
+from echoclip_r.model.text_tower import encode_text
+from echoclip_r.training.batches import Batch
+from echoclip_r.training.config import TrainConfig
+from echoclip_r.training.loss import ContrastiveLoss
+
+__all__ = ["Towers", "backward", "view_weights"]
+
+
+class Towers(nn.Module):
+    """Both towers in one forward pass, which is what DDP wants to wrap.
+
+    Args:
+        model: `open_clip.CLIP`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, image: torch.Tensor, texts: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        """Normalized features (B, D) in float32: of the images, then of each kind of text.
+
+        The last is the scale of the logits, a scalar.
+        """
+        features = [self.model.encode_image(image), *(encode_text(self.model, t) for t in texts)]
+        normalized = [functional.normalize(part.float(), dim=-1) for part in features]
+        return (*normalized, self.model.logit_scale.exp())
+
+
+def view_weights(config: TrainConfig) -> tuple[float, ...]:
+    """The share in the loss of each kind of text that a recipe reads."""
+    if config.text == "whole-and-sentences":
+        return 1 - config.sentence_weight, config.sentence_weight
+    return (1.0,)
+
+
+def backward(
+    towers: nn.Module,
+    batch: Batch,
+    loss: ContrastiveLoss,
+    *,
+    config: TrainConfig,
+    precision: str,
+    scaler: torch.amp.GradScaler | None = None,
+) -> torch.Tensor:
+    """Add a step's gradients to the parameters'.
+
+    With `accumulate` above 1 the batch goes through the towers in parts, first without gradients
+    to have all its features, then, once the gradient of the loss of the WHOLE batch is known for
+    each feature, again with: memory of a part, gradients of the whole. Dropout is the same in both
+    passes.
+
+    Args:
+        towers: `Towers`, or DDP around it.
+        batch: on the model's device.
+        loss: of all processes.
+        config: of the run.
+        precision: resolved.
+        scaler: of an fp16 run.
+
+    Returns:
+        This process's loss, detached.
+    """
+    plain: Towers = towers if isinstance(towers, Towers) else towers.module  # type: ignore[assignment]
+    image = normalize_frames(batch.frames, plain.model, gains_B=batch.gains)
+    device = image.device
+    weights = view_weights(config)
+
+    def total(features: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        images, *texts, scale = features
+        parts = [
+            weight * loss(images, text, scale, ids)
+            for weight, text, ids in zip(weights, texts, batch.text_ids, strict=True)
+        ]
+        return torch.stack(parts).sum()
+
+    def scaled(value: torch.Tensor) -> torch.Tensor:
+        return value if scaler is None else scaler.scale(value)
+
+    if config.accumulate == 1:
+        with autocast(precision, device):
+            features = towers(image, batch.texts)
+        value = total(features)
+        scaled(value).backward()  # type: ignore[no-untyped-call]
+        return value.detach()
+
+    images = image.chunk(config.accumulate)
+    texts = list(zip(*(text.chunk(config.accumulate) for text in batch.texts), strict=True))
+    states, cached = [], []
+    with torch.no_grad(), autocast(precision, device):
+        for part, part_texts in zip(images, texts, strict=True):
+            states.append(_rng_state(device))
+            cached.append(plain(part, part_texts))
+    leaves = tuple(
+        torch.cat(parts).detach().requires_grad_() for parts in list(zip(*cached, strict=True))[:-1]
+    )
+    scale = cached[0][-1].detach().requires_grad_()
+    value = total((*leaves, scale))
+    scaled(value).backward()  # type: ignore[no-untyped-call]
+    wanted = [leaf.grad.chunk(config.accumulate) for leaf in leaves if leaf.grad is not None]
+    assert scale.grad is not None and len(wanted) == len(leaves)
+    for number, (part, part_texts) in enumerate(zip(images, texts, strict=True)):
+        last = number == config.accumulate - 1
+        with _unsynced(towers, last=last), _with_rng_state(states[number], device):
+            with autocast(precision, device):
+                *features_, part_scale = towers(part, part_texts)
+            surrogate = part_scale * scale.grad / config.accumulate
+            for feature, grads in zip(features_, wanted, strict=True):
+                surrogate = surrogate + (feature * grads[number]).sum()
+            surrogate.backward()
+    return value.detach()
+
+
+def _rng_state(device: torch.device) -> torch.Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+@contextlib.contextmanager
+def _with_rng_state(state: torch.Tensor, device: torch.device) -> Iterator[None]:
+    """Draw what was drawn from `state` on; then go on where the generator was."""
+    now = _rng_state(device)
+    _set_rng_state(state, device)
+    try:
+        yield
+    finally:
+        _set_rng_state(now, device)
+
+
+def _set_rng_state(state: torch.Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+def _unsynced(towers: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+    """Gradients are averaged over processes once, with the last part."""
+    if last or isinstance(towers, Towers):
+        return contextlib.nullcontext()
+    return towers.no_sync()  # type: ignore[operator, no-any-return]

@@ -1,0 +1,179 @@
+"""Byte-level BPE for what no phrase covers.
+
+Two kinds, one algorithm: `clip` takes CLIP's own 48,894 merges and ids, `domain` is trained on
+clinical words. Words are encoded one at a time; the last token of a word ends in `</w>`, as in
+CLIP, so a decoder knows where words end.
+
+This module does not train: `echotok.building` does, with HF tokenizers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise
+
+__all__ = ["HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
+
+END = "</w>"
+HALVES = "\u24ea" + "".join(chr(0x2460 + half) for half in range(15))
+"""Stand for the two halves of a byte that a compact base does not hold, by value."""
+
+# Every distinct word is merged once; past this many the memo starts anew, so that a stream of
+# reports cannot fill the memory. Long words are not kept at all.
+_MEMO_SIZE = 200_000
+_MEMO_WORD = 40
+
+
+@cache
+def byte_alphabet() -> tuple[str, ...]:
+    """The printable character that stands for each byte, by byte (the GPT-2 and CLIP alphabet)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = dict(zip(printable, map(chr, printable), strict=True))
+    alphabet.update((byte, chr(256 + rank)) for rank, byte in enumerate(others))
+    return tuple(alphabet[byte] for byte in range(256))
+
+
+def num_base_tokens(base: str | None) -> int:
+    """How many tokens a fallback has before its first merge.
+
+    Args:
+        base: as in `ByteBPE`.
+    """
+    return 512 if base is None else len(base) + len(HALVES) + 1
+
+
+@cache
+def _alphabet_order() -> tuple[str, ...]:
+    """The alphabet in the order in which CLIP numbers it: printable bytes first."""
+    return tuple(sorted(byte_alphabet(), key=ord))
+
+
+class ByteBPE:
+    """A byte-level BPE over single words.
+
+    From `offset` on, ids are: 256 bytes, 256 bytes that end a word, then one id a merge, in the
+    order of the merges. With CLIP's merges and no offset these are CLIP's ids.
+
+    With a compact base they are: the bytes of the base, 16 halves of a byte (every other byte is
+    two of them), the end of a word as a token of its own, which merges as others do, then the
+    merges.
+
+    Args:
+        merges: `(left, right)` pairs in the byte alphabet, best first.
+        offset: the first id.
+        base: the bytes of a compact base in the byte alphabet; None for all of them.
+    """
+
+    def __init__(
+        self, merges: Iterable[tuple[str, str]], *, offset: int = 0, base: str | None = None
+    ) -> None:
+        if base is not None and not len(set(base)) == len(base) <= len(
+            set(base) & set(byte_alphabet())
+        ):
+            raise ValueError("the fallback's base repeats a byte or holds what is none")
+        self._alphabet = byte_alphabet()
+        self._end_apart = base is not None
+        self.tokens: list[str]
+        if base is None:
+            symbols = _alphabet_order()
+            self.tokens = [*symbols, *(symbol + END for symbol in symbols)]
+        else:
+            self.tokens = [*base, *HALVES, END]
+            self._alphabet = tuple(
+                symbol if symbol in base else HALVES[byte >> 4] + HALVES[byte & 15]
+                for byte, symbol in enumerate(self._alphabet)
+            )
+        self._ranks: dict[tuple[str, str], int] = {}
+        for pair in merges:
+            self._ranks[pair] = len(self._ranks)
+            self.tokens.append("".join(pair))
+        self._ids = {token: number for number, token in enumerate(self.tokens, offset)}
+        self._memo: dict[str, tuple[int, ...]] = {}
+
+    def encode_word(self, word: str) -> tuple[int, ...]:
+        """Encode one word (no white space).
+
+        Lone surrogates are taken as the three bytes that UTF-8 would give them, so that any `str`
+        passes.
+        """
+        known = self._memo.get(word)
+        if known is not None:
+            return known
+        alphabet = self._alphabet
+        symbols = [alphabet[byte] for byte in word.encode("utf-8", "surrogatepass")]
+        # A word that is a token is that token. Merging ends there too: a test says so for CLIP's.
+        whole = self._ids.get("".join(symbols) + END)
+        if whole is not None:
+            ids: tuple[int, ...] = (whole,)
+        else:
+            if self._end_apart:
+                symbols = [*"".join(symbols), END]
+            else:
+                symbols[-1] += END
+            ids = tuple(self._ids[symbol] for symbol in _merge(symbols, self._ranks))
+        if len(word) <= _MEMO_WORD:
+            if len(self._memo) >= _MEMO_SIZE:
+                self._memo.clear()
+            self._memo[word] = ids
+        return ids
+
+
+def _merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Join the leftmost pair of the best rank until no pair has one. Consumes `parts`."""
+    if len(parts) > _LONG:
+        return _merge_long(parts, ranks)
+    none = len(ranks)
+    of_pair = [ranks.get(pair, none) for pair in pairwise(parts)]
+    while of_pair:
+        best = min(of_pair)
+        if best == none:
+            break
+        at = of_pair.index(best)
+        parts[at] += parts.pop(at + 1)
+        del of_pair[at]
+        if at:
+            of_pair[at - 1] = ranks.get((parts[at - 1], parts[at]), none)
+        if at < len(of_pair):
+            of_pair[at] = ranks.get((parts[at], parts[at + 1]), none)
+    return parts
+
+
+# From here on a heap beats rescanning: a 10 MB "word" costs n log n, not n squared.
+_LONG = 128
+
+
+def _merge_long(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """The same merges as `_merge`, with a heap and a linked list."""
+    parts: list[str | None] = list(symbols)
+    following = [*range(1, len(parts)), -1]
+    previous = [-1, *range(len(parts) - 1)]
+    heap: list[tuple[int, int, str, str]] = []
+
+    def push(left: int) -> None:
+        right = following[left]
+        if right != -1:
+            first, second = parts[left], parts[right]
+            assert first is not None
+            assert second is not None
+            rank = ranks.get((first, second))
+            if rank is not None:
+                heapq.heappush(heap, (rank, left, first, second))
+
+    for left in range(len(parts) - 1):
+        push(left)
+    while heap:
+        _, left, first, second = heapq.heappop(heap)
+        right = following[left]
+        if parts[left] != first or right == -1 or parts[right] != second:
+            continue  # one of the two has been merged meanwhile
+        parts[left], parts[right] = first + second, None
+        following[left] = following[right]
+        if following[right] != -1:
+            previous[following[right]] = left
+        push(left)
+        if previous[left] != -1:
+            push(previous[left])
+    return [part for part in parts if part is not None]

@@ -1,0 +1,113 @@
+"""A table folder -> a tokenizer artifact (`echotok build`).
+
+The fallback `clip` needs no training. The fallback `domain` is a byte-level BPE trained with HF
+tokenizers on the words of the table's phrases and on words of a corpus that occur in at least k of
+its documents (I9); only words and their counts are used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from echotok import artifact
+from echotok.bpe_training import train_merges
+from echotok.clip_merges import CLIP_MERGES_SHA256
+from echotok.table.checks import validate_table
+from echotok.table.match import BARE_VALUE, Matcher
+from echotok.table.phrases import PhraseTable
+from echotok.table.reading import read_fallback
+from echotok.text import make_normalizer, split_pieces
+from echotok.tokenizer import Tokenizer
+
+__all__ = ["build", "word_counts"]
+
+MIN_DOCUMENTS = 5
+# The corpus is wider than the table's domain: a word of a phrase counts as often as this many
+# occurrences, so that the domain's own words stay whole where a phrase narrowly fails to match.
+_PHRASE_WEIGHT = 30
+
+
+def build(
+    table_dir: Path | str,
+    *,
+    fallback: Literal["domain", "clip"] = "domain",
+    corpus: Iterable[str] = (),
+    min_documents: int = MIN_DOCUMENTS,
+    name: str | None = None,
+    clip_merges: Path | str | None = None,
+    base: Tokenizer | None = None,
+) -> Tokenizer:
+    """Make a tokenizer from a table folder.
+
+    Args:
+        table_dir: a folder as in `echotok.table.phrases`.
+        fallback: what encodes the text that no phrase covers.
+        corpus: documents whose words train the domain fallback; not used where the folder carries
+            its merges (`merges.txt`, which `echotok mine` writes).
+        min_documents: a corpus word counts only when this many documents hold it.
+        name: of the tokenizer; default the table's name, with `-clip` for that fallback.
+        clip_merges: as in `echotok.load`.
+        base: an earlier tokenizer of this table: its fallback and its name are kept, so that the
+            result is an append-only growth of it, and models can go on.
+
+    Raises:
+        TableError: the table breaks a rule.
+        ArtifactError: the table is not an append-only growth of `base`.
+    """
+    table = validate_table(table_dir)
+    if base is not None:
+        grown = Tokenizer(
+            artifact.pack(name or base.name, table, base.fallback), clip_merges=clip_merges
+        )
+        grown.added_since(base)
+        return grown
+    content: dict[str, Any]
+    if fallback == "clip":
+        content = {"kind": "clip", "sha256": CLIP_MERGES_SHA256}
+    elif (carried := read_fallback(table_dir)) is not None:
+        content = carried
+    else:
+        counts = word_counts(table, corpus, min_documents=min_documents)
+        merges = train_merges(counts, table.num_merges)
+        content = {"kind": "domain", "merges": [" ".join(pair) for pair in merges]}
+    name = name or table.name + ("-clip" if fallback == "clip" else "")
+    return Tokenizer(artifact.pack(name, table, content), clip_merges=clip_merges)
+
+
+def word_counts(
+    table: PhraseTable, corpus: Iterable[str], *, min_documents: int = MIN_DOCUMENTS
+) -> Counter[str]:
+    """Count the words that may train the fallback.
+
+    Args:
+        table: its phrases and values give words too.
+        corpus: documents.
+        min_documents: how many documents must hold a word of the corpus.
+
+    Returns:
+        Word -> count. Numbers are left out: they are values.
+    """
+    normalize = make_normalizer(table.units)
+    matcher = Matcher((), ())
+    counts: Counter[str] = Counter()
+    documents: Counter[str] = Counter()
+    for document in corpus:
+        words = Counter(_words(split_pieces(normalize(document)), matcher))
+        counts.update(words)
+        documents.update(words.keys())
+    kept = Counter({word: n for word, n in counts.items() if documents[word] >= min_documents})
+    own = [item.text for phrase in table.live for item in phrase.items if item.text]
+    own += [piece for value in table.values for piece in split_pieces(value.text)]
+    for word in _words(own, matcher):
+        kept[word] += _PHRASE_WEIGHT
+    return kept
+
+
+def _words(pieces: Iterable[str], numbers: Matcher) -> Iterable[str]:
+    for piece in pieces:
+        match = numbers.longest([piece], 0)
+        if match is None or match.phrase != BARE_VALUE:
+            yield piece.removeprefix(" ")

@@ -1,0 +1,274 @@
+"""What each sub-command of `echotok.cli.main` does, given its parsed arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from echotok.cli.console import tell, write_styled
+from echotok.errors import EchotokError, IdError, InputError, TableError
+
+if TYPE_CHECKING:
+    from echotok.corpora import Report
+    from echotok.engine.encoding import Encoding
+    from echotok.tokenizer import Tokenizer
+    from echotok.view.page import View
+
+__all__ = ["build", "decode", "encode", "show", "stats", "validate"]
+
+_WITH_COLUMNS = (".csv", ".tsv", ".jsonl", ".ndjson")
+
+
+# The commands
+
+
+def encode(arguments: Namespace) -> int:
+    """`echotok encode`: ids, or JSON, to stdout."""
+    tokenizer = _load(arguments)
+    for report, encoding in _encodings(arguments, tokenizer):
+        if arguments.json:
+            record = {
+                "source": report.source,
+                "ids": encoding.ids,
+                "tokens": encoding.tokens,
+                "offsets": encoding.offsets,
+                "kinds": encoding.kinds,
+                "num_dropped": encoding.num_dropped,
+            }
+            print(json.dumps(record))
+        else:
+            print(*encoding.ids)
+    return 0
+
+
+def decode(arguments: Namespace) -> int:
+    """`echotok decode`: normalized text to stdout, a line a line."""
+    tokenizer = _load(arguments)
+    for name in _inputs(arguments):
+        if name == "-":
+            _decode_lines(sys.stdin.buffer, "stdin", tokenizer)
+        else:
+            with Path(name).open("rb") as stream:
+                _decode_lines(stream, name, tokenizer)
+    return 0
+
+
+def show(arguments: Namespace) -> int:
+    """`echotok show`: marked text to stdout, or a page to a file."""
+    from echotok.view.page import to_html
+    from echotok.view.terminal import legend, to_terminal
+
+    tokenizer = _load(arguments)
+    views = _views(arguments, tokenizer)
+    if arguments.html is None:
+        # One report at a time: the first is on the screen while the rest are read.
+        write_styled([legend()])
+        for view in views:
+            write_styled([to_terminal(view, tokenizer)])
+        return 0
+    page = to_html(views, tokenizer)
+    if arguments.html == "-":
+        sys.stdout.write(page)
+    else:
+        Path(arguments.html).write_text(page, encoding="utf-8")
+        tell(f"wrote {arguments.html}; it holds the reports' text: keep it as you keep them")
+    return 0
+
+
+def stats(arguments: Namespace) -> int:
+    """`echotok stats`: figures of a corpus to stdout."""
+    from echotok.cli.stats import run
+
+    return run(
+        _reports(arguments),
+        _load(arguments),
+        as_json=arguments.json,
+        min_reports=arguments.min_reports,
+        top=arguments.top,
+        workers=arguments.workers,
+        merges_path=arguments.clip_merges,
+    )
+
+
+def build(arguments: Namespace) -> int:
+    """`echotok build`: an artifact from a table folder."""
+    from echotok.building import build
+    from echotok.cli.console import progress
+    from echotok.corpora import read_reports
+    from echotok.tokenizer import load
+
+    if arguments.fallback == "clip" and arguments.corpus:
+        arguments.parser.error("--corpus trains the domain fallback; CLIP's needs none")
+    if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
+        arguments.parser.error("--base keeps the fallback of that artifact; drop the other option")
+    if arguments.corpus_column is not None:
+        _check_column(arguments, arguments.corpus, "--corpus-column")
+    _check_paths(arguments.corpus)
+    with progress("reading the corpus") as advance:
+
+        def corpus() -> Iterator[str]:
+            for report in read_reports(arguments.corpus, column=arguments.corpus_column):
+                advance(1)
+                yield report.text
+
+        tokenizer = build(
+            arguments.table_dir,
+            fallback=arguments.fallback,
+            corpus=corpus(),
+            min_documents=arguments.min_documents,
+            name=arguments.name,
+            clip_merges=arguments.clip_merges,
+            base=None
+            if arguments.base is None
+            else load(arguments.base, clip_merges=arguments.clip_merges),
+        )
+    tokenizer.save(arguments.out)
+    tell(
+        f"wrote {arguments.out}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
+        f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
+    )
+    return 0
+
+
+def validate(arguments: Namespace) -> int:
+    """`echotok validate`: the broken rules of a table, or one line of figures, to stdout."""
+    from echotok.table.checks import validate_table
+
+    try:
+        table = validate_table(arguments.table_dir)
+    except TableError as error:
+        for problem in error.problems:
+            print(problem)
+        tell(f"echotok: {len(error.problems)} problem(s) in {arguments.table_dir}")
+        return 1
+    values = [value for value in table.values if not value.retired]
+    retired = len(table.phrases) - len(table.live)
+    print(
+        f"{arguments.table_dir}: {len(table.live):,} live phrases, {retired:,} retired, "
+        f"{len(values):,} values, version {table.version}"
+    )
+    return 0
+
+
+# Inputs
+
+
+def _load(arguments: Namespace) -> Tokenizer:
+    from echotok.tokenizer import load
+
+    return load(arguments.tokenizer, clip_merges=arguments.clip_merges)
+
+
+def _inputs(arguments: Namespace) -> list[str]:
+    inputs: list[str] = arguments.inputs or ["-"]
+    _check_paths(inputs)
+    if "-" in inputs and sys.stdin.isatty():
+        tell("echotok: reading from the terminal; end with Ctrl-D")
+    return inputs
+
+
+def _check_paths(paths: list[str]) -> None:
+    """Refuse what is no path before anything is read, without repeating what may be a report."""
+    for number, path in enumerate(paths, 1):
+        try:
+            found = path == "-" or Path(path).exists()
+        except (OSError, ValueError):
+            found = False
+        if not found:
+            told = f"input {number}" if len(path) > 255 or any(map(str.isspace, path)) else path
+            raise InputError(
+                f"no such file or folder: {told}; to encode a text itself, pipe it to stdin"
+            )
+
+
+def _check_column(arguments: Namespace, paths: list[str], option: str) -> None:
+    if not any(path.lower().endswith(_WITH_COLUMNS) for path in paths):
+        arguments.parser.error(
+            f"{option} names a column of {', '.join(_WITH_COLUMNS)} files, and no input is one "
+            "(stdin is plain text)"
+        )
+
+
+def _reports(arguments: Namespace) -> Iterator[Report]:
+    from echotok.corpora import read_reports
+
+    if arguments.column is not None:
+        _check_column(arguments, arguments.inputs, "--column")
+    return read_reports(_inputs(arguments), column=arguments.column, lines=arguments.lines)
+
+
+def _encodings(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[tuple[Report, Encoding]]:
+    """Encode the inputs; say at the end what was cut (I8)."""
+    num_reports = num_cut = num_dropped = num_inside = 0
+    for report in _reports(arguments):
+        try:
+            encoding = tokenizer.encode(
+                report.text, refuse_control=getattr(arguments, "refuse_control", False)
+            )
+        except InputError as error:
+            raise InputError(f"{report.source}: {error}") from error
+        if arguments.context_length is not None:
+            encoding = encoding.truncate(arguments.context_length)
+        num_reports += 1
+        num_cut += encoding.num_dropped > 0
+        num_dropped += encoding.num_dropped
+        num_inside += encoding.cut_inside_unit
+        yield report, encoding
+    if num_cut:
+        inside = f", {num_inside:,} inside a unit" if num_inside else ""
+        tell(
+            f"echotok: {num_cut:,} of {num_reports:,} reports cut to {arguments.context_length} "
+            f"ids{inside}; {num_dropped:,} ids dropped"
+        )
+
+
+def _views(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[View]:
+    from echotok.bpe import ByteBPE
+    from echotok.clip_merges import clip_merges, count_clip_tokens
+    from echotok.errors import MergesError
+    from echotok.view.page import View
+
+    try:
+        clip = ByteBPE(clip_merges(arguments.clip_merges))
+    except MergesError:
+        if arguments.clip_merges is not None:
+            raise
+        clip = None
+    encodings = _encodings(arguments, tokenizer)
+    for report, encoding in islice(encodings, arguments.limit):
+        yield View(
+            source=report.source,
+            text=report.text,
+            encoding=encoding,
+            num_clip_tokens=None if clip is None else count_clip_tokens(report.text, clip),
+        )
+
+
+def _decode_lines(stream: BinaryIO, name: str, tokenizer: Tokenizer) -> None:
+    for number, line in enumerate(stream, 1):
+        try:
+            print(tokenizer.decode(_parse_ids(line)))
+        except EchotokError as error:
+            raise type(error)(f"{name}: line {number}: {error}") from error
+
+
+def _parse_ids(line: bytes) -> list[int]:
+    """The ids of a line: whole numbers, a JSON list of them, or a JSON object with `ids`."""
+    try:
+        if line.lstrip()[:1] not in (b"{", b"["):
+            return [int(word) for word in line.split()]
+        record = json.loads(line)
+    except (ValueError, RecursionError):  # a line that is not UTF-8 gives a ValueError, too
+        raise InputError("neither ids nor JSON; see echotok decode --help") from None
+    ids = record.get("ids") if isinstance(record, dict) else record
+    if not isinstance(ids, list):
+        raise InputError("the JSON object has no list 'ids'")
+    for position, item in enumerate(ids):
+        if type(item) is not int:
+            raise IdError(f"position {position} holds a {type(item).__name__}, not an id")
+    return ids

@@ -1,0 +1,75 @@
+"""CLIP's own merges, from the installed open_clip_torch or a file, and CLIP's count of a text."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import regex
+
+from echotok.bpe import ByteBPE
+from echotok.errors import MergesError
+
+__all__ = ["CLIP_MERGES_SHA256", "clip_merges", "count_clip_tokens"]
+
+
+CLIP_MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
+
+
+_CLIP_NUM_MERGES = 49152 - 256 - 2
+
+
+_CLIP_PIECE = regex.compile(
+    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
+)
+
+
+def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
+    """Read CLIP's merges from the installed open_clip_torch, or from a file.
+
+    Args:
+        path: `bpe_simple_vocab_16e6.txt.gz`; None finds the one inside open_clip_torch, without
+            importing it.
+
+    Raises:
+        MergesError: the file is not there, or is not the published one.
+    """
+    if path is None:
+        spec = importlib.util.find_spec("open_clip")
+        if spec is None or not spec.submodule_search_locations:
+            raise MergesError(
+                "CLIP's merges are not here: the echo-clip tokenizer and CLIP counts read them "
+                "from open_clip_torch. Install it (pip install open_clip_torch), or pass "
+                "clip_merges=PATH (--clip-merges PATH) to bpe_simple_vocab_16e6.txt.gz, or use "
+                "the self-contained tokenizer 'echo'"
+            )
+        path = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise MergesError(
+            f"cannot read CLIP's merges at {path} ({error.strerror}); pass the path to "
+            "bpe_simple_vocab_16e6.txt.gz"
+        ) from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != CLIP_MERGES_SHA256:
+        raise MergesError(
+            f"{path} is not the published merges file: its sha256 is {found}, expected "
+            f"{CLIP_MERGES_SHA256}; reinstall open_clip_torch or pass another path"
+        )
+    lines = gzip.decompress(raw).decode("utf-8").split("\n")[1 : _CLIP_NUM_MERGES + 1]
+    return [(left, right) for left, right in (line.split() for line in lines)]
+
+
+def count_clip_tokens(text: str, bpe: ByteBPE) -> int:
+    """How many tokens CLIP's standard tokenizer gives a text, start and end included.
+
+    Args:
+        text: a report.
+        bpe: `ByteBPE(clip_merges())`.
+    """
+    words = _CLIP_PIECE.findall(" ".join(text.split()).lower())
+    return 2 + sum(len(bpe.encode_word(word)) for word in words)

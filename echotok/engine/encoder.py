@@ -1,0 +1,200 @@
+"""Normalized text -> ids: phrases and values where they match, BPE words in between."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from echotok.bpe import ByteBPE
+from echotok.engine.spacing import (
+    AFTER_STOP,
+    EXPECTS_SPACE,
+    VALUE_LEFT,
+    VALUE_RIGHT,
+    Edge,
+    left_edge,
+    right_edge,
+)
+from echotok.engine.vocabulary import Layout
+from echotok.table.match import BARE_VALUE, Match, Matcher
+from echotok.table.phrases import PhraseTable
+from echotok.table.values import split_number
+from echotok.text import split_pieces
+
+__all__ = ["Chunk", "Encoder"]
+
+_MEMO_SIZE = 20_000
+_MEMO_CHARACTERS = 300
+
+
+class _Word(NamedTuple):
+    """What is known of a piece that is one BPE word where nothing matches.
+
+    Attributes:
+        ids, left, right: the unit.
+        gate: the pieces behind which a match can go on; None where one has to look.
+        alone: letters and digits; other characters are a unit only before white space.
+    """
+
+    ids: tuple[int, ...]
+    left: Edge
+    right: Edge
+    gate: Container[str] | None
+    alone: bool
+
+
+class Encoder:
+    """Encodes normalized text. Holds no state but memos, which are safe to share and to lose."""
+
+    def __init__(self, table: PhraseTable, layout: Layout, bpe: ByteBPE) -> None:
+        self.matcher = Matcher(
+            table.live,
+            [value for value in table.values if not value.retired],
+            severity=table.severity_values,
+        )
+        self._split_number = split_number if table.numbers is None else table.numbers.split
+        rows = enumerate(table.severity_values, layout.severity)
+        self._severity_ids = {value.id: row for row, value in rows}
+        self._layout = layout
+        self._bpe = bpe
+        self._phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
+        for phrase in table.live:
+            first, last = phrase.items[0], phrase.items[-1]
+            left = VALUE_LEFT if first.slot else left_edge(first.text)
+            right = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
+            self._phrase_units[phrase.id] = ((layout.phrase + phrase.id,), left, right)
+        self._sentences_part = not any(
+            before.text == "." and after.spaced
+            for phrase in table.live
+            for before, after in pairwise(phrase.items)
+        )
+        # Memos, emptied when full: sentences, number pieces, and pieces where nothing matched.
+        self._sentences: dict[str, Chunk] = {}
+        self._numbers: dict[str, tuple[int, ...]] = {}
+        self._words: dict[str, _Word] = {}
+
+    def chunks(self, normalized: str) -> Iterator[Chunk]:
+        """Encode normalized text, sentence by sentence where the table allows it."""
+        if not normalized:
+            return
+        # Templates repeat their sentences. No unit reaches over a full stop and the space behind
+        # it unless a phrase does, so that such a stretch encodes alike wherever it stands.
+        stretches = normalized.split(". ") if self._sentences_part else [normalized]
+        last = len(stretches) - 1
+        for number, stretch in enumerate(stretches):
+            text = " " + stretch if number else stretch
+            if number != last:
+                text += "."
+            chunk = self._sentences.get(text)
+            if chunk is None:
+                chunk = self._chunk(text)
+                if len(text) <= _MEMO_CHARACTERS:
+                    if len(self._sentences) >= _MEMO_SIZE:
+                        self._sentences.clear()
+                    self._sentences[text] = chunk
+            yield chunk
+
+    def _chunk(self, text: str) -> Chunk:
+        """Encode a stretch of normalized text; one that begins with a space follows a stop."""
+        layout, words, longest = self._layout, self._words, self.matcher.longest
+        pieces = split_pieces(text)
+        size = len(pieces)
+        pieces.append(" ")  # matches nothing, so that every piece has a next one
+        ids: list[int] = []
+        unit_ends: list[int] = []
+        piece_ends: list[int] = []
+        # The edge of the unit before; None at the start of the text.
+        right: Edge | None = AFTER_STOP if text[0] == " " else None
+        at = 0
+        while at < size:
+            piece = pieces[at]
+            following = pieces[at + 1]
+            spaced = piece[0] == " "
+            word = words.get(piece)
+            if word is not None and not word.alone and following[0] != " ":
+                word = None  # other characters may join this one
+            if word is not None and word.gate is not None and following not in word.gate:
+                match = None
+            else:
+                match = longest(pieces, at)
+            if match is not None:
+                unit_ids, left, edge = self._matched(match, pieces)
+                at = match.end
+            elif word is not None:
+                unit_ids, left, edge, _, _ = word
+                at += 1
+            else:
+                at, unit_ids, left, edge = self._word(pieces, at, spaced or right is None)
+            if right is not None and EXPECTS_SPACE[right][left] is not spaced:
+                ids.append(layout.space if spaced else layout.join)
+            ids += unit_ids
+            unit_ends.append(len(ids))
+            piece_ends.append(at)
+            right = edge
+        return Chunk(ids, unit_ends, piece_ends)
+
+    def _matched(self, match: Match, pieces: list[str]) -> tuple[tuple[int, ...], Edge, Edge]:
+        """Ids and edges of a phrase or bare value."""
+        if match.phrase == BARE_VALUE:
+            ids: tuple[int, ...] = ()
+            left, right = VALUE_LEFT, VALUE_RIGHT
+        else:
+            ids, left, right = self._phrase_units[match.phrase]
+        for slot, first, _, value in match.values:
+            ids += self.value_ids(slot, value, pieces[first])
+        return ids, left, right
+
+    def _word(
+        self, pieces: list[str], at: int, spaced: bool
+    ) -> tuple[int, tuple[int, ...], Edge, Edge]:
+        """The BPE word at a piece that starts no match: letters and digits, or other characters.
+
+        Returns:
+            The piece behind it, its ids and its edges.
+        """
+        piece = pieces[at]
+        word = piece.removeprefix(" ")
+        alone = _is_word(word)
+        at += 1
+        while not alone and pieces[at][0] != " " and not _is_word(pieces[at]):
+            if self.matcher.longest(pieces, at) is not None:
+                break
+            word += pieces[at]
+            at += 1
+        ids = self._bpe.encode_word(word)
+        left, right = left_edge(word), right_edge(word, spaced=spaced)
+        if alone or (len(word) == 1 and right == right_edge(word, spaced=not spaced)):
+            if len(self._words) >= _MEMO_SIZE:
+                self._words.clear()
+            gate = self.matcher.followers(piece)
+            self._words[piece] = _Word(ids, left, right, gate, alone)
+        return at, ids, left, right
+
+    def value_ids(self, slot: str, value: int, piece: str) -> tuple[int, ...]:
+        """Ids of one slot value; `value` is its id in the enumeration, `piece` its first piece."""
+        if slot != "number":
+            if slot == "severity":
+                return (self._severity_ids[value],)
+            return (self._layout.enum + value,)
+        known = self._numbers.get(piece)
+        if known is None:
+            offset = self._layout.number
+            known = tuple(offset + number for number in self._split_number(piece.removeprefix(" ")))
+            if len(self._numbers) >= _MEMO_SIZE:
+                self._numbers.clear()
+            self._numbers[piece] = known
+        return known
+
+
+def _is_word(piece: str) -> bool:
+    first = piece[0]
+    return first.isalnum() or (first == "'" and len(piece) > 1 and piece[1].isalpha())
+
+
+class Chunk(NamedTuple):
+    """An encoded stretch of text: its ids, and the end of each unit in ids and in pieces."""
+
+    ids: list[int]
+    unit_ends: list[int]
+    piece_ends: list[int]

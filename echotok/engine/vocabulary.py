@@ -1,0 +1,140 @@
+"""One vocabulary from a table and a fallback: who has which id.
+
+    echo        0 pad, 1 bos, 2 join, 3 space, 4-15 spare | bytes and merges | numbers | severity
+                | enumerations | phrases | ... | eos
+    echo-clip   0-49405 CLIP's bytes and merges, 49406 bos (CLIP's start of text), 49407 unused,
+                49408 pad, 49409 join, 49410 space, spare | numbers | severity | enumerations
+                | phrases | ... | eos
+
+Every region has a fixed capacity with spare rows, so growth changes neither the size nor an old id
+(I5). Where a table declares its own number tokens or spellings of severity, these regions hold just
+them. EOS is the highest id, because open_clip pools the text at each row's argmax.
+
+`join` and `space` mark the rare places where the white space between two units is not what
+`expects_space` would put there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from echotok.bpe import ByteBPE
+from echotok.errors import ArtifactError
+from echotok.table.phrases import PhraseTable
+
+__all__ = ["Kind", "Layout", "Vocabulary"]
+
+NUM_SPECIAL = 16
+NUMBER_CAPACITY = 768
+SEVERITY_CAPACITY = 128
+
+Kind = str
+"""`special`, `phrase`, `value` or `bpe`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """First id of each region, and the special ids."""
+
+    pad: int
+    bos: int
+    join: int
+    space: int
+    bpe: int
+    number: int
+    severity: int
+    enum: int
+    phrase: int
+    vocab_size: int
+
+    @property
+    def eos(self) -> int:
+        """The highest id."""
+        return self.vocab_size - 1
+
+    @classmethod
+    def of(cls, table: PhraseTable, *, clip: bool, num_bpe: int) -> Layout:
+        """Lay out a table's vocabulary.
+
+        Args:
+            table: gives the capacities.
+            clip: whether CLIP's ids keep their places.
+            num_bpe: bytes and merges of the fallback.
+        """
+        special = num_bpe + 2 if clip else 0
+        bpe = 0 if clip else NUM_SPECIAL
+        number = (special if clip else num_bpe) + NUM_SPECIAL
+        severity = number + (NUMBER_CAPACITY if table.numbers is None else len(table.number_tokens))
+        enum = severity + (SEVERITY_CAPACITY if table.severity is None else len(table.severity))
+        phrase = enum + table.value_capacity
+        # A multiple of 64 keeps the embedding and its gradient well aligned on a GPU.
+        vocab_size = -(-(phrase + table.phrase_capacity + 1) // 64) * 64
+        return cls(
+            pad=special,
+            bos=num_bpe if clip else 1,
+            join=special + (1 if clip else 2),
+            space=special + (2 if clip else 3),
+            bpe=bpe,
+            number=number,
+            severity=severity,
+            enum=enum,
+            phrase=phrase,
+            vocab_size=vocab_size,
+        )
+
+
+class Vocabulary:
+    """What each id is, as parallel lists by id.
+
+    Attributes:
+        kinds: the kind of each id; "" where the row is spare.
+        texts: what the id stands for: a phrase with its `{slots}`, a value's text, a BPE token in
+            the byte alphabet, or the name of a special.
+        slots: the slot type of a value token, else "".
+        roles: for a value token: `whole`, `start`, `continue`, `prefix` or `separator`; for a
+            special: its name; else "".
+    """
+
+    def __init__(self, layout: Layout, table: PhraseTable, bpe: ByteBPE) -> None:
+        size = layout.vocab_size
+        self.kinds: list[Kind] = [""] * size
+        self.texts: list[str] = [""] * size
+        self.roles: list[str] = [""] * size
+        self.slots: list[str] = [""] * size
+        for name in ("pad", "bos", "join", "space", "eos"):
+            self._set(getattr(layout, name), "special", f"<{name}>", name)
+        for number, text in enumerate(bpe.tokens, layout.bpe):
+            self._set(number, "bpe", text)
+        for number, (role, text) in enumerate(table.number_tokens, layout.number):
+            self._set(number, "value", text, role, "number")
+        for row, value in enumerate(table.severity_values, layout.severity):
+            self._set(row, "value", value.text, "whole", value.slot)
+        for value in table.values:
+            self._set(layout.enum + value.id, "value", value.text, "whole", value.slot)
+        for phrase in table.phrases:
+            self._set(layout.phrase + phrase.id, "phrase", phrase.text)
+
+    def added_since(self, old: Vocabulary) -> list[int] | None:
+        """The ids that have a meaning here and none in `old`.
+
+        Args:
+            old: a vocabulary of the same layout.
+
+        Returns:
+            The ids in order; None where an id of `old` means something else here.
+        """
+        added: list[int] = []
+        befores = zip(old.kinds, old.texts, old.roles, strict=True)
+        nows = zip(self.kinds, self.texts, self.roles, strict=True)
+        for number, (before, now) in enumerate(zip(befores, nows, strict=True)):
+            if before[0] and before != now:
+                return None
+            if now[0] and not before[0]:
+                added.append(number)
+        return added
+
+    def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
+        if self.kinds[number]:
+            raise ArtifactError(f"two meanings for id {number}; the artifact's ids overlap")
+        self.kinds[number], self.texts[number] = kind, text
+        self.roles[number], self.slots[number] = role, slot

@@ -1,0 +1,187 @@
+"""What phrases are chosen from: the corpus read with values, and what trains the fallback."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from echotok.bpe import num_base_tokens
+from echotok.bpe_training import train_merges
+from echotok.errors import InputError
+from echotok.mining.candidates import find_candidates
+from echotok.mining.endings import OpenWords, find_open_words
+from echotok.mining.numbers import choose_numbers, count_numbers
+from echotok.mining.options import Options
+from echotok.mining.runs import Runs
+from echotok.mining.segments import Ints, Segments
+from echotok.mining.selection import Selection, select
+from echotok.mining.views import CLOSED_SETS
+from echotok.mining.words import base_of, common_words, count_words, piece_costs
+from echotok.table.values import SEVERITY, EnumValue, NumberCode
+
+__all__ = ["Part", "num_fixed", "prepare", "room_for_phrases", "select_phrases", "with_values"]
+
+NUM_SPECIAL = 5
+"""Special tokens that a tokenizer uses: pad, BOS, EOS, join, space."""
+# A word of the reports counts as often as so many public words.
+_TYPE_WEIGHT = 20
+_LEFT_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What does not depend on the size of the fallback, for some of the reports.
+
+    Attributes:
+        segments: the reports.
+        numbers: what writes numbers.
+        severity, members: the grades, and the values of enumerations, that k patients hold.
+        words: the words that k patients hold, with their counts.
+        training: the words that train the fallback, with their weights.
+        base: the fallback's bytes, in the byte alphabet.
+        runs: the candidates.
+        bare: int64, those of the runs that are a value alone.
+        open_words: what leaves a phrase open.
+    """
+
+    segments: Segments
+    numbers: NumberCode
+    severity: tuple[EnumValue, ...]
+    members: tuple[EnumValue, ...]
+    words: Mapping[str, int]
+    training: Mapping[str, int]
+    base: str
+    runs: Runs
+    bare: Ints
+    open_words: OpenWords
+
+
+def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least: float) -> Part:
+    """Everything before the selection, for a given way of writing numbers.
+
+    Args:
+        segments: the corpus.
+        options: what the user decides.
+        numbers: what writes numbers.
+        least: tokens that a spelling of a grade has to save to be a value.
+    """
+    words = count_words(segments, common_words(segments, k=options.k))
+    severity = _common_values(segments, SEVERITY, options, least=least)
+    members = _common_values(segments, CLOSED_SETS, options, least=least)
+    sizes = Counter(member.slot for member in members)
+    members = tuple(member for member in members if sizes[member.slot] > 1)
+    runs, bare = find_candidates(
+        segments,
+        values=(*severity, *members),
+        split=numbers.split,
+        units=options.units,
+        k=options.k,
+        longest=options.longest,
+    )
+    return Part(
+        segments=segments,
+        numbers=numbers,
+        severity=severity,
+        members=tuple(replace(member, id=number) for number, member in enumerate(members)),
+        words=words,
+        training=words,
+        base=base_of(words),
+        runs=runs,
+        bare=np.array(sorted(bare), dtype=np.int64),
+        open_words=find_open_words(segments),
+    )
+
+
+def with_values(part: Part, options: Options, num_merges: int) -> Part:
+    """The same with the values that save as much as the least of the phrases would.
+
+    All words in equal parts, and what these phrases leave, train the fallback.
+    """
+    merges = train_merges(part.words, num_merges, base=part.base)
+    selection = select_phrases(part, merges, room_for_phrases(part, options, num_merges))
+    saved = selection.saved[selection.chosen]
+    full = len(saved) >= room_for_phrases(part, options, num_merges)
+    least = float(np.quantile(saved, 0.05)) if full else 1.0
+    numbers = choose_numbers(count_numbers(part.segments, k=options.k), least=least)
+    left = count_words(part.segments, part.words, places=selection.bare)
+    # New reports bring new words, which resemble the rare ones: kinds of words say more about
+    # them than occurrences do. Their own share keeps the words that phrases leave whole.
+    mean = max(1.0, left.total() / max(1, len(part.words)))
+    training = {
+        word: round(_TYPE_WEIGHT * (1 + _LEFT_SHARE * left[word] / mean)) for word in part.words
+    }
+    training = {**dict.fromkeys(options.words, 1), **training}
+    return replace(prepare(part.segments, options, numbers, least=least), training=training)
+
+
+def _common_values(
+    segments: Segments, values: Sequence[EnumValue], options: Options, *, least: float
+) -> tuple[EnumValue, ...]:
+    """The spellings that k patients hold, as runs of their own."""
+    runs, _ = find_candidates(
+        segments, values=(), split=NumberCode().split, units=options.units, k=options.k, longest=5
+    )
+    weight = segments.weights[segments.segment_of_node()]
+    counts = np.bincount(runs.run, weight[runs.start], minlength=len(runs.texts))
+    found = dict(zip(runs.texts, counts.tolist(), strict=True))
+    return tuple(value for value in values if found.get(value.text, 0) > least)
+
+
+def num_fixed(part: Part) -> int:
+    """Tokens beside phrases and merges: specials, numbers, values and bytes.
+
+    Args:
+        part: what the table is made from.
+    """
+    fixed = NUM_SPECIAL + len(part.numbers.tokens) + len(part.severity) + len(part.members)
+    return fixed + num_base_tokens(part.base)
+
+
+def room_for_phrases(part: Part, options: Options, num_merges: int) -> int:
+    """Phrases that the vocabulary has room for.
+
+    Args:
+        part: what the table is made from.
+        options: what the user decides.
+        num_merges: size of the fallback.
+
+    Raises:
+        InputError: none.
+    """
+    room = options.vocab_size - num_fixed(part) - num_merges
+    if room < 1:
+        raise InputError(
+            f"a vocabulary of {options.vocab_size:,} has no room for a phrase: specials, numbers, "
+            f"grades, bytes and {num_merges:,} merges take {options.vocab_size - room:,}; ask for "
+            "more with --vocab-size"
+        )
+    return room
+
+
+def select_phrases(
+    part: Part,
+    merges: Sequence[tuple[str, str]],
+    room: int,
+    tell: Callable[[int, int], None] | None = None,
+) -> Selection:
+    """Choose the phrases beside a fallback.
+
+    Args:
+        part: what the table is made from.
+        merges: of the fallback.
+        room: how many phrases.
+        tell: as `select`'s `progress`.
+    """
+    costs = piece_costs(part.segments, merges, base=part.base, split=part.numbers.split)
+    return select(
+        part.segments,
+        part.runs,
+        word_costs=costs,
+        size=room,
+        fixed=part.bare,
+        favour=part.open_words.favour(part.runs.texts),
+        progress=tell,
+    )

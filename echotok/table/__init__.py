@@ -1,0 +1,1 @@
+"""Phrase tables: what a row means, matching, reading, checking and writing."""

@@ -1,0 +1,174 @@
+"""Phrase tables: the reviewed data that a tokenizer is made from, in memory.
+
+`echotok.table.reading` reads and checks the folders that hold them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode
+from echotok.text import make_normalizer, split_pieces
+
+__all__ = ["BUILT_IN_SLOTS", "Item", "Phrase", "PhraseTable", "parse_phrase"]
+
+BUILT_IN_SLOTS = ("number", "severity")
+
+_SLOT = re.compile(r"\{([^{}]*)\}")
+# Stands for a slot while a phrase is normalized and split; no report line holds it.
+_SENTINELS = {"number": "9087056342178"}
+_OTHER_SENTINEL = "qzslotzq"
+_SENTINEL = re.compile("9087056342178|qzslotzq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One step of a phrase: a literal piece, or a slot when `slot` is set.
+
+    Attributes:
+        text: the literal piece without its space, or "" for a slot.
+        spaced: whether a space stands before it.
+        slot: name of the slot type, or None.
+    """
+
+    text: str
+    spaced: bool
+    slot: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrase:
+    """One row of a table.
+
+    Attributes:
+        id: local to the table, append-only.
+        text: the normalized phrase with `{slot}` for its slots.
+        items: what a text must hold for the phrase to match, in order.
+        section: name of the CSV file.
+        since: table version that introduced the row.
+        retired: table version that retired it, or "" while it is live.
+        note: a word of explanation for the reader.
+    """
+
+    id: int
+    text: str
+    items: tuple[Item, ...]
+    section: str
+    since: str = ""
+    retired: str = ""
+    note: str = ""
+
+    @property
+    def num_slots(self) -> int:
+        """How many slot values follow the phrase's id."""
+        return sum(item.slot is not None for item in self.items)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhraseTable:
+    """A checked phrase table.
+
+    Attributes:
+        name, version, locale, licence, provenance: what `table.toml` says of it.
+        units: spellings that are parted from a number before them.
+        slots: description of each enumeration by name (`number` and `severity` are built in).
+        values: the enumerations' members, tombstones included.
+        phrases: all rows, tombstones included, by id.
+        phrase_capacity, value_capacity: room for ids; a tokenizer's size follows from these, so
+            that a growing table never changes a model's shape (I5).
+        num_merges: size of the domain fallback that `echotok build` trains.
+        numbers: number tokens of the table's own; None for those of `slots.NUMBER_TOKENS`.
+        severity: the spellings of `severity` that the table uses; None for all of them.
+    """
+
+    name: str
+    version: str
+    locale: str
+    licence: str
+    provenance: str
+    units: tuple[str, ...]
+    slots: Mapping[str, str]
+    values: tuple[EnumValue, ...]
+    phrases: tuple[Phrase, ...]
+    phrase_capacity: int
+    value_capacity: int
+    num_merges: int
+    numbers: NumberCode | None = None
+    severity: tuple[str, ...] | None = None
+
+    @property
+    def number_tokens(self) -> tuple[tuple[str, str], ...]:
+        """`(role, text)` of the number tokens, by row."""
+        return NUMBER_TOKENS if self.numbers is None else self.numbers.tokens
+
+    @property
+    def severity_values(self) -> tuple[EnumValue, ...]:
+        """The spellings of `severity`, by row; their ids are those of `slots.SEVERITY`."""
+        if self.severity is None:
+            return SEVERITY
+        by_text = {value.text: value for value in SEVERITY}
+        return tuple(by_text[text] for text in self.severity)
+
+    @property
+    def live(self) -> tuple[Phrase, ...]:
+        """The phrases that encoding uses: all but the tombstones."""
+        return tuple(phrase for phrase in self.phrases if not phrase.retired)
+
+
+def parse_phrase(
+    text: str, *, slots: Sequence[str], units: tuple[str, ...] = ()
+) -> tuple[Item, ...]:
+    """Parse the text of a phrase into its items.
+
+    Args:
+        text: normalized phrase, slots as `{name}`.
+        slots: the slot types that exist.
+        units: as in `PhraseTable.units`.
+
+    Returns:
+        The items, at least one of them literal.
+
+    Raises:
+        ValueError: with a message that says which rule is broken and what to do.
+
+    Example:
+        >>> [item.slot or item.text for item in parse_phrase("ef {number}%", slots=["number"])]
+        ['ef', 'number', '%']
+    """
+    names = _SLOT.findall(text)
+    if unknown := [name for name in names if name not in slots]:
+        raise ValueError(
+            f"unknown slot {{{unknown[0]}}}; this table has {', '.join(sorted(slots))}"
+        )
+    sentinels = [_SENTINELS.get(name, _OTHER_SENTINEL) for name in names]
+    stands = iter(sentinels)
+    plain = _SLOT.sub(lambda _: next(stands), text)
+    if "{" in plain or "}" in plain:
+        raise ValueError("unbalanced brace; a slot is written {name}")
+    normalized = make_normalizer(units)(plain)
+    if normalized != plain:
+        raise ValueError(
+            f"not in normalized form; write it as {_SENTINEL.sub('{...}', normalized)!r}"
+        )
+    items: list[Item] = []
+    remaining = iter(names)
+    for piece in split_pieces(plain):
+        bare = piece.removeprefix(" ")
+        spaced = bare != piece
+        if bare in sentinels:
+            items.append(Item(text="", spaced=spaced, slot=next(remaining)))
+        elif _SENTINEL.search(bare):
+            raise ValueError(
+                "a slot is glued to its neighbour: a sign, comparison, decimal or range "
+                "('{number}-{number}', '{number} to {number}') belongs to ONE {number}, and "
+                "letters must be parted from a slot by a space or punctuation"
+            )
+        else:
+            items.append(Item(text=bare, spaced=spaced))
+    if not items:
+        raise ValueError("empty phrase; delete the row, or fill `retired` if it once had a text")
+    if all(item.slot is not None for item in items):
+        raise ValueError("nothing but slots; values outside of phrases are encoded anyway")
+    return tuple(items)

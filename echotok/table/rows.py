@@ -1,0 +1,239 @@
+"""The rows of a table folder: values and phrases, with their ids, versions and texts checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from echotok.errors import Problem
+from echotok.table.phrases import Phrase, parse_phrase
+from echotok.table.values import EnumValue
+
+__all__ = [
+    "PHRASE_COLUMNS",
+    "VALUE_COLUMNS",
+    "VERSION",
+    "TableReader",
+    "read_phrases",
+    "read_values",
+]
+
+PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
+VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
+VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+"""How a table's version is written, and those that its rows name."""
+
+
+def read_values(
+    reader: TableReader,
+    *,
+    slots: Mapping[str, str],
+    units: tuple[str, ...],
+    capacity: int,
+    table_version: str,
+) -> tuple[EnumValue, ...]:
+    """The members of the enumerations, by id.
+
+    Args:
+        reader: of the folder; gathers the problems.
+        slots: description of each enumeration by name.
+        units: as in `PhraseTable.units`.
+        capacity: room for ids.
+        table_version: the latest that a row may name.
+    """
+    path = reader.folder / "values.csv"
+    values: list[EnumValue] = []
+    taken: dict[int, str] = {}
+    seen: dict[tuple[str, str], int] = {}
+    rows = reader.rows(path, VALUE_COLUMNS) if path.exists() else iter(())
+    for line, row in rows:
+        number = _row_id(reader, path, line, row["id"], capacity, taken)
+        _check_versions(reader, path, line, row, table_version)
+        slot, text = row["slot"], row["value"]
+        if slot not in slots:
+            message = f"slot {slot!r} is not declared under [slots] in table.toml"
+            reader.problem("bad-slot", path, line, message)
+            continue
+        if (slot, text) in seen:
+            message = f"the same value stands at line {seen[slot, text]}"
+            reader.problem("duplicate", path, line, message)
+        seen[slot, text] = line
+        try:
+            parse_phrase(text, slots=(), units=units)
+        except ValueError as error:
+            reader.problem("bad-value", path, line, str(error))
+        try:
+            rank = float(row["rank"]) if row["rank"] else None
+        except ValueError:
+            reader.problem("bad-value", path, line, "`rank` must be a number or empty")
+            continue
+        if number is not None:
+            values.append(
+                EnumValue(id=number, slot=slot, text=text, rank=rank, retired=row["retired"])
+            )
+    for name in slots:
+        if not any(value.slot == name for value in values):
+            message = f"slot {name!r} is declared but has no value; add rows or drop it"
+            reader.problem("bad-slot", path, None, message)
+    return tuple(sorted(values, key=lambda value: value.id))
+
+
+def read_phrases(
+    reader: TableReader,
+    *,
+    slots: Sequence[str],
+    units: tuple[str, ...],
+    capacity: int,
+    table_version: str,
+) -> tuple[Phrase, ...]:
+    """The phrases of all sections, by id.
+
+    Args:
+        reader: of the folder; gathers the problems.
+        slots: names of the slot types that exist, built-in ones included.
+        units: as in `PhraseTable.units`.
+        capacity: room for ids.
+        table_version: the latest that a row may name.
+    """
+    phrases: list[Phrase] = []
+    taken: dict[int, str] = {}
+    seen: dict[str, str] = {}
+    for path in sorted(reader.folder.glob("*.csv")):
+        if path.name == "values.csv":
+            continue
+        for line, row in reader.rows(path, PHRASE_COLUMNS):
+            number = _row_id(reader, path, line, row["id"], capacity, taken)
+            _check_versions(reader, path, line, row, table_version)
+            text = row["phrase"]
+            try:
+                items = parse_phrase(text, slots=slots, units=units)
+            except ValueError as error:
+                reader.problem("bad-phrase", path, line, str(error))
+                continue
+            if not row["retired"]:
+                if text in seen:
+                    message = f"the same phrase stands at {seen[text]}; keep the older row"
+                    reader.problem("duplicate", path, line, message)
+                seen[text] = f"{path.name}:{line}"
+            if number is not None:
+                phrases.append(
+                    Phrase(
+                        id=number,
+                        text=text,
+                        items=items,
+                        section=path.stem,
+                        since=row["since"],
+                        retired=row["retired"],
+                        note=row["note"],
+                    )
+                )
+    if not phrases and not reader.problems:
+        reader.problem("empty-table", reader.folder, None, "no phrase in any CSV file")
+    return tuple(sorted(phrases, key=lambda phrase: phrase.id))
+
+
+def _row_id(
+    reader: TableReader, path: Path, line: int, text: str, capacity: int, taken: dict[int, str]
+) -> int | None:
+    if not text.isascii() or not text.isdigit():
+        message = "the id must be a whole number; take the next free one"
+        reader.problem("bad-id", path, line, message)
+        return None
+    number = int(text)
+    if number >= capacity:
+        message = (
+            f"the table is full: id {number} is beyond the capacity of {capacity}; raising the "
+            "capacity in table.toml changes the model's shape and needs a new table version"
+        )
+        reader.problem("full-table", path, line, message)
+        return None
+    if number in taken:
+        message = f"id {number} is already used at {taken[number]}; ids are never used twice"
+        reader.problem("reused-id", path, line, message)
+        return None
+    taken[number] = f"{path.name}:{line}"
+    return number
+
+
+def _check_versions(
+    reader: TableReader, path: Path, line: int, row: dict[str, str], now: str
+) -> None:
+    for column in ("since", "retired"):
+        text = row[column]
+        if text and not VERSION.fullmatch(text):
+            message = f"`{column}` must be a version such as 1.0.0"
+            reader.problem("bad-version", path, line, message)
+        elif text and _version(text) > _version(now):
+            message = f"`{column}` {text} is later than the table's version {now}"
+            reader.problem("bad-version", path, line, message)
+    if not row["since"]:
+        message = "`since` is empty; give the table version that adds the row"
+        reader.problem("bad-version", path, line, message)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+@dataclass(slots=True)
+class TableReader:
+    """Reads the files of one folder and gathers the problems found on the way.
+
+    Attributes:
+        folder: the folder that holds `table.toml`.
+        problems: those found so far.
+    """
+
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
+        """Note a broken rule; `line` is None when it concerns the whole file."""
+        self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
+
+    def toml(self) -> dict[str, Any] | None:
+        """The settings in `table.toml`, or None with the problem noted."""
+        path = self.folder / "table.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            message = "no such file; a table is a folder with table.toml and CSV files"
+            self.problem("missing-file", path, None, message)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.problem("bad-toml", path, None, f"{error}; see phrase_tables/README.md")
+        return None
+
+    def rows(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows of a CSV file that are not empty, each with its line.
+
+        Args:
+            path: of the file.
+            columns: what its header must be.
+        """
+        try:
+            content = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+            self.problem("not-utf-8", path, None, message)
+            return
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            if tuple(header) != tuple(columns):
+                message = f"the header must be {','.join(columns)}, not {','.join(header)}"
+                self.problem("bad-header", path, 1, message)
+                return
+            for cells in reader:
+                if cells and len(cells) != len(columns):
+                    message = f"{len(cells)} cells where {len(columns)} are needed; quote commas"
+                    self.problem("bad-row", path, reader.line_num, message)
+                elif any(cells):
+                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+        except csv.Error as error:
+            self.problem("bad-csv", path, reader.line_num, f"{error}; check the quotes")

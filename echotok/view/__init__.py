@@ -1,0 +1,1 @@
+"""A report with its tokens marked: tree, terminal, page."""

@@ -1,0 +1,128 @@
+"""Change over time: which study is compared with which, before an event and after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from echoclip_r.errors import EvaluationError
+from echoclip_r.evaluation.change import change_scores, follow, read_events
+
+
+def studies(*rows: tuple[str, str, int]) -> tuple[pd.DataFrame, np.ndarray]:
+    """(patient, date, event flag) of each study; study k points k degrees off the first axis."""
+    frame = pd.DataFrame(rows, columns=["patient_id", "date", "since_surgery"])
+    angle = np.deg2rad(np.arange(len(rows)))
+    return frame, np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def test_every_study_is_compared_with_the_earliest() -> None:
+    """Before and after come from the patient's event, which lies halfway between two studies."""
+    frame, embeddings = studies(
+        ("A", "2020-03-11", 1),
+        ("A", "2020-01-01", 0),
+        ("A", "2020-03-01", 0),
+        ("B", "2020-01-01", 0),
+        ("B", "2020-01-31", 0),
+    )
+    found = follow(frame, embeddings, since=["since_surgery"])
+    assert found[["patient_id", "when", "days"]].to_numpy().tolist() == [
+        ["A", "before", -5],
+        ["A", "after", 5],
+        ["B", "no event", 30],
+    ]
+    degrees = np.rad2deg(np.arccos(found["cosine"]))
+    assert degrees.tolist() == pytest.approx([1, 1, 1], abs=1e-4)
+
+
+def test_window_moves_the_earliest_study() -> None:
+    """A study long before the event is no reference, one long behind it is not looked at."""
+    frame, embeddings = studies(
+        ("A", "2010-01-01", 0),
+        ("A", "2020-01-01", 0),
+        ("A", "2020-02-01", 1),
+        ("A", "2029-01-01", 0),
+    )
+    found = follow(frame, embeddings, since=["since_surgery"], window_days=400)
+    assert found["when"].tolist() == ["after"]
+    assert np.rad2deg(np.arccos(found["cosine"])).tolist() == pytest.approx([1], abs=1e-4)
+
+
+def test_who_cannot_be_compared_is_left_out() -> None:
+    """An event before the first study, undated studies, another event."""
+    frame, embeddings = studies(
+        ("A", "2020-01-01", 1),
+        ("A", "2020-02-01", 0),
+        ("B", "", 0),
+        ("B", "2020-01-01", 0),
+        ("C", "2020-01-01", 0),
+        ("C", "2020-02-01", 0),
+    )
+    frame["since_transplant"] = [0, 0, 0, 0, 0, 1]
+    found = follow(
+        frame, embeddings, since=["since_surgery", "missing"], others=["since_transplant"]
+    )
+    assert len(found) == 0
+
+
+def test_dated_events(tmp_path: Path) -> None:
+    """A file of dates stands in for the column; the first event of a kind counts."""
+    path = tmp_path / "events.csv"
+    path.write_text("patient_id,event,date\nA,op,2021-01-01\nA,op,2020-01-21\nB,other,2020-01-02\n")
+    events = read_events(path)
+    assert events == {"op": {"A": "2020-01-21"}, "other": {"B": "2020-01-02"}}
+    frame, embeddings = studies(("A", "2020-01-01", 0), ("A", "2020-02-01", 0))
+    found = follow(frame, embeddings, dates=events["op"])
+    assert found[["when", "days"]].to_numpy().tolist() == [["after", 11]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("patient_id,event\nA,op\n", "no column 'date'"),
+        ("patient_id,event,date\nA,op,2020-01-01\nA,op,1.2.2020\n", "row 3: the date"),
+        (None, "cannot be read"),
+    ],
+)
+def test_bad_events_file(tmp_path: Path, content: str | None, message: str) -> None:
+    """Rule and row are named, and no id."""
+    path = tmp_path / "events.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(EvaluationError, match=message):
+        read_events(path)
+
+
+def test_scores_by_hand() -> None:
+    """Lower cosines after the event are what is looked for; each kind of control has its AUC."""
+    table = pd.DataFrame(
+        {
+            "patient_id": list("ABCDE"),
+            "when": ["after", "after", "before", "no event", "no event"],
+            "days": [1.0] * 5,
+            "cosine": [0.2, 0.6, 0.5, 0.7, 0.6],
+        }
+    )
+    found = {name: f.value for name, f in change_scores(table, num_draws=20).figures.items()}
+    assert found == pytest.approx(
+        {
+            "auc": (1 + 1 + 1 + 0 + 1 + 0.5) / 6,
+            "auc_before": 0.5,
+            "auc_no_event": 3.5 / 4,
+            "cosine:before": 0.5,
+            "cosine:after": 0.4,
+            "cosine:no event": 0.65,
+        }
+    )
+
+
+def test_nothing_to_compare_is_said() -> None:
+    """Without studies after an event, or without any other, there is no AUC."""
+    table = pd.DataFrame({"patient_id": ["A"], "when": ["after"], "days": [1.0], "cosine": [0.5]})
+    with pytest.raises(EvaluationError, match="1 studies after the event and 0 others"):
+        change_scores(table)
+    with pytest.raises(EvaluationError, match="it takes both"):
+        change_scores(table.iloc[:0])

@@ -1,0 +1,206 @@
+"""Checkpoints: loading, the tokenizer's rule, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import echotok
+from echoclip_r.errors import CheckpointError
+from echoclip_r.model.checkpoint import last_checkpoint, load_checkpoint, load_state
+from echoclip_r.training.config import with_settings
+from echoclip_r.training.log import read_log
+from echoclip_r.training.recipes import echoclip_r as whole_report
+from echoclip_r.training.recipes import phantom_scale
+from echoclip_r.training.run import train
+
+SETTINGS = ["batch_size=8", "epochs=4", "warmup_steps=2", "checkpoint_every_steps=3"]
+NUM_STEPS = 20
+WEIGHTS = "open_clip_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unbroken run of twenty steps; not to be written to."""
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    config = with_settings(phantom_scale(whole_report()), SETTINGS)
+    train(config, training_shards, out, device="cpu")
+    return out
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    """A copy of the run's best checkpoint, to be spoilt."""
+    return Path(shutil.copytree(run / "best", tmp_path / "best"))
+
+
+def test_a_checkpoint_loads_by_run_or_folder(run: Path) -> None:
+    """A run gives its best, else its last."""
+    best = load_checkpoint(run)
+    assert best.fingerprint == load_checkpoint(run / "best").fingerprint
+    last = load_checkpoint(run / "checkpoints" / f"step-{NUM_STEPS:08d}")
+    assert best.config.recipe == "echoclip-r"
+    assert best.text.fingerprint == echotok.load("echo").fingerprint
+    assert "unbroken" in best.name
+    assert "unbroken" in last.name
+    assert not best.model.training
+
+
+def test_plain_open_clip_loads_it_and_embeds_alike(run: Path) -> None:
+    """From the folder alone: configuration, preprocessing and weights have open_clip's names."""
+    ours = load_checkpoint(run)
+    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{run / 'best'}")
+    theirs.eval()
+    frames = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
+    from PIL import Image
+
+    images = torch.stack([transform(Image.fromarray(frame)) for frame in frames])
+    texts = ["The ejection fraction is 55%.", "There is mild mitral regurgitation."]
+    ids = torch.full((2, theirs.context_length), ours.text.pad_id)
+    rows = ours.text.encode(texts).ids
+    ids[:, : rows.shape[1]] = rows
+    with torch.inference_mode():
+        image = theirs.encode_image(images, normalize=True).numpy()
+        text = theirs.encode_text(ids, normalize=True).numpy()
+    np.testing.assert_allclose(ours.embed_frames(frames), image, atol=1e-5)
+    np.testing.assert_allclose(ours.embed_texts(texts), text, atol=1e-5)
+
+
+def test_only_the_last_checkpoints_are_kept(run: Path) -> None:
+    """Two, whole, and nothing half-written beside them."""
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "step-00000018",
+        "step-00000020",
+    ]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "best",
+        "checkpoints",
+        "config.json",
+        "log.jsonl",
+        "splits.json",
+    ]
+
+
+def test_a_checkpoint_holds_no_pickle(run: Path) -> None:
+    """Weights and state are safetensors, the rest is JSON."""
+    for path in (run / "checkpoints" / "step-00000020").iterdir():
+        assert path.suffix in (".safetensors", ".json")
+
+
+def test_a_grown_tokenizer_is_accepted_and_said(
+    run: Path, grown_echo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Old texts keep their embeddings; the new phrase is one token more (I6)."""
+    old, new = load_checkpoint(run), load_checkpoint(run, tokenizer=grown_echo)
+    assert "1 rows of the tokenizer are new" in caplog.text
+    texts = ["The ejection fraction is 55%.", "Something no table holds."]
+    np.testing.assert_array_equal(old.embed_texts(texts), new.embed_texts(texts))
+    phrase = ["Wombat valve with severe stenosis"]
+    assert new.text.encode(phrase).ids.shape[1] < old.text.encode(phrase).ids.shape[1]
+    assert np.isfinite(new.embed_texts(phrase)).all()
+    assert old.fingerprint != new.fingerprint
+
+
+def test_another_tokenizer_is_refused(run: Path) -> None:
+    """Asked for by name."""
+    with pytest.raises(CheckpointError, match="is not an append-only growth of"):
+        load_checkpoint(run, tokenizer="echo-clip")
+
+
+def _swap_tokenizer(folder: Path) -> None:
+    echotok.load("echo-clip").save(folder / "tokenizer.json")
+
+
+def _cut_weights(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-9])
+
+
+def _change_format(folder: Path) -> None:
+    path = folder / "echoclip_r.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+
+
+def _break_json(folder: Path) -> None:
+    (folder / "echoclip_r.json").write_text("{")
+
+
+def _remove(folder: Path) -> None:
+    (folder / "echoclip_r.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_swap_tokenizer, "trained with tokenizer echo .* is echo-clip .* Put the right tokenizer"),
+        (_cut_weights, "the weights cannot be loaded"),
+        (_change_format, "format 99, this version reads 1"),
+        (_break_json, "the checkpoint cannot be read"),
+        (_remove, "no checkpoint there; give the folder of a run"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    copied: Path, spoil: Callable[[Path], None], message: str
+) -> None:
+    """With what is wrong, and what to do."""
+    spoil(copied)
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(copied)
+
+
+def test_weights_alone_are_nothing_to_go_on_from(run: Path) -> None:
+    """`best` is for embedding."""
+    with pytest.raises(CheckpointError, match="`best` holds weights alone"):
+        load_state(run / "best")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
+    run: Path, training_shards: Path, tmp_path: Path, workers: int
+) -> None:
+    """SIGKILL at a random step, then --resume: weights, state and log are the same (I13)."""
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "echoclip_r", "train", "--recipe", "echoclip-r"]
+    command += ["--scale", "phantom", "--shards", str(training_shards), "--out", str(out)]
+    command += ["--device", "cpu", "--resume"]
+    settings = [*SETTINGS, f"workers={workers}", "log_every_steps=1"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    # The unbroken run was made in this process: as many threads, so that sums round alike.
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    stop = random.randrange(2, NUM_STEPS - 1)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 200
+        while not any(line["step"] >= stop for line in read_log(out) if "loss" in line):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    killed_at = last_checkpoint(out)
+    assert killed_at is None or int(killed_at.name[5:]) < NUM_STEPS
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=200)
+    for name in (f"checkpoints/step-{NUM_STEPS:08d}", "best"):
+        ours, theirs = load_file(out / name / WEIGHTS), load_file(run / name / WEIGHTS)
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs), f"{name}, {stop}"
+    ours, theirs = load_state(last_checkpoint(out)), load_state(last_checkpoint(run))  # type: ignore[arg-type, assignment]
+    assert all(torch.equal(ours[0][key], theirs[0][key]) for key in theirs[0])
+    losses = [(line["step"], line["loss"]) for line in read_log(out) if "loss" in line]
+    assert [step for step, _ in losses] == list(range(1, NUM_STEPS + 1))
+    for line in read_log(run):
+        if "loss" in line:
+            assert (line["step"], line["loss"]) in losses

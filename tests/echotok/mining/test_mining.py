@@ -1,0 +1,494 @@
+"""`echotok mine`: what a mined table holds, what it never holds, and that it is repeatable."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from command_line import Run
+from hypothesis import given
+from hypothesis import strategies as st
+from mining_reports import FREQUENT, RARE, write_reports
+from strategies import texts
+
+import echotok
+from echotok.building import build
+from echotok.corpora import read_reports
+from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, endings, mine
+from echotok.mining.endings import find_open_words
+from echotok.mining.preparation import prepare, select_phrases
+from echotok.mining.runs import mine_runs
+from echotok.mining.session import read_public_words
+from echotok.mining.views import make_views
+from echotok.table.values import NumberCode
+from echotok.text import is_number, make_normalizer, split_pieces
+
+K = 5
+SIZE = 420
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reports(tmp_path_factory.mktemp("mining") / "reports.csv")
+
+
+@pytest.fixture(scope="module")
+def folder(reports: Path) -> Path:
+    """A table mined through the command line, in a process of its own."""
+    out = reports.parent / "table"
+    done = _mine(reports, out)
+    assert done.returncode == 0, done.stderr
+    (reports.parent / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    return out
+
+
+def _mine(reports: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "echotok", "mine", str(reports), "--out", str(out)]
+    command += ["--text-column", "report", "--patient-column", "patient"]
+    command += ["--vocab-size", str(SIZE), *more]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def mined(folder: Path) -> echotok.Tokenizer:
+    return build(folder)
+
+
+def test_table_is_complete_and_counts_what_it_was_asked_for(
+    folder: Path, mined: echotok.Tokenizer
+) -> None:
+    """The folder validates, builds, and its tokens with a meaning are at most the size asked."""
+    assert echotok.validate_table(folder).phrases
+    used = sum(1 for kind in mined.vocabulary.kinds if kind)
+    assert used <= SIZE
+    assert mined.vocab_size > used  # spare rows come on top
+
+
+def test_template_sentence_is_one_phrase_with_slots(mined: echotok.Tokenizer) -> None:
+    """A sentence that varies in a grade and a number is one row with two slots."""
+    phrases = {phrase.text for phrase in mined.table.live}
+    wanted = (
+        "the left ventricle is {severity} dilated, with an end-diastolic diameter of {number} cm."
+    )
+    assert wanted in phrases
+
+
+def test_every_phrase_is_held_by_k_patients(reports: Path, mined: echotok.Tokenizer) -> None:
+    """Counted by brute force: each phrase stands in reports of k patients or more."""
+    holders: dict[int, set[str]] = defaultdict(set)
+    alone = {phrase.id: echotok.table.match.Matcher([phrase], ()) for phrase in mined.table.live}
+    for report in read_reports([reports], column="report", patient_column="patient"):
+        assert report.patient is not None
+        pieces = split_pieces(mined.normalize(report.text))
+        for number, matcher in alone.items():
+            if report.patient in holders[number] or len(holders[number]) >= K:
+                continue
+            found = (matcher.longest(pieces, at) for at in range(len(pieces)))
+            if any(match is not None and match.phrase == number for match in found):
+                holders[number].add(report.patient)
+    assert min(len(holders[phrase.id]) for phrase in mined.table.live) >= K
+
+
+def test_tokens_are_those_of_the_encoder() -> None:
+    """What mining counts on its arrays is what the tokenizer gives, report by report."""
+    store = ReportStore(units=UNITS)
+    lines = ["Mild leak is seen. The valve is 3.5 cm.", "Severe leak is seen. No valve is seen."]
+    for number in range(30):
+        store.add(lines[number % 2])
+    mined = mine(store, Options(vocab_size=200))
+    tokenizer = mined.tokenizer()
+    counted = sum(len(tokenizer.encode(lines[number % 2])) - 2 for number in range(30))
+    assert counted == mined.num_tokens
+
+
+@given(texts)
+def test_nothing_is_lost_by_a_compact_layout(mined: echotok.Tokenizer, text: str) -> None:
+    """Any text comes back normalized, and its ids again from that (I1)."""
+    encoding = mined.encode(text)
+    decoded = mined.decode(encoding.ids)
+    assert decoded == mined.normalize(text)
+    assert mined.encode(decoded).ids == encoding.ids
+
+
+@given(texts)
+def test_spans_of_a_compact_layout_are_true(mined: echotok.Tokenizer, text: str) -> None:
+    """Units are ordered and cover all that is visible; bytes of a character share its span (I2)."""
+    encoding = mined.encode(text)
+    covered = 0
+    for start, end in encoding.unit_offsets:
+        assert covered <= start < end <= len(text)
+        assert not text[covered:start].strip()
+        covered = end
+    assert not text[covered:].strip()
+    for unit, span in zip(encoding.units, encoding.offsets, strict=True):
+        if unit is not None:
+            low, high = encoding.unit_offsets[unit]
+            assert span is not None
+            assert low <= span[0] <= span[1] <= high
+
+
+@given(texts, st.integers(3, 12))
+def test_cut_rows_of_a_compact_layout_decode(
+    mined: echotok.Tokenizer, text: str, length: int
+) -> None:
+    """A row cut anywhere decodes without an error (I8)."""
+    cut = mined.encode(text).truncate(length)
+    mined.decode(cut.ids)
+    mined.decode(mined.encode(text).ids[:length])
+
+
+@given(st.lists(st.sampled_from(["55-60", ".5", "12", "%-", " to ", "<= ", "1,234.05", "-"])))
+def test_a_number_code_writes_every_number(parts: list[str]) -> None:
+    """Any piece that is a number is written with the tokens, whichever a table has."""
+    code = NumberCode(starts=("12", "55-60"), continues=("5-", ".05", " to "))
+    for piece in split_pieces(make_normalizer(())("".join(parts))):
+        if is_number(piece):
+            value = piece.removeprefix(" ")
+            assert "".join(code.tokens[row][1] for row in code.split(value)) == value
+
+
+def test_the_same_reports_give_the_same_table(reports: Path, folder: Path, tmp_path: Path) -> None:
+    """A second run, in another process, writes the same files byte for byte (I13)."""
+    again = tmp_path / "table"
+    assert _mine(reports, again).returncode == 0
+    assert _contents(again) == _contents(folder)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_format_gives_the_same_table(reports: Path, folder: Path, tmp_path: Path) -> None:
+    """JSON Lines and Parquet say the same as CSV."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    with reports.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    lines = tmp_path / "reports.jsonl"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    table = tmp_path / "reports.parquet"
+    parquet.write_table(arrow.Table.from_pylist(rows), table)
+    for source in (lines, table):
+        out = tmp_path / source.suffix[1:]
+        assert _mine(source, out, "--name", "table").returncode == 0
+        assert _contents(out) == _contents(folder)
+
+
+# Privacy
+
+
+def test_planted_identities_reach_nothing(reports: Path, folder: Path) -> None:
+    """No name, date, number, contact or address, frequent or rare, is in a file or a message."""
+    written = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
+    written += (reports.parent / "said.txt").read_text(encoding="utf-8")
+    words = {word for _, planted in (*FREQUENT, *RARE) for word in planted}
+    assert {word for word in words if word in written.lower()} <= {"march"}
+
+
+def test_the_month_of_a_date_stands_alone(mined: echotok.Tokenizer) -> None:
+    """The name of a month is a word; with a day, a year or any other word it is in no phrase."""
+    with_month = {phrase.text for phrase in mined.table.live if "march" in phrase.text}
+    assert with_month <= {"march"}
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for number in range(40):
+        store.add(f"Compared with the study of March {number % 9 + 1}, 2019, no change is seen.")
+    phrases = {phrase.text for phrase in mine(store, Options(vocab_size=200)).table.live}
+    assert {text for text in phrases if "march" in text} == {"march"}
+    assert "compared with the study of" in phrases
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("I do not see a leak.", set()),
+        ("Read by Jane Miller DO.", {"jane", "miller"}),
+        ("Jane Miller, do", {"jane", "miller"}),
+    ],
+)
+def test_do_is_a_degree_only_where_it_is_written_as_one(text: str, held: set[str]) -> None:
+    """The verb makes no name of the word before it."""
+    normalized = make_normalizer(UNITS)(text)
+    spans = PrivateFinder()(text, normalized)
+    assert {normalized[span.start : span.end] for span in spans} == held
+
+
+def test_open_ends_are_told_from_the_corpus() -> None:
+    """Articles and prepositions leave a phrase open; a noun that ends sentences does not."""
+    store = ReportStore(units=UNITS)
+    lines = [
+        "The wall of the valve is thick.",
+        "Size of the valve: normal.",
+        "No leak of the wall.",
+    ]
+    for number in range(300):
+        store.add(lines[number % 3])
+    words = find_open_words(store.segments(k=K))
+    texts = ["wall of the valve", "wall of the", "of the wall", "size of", ", no leak", "of"]
+    assert [words.leave_open(text) for text in texts] == [False, True, True, True, True, False]
+
+
+def test_a_phrase_that_closes_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two phrases that save about the same, the one that ends its expression is taken."""
+    store = ReportStore(units=UNITS)
+    nouns = ("valve", "wall", "rim", "clot")
+    for number in range(50):
+        store.add(f"Here is a {nouns[number % 4]}.")
+        if number < 40:
+            store.add("No leak.")
+    part = prepare(store.segments(k=K), Options(vocab_size=400), NumberCode(), least=0)
+
+    def best() -> str:
+        (run,) = select_phrases(part, [], 1).chosen.tolist()
+        return part.runs.texts[run]
+
+    assert best() == "no leak."
+    monkeypatch.setattr(endings, "_OPEN_WORTH", 1.0)
+    assert best() == "here is a"
+
+
+def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: Path) -> None:
+    """Words that no report holds take fewer tokens, and every other promise stays."""
+    words = tmp_path / "words.txt"
+    words.write_text(
+        "".join(f"{head}cardiographic 12\n" for head in ("bal", "photo", "electro", "xero")),
+        encoding="utf-8",
+    )
+    out = tmp_path / "table"
+    assert _mine(reports, out, "--words", str(words), "--merges", "120").returncode == 0
+    plain = tmp_path / "plain"
+    assert _mine(reports, plain, "--merges", "120").returncode == 0
+    with_words, without = (len(build(path).encode("ocardiographic").ids) for path in (out, plain))
+    assert with_words < without
+    # A stopped run is known again by its words, whatever order a set of them has in a process.
+    assert read_public_words([str(words)], ()) == tuple(sorted(read_public_words([str(words)], ())))
+    assert "or is one of 4 public words" in echotok.read_table(out).provenance
+    assert "public" not in echotok.read_table(plain).provenance
+    grown = _mine(reports, out, "--base", str(out), "--words", str(words))
+    assert grown.returncode == 2
+    assert "--base keeps the old one" in grown.stderr
+    words.write_text("short\n" + "a" * 10_000_000, encoding="utf-8")
+    done = _mine(reports, tmp_path / "bad", "--words", str(words))
+    assert done.returncode == 1
+    assert "words.txt:2: 10,000,000 letters are no word" in done.stderr
+    words.write_bytes(b"\xff\xfe")
+    done = _mine(reports, tmp_path / "bad", "--words", str(words))
+    assert done.returncode == 1
+    assert "byte 0 is not UTF-8" in done.stderr
+
+
+def test_no_merge_spells_a_planted_name(mined: echotok.Tokenizer) -> None:
+    """No token of the fallback is a planted name or most of one."""
+    names = [word for _, planted in (*FREQUENT, *RARE) for word in planted if word.isalpha()]
+    tokens = {token.removesuffix("</w>") for token in mined.vocabulary.texts}
+    assert {name for name in names if name in tokens or name[:-1] in tokens} == {"march"} & tokens
+
+
+def test_frequent_identities_are_listed_in_private(reports: Path, folder: Path) -> None:
+    """What is held back though many hold it stands in a file beside the table, with the reason."""
+    private = folder.with_name("table.private.csv")
+    with private.open(encoding="utf-8", newline="") as stream:
+        reasons = {row["text"]: row["reason"] for row in csv.DictReader(stream)}
+    assert {"ottilie brackwater", "quenby"} <= {t for t, r in reasons.items() if r == "name"}
+    assert set(reasons.values()) == {"name", "date", "number", "contact", "address"}
+    assert private.stat().st_mode & 0o077 == 0
+    assert not [text for text in reasons if "poldark" in text]  # each held by few: no candidate
+
+
+def test_eponyms_and_devices_are_no_persons(mined: echotok.Tokenizer) -> None:
+    """Doppler, Simpson, Bernoulli, McConnell, Impella and Carpentier stay in phrases."""
+    phrases = " ".join(phrase.text for phrase in mined.table.live)
+    for word in ("doppler", "simpson's", "bernoulli", "mcconnell", "impella", "carpentier"):
+        assert word in phrases
+
+
+def test_mr_is_mitral_regurgitation() -> None:
+    """`MR.` at the end of a sentence makes no person of the next word; `Mr. Quill` does."""
+    finder, normalize = PrivateFinder(), make_normalizer(())
+    for text, names in (("Mild MR. Mitral valve thick.", []), ("Mr. Quill came.", ["quill"])):
+        normalized = normalize(text)
+        assert [normalized[s.start : s.end] for s in finder(text, normalized)] == names
+
+
+def test_a_person_may_release_a_text(reports: Path, tmp_path: Path) -> None:
+    """What `--allow` names is no longer held back."""
+    allow = tmp_path / "allow.txt"
+    allow.write_text("quenby\n", encoding="utf-8")
+    out = tmp_path / "table"
+    assert _mine(reports, out, "--allow", str(allow)).returncode == 0
+    assert "quenby" in (out / "review.tsv").read_text(encoding="utf-8")
+
+
+def test_private_file_is_kept_out_of_the_table(run: Run, reports: Path, tmp_path: Path) -> None:
+    """The file that names people is refused inside of the folder that is passed on."""
+    out = tmp_path / "table"
+    result = run("mine", reports, "--out", out, "--private", out / "names.csv")
+    assert result.code == 2
+    assert "outside" in result.err
+
+
+def test_k_below_two_needs_a_word(run: Run, reports: Path, tmp_path: Path) -> None:
+    """`--k 1` alone is bad usage; with --allow-rare it is obeyed."""
+    result = run("mine", reports, "--out", tmp_path / "table", "--k", "1")
+    assert result.code == 2
+    assert "--allow-rare" in result.err
+
+
+# Growth and interruption
+
+
+def test_growth_only_appends(folder: Path, mined: echotok.Tokenizer, tmp_path: Path) -> None:
+    """A grown table has the old files as heads of the new, a later version, and every old id."""
+    grown = tmp_path / "grown"
+    new = tmp_path / "new.csv"
+    with new.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["patient", "report"])
+        writer.writerows([n, "A chiari network is seen in the right atrium."] for n in range(30))
+    size = str(SIZE + 40)
+    done = _mine(new, grown, "--base", str(folder), "--vocab-size", size)
+    assert done.returncode == 0, done.stderr
+    for name, content in _contents(folder).items():
+        if name.endswith(".csv") or name == "merges.txt":
+            assert (grown / name).read_bytes().startswith(content)
+    after = build(grown)
+    added = after.added_since(mined)
+    assert "a chiari network is seen in the right atrium." in {after.token(n) for n in added}
+    assert after.table.version == "1.1.0"
+
+
+def test_growth_leaves_the_retired_alone(folder: Path, reports: Path, tmp_path: Path) -> None:
+    """A phrase that a reviewer retired keeps its row, and is not proposed again."""
+    base = tmp_path / "base"
+    base.mkdir()
+    for name, content in _contents(folder).items():
+        (base / name).write_bytes(content)
+    sentences = base / "sentences.csv"
+    rows = list(csv.reader(sentences.read_text(encoding="utf-8").splitlines()))
+    retired = rows[1][1]
+    rows[1][3] = "1.0.0"
+    with sentences.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(rows)
+    done = _mine(reports, base, "--base", str(base), "--vocab-size", str(SIZE + 20))
+    assert done.returncode == 0, done.stderr
+    table = echotok.read_table(base)
+    assert [phrase.retired for phrase in table.phrases if phrase.text == retired] == ["1.0.0"]
+
+
+def test_a_stopped_run_ends_with_the_same_table(
+    reports: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """Stopped after one trial and started again, it writes the same; its notes hold no text."""
+    from echotok.mining import pipeline
+
+    out = tmp_path / "table"
+    arguments = ["mine", reports, "--out", out, "--text-column", "report"]
+    arguments += ["--patient-column", "patient", "--vocab-size", str(SIZE)]
+    real, calls = pipeline._mine_part, []
+
+    def stop_at_second(*given: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "_mine_part", stop_at_second)
+    assert run(*arguments).code == 130
+    state = tmp_path / "table.mining-state.json"
+    notes = json.loads(state.read_text(encoding="utf-8"))
+    assert set(notes) == {"key", "trials"}
+    assert len(notes["trials"]) == 1
+    monkeypatch.setattr(pipeline, "_mine_part", real)
+    assert run(*arguments).code == 0
+    assert not state.exists()
+    assert _contents(out) == _contents(folder)
+
+
+# The parts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_are_those_of_brute_force(seed: int) -> None:
+    """Runs equal a naive count: held by k patients, and not always inside one longer run."""
+    rng = random.Random(seed)
+    store = ReportStore(units=())
+    patients = []
+    for _ in range(12):
+        words = [rng.choice("abc") for _ in range(rng.randrange(1, 7))]
+        patient = rng.randrange(6)
+        patients.append((patient, words))
+        store.add(" ".join(words), patient=patient)
+    segments = store.segments(k=3)
+    view = make_views(segments, (), NumberCode().split)[0]
+    runs = mine_runs(segments, view, k=3, longest=5)
+    assert set(runs.texts) == _naive_runs(patients, k=3, longest=5)
+
+
+def _naive_runs(patients: list[tuple[int, list[str]]], *, k: int, longest: int) -> set[str]:
+    # The same words are one segment, however many reports hold them.
+    holders: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for patient, words in patients:
+        for low in range(len(words)):
+            for high in range(low + 1, min(low + longest + 1, len(words)) + 1):
+                holders[tuple(words[low:high])].add(patient)
+    frequent = {run for run, who in holders.items() if len(who) >= k}
+    extensions: dict[tuple[str, ...], dict[str, set[str | None]]] = defaultdict(
+        lambda: {"left": set(), "right": set()}
+    )
+    for _, words in patients:
+        for low in range(len(words)):
+            for high in range(low + 1, min(low + longest, len(words)) + 1):
+                run = tuple(words[low:high])
+                left = tuple(words[low - 1 : high]) if low else None
+                right = tuple(words[low : high + 1]) if high < len(words) else None
+                extensions[run]["left"].add(words[low - 1] if left in frequent else None)
+                extensions[run]["right"].add(words[high] if right in frequent else None)
+    return {
+        " ".join(run)
+        for run in frequent
+        if len(run) <= longest
+        and (
+            len(run) == 1 or all(len(side) > 1 or None in side for side in extensions[run].values())
+        )
+    }
+
+
+def test_mining_needs_no_heavy_package() -> None:
+    """Importing mining imports neither torch nor pandas nor pyarrow."""
+    code = (
+        "import sys, echotok.mining; "
+        "print(*[m for m in ('torch', 'pandas', 'pyarrow', 'tokenizers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("reports", "message"),
+    [
+        ([], "the inputs hold no report"),
+        (["Mild MR."] * 4, "no word is shared by 5 patients: 4 reports of 4 patients"),
+        ([f"word{chr(97 + n)}x" for n in range(8)], "no word is shared by 5 patients"),
+    ],
+)
+def test_reports_that_share_nothing_are_refused(reports: list[str], message: str) -> None:
+    """Too few reports, or reports of which each stands alone, give a reason and no table."""
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for report in reports:
+        store.add(report)
+    with pytest.raises(echotok.InputError, match=message):
+        mine(store, Options(vocab_size=SIZE, k=K))
+
+
+def test_five_reports_are_enough() -> None:
+    """What k patients share becomes a phrase, however few they are."""
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for _ in range(K):
+        store.add("Mild MR.")
+    mined = mine(store, Options(vocab_size=SIZE, k=K))
+    assert "mild mr." in {phrase.text for phrase in mined.table.phrases}
