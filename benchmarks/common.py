@@ -14,6 +14,7 @@ from echotok.corpora import read_reports
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+README_FIGURES = RESULTS / "readme.json"
 OWN = ROOT / "benchmarks" / "reports"
 CORPUS = Path(os.environ.get("ECHOTOK_CORPUS", ROOT.parent / "shared" / "data"))
 
@@ -66,13 +67,37 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def write_results(name: str, results: dict[str, Any], markdown: str) -> None:
-    """Write benchmarks/results/NAME.json and NAME.md, and print the Markdown."""
+def write_results(
+    name: str, results: dict[str, Any], markdown: str, *, readme: dict[str, Any] | None = None
+) -> None:
+    """Write a benchmark's page and figures, and print the page.
+
+    Args:
+        name: of the benchmark.
+        results: everything that was measured: runs/results/NAME.json, which git does not keep.
+        markdown: the page: benchmarks/results/NAME.md.
+        readme: what `make readme` reads of it, kept in benchmarks/results/readme.json.
+    """
     RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    (RESULTS / f"{name}.json").write_text(text, encoding="utf-8")
+    all_of_it = ROOT / "runs" / "results" / f"{name}.json"
+    all_of_it.parent.mkdir(parents=True, exist_ok=True)
+    all_of_it.write_text(_json(results), encoding="utf-8")
     (RESULTS / f"{name}.md").write_text(markdown, encoding="utf-8")
+    if readme is not None:
+        README_FIGURES.write_text(_json({**readme_figures(), name: readme}), encoding="utf-8")
     print(markdown)
+
+
+def readme_figures() -> dict[str, Any]:
+    """Benchmark -> the figures that the README shows, as the benchmarks last wrote them."""
+    found: dict[str, Any] = {}
+    if README_FIGURES.exists():
+        found = json.loads(README_FIGURES.read_text(encoding="utf-8"))
+    return found
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
 def hf_clip(added: list[str] | None = None) -> Any:

@@ -63,7 +63,9 @@ def main() -> int:
     if arguments.quick:
         print(to_markdown(results))
     else:
-        write_results("phantom_training", results, to_markdown(results))
+        write_results(
+            "phantom_training", results, to_markdown(results), readme=readme_figures(results)
+        )
     return 0
 
 
@@ -160,6 +162,40 @@ def bar_ef(stages: Stages) -> dict[str, Any]:
 
 
 BARS = (bar_mcmrr, bar_recall, bar_ratio, bar_pacer, bar_effusion, bar_ef)
+
+
+def readme_figures(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The README's table: means over the seeds, a row for each way of reading reports."""
+    rows = []
+    for name, by_seed in results["stages"].items():
+        found = list(by_seed.values())
+        for how in found[0]["retrieval"]:
+            rows.append(
+                {
+                    "recipe": name,
+                    "reads": how,
+                    "mcmrr": float(np.mean([_mcmrr(one, how) for one in found])),
+                    "recall_at_10": float(np.mean([_recall(one, how, 10) for one in found])),
+                    **{
+                        f"ef_{figure}": float(
+                            np.mean([one["ef"][figure]["value"] for one in found])
+                        )
+                        for figure in ("mae", "r")
+                    },
+                    "ef_mae_guess": float(np.mean([one["ef"]["mae"]["chance"] for one in found])),
+                    "pacemaker_lead": float(
+                        np.mean([one["pacemaker_lead"]["value"] for one in found])
+                    ),
+                    "pericardial_effusion": float(
+                        np.mean([one["pericardial_effusion"]["value"] for one in found])
+                    ),
+                }
+            )
+    return {
+        "rows": rows,
+        "seeds": results["facts"]["seeds"],
+        "num_studies": found[0]["num_studies"],
+    }
 
 
 # The page

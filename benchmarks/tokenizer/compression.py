@@ -49,7 +49,7 @@ def main() -> None:
             entry[label] = _figures(stats)
         results["corpora"][name] = entry
     results["table"]["live"] = len(tokenizers["echo"].table.live)
-    write_results("compression", results, _markdown(results))
+    write_results("compression", results, _markdown(results), readme=results)
 
 
 def _figures(stats: CorpusStats) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def main() -> None:
                 for name, values in speeds.items()
             },
         }
-    write_results("throughput", results, _markdown(results))
+    write_results("throughput", results, _markdown(results), readme=results)
 
 
 def _markdown(results: dict[str, Any]) -> str:
