@@ -23,7 +23,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-echotok check check-echotok \
+.PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy \
 	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
 	readme wheel clean
@@ -50,7 +50,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders,dev]"
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
@@ -65,6 +65,18 @@ test: $(READY_TORCH) ## Run every test
 
 test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
 	$(PY) -m pytest -n 2 tests/echotok echotok
+
+LOWEST := .venv-lowest
+
+test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject.toml allows (its own environment)
+	@echo "Installing the oldest allowed versions into $(LOWEST)"
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		$(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders]"
+	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
+		build hatchling hypothesis pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
+	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
+	$(LOWEST)/bin/python -m pytest -n 2 -W default
 
 check: $(READY_TORCH) ## Lint, formatting, import rules, and types of both packages
 	$(VENV)/bin/ruff check

@@ -77,8 +77,9 @@ def _reading(path: Path) -> Iterator[None]:
         # Plugins raise whatever they like. The text may quote the file, so only its kind is told.
         raise MediaError(
             path,
-            f"its pixel data cannot be decoded ({type(error).__name__}): damaged, or a "
-            "coding that no installed pydicom plugin reads",
+            f"its pixel data cannot be decoded ({type(error).__name__}): it is damaged, or in a "
+            "coding that no installed decoder of pydicom reads (for lossless and 12-bit JPEG: "
+            'pip install "echotok[gpl-decoders]", which is under GPL-3.0)',
         ) from None
 
 

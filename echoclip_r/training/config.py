@@ -148,6 +148,7 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         ValueError: no such field, a value of the wrong kind, or out of range.
 
     Example:
+        >>> from echoclip_r.training.recipes import echoclip_r
         >>> with_settings(echoclip_r(), ["batch_size=256", "lr=1e-4"]).lr
         0.0001
     """

@@ -37,7 +37,7 @@ def learning_rate(step: int, *, config: TrainConfig, num_steps: int) -> float:
     """The rate of step `step`, from 0: linear warm-up, then a cosine to 0.
 
     Example:
-        >>> from echoclip_r.training.config import echoclip
+        >>> from echoclip_r.training.recipes import echoclip
         >>> rates = [learning_rate(s, config=echoclip(), num_steps=10_000) for s in (0, 1999, 6000)]
         >>> [f"{rate:.2g}" for rate in rates]
         ['2.5e-08', '5e-05', '2.5e-05']
