@@ -26,7 +26,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy \
 	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
-	readme wheel clean
+	architecture readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,7 @@ check: $(READY_TORCH) ## Lint, formatting, import rules, and types of both packa
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/lint-imports
+	$(PY) docs/architecture.py --check
 	$(VENV)/bin/mypy
 
 check-echotok: $(READY) ## Lint, formatting, and types of echotok alone: no torch needed
@@ -140,6 +141,9 @@ phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports
 	$(VENV)/bin/echotok mine runs/phantom_reports.csv --text-column report --patient-column patient_id \
 		--k 5 --vocab-size 2000 --name phantom --out runs/phantom-table
 	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"
+
+architecture: $(READY_TORCH) ## Write docs/architecture.md's pictures and lists from the code
+	$(PY) docs/architecture.py
 
 readme: $(READY) ## Write the README's figures from benchmarks/results
 	$(PY) benchmarks/readme.py
