@@ -1,4 +1,4 @@
-"""In CI a skip that nobody foresaw is a failure: a test that silently stops running guards nothing."""
+"""In CI a skip that nobody foresaw is a failure: a test that stops running guards nothing."""
 
 from __future__ import annotations
 
