@@ -7,8 +7,8 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from echoclip_r.data.manifest import SPLITS, read_manifest
-from echoclip_r.data.splits import assign_split
+from echoclip_r.data.manifest import read_manifest
+from echoclip_r.data.splits import SPLITS, assign_split
 from echoclip_r.data.summary import summarize
 from echoclip_r.errors import ManifestError
 
@@ -90,7 +90,7 @@ def test_reports_can_lie_in_text_files(tmp_path):
         ("S2,P2,b.avi,Normal.,dev,,", "split", "not a split; write train, validation or test"),
         ("S2,P2,b.avi,Normal.,,,31/12/2020", "date", "the date cannot be read; write it as 2024"),
         ("S2,P2,b.avi,Normal.,,,2020-02-30", "date", "the date cannot be read"),
-        ("S2,P2,b.avi,Normal.,,,0202-02-20", "date", "year 202 is none that a study can be from"),
+        ("S2,P2,b.avi,Normal.,,,0202-02-20", "date", "no study is from the year 202; write the"),
         ("S2,P2,b.avi,Normal, with a comma.,,,", "", "8 cells where the header has 7"),
         ("S2,P2,b.avi,Normal.", "", "4 cells where the header has 7"),
     ],
@@ -229,7 +229,7 @@ def test_wrong_columns_are_refused_with_the_remedy(tmp_path, header, message):
         ("m.csv", HEADER.encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
         ("m.csv", f"{HEADER},Gr\u00f6\u00dfe".encode("latin-1"), "the header, is not UTF-8"),
         ("m.csv", f'{HEADER}\nS1,P1,a.avi,"Open'.encode(), "starts in line 2 cannot be parsed"),
-        ("m.xlsx", b"PK", ".xlsx is no known format; use .csv or .parquet"),
+        ("m.xlsx", b"PK", ".xlsx is not a known format; use .csv or .parquet"),
         ("m.parquet", b"PAR1", "not a Parquet file"),
     ],
 )
@@ -289,7 +289,8 @@ def test_labels_are_the_columns_that_hold_only_numbers(tmp_path):
     assert manifest.frame["pacer"].tolist() == [1.0, 0.0]
     assert manifest.ignored == {
         "reader": "row 2 does not hold a number",
-        "mrn_number": "it looks like an identifier; name it as a label if it is none",
+        "mrn_number": "it looks like an identifier; if it is a label, ask for it by name "
+        "(--labels)",
         "empty": "every cell is blank",
     }
 

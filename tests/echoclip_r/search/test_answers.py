@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from echoclip_r.cli.main import main
-from echoclip_r.data.clips import read_video
+from echoclip_r.data.clips import read_masked
 from echoclip_r.data.shards import read_clips
 from echoclip_r.embedding.embedder import embed, embed_texts, embed_video
 from echoclip_r.errors import EchoclipError, MediaError
@@ -40,7 +40,7 @@ REAL = Path(str(pydicom.data.get_testdata_file("examples_ybr_color.dcm", downloa
 @pytest.fixture(scope="module")
 def frames() -> NDArray[np.uint8]:
     """The real cardiac clip inside pydicom, as `prepare` would make it."""
-    return read_video(REAL, size_px=64)
+    return read_masked(REAL, size_px=64).frames
 
 
 # Search
@@ -48,7 +48,7 @@ def frames() -> NDArray[np.uint8]:
 
 def test_a_clip_is_masked_as_prepare_does_it(archive: Path, tmp_path: Path) -> None:
     """Burned-in text is gone, the picture is there, at the size that was asked for."""
-    found = read_video(archive / "clip-00.avi", size_px=48, num_frames=4)
+    found = read_masked(archive / "clip-00.avi", size_px=48, num_frames=4).frames
     assert found.shape == (4, 48, 48, 3)
     assert (found[:, 0, 0] == 0).all()
     assert found.max() > 50
@@ -79,9 +79,12 @@ def test_a_still_clip_is_refused_unless_kept(
     """Nothing tells its picture from burned-in text, and the message says what to do."""
     still = np.repeat(helpers.fan_frames(1), 12, axis=0)
     helpers.write_video(tmp_path / "still.avi", still)
-    with pytest.raises(MediaError, match=r"the sector is not sure .* pass --keep-unsure"):
-        read_video(tmp_path / "still.avi", size_px=64)
-    assert len(read_video(tmp_path / "still.avi", size_px=64, keep_unsure=True)) == 10
+    with pytest.raises(
+        MediaError, match=r"the sector is not sure .* pass keep_unsure=True \(--keep-unsure\)"
+    ):
+        read_masked(tmp_path / "still.avi", size_px=64)
+    kept = read_masked(tmp_path / "still.avi", size_px=64, keep_unsure=True)
+    assert (len(kept.frames), kept.sector.sure) == (10, False)
 
 
 def embeddings(*rows: tuple[float, float]) -> NDArray[np.float32]:
