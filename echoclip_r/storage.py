@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from echoclip_r.errors import EchoclipError
 __all__ = ["claim", "lock", "read_json", "whole_file", "whole_folder", "write_text", "writing"]
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # said of folders by some network file systems
 _LOCK = ".lock"
 
 
@@ -93,7 +95,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         OSError: the folder or a file in it cannot be written or renamed.
     """
     partial, old = _partial(folder), folder.with_name(f".{folder.name}.old")
-    for left in folder.parent.glob(f".{folder.name}.*.partial"):
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
         shutil.rmtree(left, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
@@ -248,5 +250,8 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(descriptor)

@@ -91,19 +91,20 @@ def write_shard(job: Job[ShardTask]) -> Record:
                 num_bytes = partial.stat().st_size
             if not samples:  # readers of WebDataset take an empty shard for an error
                 final.unlink()
-            info = ShardInfo(
-                name=final.name,
-                split=task.split,
-                num_clips=samples,
-                num_frames=num_frames,
-                num_unsure=num_unsure,
-                num_bytes=num_bytes if samples else 0,
-                sha256=sha256 if samples else "",
-            )
-            record = Record(info=info, sources=sources, rejects=tuple(rejects))
-            save_record(task.out_dir, name, record)
         finally:
             drop_note(task.out_dir, name)
+        # After the note is gone: a run that is killed here makes the shard again.
+        info = ShardInfo(
+            name=final.name,
+            split=task.split,
+            num_clips=samples,
+            num_frames=num_frames,
+            num_unsure=num_unsure,
+            num_bytes=num_bytes if samples else 0,
+            sha256=sha256 if samples else "",
+        )
+        record = Record(info=info, sources=sources, rejects=tuple(rejects))
+        save_record(task.out_dir, name, record)
     return record
 
 
