@@ -23,7 +23,6 @@ import pytest
 import webdataset
 from PIL import Image
 
-from echoclip_r.data.clips import pick_frames
 from echoclip_r.data.preparation import prepare
 from echoclip_r.errors import ShardError
 from echoclip_r.media.reading import read_clip
@@ -166,19 +165,6 @@ def test_a_short_clip_gives_the_frames_that_it_has(tmp_path, helpers):
     )
     assert result.num_frames == 7
     assert records(tmp_path / "out")[0]["frames"] == list(range(7))
-
-
-def test_frames_are_spread_over_the_whole_clip():
-    """One of each part, never two of the same, at random places within the parts."""
-    firsts = set()
-    for seed in range(200):
-        chosen = pick_frames(57, 10, seed=str(seed))
-        assert len(chosen) == 10
-        assert all(
-            part * 57 // 10 <= index < (part + 1) * 57 // 10 for part, index in enumerate(chosen)
-        )
-        firsts.add(chosen[0])
-    assert firsts == set(range(5))
 
 
 # The same every time
