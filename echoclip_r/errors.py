@@ -61,7 +61,7 @@ class CheckpointError(EchoclipError):
 
 
 class TrainingError(EchoclipError):
-    """A run cannot start or go on, or its loss is no number any more."""
+    """A run cannot start or go on, or its loss has become infinite or NaN."""
 
 
 class EvaluationError(EchoclipError):

@@ -1,154 +1,257 @@
-"""Files and folders that appear whole, claims, locks, and a full disk."""
+"""Files and folders that appear whole, folders that belong to one run, and a full disk.
+
+    whole_file, whole_folder  written under another name, renamed once all of it is on the disk
+    lock                      one process at a time in a folder; the system frees it at any end
+    claim                     the lock, and the proof that what lies in the folder is of this run
+    writing                   errors of the file system as an error of the caller, with advice
+
+The other name begins with a dot and ends in the process's id and `.partial`: no pattern for
+finished files finds it, and what a killed run's worker is still writing is never taken for ours.
+`claim` deletes what a killed run left.
+"""
 
 from __future__ import annotations
 
-import csv
 import errno
 import fcntl
+import glob
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from echoclip_r.errors import CheckpointError, EchoclipError, ShardError
+from echoclip_r.errors import EchoclipError
 
-__all__ = [
-    "WholeTable",
-    "lock",
-    "partial_path",
-    "whole_folder",
-    "write_whole",
-    "writing",
-    "writing_archive",
-]
-
+__all__ = ["claim", "lock", "read_json", "whole_file", "whole_folder", "write_text", "writing"]
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-_GO_ON = "Run the same command again to go on: finished shards are kept"
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # said of folders by some network file systems
+_LOCK = ".lock"
 
 
 @contextmanager
-def writing(out_dir: Path, what: str) -> Iterator[None]:
-    """Turn errors of writing into `ShardError`, a full disk above all.
+def writing(
+    folder: Path, what: str, *, error: type[EchoclipError], go_on: str = ""
+) -> Iterator[None]:
+    """Turn the file system's errors into one that says what to do, a full disk above all.
 
     Args:
-        out_dir: where is written.
-        what: what is written, for the message.
+        folder: where something is written.
+        what: what is written, e.g. "the index".
+        error: the class to raise.
+        go_on: a sentence that says how to go on after the cause is mended.
+
+    Raises:
+        EchoclipError: of the class `error`, in place of any `OSError` of the block.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise ShardError(
-                f"{out_dir}: the disk is full, so {what} was not written and no half of it is "
-                f"left. Free some space. {_GO_ON}"
-            ) from error
-        raise ShardError(
-            f"{out_dir}: {what} cannot be written ({error.strerror}); check that the folder is "
-            f"there and yours to write to. {_GO_ON}"
-        ) from error
+    except OSError as cause:
+        if cause.errno in _DISK_FULL:
+            message = (
+                f"{folder}: the disk is full, so {what} was not written and no half of it is left. "
+                f"Free some space. {go_on}"
+            )
+        else:
+            message = (
+                f"{folder}: {what} cannot be written ({cause.strerror or cause}); check that the "
+                f"folder is there and yours to write to. {go_on}"
+            )
+        raise error(message.rstrip()) from cause
 
 
 @contextmanager
-def lock(out_dir: Path) -> Iterator[None]:
-    """Make the folder and keep it for this process; the system lets go of it on any end.
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write a file to; it becomes `path` when the block ends without an error.
+
+    An older file of that name is replaced; after an error it is still there, and no half of the
+    new one is.
 
     Raises:
-        ShardError: another run is writing there, or nobody can.
+        OSError: the file cannot be written or renamed.
     """
-    with writing(out_dir, "the folder"):
-        (out_dir / "state").mkdir(parents=True, exist_ok=True)
-        file = (out_dir / "state" / "lock").open("w")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ShardError(
-                f"{out_dir}: another run is writing shards there; wait for it, or choose another "
-                "folder"
-            ) from None
-        yield
-
-
-def partial_path(path: Path) -> Path:
-    """The name under which a file is written.
-
-    With the process's id in it: what a killed run's worker may still be writing is not ours.
-    """
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all."""
-    partial = partial_path(path)
+    partial = _partial(path)
     try:
-        partial.write_text(text, encoding="utf-8")
+        yield partial
+        _sync(partial)
         partial.replace(path)
-    except OSError:
+        _sync(path.parent)
+    finally:
         partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which gets its name once all is on disk."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    """An empty folder to write files to; it becomes `folder` when the block ends without an error.
+
+    Parent folders are made. An older folder of that name is replaced; after an error it is still
+    there, and no half of the new one is. What a killed writer of this folder left is deleted: a
+    folder has one writer at a time.
+
+    Raises:
+        OSError: the folder or a file in it cannot be written or renamed.
+    """
+    partial, old = _partial(folder), folder.with_name(f".{folder.name}.old")
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
-        for file in partial.iterdir():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
+        for written in [*partial.rglob("*"), partial]:
+            _sync(written)
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         partial.rename(folder)
+        _sync(folder.parent)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder}: the checkpoint cannot be written ({error.strerror or error}); free some "
-            "space or choose another folder. Earlier checkpoints are whole: go on with --resume"
-        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-class WholeTable:
-    """A CSV file that appears when it is whole."""
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, in UTF-8, that appears whole.
 
-    def __init__(self, file: Any) -> None:
-        self._writer = csv.writer(file, lineterminator="\n")
-        self._header: list[str] | None = None
+    Raises:
+        OSError: it cannot be written.
+    """
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
-    @classmethod
-    @contextmanager
-    def open(cls, path: Path) -> Iterator[WholeTable]:
-        """Open a table; it gets its name when the block ends."""
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield cls(file)
-        partial.replace(path)
 
-    def write(self, cells: Mapping[str, str]) -> None:
-        """Write a row; the first one gives the header."""
-        if self._header is None:
-            self._header = list(cells)
-            self._writer.writerow(self._header)
-        self._writer.writerow([cells[name] for name in self._header])
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None where there is no such file or no object in it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 @contextmanager
-def writing_archive(out_dir: Path) -> Iterator[None]:
-    """Turn errors of writing an archive into `EchoclipError`."""
-    try:
+def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[None]:
+    """Make a folder and keep other processes from writing there until the block ends.
+
+    Args:
+        folder: it and its parents are made.
+        what: what this run writes there, e.g. "shards", for the message.
+        error: the class to raise.
+
+    Raises:
+        EchoclipError: of the class `error`: another run is writing there, or nobody can.
+    """
+    path = folder / _LOCK
+    with writing(folder, "the folder", error=error):
+        folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        with writing(folder, "the folder", error=error):
+            file = path.open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise error(
+                    f"{folder}: another run is writing {what} there; wait for it, or choose "
+                    "another folder"
+                ) from None
+        # Whoever held the lock may have deleted its file after we opened it: then we hold nothing.
+        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            break
+        file.close()
+    with file:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claim(
+    record: Path,
+    run: Mapping[str, Any],
+    *,
+    folder: Path,
+    what: str,
+    error: type[EchoclipError],
+    differences: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[str]] | None = None,
+    replace: Callable[[], None] | None = None,
+    overwrite: bool = False,
+) -> Iterator[None]:
+    """Lock a folder for a run, after making sure that it holds nothing of another one.
+
+    A folder that is new or empty gets the run's record; one with the same record is gone on with,
+    and the unfinished files in it and in the folders right below it are deleted.
+
+    Args:
+        record: the file, in `folder` or right below it, that says which run the folder is of.
+        run: what to say there, ready for JSON.
+        folder: the folder.
+        what: what the run makes, in the plural, e.g. "shards", for messages.
+        error: the class to raise.
+        differences: what tells the old record from the new one, in words; every value that is
+            another by default.
+        replace: deletes what another run made; None where such a folder is always refused.
+        overwrite: do so.
+
+    Raises:
+        EchoclipError: of the class `error`: the folder is in use, holds something else, or cannot
+            be written to.
+    """
+    with lock(folder, what=what, error=error):
+        with writing(folder, record.name, error=error):
+            before = read_json(record)
+            if not record.exists():
+                _refuse_others(folder, record, what=what, error=error)
+            elif different := (differences or _differences)(before or {}, run):
+                if replace is None or not overwrite:
+                    advice = (
+                        "give the same options to go on with it"
+                        if replace is None
+                        else "pass overwrite=True (--overwrite) to replace them"
+                    )
+                    raise error(
+                        f"{folder}: it holds {what} of another run ({'; '.join(different)}); "
+                        f"choose another folder, or {advice}"
+                    )
+                replace()
+            for rest in [*folder.glob("*.partial"), *folder.glob("*/*.partial")]:
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+            if before != run:
+                record.parent.mkdir(exist_ok=True)
+                write_text(record, json.dumps(run, indent=1) + "\n")
         yield
+
+
+def _refuse_others(folder: Path, record: Path, *, what: str, error: type[EchoclipError]) -> None:
+    ours = {folder / _LOCK, record.parent}
+    others = {path for path in folder.iterdir() if path.suffix != ".partial"} - ours
+    if others:
+        raise error(
+            f"{folder}: it holds other files ({min(others).name}) and no {what} of ours; choose "
+            "an empty or a new folder"
+        )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name} {old.get(name)!r}, now {new[name]!r}" for name in new if old.get(name) != new[name]
+    ]
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder's entries are on the disk, so that no power cut loses them."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else f"it cannot be written to ({error.strerror})"
-        raise EchoclipError(
-            f"{out_dir}: {reason}; run the same command again to go on, finished patients are kept"
-        ) from error
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)

@@ -29,7 +29,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from benchmarks.common import facts, write_results
-from echoclip_r.media import probe, read_clip, read_frames
+from echoclip_r.media.reading import probe, read_clip, read_frames
 from echoclip_r.sector.find import apply_sector, find_sector
 
 SEED = 0

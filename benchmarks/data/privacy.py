@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.common import facts, write_results
 from echoclip_r.data.preparation import prepare
-from echoclip_r.media import read_clip
+from echoclip_r.media.reading import read_clip
 from echoclip_r.phantom.archive import write_archive
 from echoclip_r.sector.find import find_sector
 

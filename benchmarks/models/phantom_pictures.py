@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from benchmarks.models.phantom_steps import Judged, loss_curve, validation_curve
-from echoclip_r.data.clips import read_video
+from echoclip_r.data.clips import read_masked
 from echoclip_r.metrics.chance import chance_recall
 from echoclip_r.search.answers import Answer, Item, find_reports, read_pictures
 from echoclip_r.search.page import to_page
@@ -108,7 +108,7 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
 
 def film_answer(judged: Judged, video: Path, name: str) -> Answer:
     """The phantom reports that fit a real clip best."""
-    frames = read_video(video, size_px=judged.model.image_size_px)
+    frames = read_masked(video, size_px=judged.model.image_size_px).frames
     rows, _ = judged.embedded.studies()
     names = rows["study_id"][: len(judged.reports)]
     return find_reports(

@@ -28,7 +28,8 @@ import torch
 from benchmarks.common import ROOT
 from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_index
-from echoclip_r.embedding.embedder import Embedded, embed, embed_texts
+from echoclip_r.embedding.embedder import embed, embed_texts
+from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.evaluation.prompt_scores import score_presence
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.evaluation.zero_shot import predict_regression

@@ -176,23 +176,24 @@ def _retrieve(arguments: argparse.Namespace) -> None:
 
 
 def _reports_for_video(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
-    from echoclip_r.data.clips import read_video
+    from echoclip_r.data.clips import read_masked
     from echoclip_r.search.answers import Item, find_reports
 
     reports = _read_reports(arguments.reports, arguments.column)
     model = _load(arguments)
-    frames = read_video(
+    clip = read_masked(
         arguments.video,
         size_px=model.image_size_px,
         num_frames=arguments.frames,
         keep_unsure=arguments.keep_unsure,
     )
-    query = Item(name=arguments.video.name, frames=frames)
+    query = Item(name=arguments.video.name, frames=clip.frames)
     return model, find_reports(model, query, reports, k=arguments.k)
 
 
 def _videos_for_report(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
-    from echoclip_r.embedding.embedder import embed, load_embedded
+    from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.embeddings import load_embedded
     from echoclip_r.search.answers import Item, find_videos
 
     found = _read_reports(arguments.report, arguments.column)

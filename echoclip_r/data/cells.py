@@ -71,7 +71,7 @@ def read_cells(path: Path, *, ids: Sequence[str]) -> Iterator[tuple[list[str], I
             csv.field_size_limit(limit)
     else:
         raise ManifestError(
-            f"{path}: {kind or 'no ending'} is no known format; use .csv or .parquet"
+            f"{path}: {kind or 'no ending'} is not a known format; use .csv or .parquet"
         )
 
 

@@ -1,24 +1,98 @@
-"""The one way from a file to masked frames."""
+"""The one way from a file to masked frames, which is where privacy is decided (I9).
+
+    file -> some evenly spread frames -> the sector
+         -> the chosen frames         -> masked to the sector, cropped, resized
+
+Nothing that lies outside of the sector gets past `read_masked`, and a clip whose sector is not
+sure is refused unless the caller says to keep it. Only `read_unmasked` gives pixels as they are in
+the file, for the sheet on which people check the sectors.
+"""
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media import probe, read_frames
-from echoclip_r.sector.find import apply_sector, find_sector
+from echoclip_r.media.reading import probe, read_frames
+from echoclip_r.sector.find import Sector, apply_sector, find_sector
 
-__all__ = ["Frames", "frames_to_read", "pick_frames", "read_video"]
+__all__ = ["Frames", "MaskedClip", "pick_frames", "read_masked", "read_unmasked"]
 
+Frames = NDArray[np.uint8]
 
 # A sector is what moves, and in a few frames little does.
 _NUM_SECTOR_FRAMES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaskedClip:
+    """Frames of a clip that hold its sector alone.
+
+    Attributes:
+        frames: RGB, uint8 (T, size_px, size_px, 3).
+        indices: where each of them is in the file, from 0, rising.
+        sector: what they were masked with, and whether it was found for sure.
+    """
+
+    frames: Frames
+    indices: tuple[int, ...]
+    sector: Sector
+
+
+def read_masked(
+    path: Path | str,
+    *,
+    size_px: int,
+    num_frames: int = 10,
+    seed: str | None = None,
+    keep_unsure: bool = False,
+) -> MaskedClip:
+    """Read some frames of a clip, chosen over its length, masked to the sector and resized.
+
+    Args:
+        path: a video, a DICOM file, or a folder of pictures.
+        size_px: side of the frames.
+        num_frames: how many frames; a shorter clip gives all that it has.
+        seed: of the choice of frames; made from the file's name where it is None.
+        keep_unsure: use a clip whose sector was not found for sure, instead of refusing it.
+
+    Raises:
+        MediaError: the clip cannot be read, or its sector is not sure.
+    """
+    seed = f"0\0{Path(path).name}" if seed is None else seed
+    frames, indices, sector = _read(path, lambda total: pick_frames(total, num_frames, seed=seed))
+    if not (sector.sure or keep_unsure):
+        raise MediaError(
+            path,
+            f"the sector is not sure ({sector.reason}), so burned-in text may be left in it; "
+            "look at it with `echoclip-r preview` and pass keep_unsure=True (--keep-unsure) if "
+            "all is well",
+        )
+    return MaskedClip(
+        frames=apply_sector(frames, sector, size_px), indices=tuple(indices), sector=sector
+    )
+
+
+def read_unmasked(path: Path | str) -> tuple[Frames, Sector]:
+    """The frame in the middle of a clip as it is in the file, and the clip's sector.
+
+    Whatever is burned into the picture is still there: this is for people who check sectors.
+
+    Returns:
+        RGB, uint8 (1, height, width, 3), and the sector that `read_masked` would use.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    middle, _, sector = _read(path, lambda total: [_evenly(total)[_num_evenly(total) // 2]])
+    return middle, sector
 
 
 def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
@@ -41,44 +115,22 @@ def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
     return [low + int(generator.random() * (high - low)) for low, high in itertools.pairwise(edges)]
 
 
-def frames_to_read(num_frames: int, chosen: Sequence[int] = ()) -> list[int]:
-    """The chosen frames, and those that a clip's sector is found in: some evenly spread ones."""
-    count = min(num_frames, _NUM_SECTOR_FRAMES)
-    evenly = ((2 * place + 1) * num_frames // (2 * count) for place in range(count))
-    return sorted({*chosen, *evenly})
-
-
-Frames = NDArray[np.uint8]
-
-
-def read_video(
-    path: Path | str, *, size_px: int, num_frames: int = 10, keep_unsure: bool = False
-) -> Frames:
-    """Frames of a clip as `prepare` makes them: chosen over its length, masked, resized.
-
-    Args:
-        path: a video, a DICOM file, or a folder of pictures.
-        size_px: side of the frames.
-        num_frames: at most so many.
-        keep_unsure: use a clip whose sector was not found for sure.
-
-    Returns:
-        RGB, uint8 (T, size_px, size_px, 3).
-
-    Raises:
-        MediaError: it cannot be read, or its sector is not sure.
-    """
-    path = Path(path)
+def _read(path: Path | str, choose: Callable[[int], list[int]]) -> tuple[Frames, list[int], Sector]:
+    """The chosen frames as they are in the file, their indices, and the clip's sector."""
     total = probe(path).num_frames
-    chosen = pick_frames(total, num_frames, seed=f"0\0{path.name}")
-    wanted = frames_to_read(total, chosen)
+    chosen, evenly = choose(total), _evenly(total)
+    wanted = sorted({*chosen, *evenly})
     frames = read_frames(path, wanted)
-    evenly = frames_to_read(total)
+    # From the evenly spread ones alone: neither seed nor number of frames moves the mask.
     sector = find_sector(frames[np.searchsorted(wanted, evenly)])
-    if not (sector.sure or keep_unsure):
-        raise MediaError(
-            path,
-            f"the sector is not sure ({sector.reason}), so what is seen may be no ultrasound; look "
-            "at it with `echoclip-r preview` and pass --keep-unsure if all is well",
-        )
-    return apply_sector(frames[np.searchsorted(wanted, chosen)], sector, size_px)
+    return frames[np.searchsorted(wanted, chosen)], chosen, sector
+
+
+def _evenly(num_frames: int) -> list[int]:
+    """The frames that a clip's sector is found in: some evenly spread ones."""
+    count = _num_evenly(num_frames)
+    return [(2 * place + 1) * num_frames // (2 * count) for place in range(count)]
+
+
+def _num_evenly(num_frames: int) -> int:
+    return min(num_frames, _NUM_SECTOR_FRAMES)

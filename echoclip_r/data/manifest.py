@@ -27,10 +27,10 @@ import pandas as pd
 
 from echoclip_r.data.cells import read_cells
 from echoclip_r.data.rows import OPTIONAL, REQUIRED, Reject, RowReader, number_of
-from echoclip_r.data.splits import SPLITS, assign_split
+from echoclip_r.data.splits import assign_split
 from echoclip_r.errors import ManifestError
 
-__all__ = ["SPLITS", "Manifest", "Reject", "read_manifest"]
+__all__ = ["Manifest", "read_manifest"]
 
 _IDENTIFIER_NAME = re.compile(
     r"(^|_)(id|ids|uid|mrn|accession|name|dob|birth\w*|phone|fax|ssn|zip|postcode|address)($|_)",
@@ -172,7 +172,9 @@ def _add_labels(
             if not filled:
                 ignored[name] = "every cell is blank"
             elif labels is None and _looks_like_identifier(name, filled):
-                ignored[name] = "it looks like an identifier; name it as a label if it is none"
+                ignored[name] = (
+                    "it looks like an identifier; if it is a label, ask for it by name (--labels)"
+                )
             else:
                 frame[name] = pd.Series(numbers, dtype="float64")
                 kept.append(name)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoclip_r.data.manifest import SPLITS, Manifest
+from echoclip_r.data.manifest import Manifest
 from echoclip_r.data.samples import ClipRow, SampleOptions
+from echoclip_r.data.splits import SPLITS
 
 __all__ = ["Plan", "PlannedShard", "make_plan"]
 

@@ -17,26 +17,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
-from echoclip_r.data.manifest import SPLITS, Reject, read_manifest
+from echoclip_r.data.manifest import read_manifest
 from echoclip_r.data.plan import Plan, make_plan
+from echoclip_r.data.rows import Reject
 from echoclip_r.data.samples import SampleOptions, source_fingerprint
 from echoclip_r.data.shard_records import (
     Record,
     ShardInfo,
-    claim,
+    claim_shards,
     load_record,
     noted_item,
     write_index,
     write_rejects,
+    writing_shards,
 )
 from echoclip_r.data.shard_writer import ShardTask, write_shard
+from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
 from echoclip_r.jobs.local import Job, run_jobs
-from echoclip_r.storage import lock, writing
+from echoclip_r.jobs.progress import Progress
 
-__all__ = ["PrepareResult", "ShardInfo", "prepare"]
+__all__ = ["PrepareResult", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -145,13 +146,12 @@ def prepare(
     for name, why in manifest.ignored.items():
         _log.warning("column %r is not used as a label: %s", name, why)
     out_dir = Path(out_dir)
-    with lock(out_dir):
-        claim(
-            out_dir,
-            options=plan.options,
-            rows_fingerprint=plan.rows_fingerprint,
-            overwrite=overwrite,
-        )
+    with claim_shards(
+        out_dir,
+        options=plan.options,
+        rows_fingerprint=plan.rows_fingerprint,
+        overwrite=overwrite,
+    ):
         records = {
             shard.name: record
             for shard in plan.shards
@@ -161,16 +161,17 @@ def prepare(
         num_resumed = sum(record.info.num_clips for record in records.values())
         if num_resumed:
             _log.info("%d clips were finished by an earlier run", num_resumed)
-        with tqdm(total=len(manifest.frame), unit="clip", desc="prepare", disable=None) as bar:
-            bar.update(sum(len(s.indices) for s in plan.shards if s.name in records))
+        done = sum(len(shard.indices) for shard in plan.shards if shard.name in records)
+        with Progress(len(manifest.frame), unit="clips", what="prepare", done=done) as bar:
             for job, record in run_jobs(
                 _jobs(plan, out_dir, options, min_free_bytes, done=frozenset(records)),
                 write_shard,
                 workers=workers,
+                error=ShardError,
                 item_at_crash=lambda name: noted_item(out_dir, name),
             ):
                 records[job.name] = record
-                bar.update(len(job.payload.rows))
+                bar.advance(len(job.payload.rows))
         return _finish(plan, out_dir, records, num_resumed)
 
 
@@ -207,7 +208,7 @@ def _finish(
             "num_studies": int(part["study_id"].nunique()),
             "num_clips": len(part),
         }
-    with writing(out_dir, "the index"):
+    with writing_shards(out_dir, "the index"):
         write_rejects(out_dir, rejects)
         write_index(
             out_dir,

@@ -6,17 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import frames_to_read
+from echoclip_r.data.clips import Frames, read_unmasked
 from echoclip_r.data.manifest import read_manifest
 from echoclip_r.data.plan import make_plan
 from echoclip_r.data.samples import SampleOptions
 from echoclip_r.errors import EchoclipError, MediaError
-from echoclip_r.media import probe, read_frames
-from echoclip_r.sector.find import Sector, find_sector
+from echoclip_r.sector.find import Sector
 from echoclip_r.sector.sheet import preview_sheet
 
 __all__ = ["Preview", "draw_preview"]
@@ -59,11 +56,11 @@ def draw_preview(
     """
     if num_clips < 1:
         raise ValueError(f"num is {num_clips}; it must be at least 1")
-    found: list[tuple[NDArray[np.uint8], Sector, str]] = []
+    found: list[tuple[Frames, Sector, str]] = []
     notes: list[str] = []
     for name, path in _choose(paths, num_clips, seed):
         try:
-            middle, sector = _read(path)
+            middle, sector = read_unmasked(path)
         except MediaError as error:
             notes.append(f"{name}: {error.reason}")
             continue
@@ -102,9 +99,3 @@ def _choose(paths: Sequence[Path], num_clips: int, seed: int) -> Iterator[tuple[
     for shard in plan.shards[:1]:
         for row in plan.rows(shard):
             yield f"row {row.row}", Path(row.path)
-
-
-def _read(path: Path) -> tuple[NDArray[np.uint8], Sector]:
-    """The middle frame, shape (1, height, width, 3), and the sector of a clip."""
-    frames = read_frames(path, frames_to_read(probe(path).num_frames))
-    return frames[len(frames) // 2][None], find_sector(frames)

@@ -1,4 +1,8 @@
-"""Pseudonyms in place of ids, and dates shifted by patient."""
+"""What stands in shards for an archive's ids and dates, when it is given a secret salt.
+
+The same salt always gives the same pseudonyms, so that archives prepared apart still fit together;
+without it nobody can go back from a pseudonym to an id, nor from a shifted date to the true one.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,22 @@ import hashlib
 import hmac
 from datetime import date, timedelta
 
-__all__ = ["pseudonym", "shifted_date"]
-
+__all__ = ["check_salt", "pseudonym", "shifted_date"]
 
 _MIN_SALT_CHARACTERS = 16
+
+
+def check_salt(salt: str) -> None:
+    """See that a salt cannot be found by trying.
+
+    Raises:
+        ValueError: it is too short; the message does not show it.
+    """
+    if len(salt) < _MIN_SALT_CHARACTERS:
+        raise ValueError(
+            f"the salt has {len(salt)} characters; with fewer than {_MIN_SALT_CHARACTERS} the ids "
+            "can be found by trying; make a longer one with `openssl rand -hex 32`"
+        )
 
 
 def pseudonym(kind: str, name: str, salt: str) -> str:

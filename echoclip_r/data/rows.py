@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from echoclip_r.data.splits import _SPLIT_NAMES
+from echoclip_r.data.splits import split_named
 
 __all__ = ["OPTIONAL", "REQUIRED", "Reject", "RowReader", "number_of"]
 
@@ -90,7 +90,8 @@ class RowReader:
             if not any(character.isalnum() for character in record["report"]):
                 raise ValueError("the report holds no word; a clip without a report trains nothing")
             column, file = "split", ""
-            split = _split_of(record.get("split", ""))
+            cell = record.get("split", "")
+            split = split_named(cell) if cell else ""
             column = "date"
             day = _date_of(record.get("date", ""))
             for column in self.strict_labels:
@@ -142,12 +143,6 @@ def _is_text_file(report: str) -> bool:
     return report.lower().endswith(".txt") and "\n" not in report and len(report) <= 1024
 
 
-def _split_of(cell: str) -> str:
-    if cell and cell.lower() not in _SPLIT_NAMES:
-        raise ValueError("not a split; write train, validation or test, or leave it blank")
-    return _SPLIT_NAMES[cell.lower()] if cell else ""
-
-
 def _date_of(cell: str) -> str:
     if not cell:
         return ""
@@ -157,7 +152,7 @@ def _date_of(cell: str) -> str:
     except ValueError:
         raise ValueError("the date cannot be read; write it as 2024-03-31") from None
     if day.year not in _YEARS:
-        raise ValueError(f"year {day.year} is none that a study can be from; write 2024-03-31")
+        raise ValueError(f"no study is from the year {day.year}; write the date as 2024-03-31")
     return day.isoformat()
 
 

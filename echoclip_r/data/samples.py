@@ -17,11 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import frames_to_read, pick_frames
-from echoclip_r.data.pseudonyms import _MIN_SALT_CHARACTERS, pseudonym, shifted_date
-from echoclip_r.errors import MediaError
-from echoclip_r.media import probe, read_frames
-from echoclip_r.sector.find import Sector, apply_sector, find_sector
+from echoclip_r.data.clips import MaskedClip, read_masked
+from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -71,11 +68,8 @@ class SampleOptions:
             raise ValueError(
                 f"image_format is {self.image_format!r}; it must be {' or '.join(IMAGE_FORMATS)}"
             )
-        if self.hash_salt is not None and len(self.hash_salt) < _MIN_SALT_CHARACTERS:
-            raise ValueError(
-                f"the salt has {len(self.hash_salt)} characters; with fewer than "
-                f"{_MIN_SALT_CHARACTERS} the ids can be found by trying (`openssl rand -hex 32`)"
-            )
+        if self.hash_salt is not None:
+            check_salt(self.hash_salt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,35 +107,24 @@ def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
     """Read a clip and make its sample.
 
     Raises:
-        MediaError: the clip cannot be read, or its sector is not sure and such are not kept.
+        MediaError: the clip cannot be read, or its sector is not sure and `options` do not keep
+            such clips.
     """
-    info = probe(row.path)
-    chosen = pick_frames(
-        info.num_frames,
-        options.frames_per_clip,
+    clip = read_masked(
+        row.path,
+        size_px=options.size_px,
+        num_frames=options.frames_per_clip,
         seed=f"{options.seed}\0{row.study_id}\0{row.video}",
+        keep_unsure=options.keep_unsure,
     )
-    wanted = frames_to_read(info.num_frames, chosen)
-    frames = read_frames(row.path, wanted)
-    # In the evenly spread ones alone: neither the seed nor the number of frames moves the mask.
-    evenly = frames_to_read(info.num_frames)
-    sector = find_sector(frames[np.searchsorted(wanted, evenly)])
-    if not (sector.sure or options.keep_unsure):
-        raise MediaError(
-            row.path,
-            f"the sector is not sure ({sector.reason}), so text may be left in it; look at it with "
-            "`echoclip-r preview` and pass --keep-unsure if all is well",
-        )
-    places = np.searchsorted(wanted, chosen)
-    masked = apply_sector(frames[places], sector, options.size_px)
     ending = IMAGE_FORMATS[options.image_format][0]
     files = [
         (f"{row.key}.{number:03d}.{ending}", _encode(frame, options.image_format))
-        for number, frame in enumerate(masked)
+        for number, frame in enumerate(clip.frames)
     ]
     files.append((f"{row.key}.txt", row.report.encode()))
-    files.append((f"{row.key}.json", _record(row, chosen, sector, options.hash_salt)))
-    return Sample(files=tuple(files), num_frames=len(chosen), sure=sector.sure)
+    files.append((f"{row.key}.json", _record(row, clip, options.hash_salt)))
+    return Sample(files=tuple(files), num_frames=len(clip.frames), sure=clip.sector.sure)
 
 
 def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
@@ -163,7 +146,7 @@ def _encode(frame: NDArray[np.uint8], image_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _record(row: ClipRow, frames: list[int], sector: Sector, salt: str | None) -> bytes:
+def _record(row: ClipRow, clip: MaskedClip, salt: str | None) -> bytes:
     """The sample's JSON. It names all that it takes, so that nothing else of the source gets in."""
     study_id, patient_id, day = row.study_id, row.patient_id, row.date
     if salt is not None:
@@ -176,7 +159,7 @@ def _record(row: ClipRow, frames: list[int], sector: Sector, salt: str | None) -
         "view": row.view or None,
         "date": day or None,
         "labels": dict(row.labels),
-        "frames": frames,
-        "sector": {"sure": sector.sure, "reason": sector.reason},
+        "frames": clip.indices,
+        "sector": {"sure": clip.sector.sure, "reason": clip.sector.reason},
     }
     return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()

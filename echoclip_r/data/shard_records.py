@@ -1,14 +1,13 @@
-"""The files of a folder of shards: who may write there, what is finished, index and rejects.
-
-Each file appears whole or not at all: it is written under another name and then renamed.
-"""
+"""The files beside the shards: whose the folder is, what is finished, the index and the rejects."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -17,20 +16,29 @@ from typing import Any
 from echoclip_r.data.rows import Reject
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
-from echoclip_r.storage import write_whole, writing
+from echoclip_r.storage import claim, read_json, write_text, writing
 
 __all__ = [
     "Record",
     "ShardInfo",
-    "claim",
+    "claim_shards",
+    "drop_note",
     "load_record",
+    "note_item",
     "noted_item",
     "save_record",
     "write_index",
     "write_rejects",
+    "writing_shards",
 ]
 
 FORMAT = 1
+
+writing_shards = partial(
+    writing,
+    error=ShardError,
+    go_on="Run the same command again to go on: finished shards are kept",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,45 +79,35 @@ class Record:
     rejects: tuple[Reject, ...]
 
 
-def claim(
+def claim_shards(
     out_dir: Path, *, options: Mapping[str, Any], rows_fingerprint: str, overwrite: bool
-) -> None:
-    """Check that what lies in the folder is of this run, or nothing; delete unfinished files.
+) -> AbstractContextManager[None]:
+    """Keep a folder for this run; see `echoclip_r.storage.claim`.
 
     Raises:
-        ShardError: it holds shards of another run, and `overwrite` is not set, or other files.
+        ShardError: it is in use, it holds shards of another run and `overwrite` is not set, or it
+            holds other files.
     """
-    run = {"format": FORMAT, "options": dict(options), "rows": rows_fingerprint}
-    path = out_dir / "state" / "run.json"
-    with writing(out_dir, "state/run.json"):
-        ours = path.exists()
-        if ours and (differences := _differences(_load(path), run)):
-            if not overwrite:
-                raise ShardError(
-                    f"{out_dir}: it holds shards of another run ({'; '.join(differences)}); "
-                    "choose another folder, or pass overwrite=True (--overwrite) to replace them"
-                )
-            _delete_shards(out_dir)
-        if not path.exists():
-            others = sorted(file.name for file in out_dir.iterdir() if file.name != "state")
-            if others and not ours:
-                raise ShardError(
-                    f"{out_dir}: it holds other files ({others[0]}) and no shards of ours; "
-                    "choose an empty or a new folder"
-                )
-            write_whole(path, json.dumps(run, indent=1, sort_keys=True))
-        for file in [*out_dir.glob("*.partial"), *(out_dir / "state").glob("*.partial")]:
-            file.unlink()
+    return claim(
+        out_dir / "state" / "run.json",
+        {"format": FORMAT, "options": dict(options), "rows": rows_fingerprint},
+        folder=out_dir,
+        what="shards",
+        error=ShardError,
+        differences=_differences,
+        replace=lambda: _delete_shards(out_dir),
+        overwrite=overwrite,
+    )
 
 
 def save_record(out_dir: Path, name: str, record: Record) -> None:
     """Keep the record of a shard that has just been finished."""
-    write_whole(out_dir / "state" / f"{name}.json", json.dumps(asdict(record), sort_keys=True))
+    write_text(out_dir / "state" / f"{name}.json", json.dumps(asdict(record), sort_keys=True))
 
 
 def load_record(out_dir: Path, name: str) -> Record | None:
     """The record of a finished shard whose file is there whole, else None."""
-    record = _load(out_dir / "state" / f"{name}.json")
+    record = read_json(out_dir / "state" / f"{name}.json") or {}
     try:
         info = ShardInfo(**record["info"])
         rejects = tuple(Reject(**reject) for reject in record["rejects"])
@@ -122,10 +120,20 @@ def load_record(out_dir: Path, name: str) -> Record | None:
     return Record(info=info, sources=sources, rejects=rejects)
 
 
+def note_item(out_dir: Path, name: str, item: int) -> None:
+    """Note the clip that a worker is about to read, in case that this ends its process."""
+    _note(out_dir, name).write_text(str(item))
+
+
+def drop_note(out_dir: Path, name: str) -> None:
+    """Forget what was noted: the shard is finished, or given up."""
+    _note(out_dir, name).unlink(missing_ok=True)
+
+
 def noted_item(out_dir: Path, name: str) -> int | None:
-    """The clip that a worker noted last before its shard was finished, or None."""
+    """The clip that a worker noted last and did not finish, or None."""
     try:
-        return int((out_dir / "state" / f"{name}.at").read_text())
+        return int(_note(out_dir, name).read_text())
     except (OSError, ValueError):
         return None
 
@@ -137,7 +145,7 @@ def write_rejects(out_dir: Path, rejects: Iterable[Reject]) -> None:
     writer.writerow(["row", "study_id", "column", "file", "reason"])
     for reject in rejects:
         writer.writerow([reject.row, reject.study_id, reject.column, reject.file, reject.reason])
-    write_whole(out_dir / "rejects.csv", buffer.getvalue())
+    write_text(out_dir / "rejects.csv", buffer.getvalue())
 
 
 def write_index(
@@ -149,7 +157,10 @@ def write_index(
     counts: Mapping[str, Mapping[str, int]],
     num_rejects: int,
 ) -> None:
-    """Write `index.json` and `SHA256SUMS`. No time and no path is in them: same run, same bytes."""
+    """Write `index.json` and `SHA256SUMS`.
+
+    Neither a time nor a path is in them, so that the same run gives the same bytes.
+    """
     index = {
         "format": FORMAT,
         "options": dict(options),
@@ -162,17 +173,13 @@ def write_index(
             {field.name: getattr(shard, field.name) for field in fields(shard)} for shard in shards
         ],
     }
-    write_whole(out_dir / "index.json", json.dumps(index, indent=1, sort_keys=True) + "\n")
+    write_text(out_dir / "index.json", json.dumps(index, indent=1, sort_keys=True) + "\n")
     sums = "".join(f"{shard.sha256}  {shard.name}\n" for shard in shards)
-    write_whole(out_dir / "SHA256SUMS", sums)
+    write_text(out_dir / "SHA256SUMS", sums)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _note(out_dir: Path, name: str) -> Path:
+    return out_dir / "state" / f"{name}.at"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

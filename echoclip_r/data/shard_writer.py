@@ -1,9 +1,8 @@
-"""Writes one shard, whole or not at all, in a worker process."""
+"""One shard, written whole or not at all: what a worker process does."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tarfile
 import traceback
@@ -13,10 +12,17 @@ from pathlib import Path
 
 from echoclip_r.data.rows import Reject
 from echoclip_r.data.samples import ClipRow, Sample, SampleOptions, make_sample, source_fingerprint
-from echoclip_r.data.shard_records import Record, ShardInfo, save_record
+from echoclip_r.data.shard_records import (
+    Record,
+    ShardInfo,
+    drop_note,
+    note_item,
+    save_record,
+    writing_shards,
+)
 from echoclip_r.errors import MediaError, ShardError
 from echoclip_r.jobs.local import Job
-from echoclip_r.storage import partial_path, writing
+from echoclip_r.storage import whole_file
 
 __all__ = ["ShardTask", "write_shard"]
 
@@ -54,18 +60,16 @@ def write_shard(job: Job[ShardTask]) -> Record:
     task, name = job.payload, job.name
     _check_space(task.out_dir, name, task.min_free_bytes)
     final = task.out_dir / f"{name}.tar"
-    note = task.out_dir / "state" / f"{name}.at"
-    partial = partial_path(final)
     sources = source_fingerprint(task.rows)
     rejects: list[Reject] = []
     samples = num_frames = num_unsure = 0
     # Making a sample turns whatever a clip does into a reject, so an OSError is one of writing.
-    with writing(task.out_dir, f"{name}.tar"):
+    with writing_shards(task.out_dir, final.name):
         try:
-            with partial.open("wb") as file:
-                with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            with whole_file(final) as partial:
+                with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
                     for position, row in enumerate(task.rows):
-                        note.write_text(str(position))
+                        note_item(task.out_dir, name, position)
                         result = _CRASHED if position in job.skip else _try(row, task.options)
                         if isinstance(result, str):
                             rejects.append(
@@ -82,28 +86,25 @@ def write_shard(job: Job[ShardTask]) -> Record:
                         samples += 1
                         num_frames += result.num_frames
                         num_unsure += not result.sure
-                file.flush()
-                os.fsync(file.fileno())
-            with partial.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            info = ShardInfo(
-                name=final.name,
-                split=task.split,
-                num_clips=samples,
-                num_frames=num_frames,
-                num_unsure=num_unsure,
-                num_bytes=partial.stat().st_size if samples else 0,
-                sha256=sha256 if samples else "",
-            )
-            if samples:
-                partial.replace(final)
-            else:  # readers of WebDataset take an empty shard for an error
-                final.unlink(missing_ok=True)
-            record = Record(info=info, sources=sources, rejects=tuple(rejects))
-            save_record(task.out_dir, name, record)
+                with partial.open("rb") as file:
+                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                num_bytes = partial.stat().st_size
+            if not samples:  # readers of WebDataset take an empty shard for an error
+                final.unlink()
         finally:
-            partial.unlink(missing_ok=True)
-            note.unlink(missing_ok=True)
+            drop_note(task.out_dir, name)
+        # After the note is gone: a run that is killed here makes the shard again.
+        info = ShardInfo(
+            name=final.name,
+            split=task.split,
+            num_clips=samples,
+            num_frames=num_frames,
+            num_unsure=num_unsure,
+            num_bytes=num_bytes if samples else 0,
+            sha256=sha256 if samples else "",
+        )
+        record = Record(info=info, sources=sources, rejects=tuple(rejects))
+        save_record(task.out_dir, name, record)
     return record
 
 

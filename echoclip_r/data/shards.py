@@ -143,7 +143,7 @@ class Clip:
         """Frame `number` as uint8 RGB (H, W, 3).
 
         Raises:
-            ShardError: it is no picture.
+            ShardError: it is not a picture.
         """
         return np.asarray(self.picture(number))
 
@@ -151,7 +151,7 @@ class Clip:
         """Frame `number` as an RGB picture.
 
         Raises:
-            ShardError: it is no picture.
+            ShardError: it is not a picture.
         """
         try:
             return decode_frame(self.frames_encoded[number])
@@ -174,7 +174,7 @@ def read_clips(
     """
     index = read_index(shards_dir)
     if split not in index.shards:
-        raise ShardError(f"{split!r} is no split; there are {', '.join(SPLITS)}")
+        raise ShardError(f"{split!r} is not a split; there are {', '.join(SPLITS)}")
     for shard in index.shards[split]:
         yield from read_shard(shard, bad=bad)
 
@@ -223,7 +223,7 @@ def decode_frame(encoded: bytes) -> Image.Image:
     """A frame as an RGB picture.
 
     Raises:
-        ValueError: it is no picture, or a damaged one.
+        ValueError: it is not a picture, or a damaged one.
     """
     try:
         return Image.open(io.BytesIO(encoded)).convert("RGB")

@@ -1,16 +1,14 @@
-"""The splits of an archive, by patient."""
+"""Training, validation and test: their names, and who belongs where; always by patient (I10)."""
 
 from __future__ import annotations
 
 import hashlib
 
-__all__ = ["SPLITS", "assign_split"]
-
+__all__ = ["SPLITS", "assign_split", "split_named"]
 
 SPLITS = ("train", "validation", "test")
 
-
-_SPLIT_NAMES = {
+_SPELLINGS = {
     "train": "train",
     "training": "train",
     "validation": "validation",
@@ -18,6 +16,22 @@ _SPLIT_NAMES = {
     "val": "validation",
     "test": "test",
 }
+
+
+def split_named(name: str) -> str:
+    """The split that a manifest's cell names, in any of its usual spellings.
+
+    Raises:
+        ValueError: it names none.
+
+    Example:
+        >>> split_named("Val")
+        'validation'
+    """
+    split = _SPELLINGS.get(name.lower())
+    if split is None:
+        raise ValueError("not a split; write train, validation or test, or leave it blank")
+    return split
 
 
 def assign_split(patient_id: str, *, seed: int) -> str:

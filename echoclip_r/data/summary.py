@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
-from echoclip_r.data.manifest import SPLITS, Manifest
+from echoclip_r.data.manifest import Manifest
+from echoclip_r.data.splits import SPLITS
+from echoclip_r.jobs.progress import Progress
 
 __all__ = ["Section", "Summary", "summarize"]
 
@@ -170,9 +171,11 @@ def _lengths(
     lengths = {"words": [len(report.split()) for report in reports]}
     if tokenizer is not None:
         known: dict[str, int] = {}  # archives repeat reports, and tokenizing is what takes time
-        for report in tqdm(reports, desc="tokens", disable=None, leave=False):
-            if report not in known:
-                known[report] = len(tokenizer.encode(report).ids)
+        with Progress(len(reports), unit="reports", what="tokens") as bar:
+            for report in reports:
+                if report not in known:
+                    known[report] = len(tokenizer.encode(report).ids)
+                bar.advance()
         lengths[f"{tokenizer.name} tokens"] = [known[report] for report in reports]
     rows = []
     notes = []

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from echoclip_r.data.clips import Frames
 from echoclip_r.data.shards import BadClip, Clip, Shard, ShardIndex, read_index, read_shard
@@ -19,19 +18,20 @@ from echoclip_r.embedding.embeddings import (
     FORMAT,
     ID_COLUMNS,
     Embedded,
-    claim,
+    claim_embeddings,
     joined,
-    load_embedded,
     read_part,
+    read_run,
     write_part,
 )
 from echoclip_r.errors import ShardError
+from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["ID_COLUMNS", "Embedded", "embed", "embed_texts", "embed_video", "load_embedded"]
+__all__ = ["embed", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -63,28 +63,24 @@ def embed(
 
     Raises:
         ShardError: the shards cannot be read, the split holds no clip, or `out` holds something
-            else.
+            else or is in use.
         EvaluationError: the model gives NaN.
     """
     index = read_index(shards_dir)
     if not index.shards.get(split):
         held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
         raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        claim(folder, _run(model, index, split), overwrite=overwrite)
-    parts = []
-    with tqdm(total=index.num_clips(split), unit="clip", desc="embed", disable=None) as bar:
-        for shard in index.shards[split]:
-            path = None if folder is None else folder / f"{shard.path.stem}.parquet"
-            part = None if path is None else read_part(path)
-            if part is None:
-                part = _embed_shard(model, shard, index, split, batch_size)
-                if path is not None:
-                    write_part(path, part)
-            parts.append(part)
-            bar.update(shard.num_clips)
-    return joined(parts, index.folder)
+    if out is None:
+        return joined(_parts(model, index, split, batch_size, folder=None), index.folder)
+    folder, run = Path(out), _run(model, index, split)
+    paths = [_part_path(folder, shard) for shard in index.shards[split]]
+    if read_run(folder) == run and all(path.exists() for path in paths):
+        # Without the lock, so that several searches can read one folder.
+        parts = [part for path in paths if (part := read_part(path)) is not None]
+        if len(parts) == len(paths):
+            return joined(parts, index.folder)
+    with claim_embeddings(folder, run, overwrite=overwrite):
+        return joined(_parts(model, index, split, batch_size, folder=folder), index.folder)
 
 
 def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
@@ -94,6 +90,35 @@ def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
     embeddings = model.embed_texts(list(places))
     check_embeddings(embeddings, "reports")
     return np.asarray(embeddings[at])
+
+
+def embed_video(model: TrainedModel, frames: Frames) -> Floats:
+    """One unit embedding, float32 (D,), of a clip's frames: the mean of theirs, unit again."""
+    found = model.embed_frames(frames)
+    check_embeddings(found, "frames")
+    mean = found.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+
+def _parts(
+    model: TrainedModel, index: ShardIndex, split: str, batch_size: int, *, folder: Path | None
+) -> list[Embedded]:
+    """The embeddings of each shard: read from `folder`, or made, and then kept there."""
+    parts = []
+    with Progress(index.num_clips(split), unit="clips", what="embed") as bar:
+        for shard in index.shards[split]:
+            part = None if folder is None else read_part(_part_path(folder, shard))
+            if part is None:
+                part = _embed_shard(model, shard, index, split, batch_size)
+                if folder is not None:
+                    write_part(_part_path(folder, shard), part)
+            parts.append(part)
+            bar.advance(shard.num_clips)
+    return parts
+
+
+def _part_path(folder: Path, shard: Shard) -> Path:
+    return folder / f"{shard.path.stem}.parquet"
 
 
 # One shard
@@ -191,11 +216,3 @@ def _run(model: TrainedModel, index: ShardIndex, split: str) -> dict[str, Any]:
         "split": split,
         "parts": [shard.path.stem for shard in index.shards[split]],
     }
-
-
-def embed_video(model: TrainedModel, frames: Frames) -> Floats:
-    """One unit embedding, float32 (D,), of a clip's frames: the mean of theirs, unit again."""
-    found = model.embed_frames(frames)
-    check_embeddings(found, "frames")
-    mean = found.mean(axis=0, dtype=np.float64)
-    return np.asarray(mean / np.linalg.norm(mean), np.float32)

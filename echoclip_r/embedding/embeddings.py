@@ -10,10 +10,11 @@ The reports lie in these files as they lie in the shards: keep them with the arc
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from echoclip_r.errors import ShardError
-from echoclip_r.storage import partial_path, writing
+from echoclip_r.storage import claim, read_json, whole_file, writing
 
 __all__ = [
     "FORMAT",
     "ID_COLUMNS",
     "Embedded",
-    "claim",
+    "claim_embeddings",
     "joined",
     "load_embedded",
     "read_part",
+    "read_run",
     "write_part",
     "write_table",
 ]
@@ -42,6 +44,12 @@ _log = logging.getLogger(__name__)
 FORMAT = 1
 ID_COLUMNS = ("key", "study_id", "patient_id", "split", "view", "date")
 _FRAMES = "frames"  # the column of bytes
+
+_writing = partial(
+    writing,
+    error=ShardError,
+    go_on="Run the same command again to go on: finished shards are kept",
+)
 
 Floats = NDArray[np.float32]
 
@@ -103,7 +111,7 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
         ShardError: the folder holds no embeddings, or not all of them yet.
     """
     folder = Path(folder)
-    run = _read_run(folder)
+    run = read_run(folder)
     if run is None:
         raise ShardError(
             f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
@@ -145,46 +153,46 @@ def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
     )
 
 
-def _read_run(folder: Path) -> dict[str, Any] | None:
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return run if isinstance(run, dict) and run.get("format") == FORMAT else None
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What a folder's embeddings were made from, or None where it holds none of this format."""
+    run = read_json(folder / "run.json")
+    return run if run is not None and run.get("format") == FORMAT else None
 
 
-def claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder this run's, or refuse one that is another's.
+def claim_embeddings(
+    folder: Path, run: Mapping[str, Any], *, overwrite: bool
+) -> AbstractContextManager[None]:
+    """Keep a folder for this run; see `echoclip_r.storage.claim`.
 
     Raises:
-        ShardError: it holds something else, or cannot be written to.
+        ShardError: it is in use, it holds embeddings of another run and `overwrite` is not set, or
+            it holds other files.
     """
-    what = {
-        "fingerprint": "of another model",
-        "shards_sha256": "of other shards",
-        "split": "of another split",
+
+    def delete() -> None:
+        for path in folder.glob("*.parquet"):
+            path.unlink()
+
+    return claim(
+        folder / "run.json",
+        run,
+        folder=folder,
+        what="embeddings",
+        error=ShardError,
+        differences=_differences,
+        replace=delete,
+        overwrite=overwrite,
+    )
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    kinds = {
+        "format": "another format",
+        "fingerprint": "another model",
+        "shards_sha256": "other shards",
+        "split": "another split",
     }
-    with writing(folder, "the embeddings"):
-        folder.mkdir(parents=True, exist_ok=True)
-        before = _read_run(folder)
-        if before is None and any(path.suffix != ".partial" for path in folder.iterdir()):
-            raise ShardError(f"{folder}: it holds other files; choose an empty or a new folder")
-        different = (
-            []
-            if before is None
-            else [why for name, why in what.items() if before.get(name) != run[name]]
-        )
-        if different and not overwrite:
-            raise ShardError(
-                f"{folder}: it holds embeddings {', '.join(different)}; choose another folder, or "
-                "pass overwrite=True (--overwrite) to replace them"
-            )
-        if different:
-            for path in folder.glob("*.parquet"):
-                path.unlink()
-        path = partial_path(folder / "run.json")
-        path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
-        path.replace(folder / "run.json")
+    return [kind for name, kind in kinds.items() if old.get(name) != new[name]]
 
 
 def write_part(path: Path, part: Embedded) -> None:
@@ -198,10 +206,8 @@ def write_part(path: Path, part: Embedded) -> None:
             ]
         }
     )
-    with writing(path.parent, path.name):
-        partial = partial_path(path)
+    with _writing(path.parent, path.name), whole_file(path) as partial:
         table.to_parquet(partial, index=False)
-        partial.replace(path)
 
 
 def read_part(path: Path) -> Embedded | None:
@@ -213,7 +219,7 @@ def read_part(path: Path) -> Embedded | None:
     except (OSError, ValueError, pa.ArrowException) as error:
         _log.warning("%s is damaged (%s) and made again", path, type(error).__name__)
         return None
-    run = _read_run(path.parent)
+    run = read_run(path.parent)
     if run is None or _FRAMES not in table:
         return None
     width = int(run["dimensions"])
@@ -247,12 +253,14 @@ def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> t
         names = ["study_id", "patient_id", "split", "date"]
     ids = rows[[*names, *embedded.labels]]
     stem = folder / ("clips" if level == "clip" else "studies")
-    with writing(folder, "the embeddings"):
+    with _writing(folder, "the embeddings"):
         if form == "parquet":
-            path = stem.with_suffix(".parquet")
-            ids.assign(embedding=list(vectors)).to_parquet(path, index=False)
-            return (path,)
+            with whole_file(stem.with_suffix(".parquet")) as partial:
+                ids.assign(embedding=list(vectors)).to_parquet(partial, index=False)
+            return (stem.with_suffix(".parquet"),)
         array, table = stem.with_suffix(".npy"), stem.with_suffix(".csv")
-        np.save(array, vectors)
-        ids.to_csv(table, index=False)
+        with whole_file(array) as partial, partial.open("wb") as file:
+            np.save(file, vectors)
+        with whole_file(table) as partial:
+            ids.to_csv(partial, index=False)
         return (array, table)

@@ -12,7 +12,8 @@ import pandas as pd
 from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_index
 from echoclip_r.data.splits import SPLITS
-from echoclip_r.embedding.embedder import Embedded, embed
+from echoclip_r.embedding.embedder import embed
+from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.outcomes import Dataset, make_items
 from echoclip_r.model.trained import TrainedModel

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from echoclip_r.embedding.embedder import Embedded
+from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.outcomes import Dataset, Outcome
 from echoclip_r.metrics.bootstrap import NUM_DRAWS, area_under_roc, mean

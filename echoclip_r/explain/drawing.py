@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from echoclip_r.data.clips import read_video
+from echoclip_r.data.clips import read_masked
 from echoclip_r.explain.prompt_cam import Method, prompt_cam
 from echoclip_r.media.writing import write_animation
 from echoclip_r.model.trained import TrainedModel
@@ -72,6 +72,7 @@ def draw_prompt_cam(
     against: Sequence[str] = (),
     method: Method = "gradcam",
     num_frames: int = 20,
+    keep_unsure: bool = False,
 ) -> float:
     """Draw a clip beside its heat for prompts: moving (`.gif`, `.mp4`), or some frames (`.png`).
 
@@ -83,15 +84,19 @@ def draw_prompt_cam(
         against: see `prompt_cam`.
         method: see `prompt_cam`.
         num_frames: of the clip, chosen over its length.
+        keep_unsure: also draw a clip whose sector was not found for sure.
 
     Returns:
         Mean cosine of the frames with the prompts.
 
     Raises:
-        EvaluationError: see `prompt_cam` and `write_animation`.
-        MediaError: the clip cannot be read.
+        EvaluationError: see `prompt_cam`.
+        MediaError: the clip cannot be read, its sector is not sure, or `out` cannot be written.
     """
-    frames = read_video(video, size_px=model.image_size_px, num_frames=num_frames)
+    clip = read_masked(
+        video, size_px=model.image_size_px, num_frames=num_frames, keep_unsure=keep_unsure
+    )
+    frames = clip.frames
     cells = prompt_cam(model, frames, prompts, against=against, method=method)
     shown = np.stack(
         [np.asarray(Image.fromarray(one).resize((_SHOWN_PX, _SHOWN_PX))) for one in frames]

@@ -1,1 +1,1 @@
-"""Work that is spread over processes."""
+"""Work that is spread over processes, and how far it is."""

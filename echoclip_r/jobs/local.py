@@ -1,9 +1,10 @@
-"""Worker processes for jobs that may crash: a crash costs one item of one job, not the run.
+"""Jobs in worker processes of this machine; a crash costs one item of one job, not the run.
 
-A decoder that meets a broken file can end its process outright (a segmentation fault, or the
-system's answer to a lack of memory), which no `except` catches. So a job notes each item before it
-touches it; after a crash the jobs that were running are tried again one at a time, and an item on
-which a job ends its process twice is given to that job as one to leave out.
+One call, `run_jobs`, does them all. A decoder that meets a broken file can end its process
+outright (a segmentation fault, or the system's answer to a lack of memory), which no `except`
+catches. So a job notes each item before it touches it; after a crash the jobs that were running
+are tried again one at a time, and an item on which a job ends its process twice is given to that
+job as one to leave out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from echoclip_r.errors import ShardError
+from echoclip_r.errors import EchoclipError
 
 __all__ = ["Job", "run_jobs"]
 
@@ -47,7 +48,8 @@ def run_jobs(
     work: Callable[[Job[PayloadT]], ResultT],
     *,
     workers: int,
-    item_at_crash: Callable[[str], int | None],
+    error: type[EchoclipError],
+    item_at_crash: Callable[[str], int | None] = lambda name: None,
 ) -> Iterator[tuple[Job[PayloadT], ResultT]]:
     """Do all jobs and give their results as they come, in any order.
 
@@ -55,10 +57,12 @@ def run_jobs(
         jobs: taken one by one, as workers become free.
         work: a function of a module, so that processes can find it.
         workers: processes; 0 works in this one, without any guard against crashes.
-        item_at_crash: the item that a job noted last, by the job's name; None if it noted none.
+        error: the class to raise when a job cannot be done.
+        item_at_crash: the item that a job noted last, by the job's name; None if it noted none, as
+            jobs do whose work cannot be left out in parts.
 
     Raises:
-        ShardError: a process ended before its job noted an item.
+        EchoclipError: of the class `error`: a process ended before its job noted an item.
         Exception: whatever `work` raises; jobs that are running then are finished first.
     """
     waiting = iter(jobs)
@@ -102,8 +106,8 @@ def run_jobs(
             (suspect,) = crashed
             item = item_at_crash(suspect.name)
             if item is None:
-                raise ShardError(
-                    f"the process that was to write {suspect.name} ended before it read a clip; is "
+                raise error(
+                    f"the worker process that was given {suspect.name} was ended by the system; is "
                     "there enough memory? Run the command again to go on, or with fewer workers"
                 ) from None
             crashes[suspect.name, item] += 1

@@ -39,13 +39,13 @@ def looks_like(path: Path, head: bytes) -> bool:
 
 
 def probe(path: Path) -> ClipInfo:
-    """Size and rate of a DICOM clip; see `echoclip_r.media.probe`."""
+    """Size and rate of a DICOM clip; see `echoclip_r.media.reading.probe`."""
     with _reading(path):
         return _header(path)[0]
 
 
 def read(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
-    """All frames (``indices`` None) or some; see `echoclip_r.media.read_frames`."""
+    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read_frames`."""
     with _reading(path):
         info, header = _header(path)
         if indices is None:

@@ -26,7 +26,7 @@ def looks_like(head: bytes) -> bool:
 
 
 def probe(path: Path) -> ClipInfo:
-    """Size and rate of a GIF, picture or folder; see `echoclip_r.media.probe`."""
+    """Size and rate of a GIF, picture or folder; see `echoclip_r.media.reading.probe`."""
     if not path.is_dir():
         with _open(path, path) as image:
             return _info(path, image)
@@ -39,7 +39,7 @@ def probe(path: Path) -> ClipInfo:
 
 
 def read(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
-    """All frames (``indices`` None) or some; see `echoclip_r.media.read_frames`."""
+    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read_frames`."""
     if path.is_dir():
         return _read_folder(path, indices)
     with _open(path, path) as image:

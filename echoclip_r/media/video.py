@@ -50,13 +50,13 @@ class _Packets:
 
 
 def probe(path: Path) -> ClipInfo:
-    """Size and rate of a video; see `echoclip_r.media.probe`."""
+    """Size and rate of a video; see `echoclip_r.media.reading.probe`."""
     with _open(path) as (container, stream):
         return _info(path, stream, _list_packets(path, container, stream))
 
 
 def read(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
-    """All frames of a video (``indices`` None) or some; see `echoclip_r.media.read_frames`."""
+    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read_frames`."""
     with _open(path) as (container, stream):
         packets = _list_packets(path, container, stream)
         info = _info(path, stream, packets)

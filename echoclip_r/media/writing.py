@@ -1,4 +1,4 @@
-"""Frames to GIF or MP4 files."""
+"""Frames to GIF and MP4, for people to look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.errors import EvaluationError
+from echoclip_r.errors import MediaError
+from echoclip_r.storage import whole_file
 
 __all__ = ["write_animation"]
 
@@ -24,26 +25,27 @@ def write_animation(path: Path, frames: NDArray[np.uint8], *, fps_hz: int = 20) 
         fps_hz: frames a second.
 
     Raises:
-        EvaluationError: another ending, or the file cannot be written.
+        MediaError: another ending, or the file cannot be written.
     """
+    write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
+    if write is None:
+        raise MediaError(path, "frames are written as GIF or MP4; end the name in .gif or .mp4")
     try:
-        if path.suffix.lower() == ".gif":
-            images = [Image.fromarray(frame) for frame in frames]
-            images[0].save(
-                path, save_all=True, append_images=images[1:], duration=1000 // fps_hz, loop=0
-            )
-        elif path.suffix.lower() == ".mp4":
-            _write_mp4(path, frames, fps_hz)
-        else:
-            raise EvaluationError(f"{path}: give a name that ends in .gif or .mp4")
+        with whole_file(path) as partial:
+            write(partial, frames, fps_hz)
     except OSError as error:
-        raise EvaluationError(f"{path}: it cannot be written ({error})") from error
+        raise MediaError(path, f"it cannot be written ({error.strerror or error})") from error
+
+
+def _write_gif(path: Path, frames: NDArray[np.uint8], fps_hz: int) -> None:
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    first.save(path, "GIF", save_all=True, append_images=others, duration=1000 // fps_hz, loop=0)
 
 
 def _write_mp4(path: Path, frames: NDArray[np.uint8], fps_hz: int) -> None:
     even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=fps_hz)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = even.shape[1:3]

@@ -15,6 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import echotok
@@ -29,7 +32,7 @@ from echoclip_r.errors import CheckpointError
 from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
-from echoclip_r.storage import whole_folder
+from echoclip_r.storage import whole_folder, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.config import TrainConfig, config_from_dict
 
@@ -51,6 +54,7 @@ MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
 STATE, STATE_FACTS = "state.safetensors", "state.json"
+_GO_ON = "Earlier checkpoints are whole: go on with --resume"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,10 @@ def save_checkpoint(
     Raises:
         CheckpointError: it cannot be written.
     """
-    with whole_folder(folder) as partial:
+    with (
+        writing(folder, "the checkpoint", error=CheckpointError, go_on=_GO_ON),
+        whole_folder(folder) as partial,
+    ):
         _save_tensors(partial / WEIGHTS, model.state_dict())
         _save_json(
             partial / MODEL,
@@ -260,7 +267,13 @@ def _grow(model: Any, codec: TextCodec, grown: echotok.Tokenizer, folder: Path) 
 
 def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, path)
+    try:
+        save_file(plain, path)
+    except SafetensorError as error:  # it hides what the system said in its text
+        if number := re.search(r"os error (\d+)", str(error)):
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(path)) from error
+        raise
 
 
 def _save_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,19 +12,18 @@ The same options always give the same bytes, whatever the number of workers.
 
 from __future__ import annotations
 
-import json
+import csv
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from echoclip_r.data.splits import assign_split
 from echoclip_r.errors import EchoclipError
 from echoclip_r.jobs.local import Job, run_jobs
+from echoclip_r.jobs.progress import Progress
 from echoclip_r.phantom.patient_files import (
     DEFAULT_FORMATS,
     ArchiveOptions,
@@ -34,7 +33,7 @@ from echoclip_r.phantom.patient_files import (
     write_patients,
 )
 from echoclip_r.phantom.sheet import choose_clips, draw_sheet
-from echoclip_r.storage import WholeTable, writing_archive
+from echoclip_r.storage import claim, whole_file, write_text, writing
 
 __all__ = ["ArchiveResult", "write_archive"]
 
@@ -42,6 +41,7 @@ _log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _PATIENTS_A_JOB = 8
+_GO_ON = "Run the same command again to go on: finished patients are kept"
 _SHEET_PATIENTS = 400  # the contact sheet is chosen from the first of them
 _README = """\
 Phantom echocardiography archive, written by echoclip_r
@@ -128,13 +128,22 @@ def write_archive(
         formats=formats,
     )
     out_dir = Path(out_dir)
-    with writing_archive(out_dir):
-        _claim(out_dir, options)
+    with (
+        claim(
+            out_dir / "archive.json",
+            _as_json(options),
+            folder=out_dir,
+            what="phantom patients",
+            error=EchoclipError,
+        ),
+        writing(out_dir, "the rest of the archive", error=EchoclipError, go_on=_GO_ON),
+    ):
         result, shown = _write_rows(out_dir, num_patients, options, workers)
         picked = [shown[index] for index in choose_clips(shown)]
-        draw_sheet(out_dir, picked).save(out_dir / "contact_sheet.png")
+        with whole_file(out_dir / "contact_sheet.png") as partial:
+            draw_sheet(out_dir, picked).save(partial, "PNG")
         figures = {**_as_json(options), **asdict(result)}
-        (out_dir / "README.txt").write_text(_README.format(**figures), encoding="utf-8")
+        write_text(out_dir / "README.txt", _README.format(**figures))
     if result.num_resumed:
         _log.info("%d patients were finished by an earlier run", result.num_resumed)
     return result
@@ -146,26 +155,25 @@ def _write_rows(
     """Write clips and tables; also the rows of the first patients, without reports."""
     studies = resumed = clips = 0
     shown: list[dict[str, str]] = []
-    with ExitStack() as stack:
-        manifest = stack.enter_context(WholeTable.open(out_dir / "manifest.csv"))
-        provenance = stack.enter_context(WholeTable.open(out_dir / "provenance.csv"))
-        bar = stack.enter_context(
-            tqdm(total=num_patients, unit="patient", desc="phantom", disable=None)
-        )
+    with (
+        _whole_table(out_dir / "manifest.csv") as manifest,
+        _whole_table(out_dir / "provenance.csv") as provenance,
+        Progress(num_patients, unit="patients", what="phantom") as bar,
+    ):
         for patient, (rows, finished) in enumerate(
             _in_order(out_dir, num_patients, options, workers)
         ):
             split = assign_split(rows[0].manifest["patient_id"], seed=options.seed)
             for row in rows:
                 cells = {**row.manifest, "split": split}
-                manifest.write(cells)
-                provenance.write(row.provenance)
+                manifest(cells)
+                provenance(row.provenance)
                 if patient < _SHEET_PATIENTS:
                     shown.append({**cells, **row.provenance, "report": ""})
             studies += len({row.manifest["study_id"] for row in rows})
             clips += len(rows)
             resumed += finished
-            bar.update()
+            bar.advance()
     result = ArchiveResult(
         manifest=out_dir / "manifest.csv",
         num_patients=num_patients,
@@ -182,7 +190,7 @@ def _in_order(
     """Patients by number, however the workers finish them."""
     jobs = (
         Job(
-            name=f"patients from {first}",
+            name=f"the patients from {first} on",
             payload=PatientRange(
                 out_dir=out_dir,
                 options=options,
@@ -198,7 +206,7 @@ def _in_order(
         jobs,
         write_patients,
         workers=0 if workers == 1 else workers,
-        item_at_crash=lambda name: None,
+        error=EchoclipError,
     ):
         early[job.payload.first] = patients
         while due in early:
@@ -218,25 +226,17 @@ def _as_json(options: ArchiveOptions) -> dict[str, Any]:
     }
 
 
-def _claim(out_dir: Path, options: ArchiveOptions) -> None:
-    """Make the folder this archive's, or refuse one that is another's."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    path = out_dir / "archive.json"
-    ours = _as_json(options)
-    if not path.exists():
-        if any(out_dir.iterdir()):
-            raise EchoclipError(f"{out_dir}: the folder is not empty; give a new one")
-        path.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
-        return
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        theirs = None
-    if not isinstance(theirs, dict):
-        raise EchoclipError(f"{path}: it cannot be read as options; give a new folder")
-    for name, value in ours.items():
-        if theirs.get(name) != value:
-            raise EchoclipError(
-                f"{out_dir}: it holds an archive with {name} {theirs.get(name)}, not {value}; "
-                "give a new folder, or the same options to go on with it"
-            )
+@contextmanager
+def _whole_table(path: Path) -> Iterator[Callable[[Mapping[str, str]], None]]:
+    """A function that writes a row of a CSV file; the first row gives the header."""
+    header: list[str] = []
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+
+        def write(cells: Mapping[str, str]) -> None:
+            if not header:
+                header.extend(cells)
+                writer.writerow(header)
+            writer.writerow([cells[name] for name in header])
+
+        yield write

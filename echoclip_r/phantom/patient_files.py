@@ -1,12 +1,12 @@
 """Phantom patients in an archive: clips on disk, and the rows that describe them.
 
-Worker processes import this module and not `archive`, which needs pandas.
+This is what worker processes do.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +19,7 @@ from echoclip_r.phantom.latents import Latents, sample_patient
 from echoclip_r.phantom.picture.screen import Identity, draw_screen, invent_identity, lay_out_screen
 from echoclip_r.phantom.picture.ultrasound import render_clip
 from echoclip_r.phantom.report.reports import Report, write_reports
+from echoclip_r.storage import whole_folder
 
 __all__ = [
     "DEFAULT_FORMATS",
@@ -139,25 +140,19 @@ def write_patient(
     studies = sample_patient(number, options.seed)
     reports = write_reports(studies, seed=options.seed)
     folder = out_dir / "clips" / _patient_id(number)
+    # A folder that has its name is whole, so a run that was stopped can go on.
     finished = folder.exists()
-    partial = folder.with_name(f".{folder.name}.partial")
-    if not finished:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    identity = invent_identity(studies[0], seed=options.seed)
     rows = []
-    for latents, report in zip(studies, reports, strict=True):
-        identity = invent_identity(studies[0], seed=options.seed)
-        for clip in range(options.clips_per_study):
-            form = choose_format(latents, clip, options)
-            name = f"{_study_id(latents)}-{clip}{suffix_of(form)}"
-            if not finished:
-                _write(partial / name, latents, identity, clip, form, options)
-            rows.append(
-                _row(f"clips/{folder.name}/{name}", latents, report, identity, form, options)
-            )
-    if not finished:
-        # A folder that has its name is whole, so a run that was stopped can go on.
-        partial.rename(folder)
+    with nullcontext() if finished else whole_folder(folder) as partial:
+        for latents, report in zip(studies, reports, strict=True):
+            for clip in range(options.clips_per_study):
+                form = choose_format(latents, clip, options)
+                name = f"{_study_id(latents)}-{clip}{suffix_of(form)}"
+                if partial is not None:
+                    _write(partial / name, latents, identity, clip, form, options)
+                video = f"clips/{folder.name}/{name}"
+                rows.append(_row(video, latents, report, identity, form, options))
     return rows, finished
 
 

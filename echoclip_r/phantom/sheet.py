@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from echoclip_r.media import read_frames
+from echoclip_r.media.reading import read_frames
 
 __all__ = ["choose_clips", "describe_labels", "draw_sheet"]
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from echoclip_r.data.shards import BadClip
 from echoclip_r.errors import TrainingError
+from echoclip_r.jobs.progress import Progress
+from echoclip_r.storage import write_text
 from echoclip_r.training.validation import Validation
 
 __all__ = ["RunLog", "read_log"]
@@ -39,19 +39,13 @@ class RunLog:
         self._out = out
         self._board: Any = None
         self._bad: set[str] = set()
-        # disable=None: no line where nobody watches, as in a batch job's output.
-        self._line = tqdm(
-            total=num_steps,
-            initial=first_step,
-            unit="step",
-            desc="train",
-            disable=True if out is None else None,
-            dynamic_ncols=True,
+        self._line = Progress(
+            num_steps, unit="steps", what="train", done=first_step, shown=out is not None
         )
         if out is None:
             return
         kept = [line for line in read_log(out) if line["step"] <= first_step]
-        (out / LOG).write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_text(out / LOG, "".join(json.dumps(line) + "\n" for line in kept))
         if first_step and (out / REJECTS).exists():
             with (out / REJECTS).open(encoding="utf-8", newline="") as file:
                 self._bad = {row["key"] for row in csv.DictReader(file)}
@@ -74,14 +68,13 @@ class RunLog:
 
     def step(self, num: int = 1) -> None:
         """Move the progress line on."""
-        self._line.update(num)
+        self._line.advance(num)
 
     def figures(self, figures: Mapping[str, float]) -> None:
         """One line on the steps since the last: loss, lr, logit_scale, frames_per_s, ..."""
-        self._line.set_postfix_str(
+        self._line.note(
             f"loss {figures['loss']:.3f}, lr {figures['lr']:.1e}, scale "
-            f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s",
-            refresh=False,
+            f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s"
         )
         self._write(dict(figures))
 
@@ -109,7 +102,7 @@ class RunLog:
     def say(self, message: str) -> None:
         """A line for people, on stderr."""
         if self._out is not None:
-            self._line.write(message, file=sys.stderr)
+            print(message, file=sys.stderr)
 
     def close(self) -> None:
         """End the progress line."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from echoclip_r.phantom.report.reports import write_reports
 from echotok.building import build
 
 if TYPE_CHECKING:
-    from echoclip_r.embedding.embedder import Embedded
+    from echoclip_r.embedding.embeddings import Embedded
     from echoclip_r.evaluation.outcomes import Evaluation
     from echoclip_r.model.trained import TrainedModel
 
@@ -86,6 +87,30 @@ def archive_rows(num_clips: int) -> list[dict[str, object]]:
         }
         for number in range(num_clips)
     ]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a file system of so many bytes, or gives it another size, where this machine lets us.
+
+    Where it does not, the test is skipped.
+    """
+    disk = tmp_path / "disk"
+    mounted = False
+
+    def resize(num_bytes: int) -> Path:
+        nonlocal mounted
+        disk.mkdir(exist_ok=True)
+        options = f"remount,size={num_bytes}" if mounted else f"size={num_bytes}"
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("this process may not mount a tmpfs")
+        mounted = True
+        return disk
+
+    yield resize
+    if mounted:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -179,7 +204,7 @@ def phantom_embedded(
     num_patients: int, *, seed: int, noise: float, num_frames: int = 10
 ) -> Embedded:
     """Phantom studies, a clip each, whose frames are their report's embedding and noise."""
-    from echoclip_r.embedding.embedder import Embedded
+    from echoclip_r.embedding.embeddings import Embedded
 
     rows: list[dict[str, object]] = []
     for number in range(num_patients):

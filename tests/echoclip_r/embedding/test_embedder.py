@@ -14,7 +14,8 @@ import torch
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.shards import read_clips
-from echoclip_r.embedding.embedder import Embedded, embed, embed_texts, load_embedded
+from echoclip_r.embedding.embedder import embed, embed_texts
+from echoclip_r.embedding.embeddings import Embedded, load_embedded
 from echoclip_r.errors import EvaluationError, ShardError
 from echoclip_r.model.trained import TrainedModel
 
@@ -113,15 +114,18 @@ def test_models_are_not_mixed_up(
     """Another model's embeddings, or other files, are refused; overwriting has to be asked for."""
     out = tmp_path / "out"
     embed(untrained, training_shards, split="test", out=out)
-    with pytest.raises(ShardError, match="holds embeddings of another model; choose another"):
+    with pytest.raises(ShardError, match=r"of another run \(another model\); choose anoth"):
         embed(other_model, training_shards, split="test", out=out)
-    with pytest.raises(ShardError, match="holds embeddings of another split"):
+    with pytest.raises(ShardError, match=r"of another run \(another split\)"):
         embed(untrained, training_shards, split="validation", out=out)
     embed(other_model, training_shards, split="test", out=out, overwrite=True)
     assert load_embedded(out)[1]["fingerprint"] == other_model.fingerprint
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(ShardError, match="it holds other files; choose an empty or a new folder"):
+    with pytest.raises(
+        ShardError,
+        match=r"other files \(thesis\.txt\) and no embeddings of o",
+    ):
         embed(untrained, training_shards, split="test", out=tmp_path / "mine")
     with pytest.raises(ShardError, match="no embeddings there; make them with `echoclip-r embed"):
         load_embedded(tmp_path / "mine")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from echoclip_r.embedding.embedder import Embedded
+from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.evaluation.identification import find_pairs, identification_scores
 
 

@@ -15,7 +15,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from echoclip_r.cli.main import main
-from echoclip_r.embedding.embedder import Embedded
+from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EvaluationError, ShardError
 from echoclip_r.evaluation.outcomes import Dataset, Evaluation, Outcome, make_items
 from echoclip_r.evaluation.runner import evaluate, evaluate_model

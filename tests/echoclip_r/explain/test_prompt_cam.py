@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from echoclip_r.cli.main import main
-from echoclip_r.errors import EvaluationError
+from echoclip_r.errors import EvaluationError, MediaError
 from echoclip_r.explain.drawing import heatmaps, overlay
 from echoclip_r.explain.prompt_cam import prompt_cam
 from echoclip_r.media.writing import write_animation
@@ -211,9 +211,9 @@ def test_animation_plays_with_all_frames(tmp_path: Path, ending: str) -> None:
 
 def test_animation_errors(tmp_path: Path) -> None:
     """Another ending, or a folder that is not there, is said."""
-    with pytest.raises(EvaluationError, match=r"\.gif or \.mp4"):
+    with pytest.raises(MediaError, match=r"\.gif or \.mp4"):
         write_animation(tmp_path / "heat.webm", FRAMES)
-    with pytest.raises(EvaluationError, match="cannot be written"):
+    with pytest.raises(MediaError, match="cannot be written"):
         write_animation(tmp_path / "none" / "heat.gif", FRAMES)
 
 

@@ -21,7 +21,13 @@ from safetensors.torch import load_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.checkpoint import last_checkpoint, load_checkpoint, load_state
+from echoclip_r.model.checkpoint import (
+    last_checkpoint,
+    load_checkpoint,
+    load_state,
+    read_description,
+    save_checkpoint,
+)
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log
 from echoclip_r.training.recipes import echoclip_r as whole_report
@@ -159,6 +165,30 @@ def test_what_does_not_fit_is_refused(
     spoil(copied)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(copied)
+
+
+def test_a_full_disk_leaves_the_checkpoint_that_was_there(
+    run: Path, small_disk: Callable[[int], Path]
+) -> None:
+    """The error says so in plain words, though safetensors has one of its own for it."""
+    best = run / "best"
+    num_bytes = sum(path.stat().st_size for path in best.iterdir())
+    out = small_disk(num_bytes * 3 // 2) / "run"
+    shutil.copytree(best, out / "best")
+    description = read_description(best)
+    with pytest.raises(
+        CheckpointError, match=r"the disk is full, so the checkpoint was not .* with --resume$"
+    ):
+        save_checkpoint(
+            out / "best",
+            load_checkpoint(run).model,
+            config=description.config,
+            model_config=description.model_config,
+            codec=load_checkpoint(run).text,
+            facts={"step": -1},
+        )
+    assert read_description(out / "best").facts == description.facts
+    assert [path.name for path in out.iterdir()] == ["best"]
 
 
 def test_weights_alone_are_nothing_to_go_on_from(run: Path) -> None:

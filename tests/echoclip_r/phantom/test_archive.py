@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from PIL import Image
 
 from echoclip_r.data.manifest import read_manifest
 from echoclip_r.errors import EchoclipError
-from echoclip_r.media import probe, read_clip
+from echoclip_r.media.reading import probe, read_clip
 from echoclip_r.phantom import patient_files
 from echoclip_r.phantom.archive import ArchiveResult, write_archive
 from echoclip_r.phantom.clip_files import FORMATS
@@ -213,10 +215,12 @@ def test_a_study_can_have_several_clips(tmp_path: Path) -> None:
 
 def test_another_archive_is_not_overwritten(phantom: ArchiveResult, tmp_path: Path) -> None:
     """Other options or other files in the folder are refused with the reason."""
-    with pytest.raises(EchoclipError, match="size_px 64, not 96; give a new folder"):
+    with pytest.raises(
+        EchoclipError, match=r"\(size_px 64, now 96\); choose another folder, or give"
+    ):
         write_archive(phantom.manifest.parent, NUM_PATIENTS, **{**OPTIONS, "size_px": 96})
     (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(EchoclipError, match="not empty"):
+    with pytest.raises(EchoclipError, match=r"it holds other files \(letter\.txt\)"):
         write_archive(tmp_path, 1)
 
 
@@ -234,12 +238,50 @@ def test_a_full_disk_is_named_and_leaves_no_half_patient(
     options = {"size_px": 64, "num_frames": 2}
     with monkeypatch.context() as patch:
         patch.setattr(patient_files, "write_clip", fill_up)
-        with pytest.raises(EchoclipError, match=r"the disk is full; run the same command again"):
+        with pytest.raises(
+            EchoclipError, match=r"the disk is full, so the rest of .* Run the same comm"
+        ):
             write_archive(tmp_path / "out", 4, **options)  # type: ignore[arg-type]
     clips = tmp_path / "out" / "clips"
     assert sorted(path.name for path in clips.glob("P*")) == ["P000000", "P000001"]
     assert not (tmp_path / "out" / "manifest.csv").exists()
     assert write_archive(tmp_path / "out", 4, **options).num_resumed == 2  # type: ignore[arg-type]
+
+
+def test_a_really_full_disk(small_disk: Callable[[int], Path]) -> None:
+    """With workers: no half video takes a whole one's name, and the archive can be finished."""
+    options: dict[str, Any] = {"size_px": 64, "num_frames": 4, "seed": 4}
+    out = small_disk(300_000) / "out"
+    with pytest.raises(EchoclipError, match="the disk is full, so the rest of the archive was no"):
+        write_archive(out, NUM_PATIENTS, workers=2, **options)
+    assert not list(out.rglob("*.partial"))
+    assert list((out / "clips").glob("P*"))
+    small_disk(50_000_000)
+    result = write_archive(out, NUM_PATIENTS, workers=2, **options)
+    assert result.num_resumed >= 1
+    whole = write_archive(out.parent / "whole", NUM_PATIENTS, **options)
+    assert hashes(out) == hashes(whole.manifest.parent)
+
+
+def test_two_runs_do_not_write_one_archive(tmp_path: Path) -> None:
+    """The second one is told, as long as the first one writes."""
+    code = (
+        "import sys; from echoclip_r.phantom.archive import write_archive;"
+        "write_archive(sys.argv[1], 10_000, size_px=64, num_frames=2)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "out")])
+    try:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("clips/P*")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with pytest.raises(EchoclipError, match="another run is writing phantom patients there"):
+            write_archive(tmp_path / "out", 10_000, size_px=64, num_frames=2)
+    finally:
+        first.kill()
+        first.wait()
+    result = write_archive(tmp_path / "out", 2, size_px=64, num_frames=2)
+    assert result.num_resumed >= 1
+    assert not list((tmp_path / "out").rglob("*.partial"))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from echoclip_r.cli.main import main
-from echoclip_r.data.clips import read_video
+from echoclip_r.data.clips import read_masked
 from echoclip_r.data.shards import read_clips
 from echoclip_r.embedding.embedder import embed, embed_texts, embed_video
-from echoclip_r.errors import EchoclipError, MediaError
+from echoclip_r.errors import EchoclipError
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.search.answers import Answer, Hit, Item, find_reports, find_videos, read_pictures
 from echoclip_r.search.page import to_page
@@ -40,20 +40,10 @@ REAL = Path(str(pydicom.data.get_testdata_file("examples_ybr_color.dcm", downloa
 @pytest.fixture(scope="module")
 def frames() -> NDArray[np.uint8]:
     """The real cardiac clip inside pydicom, as `prepare` would make it."""
-    return read_video(REAL, size_px=64)
+    return read_masked(REAL, size_px=64).frames
 
 
 # Search
-
-
-def test_a_clip_is_masked_as_prepare_does_it(archive: Path, tmp_path: Path) -> None:
-    """Burned-in text is gone, the picture is there, at the size that was asked for."""
-    found = read_video(archive / "clip-00.avi", size_px=48, num_frames=4)
-    assert found.shape == (4, 48, 48, 3)
-    assert (found[:, 0, 0] == 0).all()
-    assert found.max() > 50
-    colours = found.reshape(-1, 3).astype(int)
-    assert not ((colours[:, 0] > 150) & (colours[:, 1] < 80)).any(), "no magenta lettering"
 
 
 def test_the_real_clip_is_embedded_and_searched_for(
@@ -71,17 +61,6 @@ def test_the_real_clip_is_embedded_and_searched_for(
     assert answer.hits[0].cosine == pytest.approx(cosines.max(), abs=1e-6)
     assert answer.hits[0].item.report == texts[int(np.argmax(cosines))]
     assert answer.right_rank is None
-
-
-def test_a_still_clip_is_refused_unless_kept(
-    tmp_path: Path, helpers: Any, frames: NDArray[np.uint8]
-) -> None:
-    """Nothing tells its picture from burned-in text, and the message says what to do."""
-    still = np.repeat(helpers.fan_frames(1), 12, axis=0)
-    helpers.write_video(tmp_path / "still.avi", still)
-    with pytest.raises(MediaError, match=r"the sector is not sure .* pass --keep-unsure"):
-        read_video(tmp_path / "still.avi", size_px=64)
-    assert len(read_video(tmp_path / "still.avi", size_px=64, keep_unsure=True)) == 10
 
 
 def embeddings(*rows: tuple[float, float]) -> NDArray[np.float32]:

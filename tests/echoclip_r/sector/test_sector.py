@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.data import get_testdata_file
 from scipy import ndimage
 
-from echoclip_r.media import read_clip
+from echoclip_r.media.reading import read_clip
 from echoclip_r.sector.find import Sector, apply_sector, find_sector
 from echoclip_r.sector.sheet import preview_sheet
 

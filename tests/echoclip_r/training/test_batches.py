@@ -100,7 +100,7 @@ def test_clips_come_back_whole_and_in_order(training_shards: Path) -> None:
 
 def test_a_split_that_is_none_is_refused(training_shards: Path) -> None:
     """With those that there are."""
-    with pytest.raises(ShardError, match="'dev' is no split; there are train, validation, test"):
+    with pytest.raises(ShardError, match="'dev' is not a split; there are train, validation, test"):
         next(read_clips(training_shards, split="dev"))
 
 

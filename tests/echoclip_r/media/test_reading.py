@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media import probe, read_clip, read_frames
+from echoclip_r.media.reading import probe, read_clip, read_frames
 
 Frames = NDArray[np.uint8]
 
