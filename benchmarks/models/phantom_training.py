@@ -85,9 +85,9 @@ def run_stage(
         config = replace(config, epochs=2, warmup_steps=2)
     path = folder / f"{name}.json"
     named = config.to_dict()
-    if config.tokenizer is not None:
-        made = echotok.load(config.tokenizer)
-        named["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
+    if config.model.tokenizer is not None:
+        made = echotok.load(config.model.tokenizer)
+        named["model"]["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
     asked = {"config": named, "num_train": data.num_train}
     if path.exists():
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -95,7 +95,7 @@ def _train(arguments: argparse.Namespace) -> None:
                 "--manifest is for one process; with torchrun run `echoclip-r prepare` first, and "
                 "give --shards"
             )
-        _prepare(arguments.manifest, shards, config.model, seed=arguments.seed)
+        _prepare(arguments.manifest, shards, config.model.towers, seed=arguments.seed)
     result = train(
         config,
         shards,
@@ -131,21 +131,15 @@ def _train(arguments: argparse.Namespace) -> None:
         print(f"{result.num_bad:,} clips could not be used; {result.out / 'rejects.csv'} says why")
 
 
-def _prepare(manifest: Path, shards: Path, model: str, *, seed: int) -> None:
-    """Shards of the size that the model reads; finished ones are kept as they are."""
-    import open_clip
-
+def _prepare(manifest: Path, shards: Path, towers: str, *, seed: int) -> None:
+    """Make shards of the size that the model reads; finished ones are kept as they are."""
     from echoclip_r.data.preparation import prepare
-    from echoclip_r.model.build import register
+    from echoclip_r.model.build import frame_size_px
 
-    register()
-    found = open_clip.get_model_config(model)
-    if found is None:
-        raise ValueError(f"open_clip has no model {model!r}")
     prepare(
         manifest,
         shards,
-        size_px=int(found["vision_cfg"].get("image_size", 224)),
+        size_px=frame_size_px(towers),
         workers=os.cpu_count() or 1,
         seed=seed,
     )

@@ -27,6 +27,7 @@ from echoclip_r.embedding.embeddings import (
 from echoclip_r.errors import ShardError
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
+from echoclip_r.model.study_pooling import MeanPooling
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -93,11 +94,11 @@ def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
 
 
 def embed_video(model: TrainedModel, frames: Frames) -> Floats:
-    """One unit embedding, float32 (D,), of a clip's frames: the mean of theirs, unit again."""
+    """One unit embedding, float32 (D,), of a clip's frames, pooled as those of the shards are."""
     found = model.embed_frames(frames)
     check_embeddings(found, "frames")
-    mean = found.mean(axis=0, dtype=np.float64)
-    return np.asarray(mean / np.linalg.norm(mean), np.float32)
+    owner = np.zeros(len(found), np.int64)
+    return np.asarray(MeanPooling().pool(found, owner, num_owners=1)[0])
 
 
 def _parts(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from echoclip_r.errors import ShardError
+from echoclip_r.model.study_pooling import MeanPooling, StudyPooling
 from echoclip_r.storage import claim, read_json, whole_file, writing
 
 __all__ = [
@@ -63,11 +64,13 @@ class Embedded:
             and one float column a label, NaN where it is blank.
         frames: unit embeddings, float32 (num_frames, D).
         frame_clip: row of `clips` of each frame, int64 (num_frames,), non-decreasing from 0.
+        pooling: how the frames of a clip, and those of a study, become one embedding.
     """
 
     clips: pd.DataFrame
     frames: Floats
     frame_clip: NDArray[np.int64]
+    pooling: StudyPooling = field(default_factory=MeanPooling)
 
     @property
     def labels(self) -> list[str]:
@@ -76,7 +79,7 @@ class Embedded:
 
     def clip_embeddings(self) -> Floats:
         """Unit embeddings of the clips, float32 (num_clips, D)."""
-        return _means(self.frames, self.frame_clip, len(self.clips))
+        return self.pooling.pool(self.frames, self.frame_clip, num_owners=len(self.clips))
 
     def studies(self) -> tuple[pd.DataFrame, Floats]:
         """Studies in the order of their first clip: a row each, and unit embeddings of all frames.
@@ -85,7 +88,7 @@ class Embedded:
             The first clip's row of each study, and float32 (num_studies, D).
         """
         rows, _, frame_study, frames = self._by_study()
-        return rows, _means(frames, frame_study, len(rows))
+        return rows, self.pooling.pool(frames, frame_study, num_owners=len(rows))
 
     def study_frames(self) -> tuple[Floats, NDArray[np.int64]]:
         """All frames with those of a study together, and the study of each, as `studies` counts."""
@@ -125,14 +128,6 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
             "same `echoclip-r embed` again to finish them"
         )
     return joined([part for part in parts if part is not None], folder), run
-
-
-def _means(frames: Floats, owner: NDArray[np.int64], num_owners: int) -> Floats:
-    """Mean of each owner's rows, unit again; rows of one owner lie together."""
-    starts = np.searchsorted(owner, np.arange(num_owners))
-    sums = np.add.reduceat(frames.astype(np.float64), starts, axis=0)
-    norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return np.asarray(sums / np.maximum(norms, np.finfo(np.float64).tiny), np.float32)
 
 
 def joined(parts: Sequence[Embedded], source: Path) -> Embedded:

@@ -1,1 +1,1 @@
-"""The CLIP model: what it is, how it is built, its checkpoints."""
+"""The CLIP model: what it is, how it is built, and its checkpoints."""

@@ -1,31 +1,43 @@
-"""The model: open_clip's CLIP, built from this package's configurations; what others hold of it.
+"""From a `ModelSpec` to open_clip's CLIP with random weights, and the frames that it reads.
 
-This module, `text`, `loss` and `vocabulary_transfer` are all that touches open_clip.
+open_clip is touched here, in `pretrained` (weights of others), `text_tower` (its inside),
+`vocabulary` and `echoclip_r.text.codec` (its tokenizer) and `echoclip_r.training.loss` (its loss);
+nowhere else.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cache
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
 from timm.models import register_model
 
 from echoclip_r.errors import CheckpointError
 from echoclip_r.model.small_resnet import echoclip_r_small_resnet
+from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import is_plain_text_tower
 from echoclip_r.text.codec import TextCodec
-from echoclip_r.training.config import TrainConfig
 from echotok.adapters.open_clip import text_config
 
 __all__ = [
     "WEIGHTS",
     "build_model",
+    "fit_frames",
+    "frame_size_px",
+    "freeze_towers",
+    "image_size_px",
     "load_open_clip_weights",
     "model_config",
     "normalize_frames",
@@ -38,32 +50,30 @@ _OTHER_TOWER = (
     "model {!r} has a text tower of its own kind; reports are trimmed to their length only with "
     "open_clip's plain causal one: choose another model"
 )
-CONFIGS = Path(__file__).parent / "configs"
+_CONFIGS = files("echoclip_r.model") / "configs"
 
 
 @cache
 def register() -> None:
     """Make `echoclip`, `echoclip-r` and their tiny forms known to open_clip; once a process."""
     register_model(echoclip_r_small_resnet)
-    open_clip.add_model_config(CONFIGS)
+    with as_file(_CONFIGS) as folder:
+        open_clip.add_model_config(folder)
 
 
-def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
-    """The open_clip configuration of a run's model: its towers, with the tokenizer's vocabulary.
+def model_config(spec: ModelSpec, codec: TextCodec) -> dict[str, Any]:
+    """The open_clip configuration of a model: its towers, with the vocabulary of its tokenizer.
+
+    Args:
+        spec: the model.
+        codec: its tokenizer.
 
     Raises:
         ValueError: open_clip knows no such model, or its text tower is not a plain causal one.
     """
-    register()
-    found: dict[str, Any] | None = open_clip.get_model_config(config.model)
-    if found is None:
-        ours = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.json")))
-        raise ValueError(
-            f"open_clip has no model {config.model!r}; this package's are {ours}, and "
-            "`open_clip.list_models()` names the others"
-        )
+    found = _towers_config(spec.towers)
     if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
-        raise ValueError(_OTHER_TOWER.format(config.model))
+        raise ValueError(_OTHER_TOWER.format(spec.towers))
     if codec.tokenizer is None:
         found["text_cfg"]["context_length"] = codec.context_length
         found["text_cfg"]["vocab_size"] = codec.vocab_size
@@ -72,13 +82,23 @@ def model_config(config: TrainConfig, codec: TextCodec) -> dict[str, Any]:
     return found
 
 
+def frame_size_px(towers: str) -> int:
+    """Side of the frames that an open_clip model reads, without building it.
+
+    Raises:
+        ValueError: open_clip knows no such model.
+    """
+    return _side(_towers_config(towers)["vision_cfg"].get("image_size", 224))
+
+
 def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: bool = False) -> Any:
     """A model with random weights, float32, on the CPU.
 
     Args:
         config: from `model_config`, or of a checkpoint.
         name: the open_clip model that it is a variant of.
-        grad_checkpointing: see `TrainConfig`.
+        grad_checkpointing: whether activations are computed again for the gradients, to save
+            memory.
 
     Returns:
         `open_clip.CLIP`.
@@ -94,6 +114,19 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
     if grad_checkpointing:
         model.set_grad_checkpointing()
     return model
+
+
+def freeze_towers(model: Any, spec: ModelSpec) -> None:
+    """Let no gradient reach the towers that a spec keeps as they are.
+
+    What a frozen tower must still do, that is computing as in evaluation while the other one
+    trains, `echoclip_r.training.step.Towers` sees to.
+    """
+    image = {name for name, _ in model.named_parameters() if name.startswith("visual.")}
+    for name, parameter in model.named_parameters():
+        frozen = spec.freeze_image if name in image else spec.freeze_text
+        if frozen and name != "logit_scale":
+            parameter.requires_grad_(False)
 
 
 def load_open_clip_weights(model: Any, folder: Path) -> None:
@@ -117,15 +150,46 @@ def preprocess_config(model: Any) -> dict[str, Any]:
     return dict(model.visual.preprocess_cfg)
 
 
+def image_size_px(model: Any) -> int:
+    """Side of the frames that a model reads."""
+    return _side(preprocess_config(model)["size"])
+
+
+def fit_frames(frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], model: Any) -> torch.Tensor:
+    """Frames of any sizes, resized and cropped at the centre as open_clip does it.
+
+    Args:
+        frames: uint8 RGB, (B, H, W, 3), or (H, W, 3) each.
+        model: `open_clip.CLIP`.
+
+    Returns:
+        uint8 (B, size, size, 3).
+    """
+    size = image_size_px(model)
+    if all(frame.shape[:2] == (size, size) for frame in frames):
+        return torch.from_numpy(np.ascontiguousarray(np.stack(list(frames))))
+    known = asdict(PreprocessCfg())
+    settings = {name: cell for name, cell in preprocess_config(model).items() if name in known}
+    # All steps but the last two, to tensor and normalize, which are done in batches.
+    steps = image_transform_v2(PreprocessCfg(**settings), is_train=False).transforms[:-2]
+    fitted = []
+    for frame in frames:
+        image = Image.fromarray(frame)
+        for step in steps:
+            image = step(image)
+        fitted.append(np.asarray(image))
+    return torch.from_numpy(np.stack(fitted))
+
+
 def normalize_frames(
     frames_BHWC: torch.Tensor, model: Any, *, gains_B: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Uint8 frames of the model's size to its input, on the device where they lie.
+    """The input of a model from frames of its size, on the device where they lie.
 
     Args:
         frames_BHWC: uint8 RGB.
-        model: whose mean and spread are taken.
-        gains_B: factors of brightness, or None.
+        model: `open_clip.CLIP`, whose mean and spread are taken.
+        gains_B: a factor of brightness for each frame, or None.
 
     Returns:
         float32 (B, 3, H, W) in channels-last memory.
@@ -137,6 +201,22 @@ def normalize_frames(
     mean = torch.tensor(prepared["mean"], device=image.device).view(-1, 1, 1)
     spread = torch.tensor(prepared["std"], device=image.device).view(-1, 1, 1)
     return ((image - mean) / spread).contiguous(memory_format=torch.channels_last)
+
+
+def _towers_config(towers: str) -> dict[str, Any]:
+    register()
+    found: dict[str, Any] | None = open_clip.get_model_config(towers)
+    if found is None:
+        names = sorted(entry.name.removesuffix(".json") for entry in _CONFIGS.iterdir())
+        raise ValueError(
+            f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, and "
+            "`open_clip.list_models()` names the others"
+        )
+    return found
+
+
+def _side(size: Any) -> int:
+    return int(size if isinstance(size, int) else size[0])
 
 
 @contextmanager

@@ -4,10 +4,13 @@ RUN/best                       the weights with the best validation MCMRR
 RUN/checkpoints/step-00001000  the last ones, with what a run needs to go on
     open_clip_model.safetensors, open_clip_config.json
                                open_clip loads them: `create_model("local-dir:FOLDER")`
-    echoclip_r.json            configuration, step, figures, versions, fingerprints
+    echoclip_r.json            what the model is, how it was trained, step, figures, versions,
+                               fingerprints
     tokenizer.json             the tokenizer's artifact, unless it is open_clip's own
     state.safetensors, state.json
                                optimizer, generators, place in the data (not in `best`)
+
+Format 1 had the model's settings among those of its training; it is still read.
 """
 
 from __future__ import annotations
@@ -17,8 +20,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,11 +33,11 @@ from safetensors.torch import load_file, save_file
 import echotok
 from echoclip_r.errors import CheckpointError
 from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
+from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
 from echoclip_r.storage import whole_folder, writing
 from echoclip_r.text.codec import TextCodec
-from echoclip_r.training.config import TrainConfig, config_from_dict
 
 __all__ = [
     "Description",
@@ -49,7 +52,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
@@ -63,13 +66,18 @@ class Description:
 
     Attributes:
         folder: the checkpoint.
-        config: of the run.
-        model_config: open_clip's, with the run's vocabulary.
+        format: the version of the format that it is written in.
+        spec: the model.
+        training: how it was trained, in the words of its format, or None where no run made it;
+            `echoclip_r.training.resume.config_of` reads it.
+        model_config: open_clip's, with the vocabulary of the model's tokenizer.
         facts: step, epoch, figures, versions, fingerprints.
     """
 
     folder: Path
-    config: TrainConfig
+    format: int
+    spec: ModelSpec
+    training: Mapping[str, Any] | None
     model_config: Mapping[str, Any]
     facts: Mapping[str, Any]
 
@@ -78,10 +86,11 @@ def save_checkpoint(
     folder: Path,
     model: Any,
     *,
-    config: TrainConfig,
+    spec: ModelSpec,
     model_config: Mapping[str, Any],
     codec: TextCodec,
     facts: Mapping[str, Any],
+    training: Mapping[str, Any] | None = None,
     tensors: Mapping[str, torch.Tensor] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> None:
@@ -90,12 +99,13 @@ def save_checkpoint(
     Args:
         folder: where; its parent is made.
         model: `open_clip.CLIP`.
-        config: of the run.
-        model_config: open_clip's.
-        codec: of the run.
+        spec: what the model is.
+        model_config: from `echoclip_r.model.build.model_config`.
+        codec: the model's tokenizer.
         facts: what else to say, ready for JSON.
+        training: how it is trained, ready for JSON, or None where no run makes it.
         tensors: with `state`, what a run needs to go on; None for weights alone.
-        state: ready for JSON.
+        state: what a run needs to go on, ready for JSON.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -116,7 +126,8 @@ def save_checkpoint(
             _save_json(partial / STATE_FACTS, state)
         described = {
             "format": FORMAT,
-            "config": config.to_dict(),
+            "model": spec.to_dict(),
+            "training": training,
             "tokenizer": {"name": codec.name, "sha256": codec.fingerprint},
             "weights_sha256": _sha256(partial / WEIGHTS),
             "made_with": {
@@ -142,9 +153,9 @@ def load_checkpoint(
         ArtifactError: the tokenizer's file is damaged.
     """
     description = read_description(find_checkpoint(Path(path)))
-    folder, config = description.folder, description.config
+    folder, spec = description.folder, description.spec
     codec = _load_codec(description)
-    model = build_model(description.model_config, name=config.model)
+    model = build_model(description.model_config, name=spec.towers)
     load_open_clip_weights(model, folder)
     fingerprint = f"{description.facts.get('weights_sha256')}:{codec.fingerprint}"
     if tokenizer is not None:
@@ -156,9 +167,9 @@ def load_checkpoint(
     run = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
     return TrainedModel(
         model=model,
-        config=config,
+        spec=spec,
         text=codec,
-        name=f"{config.recipe} ({run.resolve().name})",
+        name=f"{(description.training or {}).get('recipe', spec.towers)} ({run.resolve().name})",
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
         device=torch.device(device),
     )
@@ -194,22 +205,32 @@ def read_description(folder: Path) -> Description:
     """What a checkpoint says of itself.
 
     Raises:
-        CheckpointError: it is damaged, or of another format.
+        CheckpointError: it is damaged, or of a newer format.
     """
     try:
         facts = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT:
-            raise ValueError(f"format {facts['format']}, this version reads {FORMAT}")
-        model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        config = config_from_dict(facts["config"])
-        return Description(
-            folder=folder, config=config, model_config=model["model_cfg"], facts=facts
-        )
+        number = int(facts["format"])
+        if number <= FORMAT:
+            spec, training = _READERS[number](facts)
+            model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+            return Description(
+                folder=folder,
+                format=number,
+                spec=spec,
+                training=training,
+                model_config=model["model_cfg"],
+                facts=facts,
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder}: the checkpoint cannot be read ({type(error).__name__}: {error}); it is "
-            "damaged, or of another version of echoclip_r"
+            "damaged, so copy it again, or take another one of its run"
         ) from error
+    maker = facts.get("made_with", {}).get("echotok", "of a later release")
+    raise CheckpointError(
+        f"{folder}: the checkpoint is of format {number}, and this version of echoclip_r reads "
+        f"formats 1 to {FORMAT}; install the version that wrote it, echotok {maker}, or a newer"
+    )
 
 
 def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -227,10 +248,28 @@ def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ) from error
 
 
+def _read_format_1(facts: Mapping[str, Any]) -> tuple[ModelSpec, Mapping[str, Any]]:
+    """The model's settings out of one list with those of its training."""
+    training = dict(facts["config"])
+    spec = ModelSpec(
+        towers=training.pop("model"),
+        **{one.name: training.pop(one.name) for one in fields(ModelSpec) if one.name in training},
+    )
+    return spec, training
+
+
+def _read_format_2(facts: Mapping[str, Any]) -> tuple[ModelSpec, Mapping[str, Any] | None]:
+    return ModelSpec.from_dict(facts["model"]), facts["training"]
+
+
+_READERS: Mapping[int, Callable[[Mapping[str, Any]], tuple[ModelSpec, Mapping[str, Any] | None]]]
+_READERS = {1: _read_format_1, 2: _read_format_2}
+
+
 def _load_codec(description: Description) -> TextCodec:
     folder, stated = description.folder, description.facts["tokenizer"]
-    path = None if description.config.tokenizer is None else folder / TOKENIZER
-    codec = TextCodec.load(path, context_length=description.config.context_length)
+    path = None if description.spec.tokenizer is None else folder / TOKENIZER
+    codec = TextCodec.load(path, context_length=description.spec.context_length)
     if codec.fingerprint != stated["sha256"]:
         raise CheckpointError(
             f"{folder}: its weights were trained with tokenizer {stated['name']} "

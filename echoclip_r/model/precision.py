@@ -1,4 +1,4 @@
-"""The precision that a device computes in."""
+"""The precision in which a device computes: `auto` resolved, autocast, and the loss scaler."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def read_findings(reports: Sequence[str], findings: Sequence[Finding]) -> NDArra
         nothing of it.
 
     Raises:
-        EvaluationError: a phrase is no phrase; the message says why and how it is written.
+        EvaluationError: a phrase is not written as phrases are; the message says why, and how.
 
     Example:
         >>> from echoclip_r.evaluation.tasks import read_tasks

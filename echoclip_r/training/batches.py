@@ -3,8 +3,9 @@
 The batches of a run are one long sequence. In every epoch the shards are put in a new order, and
 the row of clips that this gives is cut into one slice for each rank and each of its readers, so
 that all clips are read by someone, none by two, and every rank has the same number of batches.
-A reader takes one frame of each clip and mixes what it has read in a buffer. Which frame, crop and
-span a clip gives depends on (seed, epoch, key) alone.
+A reader takes one frame of each clip and mixes what it has read in a buffer. What is drawn for a
+clip (its frame, how that is changed, and its texts, in this order) depends on (seed, epoch, key)
+alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from echoclip_r.data.shards import (
@@ -29,8 +29,10 @@ from echoclip_r.data.shards import (
 )
 from echoclip_r.errors import ShardError
 from echoclip_r.text.codec import TextCodec, text_ids
+from echoclip_r.training.augment import Augmented
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.prefetch import made_ahead
+from echoclip_r.training.views import Reading
 
 __all__ = ["Batch", "TrainData"]
 
@@ -45,9 +47,9 @@ class Batch:
     Attributes:
         frames: uint8 (B, S, S, 3), cropped and moved.
         gains: float32 (B,), factors of brightness.
-        texts: int64 (B, L) for each kind of text that the recipe reads.
-        text_ids: int64 (B,) for each kind: equal where the texts are.
-        num_truncated: whole reports that did not fit.
+        texts: int64 (B, L) for each text view of the recipe.
+        text_ids: int64 (B,) for each text view: equal where the texts are.
+        num_truncated: items with a report that should have been read whole and did not fit.
         bad: clips that could not be used; another of the batch stands in their place.
     """
 
@@ -217,17 +219,16 @@ class TrainData(IterableDataset[Batch]):
         if not names or "txt" not in sample:
             return BadClip(key, "frames or report are missing")
         draw = random.Random(f"{self._config.seed}:{epoch}:{key}")
-        frame = sample[names[draw.randrange(len(names))]]
+        frame = sample[names[self._config.frame.pick(len(names), draw)]]
         try:
             return _Item(key, frame, sample["txt"].decode(), draw)
         except ValueError:
-            return BadClip(key, "its report is no UTF-8 text")
+            return BadClip(key, "its report is not UTF-8 text")
 
     def _make(self, items: Sequence[_Item | BadClip]) -> Batch:
-        frames: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
-        gains: list[float] = []
-        rows: list[tuple[list[int], ...]] = []
-        names: list[tuple[list[int], ...]] = []
+        config, codec = self._config, self._codec
+        frames: list[Augmented] = []
+        readings: list[tuple[Reading, ...]] = []
         bad: list[BadClip] = []
         for item in items:
             try:
@@ -238,11 +239,10 @@ class TrainData(IterableDataset[Batch]):
             except ValueError as error:
                 bad.append(BadClip(item.key, str(error)))
                 continue
-            frames.append(self._augment(picture, item.draw))
-            gains.append(1 + item.draw.uniform(-1, 1) * self._config.max_gain)
-            row, name = self._rows(item)
-            rows.append(row)
-            names.append(name)
+            frames.append(config.augmentation.apply(picture, item.draw, size_px=self._size_px))
+            readings.append(
+                tuple(view.read(item.report, codec, item.draw) for view in config.texts)
+            )
         if not frames:
             raise ShardError(
                 f"{items[0].key} and all {len(items)} clips of its batch cannot be read, the first "
@@ -251,62 +251,20 @@ class TrainData(IterableDataset[Batch]):
         good = len(frames)
         for number in range(len(items) - good):
             frames.append(frames[number % good])
-            gains.append(gains[number % good])
-            rows.append(rows[number % good])
-            names.append(names[number % good])
-        whole = self._config.text != "token-span"
+            readings.append(readings[number % good])
+        by_view = list(zip(*readings, strict=True))
         return Batch(
-            frames=torch.from_numpy(np.stack(frames)),
-            gains=torch.tensor(gains, dtype=torch.float32),
-            texts=tuple(self._codec.pad(kind) for kind in zip(*rows, strict=True)),
-            text_ids=tuple(text_ids(kind) for kind in zip(*names, strict=True)),
+            frames=torch.from_numpy(np.stack([one.frame for one in frames])),
+            gains=torch.tensor([one.gain for one in frames], dtype=torch.float32),
+            texts=tuple(codec.pad([one.ids for one in view]) for view in by_view),
+            text_ids=tuple(text_ids([one.identity for one in view]) for view in by_view),
             num_truncated=sum(
-                self._codec.is_cut(item.report)
+                any(view.is_cut(item.report, codec) for view in config.texts)
                 for item in items
-                if whole and not isinstance(item, BadClip)
+                if not isinstance(item, BadClip)
             ),
             bad=tuple(bad),
         )
-
-    def _rows(self, item: _Item) -> tuple[tuple[list[int], ...], tuple[list[int], ...]]:
-        """The ids of each kind of text, and the ids that tell it from other texts."""
-        config, codec = self._config, self._codec
-        if config.text == "token-span":
-            span = codec.token_span(item.report, item.draw)
-            return (span,), (span,)
-        name = whole = codec.whole(item.report)
-        if config.drop_sentences:
-            # Equal reports stay equal, whichever of their sentences are left out.
-            drop = item.draw.random() * config.drop_sentences
-            whole = codec.thinned(item.report, item.draw, drop=drop)
-        if config.text == "whole":
-            return (whole,), (name,)
-        run = codec.sentence_run(item.report, item.draw, max_sentences=config.max_sentences)
-        return (whole, run), (name, run)
-
-    def _augment(
-        self, picture: Image.Image, draw: random.Random
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """A random turn, crop and shift.
-
-        As torchvision's RandomResizedCrop at a fixed aspect, which open_clip trains with; but that
-        draws from torch's one generator, which the model's dropout uses too.
-        """
-        width, height = picture.size
-        if self._config.max_rotation_deg:
-            angle = draw.uniform(-1, 1) * self._config.max_rotation_deg
-            picture = picture.rotate(angle, Image.Resampling.BILINEAR)
-        side = draw.uniform(self._config.min_crop, 1) ** 0.5
-        left, top = draw.random() * (1 - side) * width, draw.random() * (1 - side) * height
-        size = (self._size_px, self._size_px)
-        if side < 1 or picture.size != size:
-            box = (left, top, left + side * width, top + side * height)
-            picture = picture.resize(size, Image.Resampling.BICUBIC, box=box)
-        if self._config.max_shift_px:
-            most = self._config.max_shift_px
-            x, y = draw.randint(-most, most), draw.randint(-most, most)
-            picture = picture.crop((x, y, x + size[0], y + size[1]))
-        return np.asarray(picture)
 
 
 def _mix(items: Iterator[_Item | BadClip], draw: random.Random) -> Iterator[_Item | BadClip]:

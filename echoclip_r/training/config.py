@@ -1,33 +1,33 @@
-"""What decides a training run: one frozen `TrainConfig`, and the recipes that make one.
+"""What decides a training run: one frozen `TrainConfig`, as a recipe makes it.
 
-    echoclip          random frame, random 77-token span of the report, CLIP's own tokenizer
-    echoclip_r        random frame, the whole report through a phrase tokenizer
-    echoclip_r_span   both: the whole report, and a random run of its sentences
-
-Defaults are the published ones (Christensen et al., Nature Medicine 2024); `phantom_scale` turns
-any recipe into one for small frames and two CPU cores.
+Its parts are objects: the model, the views that an item shows, the losses between them, and the
+augmentation. Each setting carries its range, and whether a resumed run may change it, in its own
+field. Defaults are the published ones (Christensen et al., Nature Medicine 2024).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-__all__ = [
-    "TrainConfig",
-    "check_ranges",
-    "check_types",
-    "config_from_dict",
-    "parse_value",
-    "with_settings",
-]
+from echoclip_r.model.settings import Setting, check, rule, settings_of
+from echoclip_r.model.spec import ModelSpec
+from echoclip_r.training.augment import Augmentation
+from echoclip_r.training.loss import LOSSES, Contrastive
+from echoclip_r.training.views import (
+    FRAME_VIEWS,
+    TEXT_VIEWS,
+    FrameView,
+    RandomFrame,
+    SentenceRun,
+    TextView,
+    TokenSpan,
+    WholeReport,
+)
 
-TEXTS = ("token-span", "whole", "whole-and-sentences")
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+__all__ = ["TrainConfig", "changed", "config_from_dict", "config_from_format_1", "with_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,246 +40,296 @@ class TrainConfig:
 
     recipe: str
     """Name of the recipe that it comes from, for people."""
-    model: str
-    """An open_clip model name, e.g. `echoclip-r` (this package's) or `convnext_base`."""
-    text: str
-    """What of a report is read: `token-span`, `whole` or `whole-and-sentences`."""
-    tokenizer: str | None
-    """`echo`, `echo-clip`, an artifact's path, or None for open_clip's own tokenizer."""
-    context_length: int = 77
-    """Ids that the text tower reads, BOS and EOS included."""
-    pretrained: str | None = None
-    """An open_clip tag (`laion400m_s13b_b51k`), a file of weights, or None for random weights."""
-    multi_positive: bool = True
-    """Whether identical texts in a batch are all right answers, rather than one of them."""
-    sentence_weight: float = 0.5
-    """Share of the loss on runs of sentences, for `whole-and-sentences`; 0 to 1."""
-    max_sentences: int = 4
-    """Longest run of sentences, for `whole-and-sentences`."""
-    drop_sentences: float = 0.0
-    """Sentences of a whole report are left out, a share of 0 to this, drawn anew every time."""
+    model: ModelSpec
+    """The model that is trained."""
+    texts: tuple[TextView, ...]
+    """What is read of a report: one text or several of each item."""
+    losses: tuple[Contrastive, ...]
+    """What the frames and these texts are taught; the loss of a step is the weighted sum."""
+    frame: FrameView = field(default_factory=RandomFrame)
+    """Which frame of a clip is shown."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    """How a frame is changed by chance before it is shown."""
 
-    batch_size: int = 1024
+    batch_size: int = field(default=1024, metadata=rule(least=2))
     """Clips a step, of all processes together."""
-    accumulate: int = 1
+    accumulate: int = field(default=1, metadata=rule(least=1))
     """Parts that a process's batch is cut into to save memory; the result is the same."""
-    epochs: int = 50
-    """Passes over the training split; one random frame of a clip each."""
-    lr: float = 5e-5
+    epochs: int = field(default=50, metadata=rule(least=1))
+    """Passes over the training split; each shows one frame of every clip."""
+    lr: float = field(default=5e-5, metadata=rule(above=0, may_change=True))
     """Highest learning rate."""
-    warmup_steps: int = 2000
+    warmup_steps: int = field(default=2000, metadata=rule(least=0, may_change=True))
     """Steps of linear warm-up, before the cosine to 0."""
-    weight_decay: float = 0.2
-    """Of AdamW, on matrices only."""
-    beta1: float = 0.9
-    """Of AdamW."""
-    beta2: float = 0.999
-    """Of AdamW."""
-    eps: float = 1e-8
-    """Of AdamW."""
-    grad_clip_norm: float | None = None
-    """Longest gradient, or None for no limit."""
-    max_logit_scale: float = 100.0
+    weight_decay: float = field(default=0.2, metadata=rule(least=0, may_change=True))
+    """AdamW's weight decay, on matrices only."""
+    beta1: float = field(default=0.9, metadata=rule(least=0, most=1, may_change=True))
+    """AdamW's decay of the mean of the gradients."""
+    beta2: float = field(default=0.999, metadata=rule(least=0, most=1, may_change=True))
+    """AdamW's decay of the mean of the squared gradients."""
+    eps: float = field(default=1e-8, metadata=rule(above=0, may_change=True))
+    """What AdamW adds to the divisor."""
+    grad_clip_norm: float | None = field(default=None, metadata=rule(above=0, may_change=True))
+    """The length to which a longer gradient is cut, or None for no limit."""
+    max_logit_scale: float = field(default=100.0, metadata=rule(least=1, may_change=True))
     """The temperature's inverse is kept between 1 and this."""
-    precision: str = "auto"
-    """`fp32`, `bf16`, `fp16`, or `auto`: bf16 where the GPU has it, else fp16; fp32 on a CPU."""
-    grad_checkpointing: bool = False
-    """Forget activations and work them out again: less memory, a third more time."""
+    grad_checkpointing: bool = field(default=False, metadata=rule(may_change=True))
+    """Whether activations are forgotten and computed again: less memory, a third more time."""
 
-    min_crop: float = 0.9
-    """Smallest share of a frame's area that a random crop keeps; 1 for no crops."""
-    max_gain: float = 0.15
-    """Frames are made up to this much brighter or darker; 0 for never."""
-    max_shift_px: int = 0
-    """Frames are moved by up to so many pixels, black coming in; 0 for never."""
-    max_rotation_deg: float = 0.0
-    """Frames are turned by up to so many degrees about their middle; 0 for never."""
-
-    seed: int = 0
-    """Of weights, order, frames, spans and crops."""
-    workers: int = 0
+    seed: int = field(default=0, metadata=rule(least=0))
+    """Decides the first weights, the order of the clips, and all that is drawn of each."""
+    workers: int = field(default=0, metadata=rule(least=0))
     """Processes that read and decode for each training process; 0 takes a thread instead."""
-    cache_mb: int = 2048
+    cache_mb: int = field(default=2048, metadata=rule(least=0, may_change=True))
     """Shards of up to this size in all are kept in memory by each reader; larger ones are not."""
-    validate_every_epochs: int = 1
-    """Epochs between retrieval on the validation split; also done after the last."""
-    validation_clips: int = 10_000
-    """At most so many clips of the validation split are used."""
-    checkpoint_every_steps: int = 1000
+    validate_every_epochs: int = field(default=1, metadata=rule(least=1, may_change=True))
+    """Epochs between retrieval on the validation split; it is also done after the last."""
+    validation_clips: int = field(default=10_000, metadata=rule(least=2, may_change=True))
+    """The most clips of the validation split that are used."""
+    checkpoint_every_steps: int = field(default=1000, metadata=rule(least=1, may_change=True))
     """Steps between checkpoints; one is also written at the end."""
-    keep_checkpoints: int = 2
-    """Checkpoints kept, beside the best."""
-    log_every_steps: int = 10
+    keep_checkpoints: int = field(default=2, metadata=rule(least=1, may_change=True))
+    """Checkpoints that are kept, beside the best."""
+    log_every_steps: int = field(default=10, metadata=rule(least=1, may_change=True))
     """Steps between lines of the log."""
 
     def __post_init__(self) -> None:
-        check_types(self)
-        if self.text not in TEXTS:
-            raise ValueError(f"text is {self.text!r}; it must be one of {', '.join(TEXTS)}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision is {self.precision!r}; it must be one of {', '.join(PRECISIONS)}"
-            )
-        if self.tokenizer is None and self.text == "whole-and-sentences":
-            raise ValueError(
-                "text is 'whole-and-sentences', which needs a phrase tokenizer: CLIP's own does "
-                "not know where sentences end; set tokenizer to echo, echo-clip or an artifact"
-            )
-        if self.drop_sentences and (self.tokenizer is None or self.text == "token-span"):
-            raise ValueError(
-                f"drop_sentences is {self.drop_sentences}, which is for whole reports through a "
-                "phrase tokenizer; set it to 0, or another text or tokenizer"
-            )
-        check_ranges(self)
+        check(self)
+        if type(self.model) is not ModelSpec:
+            raise ValueError(f"model is {self.model!r}; it takes a ModelSpec")
+        if type(self.augmentation) is not Augmentation:
+            raise ValueError(f"augmentation is {self.augmentation!r}; it takes an Augmentation")
+        for name, parts, kinds in (
+            ("frame", (self.frame,), FRAME_VIEWS),
+            ("texts", self.texts, TEXT_VIEWS),
+            ("losses", self.losses, LOSSES),
+        ):
+            if type(parts) is not tuple or not parts or {*map(type, parts)} - {*kinds.values()}:
+                known = " or ".join(kind.__name__ for kind in kinds.values())
+                raise ValueError(f"{name} is {parts!r}; it takes {known}, in a tuple if several")
+        for loss in self.losses:
+            if loss.text >= len(self.texts):
+                raise ValueError(
+                    f"a loss compares the frames with text {loss.text}, and the recipe reads "
+                    f"{len(self.texts)} (they are counted from 0)"
+                )
+        for view in self.texts:
+            if self.model.tokenizer is None and view.needs_sentences:
+                raise ValueError(
+                    f"the recipe reads {view}, which needs a phrase tokenizer: open_clip's own "
+                    "does not know where sentences end; set tokenizer to echo, echo-clip or an "
+                    "artifact"
+                )
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, ready for JSON; `config_from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        """The whole configuration, ready for JSON; `config_from_dict` reads it back."""
+        return {"model": self.model.to_dict(), **self.training_dict()}
+
+    def training_dict(self) -> dict[str, Any]:
+        """All but the model, which a checkpoint holds apart; ready for JSON."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "model"}
+        return plain | {
+            "frame": _tagged(self.frame, FRAME_VIEWS),
+            "texts": [_tagged(view, TEXT_VIEWS) for view in self.texts],
+            "losses": [_tagged(loss, LOSSES) for loss in self.losses],
+            "augmentation": dataclasses.asdict(self.augmentation),
+        }
+
+
+def changed(config: TrainConfig, **values: Any) -> TrainConfig:
+    """A config with some settings changed, in whichever of its parts they stand.
+
+    `model` names the towers; `sentence_weight` is the share of the losses on runs of sentences,
+    and the others keep the rest.
+
+    Args:
+        config: what to start from.
+        values: settings by the names that the command line has for them.
+
+    Raises:
+        ValueError: the config has no such setting, or it refuses the value.
+
+    Example:
+        >>> from echoclip_r.training.recipes import echoclip_r
+        >>> config = changed(echoclip_r(), drop_sentences=0.3, context_length=128)
+        >>> config.texts, config.model.context_length
+        ((WholeReport(drop_sentences=0.3),), 128)
+    """
+    known = _settings(config)
+    for name in values:
+        if name not in known:
+            raise ValueError(_unknown(name, config))
+
+    def part(settings: Any) -> Any:
+        own = {
+            setting.field: values[name]
+            for name, setting in settings_of(type(settings)).items()
+            if name in values and _is_settable(setting)
+        }
+        return replace(settings, **own) if own else settings
+
+    losses = config.losses
+    if "sentence_weight" in values:
+        losses = _shared(config, values["sentence_weight"])
+    plain = {name: values[name] for name in settings_of(TrainConfig) if name in values}
+    return replace(
+        config,
+        model=part(config.model),
+        frame=part(config.frame),
+        texts=tuple(map(part, config.texts)),
+        losses=tuple(map(part, losses)),
+        augmentation=part(config.augmentation),
+        **plain,
+    )
 
 
 def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
-    """A config with some fields changed, as the command line gives them.
+    """A config with some settings changed, as the command line gives them.
 
     Args:
         config: what to start from.
         settings: `name=value` each; `none` for None, `true` or `false`.
 
     Raises:
-        ValueError: no such field, a value of the wrong kind, or out of range.
+        ValueError: no such setting, a value of the wrong kind, or out of range.
 
     Example:
         >>> from echoclip_r.training.recipes import echoclip_r
         >>> with_settings(echoclip_r(), ["batch_size=256", "lr=1e-4"]).lr
         0.0001
     """
-    hints = typing.get_type_hints(TrainConfig)
-    changes: dict[str, Any] = {}
+    known = _settings(config)
+    values: dict[str, Any] = {}
     for setting in settings:
         name, equals, cell = setting.partition("=")
         name = name.strip()
-        if not equals or name not in hints:
-            raise ValueError(
-                f"setting {setting!r}: write name=value, the name one of "
-                + ", ".join(field.name for field in fields(TrainConfig))
-            )
-        changes[name] = parse_value(name, cell.strip(), hints[name])
-    return replace(config, **changes)
+        if not equals or name not in known:
+            reason = f"write name=value, the name one of {', '.join(known)}"
+            raise ValueError(f"setting {setting!r}: {_unknown(name, config) if equals else reason}")
+        values[name] = known[name].parse(cell.strip())
+    return changed(config, **values)
 
 
 def config_from_dict(content: Mapping[str, Any]) -> TrainConfig:
     """A config from what `TrainConfig.to_dict` wrote.
 
     Raises:
-        ValueError: it has a field that this version does not know, or a value that it refuses.
+        ValueError: it has a part that this version does not know, or a value that it refuses.
+        KeyError: a part of it is missing.
     """
-    unknown = sorted(set(content) - {field.name for field in fields(TrainConfig)})
-    if unknown:
-        raise ValueError(
-            f"the configuration has {', '.join(unknown)}, which this version of echoclip_r does "
-            "not know; use the version that wrote it"
-        )
-    return TrainConfig(**content)
+    _refuse_unknown(content, TrainConfig, "the configuration")
+    parts = {
+        "model": ModelSpec.from_dict(content["model"]),
+        "frame": _untagged(content["frame"], FRAME_VIEWS),
+        "texts": tuple(_untagged(view, TEXT_VIEWS) for view in content["texts"]),
+        "losses": tuple(_untagged(loss, LOSSES) for loss in content["losses"]),
+        "augmentation": _made(content["augmentation"], Augmentation, "the augmentation"),
+    }
+    return TrainConfig(**{**content, **parts})
 
 
-_AT_LEAST: Mapping[str, float] = {
-    "context_length": 3,
-    "max_sentences": 1,
-    "batch_size": 2,
-    "accumulate": 1,
-    "epochs": 1,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "max_logit_scale": 1,
-    "max_shift_px": 0,
-    "seed": 0,
-    "workers": 0,
-    "cache_mb": 0,
-    "validate_every_epochs": 1,
-    "validation_clips": 2,
-    "checkpoint_every_steps": 1,
-    "keep_checkpoints": 1,
-    "log_every_steps": 1,
-}
-
-
-_WITHIN: Mapping[str, tuple[float, float]] = {
-    "sentence_weight": (0, 1),
-    "drop_sentences": (0, 0.9),
-    "beta1": (0, 1),
-    "beta2": (0, 1),
-    "min_crop": (0.1, 1),
-    "max_gain": (0, 0.9),
-    "max_rotation_deg": (0, 45),
-}
-
-
-def check_types(config: TrainConfig) -> None:
-    """Check the kind of every field.
-
-    JSON and callers give ints for floats, which is fine; a string for a number is not.
-
-    Raises:
-        ValueError: a value of another kind.
-    """
-    for name, hint in typing.get_type_hints(type(config)).items():
-        kinds = typing.get_args(hint) or (hint,)
-        value = getattr(config, name)
-        if type(value) not in kinds and not (float in kinds and type(value) is int):
-            raise ValueError(
-                f"{name} is {value!r}; it takes {' or '.join(_word(kind) for kind in kinds)}"
-            )
-
-
-def check_ranges(config: TrainConfig) -> None:
-    """Check the range of every number.
-
-    Raises:
-        ValueError: a value out of its range.
-    """
-    for name, low in _AT_LEAST.items():
-        if getattr(config, name) < low:
-            raise ValueError(
-                f"{name} is {getattr(config, name)}; it must be {low} or more"
-                + (": BOS, one id and EOS" if name == "context_length" else "")
-            )
-    for name, (low, high) in _WITHIN.items():
-        if not low <= getattr(config, name) <= high:
-            raise ValueError(f"{name} is {getattr(config, name)}; it must be {low} to {high}")
-    for name in ("lr", "eps"):
-        if not getattr(config, name) > 0:
-            raise ValueError(f"{name} is {getattr(config, name)}; it must be above 0")
-    if config.grad_clip_norm is not None and not config.grad_clip_norm > 0:
-        raise ValueError(f"grad_clip_norm is {config.grad_clip_norm}; it must be above 0 or none")
-
-
-def parse_value(name: str, cell: str, hint: Any) -> Any:
-    """A value as the command line gives it.
+def config_from_format_1(spec: ModelSpec, content: Mapping[str, Any]) -> TrainConfig:
+    """A config from a checkpoint of format 1, in which views and losses were single words.
 
     Args:
-        name: of the field, for the message.
-        cell: `none` for None, `true` or `false`, a number or a text.
-        hint: type of the field.
+        spec: its model.
+        content: the other settings.
 
     Raises:
-        ValueError: the field takes another kind.
+        ValueError: it has a setting that this version does not know, or a value that it refuses.
+        KeyError: a setting is missing.
     """
-    kinds = typing.get_args(hint) or (hint,)
-    if cell.lower() == "none" and type(None) in kinds:
-        return None
-    kind = next(kind for kind in kinds if kind is not type(None))
-    if kind is str:
-        return cell
-    try:
-        value = json.loads(cell.lower())
-    except ValueError:
-        value = cell
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ValueError(f"setting {name}={cell}: {name} takes {_word(kind)}")
-    return value
+    left = dict(content)
+    positive, share = left.pop("multi_positive"), left.pop("sentence_weight")
+    whole = WholeReport(drop_sentences=left.pop("drop_sentences"))
+    run = SentenceRun(max_sentences=left.pop("max_sentences"))
+    known: Mapping[str, tuple[tuple[TextView, ...], tuple[float, ...]]] = {
+        "token-span": ((TokenSpan(),), (1.0,)),
+        "whole": ((whole,), (1.0,)),
+        "whole-and-sentences": ((whole, run), (1 - share, share)),
+    }
+    texts, weights = known[left.pop("text")]
+    augmentation = {one.name: left.pop(one.name) for one in fields(Augmentation)}
+    _refuse_unknown(left, TrainConfig, "the configuration")
+    return TrainConfig(
+        model=spec,
+        texts=texts,
+        losses=tuple(
+            Contrastive(text=number, weight=weight, multi_positive=positive)
+            for number, weight in enumerate(weights)
+        ),
+        augmentation=Augmentation(**augmentation),
+        **left,
+    )
 
 
-def _word(kind: type) -> str:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return words.get(kind, "none")
+def _settings(config: TrainConfig) -> dict[str, Setting]:
+    """Every setting of a config that has a name of its own, with those of its parts."""
+    parts = (config, config.model, config.frame, *config.texts, *config.losses, config.augmentation)
+    found: dict[str, Setting] = {}
+    for part in parts:
+        own = settings_of(type(part))
+        found |= {name: setting for name, setting in own.items() if _is_settable(setting)}
+    if any(type(view) is SentenceRun for view in config.texts):
+        weight = settings_of(Contrastive)["weight"]
+        found["sentence_weight"] = replace(weight, name="sentence_weight")
+    return found
+
+
+def _is_settable(setting: Setting) -> bool:
+    return bool(setting.rule.get("settable", True))
+
+
+def _shared(config: TrainConfig, share: Any) -> tuple[Contrastive, ...]:
+    """The losses when those on runs of sentences have this share, and the others the rest."""
+    _settings(config)["sentence_weight"].check(share)
+    on_runs = [type(config.texts[loss.text]) is SentenceRun for loss in config.losses]
+    return tuple(
+        replace(loss, weight=share / sum(on_runs) if on_run else (1 - share) / on_runs.count(False))
+        for loss, on_run in zip(config.losses, on_runs, strict=True)
+    )
+
+
+def _unknown(name: str, config: TrainConfig) -> str:
+    """Why a config has no setting of this name."""
+    elsewhere = [kind for kind in TEXT_VIEWS.values() if name in settings_of(kind)]
+    if name == "sentence_weight":
+        elsewhere = [SentenceRun]
+    if elsewhere:
+        reads = ", ".join(map(str, config.texts))
+        return (
+            f"{name} is a setting of {elsewhere[0].__name__}, and recipe {config.recipe} reads "
+            f"{reads}; leave it out, or take another recipe"
+        )
+    return f"write name=value, the name one of {', '.join(_settings(config))}"
+
+
+def _tagged(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
+    """A part as JSON that says which kind it is."""
+    (kind,) = (name for name, known in kinds.items() if known is type(part))
+    return {"kind": kind, **dataclasses.asdict(part)}
+
+
+def _untagged(content: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
+    kind = content["kind"]
+    if kind not in kinds:
+        raise ValueError(
+            f"the configuration has a {kind!r}, and this version of echoclip_r knows "
+            f"{', '.join(kinds)}; use the version that wrote it"
+        )
+    rest = {name: value for name, value in content.items() if name != "kind"}
+    return _made(rest, kinds[kind], f"the {kind} of the configuration")
+
+
+def _made(content: Mapping[str, Any], kind: type, what: str) -> Any:
+    _refuse_unknown(content, kind, what)
+    return kind(**content)
+
+
+def _refuse_unknown(content: Mapping[str, Any], kind: Any, what: str) -> None:
+    unknown = sorted(set(content) - {one.name for one in fields(kind)})
+    if unknown:
+        raise ValueError(
+            f"{what} has {', '.join(unknown)}, which this version of echoclip_r does not know; "
+            "use the version that wrote it"
+        )

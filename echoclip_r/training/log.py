@@ -1,4 +1,4 @@
-"""What a run says: a progress line, `log.jsonl`, `rejects.csv`, and TensorBoard where asked."""
+"""What a run tells: a progress line, `log.jsonl`, `rejects.csv`, and TensorBoard where asked."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class RunLog:
     """The log of a run's first process; the others hold a silent one.
 
     Args:
-        out: the run's folder, or None to say nothing.
-        num_steps: of the whole run.
-        first_step: where it goes on; later lines of an earlier try are dropped.
-        tensorboard: also write TensorBoard's files, to `out/tensorboard`.
+        out: the folder of the run, or None to tell nothing.
+        num_steps: steps of the whole run.
+        first_step: the step after which it goes on; later lines of an earlier try are dropped.
+        tensorboard: whether to write TensorBoard's files, to `out/tensorboard`.
 
     Raises:
         TrainingError: TensorBoard is asked for and not installed.
@@ -71,7 +71,7 @@ class RunLog:
         self._line.advance(num)
 
     def figures(self, figures: Mapping[str, float]) -> None:
-        """One line on the steps since the last: loss, lr, logit_scale, frames_per_s, ..."""
+        """Write a line of figures: loss, lr, logit_scale, frames_per_s and others."""
         self._line.note(
             f"loss {figures['loss']:.3f}, lr {figures['lr']:.1e}, scale "
             f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s"
@@ -79,7 +79,7 @@ class RunLog:
         self._write(dict(figures))
 
     def validation(self, validation: Validation, *, step: int, epoch: int, best: bool) -> None:
-        """Retrieval on the validation split."""
+        """Write a line on the retrieval among the validation clips."""
         figures = validation.to_dict()
         self.say(
             f"epoch {epoch}: validation MCMRR {validation.mcmrr:.1f} of {validation.num_clips:,}, "
@@ -100,7 +100,7 @@ class RunLog:
                 writer.writerows([["key", "reason"], clip] if new else [clip])
 
     def say(self, message: str) -> None:
-        """A line for people, on stderr."""
+        """Write a line for people, on stderr."""
         if self._out is not None:
             print(message, file=sys.stderr)
 

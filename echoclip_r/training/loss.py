@@ -6,12 +6,77 @@ its own copy of a sentence to the same sentence of its neighbour, which nothing 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
 import torch
 from open_clip.loss import ClipLoss
-from torch import distributed
+from torch import distributed, nn
 from torch.nn import functional
 
-__all__ = ["ContrastiveLoss"]
+from echoclip_r.model.settings import check, rule
+
+__all__ = ["LOSSES", "Contrastive", "ContrastiveLoss", "TotalLoss"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrastive:
+    """A recipe's loss between the frames and one of its texts."""
+
+    text: int = field(default=0, metadata=rule(least=0, settable=False))
+    """Number of the text view that the frames are compared with, from 0."""
+    weight: float = field(default=1.0, metadata=rule(least=0, most=1, settable=False))
+    """Its share in the loss of a step."""
+    multi_positive: bool = True
+    """Whether identical texts in a batch are all right answers, rather than one of them."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+LOSSES: Mapping[str, type] = MappingProxyType({"contrastive": Contrastive})
+
+
+class TotalLoss(nn.Module):
+    """The losses of a recipe, each with its weight, as one number.
+
+    Args:
+        losses: of the recipe.
+        rank: of this process.
+        world_size: processes; the same batch size in each.
+    """
+
+    def __init__(
+        self, losses: Sequence[Contrastive], *, rank: int = 0, world_size: int = 1
+    ) -> None:
+        super().__init__()
+        self.losses = tuple(losses)
+        self.terms = nn.ModuleList(
+            ContrastiveLoss(rank=rank, world_size=world_size, multi_positive=one.multi_positive)
+            for one in losses
+        )
+
+    def forward(
+        self,
+        images_BD: torch.Tensor,
+        texts: Sequence[torch.Tensor],
+        logit_scale: torch.Tensor,
+        text_ids: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        """The loss of this process's rows, a scalar.
+
+        Args:
+            images_BD: normalized features of the frames.
+            texts: normalized features (B, D) of each text view.
+            logit_scale: a scalar, not its logarithm.
+            text_ids: int64 (B,) of each text view, equal where the texts are.
+        """
+        terms = [
+            one.weight * term(images_BD, texts[one.text], logit_scale, text_ids[one.text])
+            for one, term in zip(self.losses, self.terms, strict=True)
+        ]
+        return torch.stack(terms).sum()
 
 
 class ContrastiveLoss(ClipLoss):  # type: ignore[misc]  # open_clip is not annotated

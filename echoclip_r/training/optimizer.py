@@ -1,4 +1,4 @@
-"""The optimizer, its rate at each step, and its update."""
+"""AdamW: which weights decay, the learning rate of each step, and the change of the weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ __all__ = ["learning_rate", "make_optimizer", "update"]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW as open_clip trains with: decay on matrices, none on gains, biases and the scale."""
+    """AdamW with open_clip's groups: matrices decay; gains, biases and the temperature do not.
+
+    Args:
+        model: its frozen parameters are left out.
+        config: of the run.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
@@ -34,7 +39,12 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, *, config: TrainConfig, num_steps: int) -> float:
-    """The rate of step `step`, from 0: linear warm-up, then a cosine to 0.
+    """The learning rate of a step: a linear warm-up, then a cosine to 0.
+
+    Args:
+        step: number of the step, from 0.
+        config: of the run.
+        num_steps: of the whole run.
 
     Example:
         >>> from echoclip_r.training.recipes import echoclip
@@ -61,9 +71,9 @@ def update(
     Args:
         model: `open_clip.CLIP`.
         optimizer: of its parameters.
-        lr: of this step.
+        lr: the learning rate of this step.
         config: of the run.
-        scaler: of an fp16 run.
+        scaler: for an fp16 run.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -1,4 +1,4 @@
-"""Things made by a thread while their user is busy."""
+"""Batches made by a thread while the step before them is computed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ Thing = TypeVar("Thing")
 
 
 def made_ahead(things: Iterator[Thing], *, num: int) -> Iterator[Thing]:
-    """The same things, up to `num` of them made ahead by a thread.
+    """The same things in the same order, some of them made ahead by a thread.
 
-    An error of theirs is raised where they are asked for; left early, the thread ends.
+    An error in making one is raised where that one is asked for. The thread ends with the
+    iteration, also where it is left early.
+
+    Args:
+        things: what is made.
+        num: the most that are ready at a time.
     """
     made: queue.Queue[Thing | BaseException | None] = queue.Queue(maxsize=num)
     stop = threading.Event()

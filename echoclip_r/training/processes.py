@@ -1,4 +1,4 @@
-"""Where a run computes: the device, its precision, and the processes that `torchrun` started."""
+"""Where a run computes: the device, and the processes that `torchrun` started."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def distributed_process(device: str | None = None) -> Iterator[Process]:
 
 @contextmanager
 def _same_sums(device: torch.device) -> Iterator[None]:
-    """A GPU adds in the same order in every run (I13); what cannot be had so only warns."""
+    """Let a GPU add in the same order in every run (I13); where it cannot, torch warns."""
     if device.type != "cuda":
         yield
         return

@@ -1,79 +1,95 @@
-"""The recipes: what a training run reads and compares."""
+"""The recipes: functions that return a configuration.
+
+    echoclip          a random frame; a random 77-token span of the report, by CLIP's own tokenizer
+    echoclip_r        a random frame; the whole report, by a phrase tokenizer
+    echoclip_r_span   a random frame; the whole report, and a random run of its sentences
+
+Settings are the published ones (Christensen et al., Nature Medicine 2024); `phantom_scale` turns
+any recipe into one for small frames and two CPU cores.
+"""
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from echoclip_r.training.config import TrainConfig
+from echoclip_r.model.spec import ModelSpec
+from echoclip_r.training.config import TrainConfig, changed
+from echoclip_r.training.loss import Contrastive
+from echoclip_r.training.views import SentenceRun, TokenSpan, WholeReport
 
 __all__ = ["RECIPES", "echoclip", "echoclip_r", "echoclip_r_span", "phantom_scale"]
 
 
 def echoclip(*, pretrained: str | None = None) -> TrainConfig:
-    """The published base model: a random 77-token span, open_clip's own tokenizer untouched."""
+    """The published base model, with open_clip's own tokenizer.
+
+    Args:
+        pretrained: the weights to start from, see `ModelSpec.pretrained`.
+    """
     return TrainConfig(
         recipe="echoclip",
-        model="echoclip",
-        text="token-span",
-        tokenizer=None,
-        pretrained=pretrained,
+        model=ModelSpec(towers="echoclip", tokenizer=None, pretrained=pretrained),
+        texts=(TokenSpan(),),
+        losses=(Contrastive(),),
     )
 
 
 def echoclip_r(*, pretrained: str | None = None, tokenizer: str | None = None) -> TrainConfig:
-    """The published retrieval model: the whole report through a phrase tokenizer.
+    """The published retrieval model.
 
     Args:
-        pretrained: see `TrainConfig`.
-        tokenizer: see `TrainConfig`; None takes `echo-clip`, which shares CLIP's rows, for
+        pretrained: the weights to start from, see `ModelSpec.pretrained`.
+        tokenizer: see `ModelSpec.tokenizer`; None takes `echo-clip`, which shares CLIP's rows, for
             pretrained weights, else `echo`.
 
     Example:
         >>> config = echoclip_r()
-        >>> config.tokenizer, config.batch_size, config.lr, config.warmup_steps, config.epochs
+        >>> config.model.tokenizer, config.batch_size, config.lr, config.warmup_steps, config.epochs
         ('echo', 1024, 5e-05, 2000, 50)
     """
+    chosen = tokenizer or ("echo" if pretrained is None else "echo-clip")
     return TrainConfig(
         recipe="echoclip-r",
-        model="echoclip-r",
-        text="whole",
-        tokenizer=tokenizer or ("echo" if pretrained is None else "echo-clip"),
-        pretrained=pretrained,
+        model=ModelSpec(towers="echoclip-r", tokenizer=chosen, pretrained=pretrained),
+        texts=(WholeReport(),),
+        losses=(Contrastive(),),
     )
 
 
 def echoclip_r_span(*, pretrained: str | None = None, tokenizer: str | None = None) -> TrainConfig:
-    """Ours: in every step a loss on the whole report and one on a random run of its sentences.
+    """Ours: half of the loss is on the whole report, half on a random run of its sentences.
 
-    Args: as `echoclip_r`.
+    Args:
+        pretrained: the weights to start from, see `ModelSpec.pretrained`.
+        tokenizer: as in `echoclip_r`.
     """
     return replace(
         echoclip_r(pretrained=pretrained, tokenizer=tokenizer),
         recipe="echoclip-r-span",
-        text="whole-and-sentences",
+        texts=(WholeReport(), SentenceRun()),
+        losses=(Contrastive(text=0, weight=0.5), Contrastive(text=1, weight=0.5)),
     )
 
 
-RECIPES: Mapping[str, Callable[..., TrainConfig]] = types.MappingProxyType(
+RECIPES: Mapping[str, Callable[..., TrainConfig]] = MappingProxyType(
     {"echoclip": echoclip, "echoclip-r": echoclip_r, "echoclip-r-span": echoclip_r_span}
 )
 
 
 def phantom_scale(config: TrainConfig) -> TrainConfig:
     """A recipe scaled to frames of 64 px, some thousand clips and two CPU cores."""
-    return replace(
+    scaled = changed(
         config,
-        model=f"{config.model}-tiny",
+        model=f"{config.model.towers}-tiny",
         batch_size=64,
         epochs=40,
         lr=1e-3,
         warmup_steps=100,
         beta2=0.98,
-        # A few thousand studies are soon learnt by heart: much of what follows is against that.
+        # A model soon learns a few thousand studies by heart: what follows is against that.
         weight_decay=0.5,
-        drop_sentences=0.0 if config.text == "token-span" else 0.6,
         max_gain=0.3,
         max_rotation_deg=6.0,
         max_shift_px=4,
@@ -81,3 +97,6 @@ def phantom_scale(config: TrainConfig) -> TrainConfig:
         validate_every_epochs=5,
         checkpoint_every_steps=500,
     )
+    if any(isinstance(view, WholeReport) for view in config.texts):
+        scaled = changed(scaled, drop_sentences=0.6)
+    return scaled

@@ -1,4 +1,8 @@
-"""A run in one process: model, data and optimizer put together once, then its steps."""
+"""`train`: a run from its first step, or the one where it stopped, to its last.
+
+Each process puts model, data and optimizer together once, as a `Run`, and then makes the steps.
+The first process also validates, logs and writes the checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +22,10 @@ from echoclip_r.data.shards import read_index
 from echoclip_r.errors import TrainingError
 from echoclip_r.model.build import (
     build_model,
+    freeze_towers,
+    image_size_px,
     load_open_clip_weights,
     model_config,
-    preprocess_config,
 )
 from echoclip_r.model.checkpoint import list_checkpoints, load_state, save_checkpoint
 from echoclip_r.model.precision import needs_scaler, resolve_precision
@@ -29,7 +34,7 @@ from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.log import RunLog
-from echoclip_r.training.loss import ContrastiveLoss
+from echoclip_r.training.loss import TotalLoss
 from echoclip_r.training.optimizer import learning_rate, make_optimizer, update
 from echoclip_r.training.processes import Process, distributed_process
 from echoclip_r.training.resume import check_patients, check_same_run, start_of
@@ -40,8 +45,57 @@ from echoclip_r.training.validation import ValidationSet
 __all__ = ["Run", "train"]
 
 
+def train(
+    config: TrainConfig,
+    shards_dir: Path | str,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    tensorboard: bool = False,
+) -> TrainResult:
+    """Train a model.
+
+    Args:
+        config: from a recipe, see `echoclip_r.training.recipes`.
+        shards_dir: from `echoclip_r.data.preparation.prepare`.
+        out: the folder of the run.
+        resume: whether to go on from the last checkpoint in `out`, as if the run had never
+            stopped; where there is none yet, the run begins.
+        device: `cpu`, `cuda`, ...; None takes a GPU where there is one.
+        tensorboard: whether to write TensorBoard's files, too.
+
+    Raises:
+        TrainingError: `out` holds another run; the run cannot go on; the loss is not a number.
+        ShardError: the shards cannot be read, are too few, or a patient is in two splits.
+        CheckpointError: a checkpoint or pretrained weights cannot be read or written.
+        ArtifactError: the tokenizer cannot be loaded.
+        ValueError: two settings do not go together, or one does not fit the shards.
+    """
+    with distributed_process(device) as process:
+        run = Run(config, Path(shards_dir), Path(out), process, resume=resume)
+        log = RunLog(
+            run.out if process.is_first else None,
+            num_steps=run.data.num_steps,
+            first_step=run.progress.step,
+            tensorboard=tensorboard,
+        )
+        try:
+            return run.go(log)
+        finally:
+            log.close()
+
+
 class Run:
-    """A run in one process: built once, then `go`."""
+    """A run in one process.
+
+    Args:
+        config: of the run.
+        shards_dir: where the shards lie.
+        out: the folder of the run.
+        process: this process among those of the run.
+        resume: whether a run in `out` goes on.
+    """
 
     def __init__(
         self, config: TrainConfig, shards_dir: Path, out: Path, process: Process, *, resume: bool
@@ -53,17 +107,19 @@ class Run:
             check_same_run(start, config, self.index, process)
         if process.is_first:
             check_patients(self.index, out)
-        self.codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
-        self.model_config = model_config(config, self.codec)
-        self.precision = resolve_precision(config.precision, process.device)
+        spec = config.model
+        self.codec = TextCodec.load(spec.tokenizer, context_length=spec.context_length)
+        self.model_config = model_config(spec, self.codec)
+        self.precision = resolve_precision(spec.precision, process.device)
         torch.manual_seed(config.seed)  # the same weights in every process
         self.model = build_model(
-            self.model_config, name=config.model, grad_checkpointing=config.grad_checkpointing
+            self.model_config, name=spec.towers, grad_checkpointing=config.grad_checkpointing
         )
         self.vocabulary = None
-        if start is None and config.pretrained is not None:
-            self.vocabulary = load_pretrained(self.model, config, self.codec)
-        size_px = int(torch.Size(_pair(preprocess_config(self.model)["size"]))[0])
+        if start is None and spec.pretrained is not None:
+            self.vocabulary = load_pretrained(self.model, spec, self.codec)
+        freeze_towers(self.model, spec)
+        size_px = image_size_px(self.model)
         self.data = TrainData(
             self.index,
             config=config,
@@ -89,11 +145,7 @@ class Run:
         self.scaler = (
             torch.amp.GradScaler(process.device.type) if needs_scaler(self.precision) else None
         )
-        self.loss = ContrastiveLoss(
-            rank=process.rank,
-            world_size=process.world_size,
-            multi_positive=config.multi_positive,
-        )
+        self.loss = TotalLoss(config.losses, rank=process.rank, world_size=process.world_size)
         # From here on the generator only serves dropout, which differs between processes.
         torch.manual_seed(config.seed + 1_000_003 * (process.rank + 1))
         self.progress = Progress()
@@ -111,10 +163,14 @@ class Run:
             self._describe()
 
     def go(self, log: RunLog) -> TrainResult:
-        """Make the steps that are left."""
+        """Make the steps that are left.
+
+        Args:
+            log: where figures and messages go.
+        """
         progress, per_epoch = self.progress, self.data.steps_per_epoch
         self._say_what_is_trained(log)
-        self.model.train()
+        self.towers.train()
         batches = self.data.batches(progress.step, pin_memory=self.process.device.type == "cuda")
         began = logged = time.perf_counter()
         earlier, logged_step = progress.seconds, progress.step
@@ -159,8 +215,8 @@ class Run:
             self.towers,
             batch.to(self.process.device),
             self.loss,
-            config=self.config,
             precision=self.precision,
+            accumulate=self.config.accumulate,
             scaler=self.scaler,
         )
         if self.process.world_size > 1:
@@ -185,6 +241,8 @@ class Run:
         except ValueError as error:
             log.say(f"epoch {epoch}: no validation, because {error}")
             return
+        finally:
+            self.towers.train()
         log.bad_clips(self.validation.bad)
         best = self.progress.best
         is_best = best is None or found.mcmrr < best.mcmrr
@@ -219,7 +277,8 @@ class Run:
         save_checkpoint(
             folder,
             self.model,
-            config=self.config,
+            spec=self.config.model,
+            training=self.config.training_dict(),
             model_config=self.model_config,
             codec=self.codec,
             facts={
@@ -242,7 +301,7 @@ class Run:
         self.progress = Progress.from_state(state)
 
     def _stop(self, loss: float, lr: float) -> None:
-        """End the run at a loss that is no number; the weights are those before the step."""
+        """End the run at a loss that is not a number; the weights are those before the step."""
         self._save()
         scale = float(self.model.logit_scale.detach().exp())
         broken = [
@@ -283,7 +342,8 @@ class Run:
     def _say_what_is_trained(self, log: RunLog) -> None:
         number = sum(parameter.numel() for parameter in self.model.parameters())
         log.say(
-            f"{self.config.recipe}: {self.config.model} ({number / 1e6:.1f} M weights), tokenizer "
+            f"{self.config.recipe}: {self.config.model.towers} ({number / 1e6:.1f} M weights), "
+            f"tokenizer "
             f"{self.codec.name}, {self.index.num_clips('train'):,} clips, "
             f"{self.data.num_steps:,} steps of {self.config.batch_size:,} on "
             f"{self.process.world_size} x {self.process.device.type}, {self.precision}"
@@ -294,47 +354,3 @@ class Run:
             log.say(f"token embedding: {self.vocabulary}")
         if self.process.is_first and self.validation is None:
             log.say("no validation split, so there will be no `best`")
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def train(
-    config: TrainConfig,
-    shards_dir: Path | str,
-    out: Path | str,
-    *,
-    resume: bool = False,
-    device: str | None = None,
-    tensorboard: bool = False,
-) -> TrainResult:
-    """Train a model.
-
-    Args:
-        config: from a recipe, see `echoclip_r.training.config`.
-        shards_dir: from `echoclip_r.data.preparation.prepare`.
-        out: the run's folder.
-        resume: go on from the last checkpoint in `out`, as if nothing had happened, or begin.
-        device: `cpu`, `cuda`, ...; None takes a GPU where there is one.
-        tensorboard: also write TensorBoard's files.
-
-    Raises:
-        TrainingError: `out` holds another run; the run cannot go on; the loss is not a number.
-        ShardError: the shards cannot be read, are too few, or a patient is in two splits.
-        CheckpointError: a checkpoint or pretrained weights cannot be read or written.
-        ArtifactError: the tokenizer cannot be loaded.
-        ValueError: the config asks for what cannot be.
-    """
-    with distributed_process(device) as process:
-        run = Run(config, Path(shards_dir), Path(out), process, resume=resume)
-        log = RunLog(
-            run.out if process.is_first else None,
-            num_steps=run.data.num_steps,
-            first_step=run.progress.step,
-            tensorboard=tensorboard,
-        )
-        try:
-            return run.go(log)
-        finally:
-            log.close()

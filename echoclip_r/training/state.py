@@ -1,4 +1,8 @@
-"""What a run needs to go on bit for bit: the optimizer, the scaler, every process's generator."""
+"""What changes during a run, kept so that it can go on bit for bit.
+
+`Progress` holds the figures, `pack_state` and `unpack_state` the tensors: the optimizer's, and the
+state of each process's random generators.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,100 @@ from echoclip_r.training.validation import Validation
 __all__ = ["Progress", "TrainResult", "pack_state", "unpack_state"]
 
 
+@dataclass(slots=True)
+class Progress:
+    """The figures of a run so far.
+
+    Attributes:
+        step: steps that were made.
+        seconds: time that they took, earlier parts of a resumed run included.
+        loss: of the last step.
+        best: the best validation, None before the first.
+        num_texts: items that were shown.
+        num_truncated: those of them whose report did not fit the context.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = math.nan
+    best: Validation | None = None
+    num_texts: int = 0
+    num_truncated: int = 0
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Progress:
+        """The progress that `to_state` gave, read back from a checkpoint."""
+        return cls(
+            step=int(state["step"]),
+            seconds=float(state["seconds"]),
+            loss=float(state["loss"]),
+            best=None if state["best"] is None else Validation(**state["best"]),
+            num_texts=int(state["num_texts"]),
+            num_truncated=int(state["num_truncated"]),
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        """All figures, ready for JSON."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "loss": self.loss,
+            "best": None if self.best is None else self.best.to_dict(),
+            "num_texts": self.num_texts,
+            "num_truncated": self.num_truncated,
+        }
+
+    def figures(
+        self, *, lr: float, logit_scale: float, frames_per_s: float, steps_per_epoch: int
+    ) -> dict[str, float]:
+        """The figures of a line of the log.
+
+        Args:
+            lr: the learning rate of the last step.
+            logit_scale: the temperature's inverse.
+            frames_per_s: frames per second since the last line.
+            steps_per_epoch: steps of one pass over the training split.
+        """
+        return {
+            "step": self.step,
+            "epoch": round(self.step / steps_per_epoch, 4),
+            "loss": self.loss,
+            "lr": lr,
+            "logit_scale": logit_scale,
+            "frames_per_s": round(frames_per_s, 2),
+            "truncated": round(self.num_truncated / max(self.num_texts, 1), 4),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """The end of a run.
+
+    Attributes:
+        out: the folder of the run.
+        num_steps: steps that were made in all.
+        loss: of the last step.
+        best: the best validation, None without a validation split.
+        num_bad: clips that could not be used; `rejects.csv` names them.
+        seconds: of training, earlier parts of a resumed run included.
+    """
+
+    out: Path
+    num_steps: int
+    loss: float
+    best: Validation | None
+    num_bad: int
+    seconds: float
+
+
 def pack_state(optimizer: torch.optim.Optimizer, process: Process) -> dict[str, torch.Tensor]:
-    """The optimizer's state and the generators as named tensors; to be called by every process."""
+    """The optimizer's state and the generators as named tensors; every process must call it.
+
+    Args:
+        optimizer: of the run.
+        process: this one.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for rank, (cpu, gpu) in enumerate(_gather_generators(process)):
         tensors[f"generator.{rank}.cpu"] = cpu
@@ -36,8 +132,13 @@ def unpack_state(
 ) -> None:
     """Put back what `pack_state` gave.
 
+    Args:
+        tensors: from `pack_state`.
+        optimizer: whose state is set.
+        process: this one, whose generators are set.
+
     Raises:
-        CheckpointError: it is of another model, or another kind of device.
+        CheckpointError: the tensors are of another model, or of another kind of device.
     """
     parameters = _parameters(optimizer)
     for key, saved in tensors.items():
@@ -61,8 +162,8 @@ def unpack_state(
             torch.cuda.set_rng_state(tensors[f"generator.{process.rank}.gpu"], process.device)
     except KeyError:
         raise CheckpointError(
-            "the state was saved on a CPU and cannot go on bit for bit on a GPU; start a new run "
-            "with --pretrained and the checkpoint's weights"
+            "the state was saved on a CPU, and the run cannot go on bit for bit on a GPU; go on "
+            "with --device cpu, or begin a new run in another folder"
         ) from None
 
 
@@ -80,74 +181,3 @@ def _gather_generators(process: Process) -> list[tuple[torch.Tensor, torch.Tenso
     everyone: list[Any] = [None] * process.world_size
     distributed.all_gather_object(everyone, mine)
     return everyone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """What a run came to.
-
-    Attributes:
-        out: its folder.
-        num_steps: steps that were made in all.
-        loss: of the last step.
-        best: the best validation, None without a validation split.
-        num_bad: clips that could not be used; `rejects.csv` names them.
-        seconds: of training, earlier parts of a resumed run included.
-    """
-
-    out: Path
-    num_steps: int
-    loss: float
-    best: Validation | None
-    num_bad: int
-    seconds: float
-
-
-@dataclass(slots=True)
-class Progress:
-    """What changes during a run, beside weights and optimizer."""
-
-    step: int = 0
-    seconds: float = 0.0
-    loss: float = math.nan
-    best: Validation | None = None
-    num_texts: int = 0
-    num_truncated: int = 0
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Progress:
-        """What `to_state` gave, read back from a checkpoint's facts."""
-        return cls(
-            step=int(state["step"]),
-            seconds=float(state["seconds"]),
-            loss=float(state["loss"]),
-            best=None if state["best"] is None else Validation(**state["best"]),
-            num_texts=int(state["num_texts"]),
-            num_truncated=int(state["num_truncated"]),
-        )
-
-    def to_state(self) -> dict[str, Any]:
-        """Ready for JSON, among the facts of a checkpoint."""
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "loss": self.loss,
-            "best": None if self.best is None else self.best.to_dict(),
-            "num_texts": self.num_texts,
-            "num_truncated": self.num_truncated,
-        }
-
-    def figures(
-        self, *, lr: float, logit_scale: float, frames_per_s: float, steps_per_epoch: int
-    ) -> dict[str, float]:
-        """A line of the log."""
-        return {
-            "step": self.step,
-            "epoch": round(self.step / steps_per_epoch, 4),
-            "loss": self.loss,
-            "lr": lr,
-            "logit_scale": logit_scale,
-            "frames_per_s": round(frames_per_s, 2),
-            "truncated": round(self.num_truncated / max(self.num_texts, 1), 4),
-            "seconds": round(self.seconds, 1),
-        }

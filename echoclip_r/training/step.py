@@ -1,4 +1,4 @@
-"""One training step: towers, loss, gradients, optimizer; whole, in parts, on one device or many."""
+"""The forward and backward pass of one training step: whole or in parts, in one process or many."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from echoclip_r.model.build import normalize_frames
 from echoclip_r.model.precision import autocast
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.training.batches import Batch
-from echoclip_r.training.config import TrainConfig
-from echoclip_r.training.loss import ContrastiveLoss
+from echoclip_r.training.loss import TotalLoss
 
-__all__ = ["Towers", "backward", "view_weights"]
+__all__ = ["Towers", "backward"]
 
 
 class Towers(nn.Module):
-    """Both towers in one forward pass, which is what DDP wants to wrap.
+    """Both towers in one forward pass, which is what DDP wraps.
 
     Args:
         model: `open_clip.CLIP`.
@@ -34,7 +33,7 @@ class Towers(nn.Module):
     def forward(
         self, image: torch.Tensor, texts: tuple[torch.Tensor, ...]
     ) -> tuple[torch.Tensor, ...]:
-        """Normalized features (B, D) in float32: of the images, then of each kind of text.
+        """Normalized features (B, D) in float32: of the images, then of each text view.
 
         The last is the scale of the logits, a scalar.
         """
@@ -42,37 +41,37 @@ class Towers(nn.Module):
         normalized = [functional.normalize(part.float(), dim=-1) for part in features]
         return (*normalized, self.model.logit_scale.exp())
 
-
-def view_weights(config: TrainConfig) -> tuple[float, ...]:
-    """The share in the loss of each kind of text that a recipe reads."""
-    if config.text == "whole-and-sentences":
-        return 1 - config.sentence_weight, config.sentence_weight
-    return (1.0,)
+    def train(self, mode: bool = True) -> Towers:
+        """As for every module; but a frozen image tower computes as in evaluation."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.model.visual.parameters()):
+            self.model.visual.eval()
+        return self
 
 
 def backward(
     towers: nn.Module,
     batch: Batch,
-    loss: ContrastiveLoss,
+    loss: TotalLoss,
     *,
-    config: TrainConfig,
     precision: str,
+    accumulate: int = 1,
     scaler: torch.amp.GradScaler | None = None,
 ) -> torch.Tensor:
-    """Add a step's gradients to the parameters'.
+    """Add the gradients of a step to those of the parameters.
 
-    With `accumulate` above 1 the batch goes through the towers in parts, first without gradients
-    to have all its features, then, once the gradient of the loss of the WHOLE batch is known for
-    each feature, again with: memory of a part, gradients of the whole. Dropout is the same in both
-    passes.
+    With `accumulate` above 1 the batch goes through the towers twice, in parts. The first time,
+    without gradients, gives the features of the whole batch, and so the loss and its gradient for
+    each feature. The second time carries these gradients on to the weights. That takes the memory
+    of a part and gives the gradients of the whole. Dropout is the same both times.
 
     Args:
         towers: `Towers`, or DDP around it.
         batch: on the model's device.
-        loss: of all processes.
-        config: of the run.
-        precision: resolved.
-        scaler: of an fp16 run.
+        loss: of the recipe, over all processes.
+        precision: `fp32`, `bf16` or `fp16`.
+        accumulate: parts that the batch is cut into.
+        scaler: for an fp16 run.
 
     Returns:
         This process's loss, detached.
@@ -80,28 +79,24 @@ def backward(
     plain: Towers = towers if isinstance(towers, Towers) else towers.module  # type: ignore[assignment]
     image = normalize_frames(batch.frames, plain.model, gains_B=batch.gains)
     device = image.device
-    weights = view_weights(config)
 
     def total(features: tuple[torch.Tensor, ...]) -> torch.Tensor:
         images, *texts, scale = features
-        parts = [
-            weight * loss(images, text, scale, ids)
-            for weight, text, ids in zip(weights, texts, batch.text_ids, strict=True)
-        ]
-        return torch.stack(parts).sum()
+        value: torch.Tensor = loss(images, texts, scale, batch.text_ids)
+        return value
 
     def scaled(value: torch.Tensor) -> torch.Tensor:
         return value if scaler is None else scaler.scale(value)
 
-    if config.accumulate == 1:
+    if accumulate == 1:
         with autocast(precision, device):
             features = towers(image, batch.texts)
         value = total(features)
         scaled(value).backward()  # type: ignore[no-untyped-call]
         return value.detach()
 
-    images = image.chunk(config.accumulate)
-    texts = list(zip(*(text.chunk(config.accumulate) for text in batch.texts), strict=True))
+    images = image.chunk(accumulate)
+    texts = list(zip(*(text.chunk(accumulate) for text in batch.texts), strict=True))
     states, cached = [], []
     with torch.no_grad(), autocast(precision, device):
         for part, part_texts in zip(images, texts, strict=True):
@@ -113,14 +108,14 @@ def backward(
     scale = cached[0][-1].detach().requires_grad_()
     value = total((*leaves, scale))
     scaled(value).backward()  # type: ignore[no-untyped-call]
-    wanted = [leaf.grad.chunk(config.accumulate) for leaf in leaves if leaf.grad is not None]
+    wanted = [leaf.grad.chunk(accumulate) for leaf in leaves if leaf.grad is not None]
     assert scale.grad is not None and len(wanted) == len(leaves)
     for number, (part, part_texts) in enumerate(zip(images, texts, strict=True)):
-        last = number == config.accumulate - 1
+        last = number == accumulate - 1
         with _unsynced(towers, last=last), _with_rng_state(states[number], device):
             with autocast(precision, device):
                 *features_, part_scale = towers(part, part_texts)
-            surrogate = part_scale * scale.grad / config.accumulate
+            surrogate = part_scale * scale.grad / accumulate
             for feature, grads in zip(features_, wanted, strict=True):
                 surrogate = surrogate + (feature * grads[number]).sum()
             surrogate.backward()

@@ -1,7 +1,7 @@
 """Retrieval on the validation split during training: one frame a clip, reports cut to the context.
 
-For choosing a checkpoint. What is reported of a model is measured by `echoclip_r.evaluation`, with
-all frames, on the test split.
+It serves to choose a checkpoint. The figures that are reported of a model come from
+`echoclip_r.evaluation`, which takes all frames, and the test split.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Validation:
     num_clips: int
 
     def to_dict(self) -> dict[str, float]:
-        """For the log."""
+        """All figures, ready for JSON."""
         return asdict(self)
 
 
@@ -83,14 +83,18 @@ class ValidationSet:
         self._text = np.asarray(text, np.int64)
 
     def run(self, model: Any, *, precision: str, device: torch.device) -> Validation:
-        """Rank every report for every clip, and the other way round.
+        """Rank every report for every clip, and every clip for every report.
 
-        Leaves the model in the mode, and the generators in the state, in which they were.
+        Leaves the model in evaluation mode, and the generators in the state in which they were.
+
+        Args:
+            model: `open_clip.CLIP`.
+            precision: `fp32`, `bf16` or `fp16`.
+            device: where the model lies.
 
         Raises:
             ValueError: an embedding is not a number.
         """
-        was_training = model.training
         model.eval()
         images, texts = [], []
         with torch.inference_mode(), autocast(precision, device):
@@ -99,7 +103,6 @@ class ValidationSet:
                 images.append(_unit(model.encode_image(normalize_frames(frames, model))))
                 ids = self._codec.encode(self._reports[start : start + _AT_ONCE]).ids
                 texts.append(_unit(encode_text(model, ids.to(device))))
-        model.train(was_training)
         ranks = retrieval_ranks(
             np.concatenate(images),
             np.concatenate(texts),

@@ -285,13 +285,14 @@ def save_untrained(folder: Path, *, seed: int, tokenizer: str | None) -> Path:
 
     recipe = echoclip() if tokenizer is None else echoclip_r(tokenizer=tokenizer)
     config = phantom_scale(recipe)
-    codec = TextCodec.load(tokenizer, context_length=config.context_length)
-    described = model_config(config, codec)
+    codec = TextCodec.load(tokenizer, context_length=config.model.context_length)
+    described = model_config(config.model, codec)
     torch.manual_seed(seed)
     save_checkpoint(
         folder,
-        build_model(described, name=config.model),
-        config=config,
+        build_model(described, name=config.model.towers),
+        spec=config.model,
+        training=config.training_dict(),
         model_config=described,
         codec=codec,
         facts={},

@@ -242,12 +242,20 @@ def test_events_from_a_file(helpers: SimpleNamespace) -> None:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained whole-report model."""
     config = phantom_scale(whole_report())
-    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
-    made = model_config(config, codec)
+    codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
+    made = model_config(config.model, codec)
     torch.manual_seed(0)
-    model = build_model(made, name=config.model)
+    model = build_model(made, name=config.model.towers)
     folder = tmp_path_factory.mktemp("run") / "best"
-    save_checkpoint(folder, model, config=config, model_config=made, codec=codec, facts={})
+    save_checkpoint(
+        folder,
+        model,
+        spec=config.model,
+        training=config.training_dict(),
+        model_config=made,
+        codec=codec,
+        facts={},
+    )
     return folder
 
 

@@ -79,12 +79,12 @@ FRAMES = np.full((3, 32, 32, 3), 100, np.uint8)
 def model() -> TrainedModel:
     """The small tower with random weights."""
     config = phantom_scale(whole_report())
-    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+    codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
     torch.manual_seed(0)
-    made = build_model(model_config(config, codec), name=config.model).eval()
+    made = build_model(model_config(config.model, codec), name=config.model.towers).eval()
     return TrainedModel(
         model=made,
-        config=config,
+        spec=config.model,
         text=codec,
         name="random",
         fingerprint="0" * 64,
@@ -251,8 +251,8 @@ def test_command_draws_a_clip(
     save_checkpoint(
         tmp_path / "best",
         model.model,
-        config=model.config,
-        model_config=model_config(model.config, model.text),
+        spec=model.spec,
+        model_config=model_config(model.spec, model.text),
         codec=model.text,
         facts={},
     )

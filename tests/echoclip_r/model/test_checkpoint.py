@@ -28,6 +28,7 @@ from echoclip_r.model.checkpoint import (
     read_description,
     save_checkpoint,
 )
+from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log
 from echoclip_r.training.recipes import echoclip_r as whole_report
@@ -59,10 +60,10 @@ def test_a_checkpoint_loads_by_run_or_folder(run: Path) -> None:
     best = load_checkpoint(run)
     assert best.fingerprint == load_checkpoint(run / "best").fingerprint
     last = load_checkpoint(run / "checkpoints" / f"step-{NUM_STEPS:08d}")
-    assert best.config.recipe == "echoclip-r"
+    assert best.spec == ModelSpec(towers="echoclip-r-tiny", tokenizer="echo")
+    assert best.name == "echoclip-r (unbroken)"
     assert best.text.fingerprint == echotok.load("echo").fingerprint
-    assert "unbroken" in best.name
-    assert "unbroken" in last.name
+    assert last.name == best.name
     assert not best.model.training
 
 
@@ -140,6 +141,20 @@ def _change_format(folder: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
 
 
+def _drop_format(folder: Path) -> None:
+    path = folder / "echoclip_r.json"
+    content = json.loads(path.read_text())
+    del content["format"]
+    path.write_text(json.dumps(content))
+
+
+def _later_model(folder: Path) -> None:
+    path = folder / "echoclip_r.json"
+    content = json.loads(path.read_text())
+    content["model"]["num_frames"] = 16
+    path.write_text(json.dumps(content))
+
+
 def _break_json(folder: Path) -> None:
     (folder / "echoclip_r.json").write_text("{")
 
@@ -153,7 +168,9 @@ def _remove(folder: Path) -> None:
     [
         (_swap_tokenizer, "trained with tokenizer echo .* is echo-clip .* Put the right tokenizer"),
         (_cut_weights, "the weights cannot be loaded"),
-        (_change_format, "format 99, this version reads 1"),
+        (_change_format, "of format 99, and this version of echoclip_r reads formats 1 to 2; ins"),
+        (_drop_format, "the checkpoint cannot be read .KeyError"),
+        (_later_model, "the model has num_frames, which this version of echoclip_r does not know"),
         (_break_json, "the checkpoint cannot be read"),
         (_remove, "no checkpoint there; give the folder of a run"),
     ],
@@ -182,7 +199,8 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(
         save_checkpoint(
             out / "best",
             load_checkpoint(run).model,
-            config=description.config,
+            spec=description.spec,
+            training=description.training,
             model_config=description.model_config,
             codec=load_checkpoint(run).text,
             facts={"step": -1},

@@ -20,7 +20,7 @@ from echoclip_r.data.shards import BadClip, check_splits, read_clips, read_index
 from echoclip_r.errors import ShardError
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch, TrainData
-from echoclip_r.training.config import TrainConfig
+from echoclip_r.training.config import TrainConfig, changed
 from echoclip_r.training.recipes import echoclip, echoclip_r_span, phantom_scale
 
 NUM_TRAIN = 44
@@ -29,13 +29,13 @@ NUM_TRAIN = 44
 def config(**changes: Any) -> TrainConfig:
     """Batches of four, four epochs of eleven steps."""
     settings: dict[str, Any] = {"batch_size": 4, "epochs": 4, "warmup_steps": 2}
-    return replace(phantom_scale(echoclip_r_span()), **settings | changes)
+    return changed(phantom_scale(echoclip_r_span()), **settings | changes)
 
 
 def data(shards: Path, *, rank: int = 0, world_size: int = 1, **changes: Any) -> TrainData:
     """One rank's data."""
     chosen = config(**changes)
-    codec = TextCodec.load(chosen.tokenizer, context_length=chosen.context_length)
+    codec = TextCodec.load(chosen.model.tokenizer, context_length=chosen.model.context_length)
     return TrainData(
         read_index(shards), config=chosen, codec=codec, size_px=64, rank=rank, world_size=world_size
     )
@@ -205,7 +205,7 @@ def test_batches_hold_what_the_recipe_reads(training_shards: Path) -> None:
     assert batch.frames.shape == (4, 64, 64, 3)
     assert batch.frames.dtype == torch.uint8
     assert whole.shape[0] == run.shape[0] == 4
-    assert ((batch.gains - 1).abs() <= config().max_gain).all()
+    assert ((batch.gains - 1).abs() <= config().augmentation.max_gain).all()
     assert len(batch.text_ids) == 2
     for ids, text in zip(batch.text_ids, batch.texts, strict=True):
         for i in range(4):

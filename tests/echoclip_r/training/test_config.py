@@ -1,42 +1,29 @@
-"""Recipes and their settings."""
+"""Settings: read, checked, written and read back."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
-import open_clip
 import pytest
 
-import echoclip_r
-from echoclip_r.model.build import register
-from echoclip_r.training.config import TrainConfig, config_from_dict, with_settings
+from echoclip_r.model.spec import ModelSpec
+from echoclip_r.training.augment import Augmentation
+from echoclip_r.training.config import config_from_dict, with_settings
+from echoclip_r.training.loss import Contrastive
 from echoclip_r.training.recipes import RECIPES, echoclip, echoclip_r_span, phantom_scale
 from echoclip_r.training.recipes import echoclip_r as whole_report
-
-
-def test_recipes_have_the_papers_settings() -> None:
-    """Batch 1,024, lr 5e-5, 2,000 warm-up steps and 50 epochs, in all three."""
-    for recipe in RECIPES.values():
-        config = recipe()
-        assert (config.batch_size, config.lr, config.warmup_steps, config.epochs) == (
-            1024,
-            5e-5,
-            2000,
-            50,
-        )
-    assert (echoclip().tokenizer, echoclip().text) == (None, "token-span")
-    assert (whole_report().tokenizer, whole_report().text) == ("echo", "whole")
-    assert whole_report(pretrained="x").tokenizer == "echo-clip"
-    assert whole_report(tokenizer="mine.json", pretrained="x").tokenizer == "mine.json"
-    assert echoclip_r_span().text == "whole-and-sentences"
+from echoclip_r.training.views import SentenceRun, WholeReport
 
 
 def test_a_config_comes_back_from_json() -> None:
     """What a checkpoint keeps is the config itself."""
     for recipe in RECIPES.values():
         config = phantom_scale(recipe())
-        assert config_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        written = json.loads(json.dumps(config.to_dict()))
+        assert config_from_dict(written) == config
+        assert json.loads(json.dumps(config_from_dict(written).to_dict())) == written
 
 
 def test_settings_are_read_by_the_fields_kind() -> None:
@@ -46,9 +33,46 @@ def test_settings_are_read_by_the_fields_kind() -> None:
         ["lr=1e-4", "epochs=3", "grad_clip_norm=1", "precision=bf16", "multi_positive=false"],
     )
     assert (config.lr, config.epochs, config.grad_clip_norm) == (1e-4, 3, 1.0)
-    assert (config.precision, config.multi_positive) == ("bf16", False)
+    assert (config.model.precision, config.losses[0].multi_positive) == ("bf16", False)
     assert with_settings(config, ["grad_clip_norm=none"]).grad_clip_norm is None
-    assert with_settings(config, ["pretrained=1"]).pretrained == "1"
+    assert with_settings(config, ["pretrained=1"]).model.pretrained == "1"
+
+
+def test_settings_reach_the_part_in_which_they_stand() -> None:
+    """Model, views, losses and augmentation, by one flat name each."""
+    config = with_settings(
+        echoclip_r_span(),
+        [
+            "model=convnext_base",
+            "context_length=128",
+            "drop_sentences=.5",
+            "max_sentences=2",
+            "sentence_weight=.3",
+            "multi_positive=false",
+            "max_gain=0",
+            "freeze_image=true",
+        ],
+    )
+    assert config.model == ModelSpec(
+        towers="convnext_base", tokenizer="echo", context_length=128, freeze_image=True
+    )
+    assert config.texts == (WholeReport(drop_sentences=0.5), SentenceRun(max_sentences=2))
+    assert config.losses == (
+        Contrastive(text=0, weight=0.7, multi_positive=False),
+        Contrastive(text=1, weight=0.3, multi_positive=False),
+    )
+    assert config.augmentation == Augmentation(max_gain=0.0)
+
+
+def test_settings_that_go_together_may_come_in_any_order() -> None:
+    """Only the config that they all make is checked."""
+    for settings in (
+        ["tokenizer=none", "drop_sentences=0"],
+        ["drop_sentences=0", "tokenizer=none"],
+    ):
+        config = with_settings(phantom_scale(whole_report()), settings)
+        assert config.model.tokenizer is None
+        assert config.texts == (WholeReport(),)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +87,16 @@ def test_settings_are_read_by_the_fields_kind() -> None:
         ("multi_positive=2", "multi_positive takes true or false"),
         ("context_length=2", "BOS, one id and EOS"),
         ("precision=fp8", "one of auto, fp32, bf16, fp16"),
-        ("text=half", "one of token-span, whole"),
-        ("text=whole-and-sentences", "does not know where sentences end"),
-        ("drop_sentences=0.5", "for whole reports through a phrase tokenizer"),
-        ("sentence_weight=1.5", "it must be 0 to 1"),
+        ("text=whole", "the name one of recipe"),
+        ("weight=1", "the name one of recipe"),
+        (
+            "drop_sentences=0.5",
+            r"a setting of WholeReport, and recipe echoclip reads TokenSpan\(\); leave it out",
+        ),
+        ("sentence_weight=0.5", "a setting of SentenceRun, and recipe echoclip reads TokenSpan"),
+        ("max_gain=2", "max_gain is 2.0; it must be 0 to 0.9"),
         ("grad_clip_norm=-1", "above 0 or none"),
-        ("learning_rate=1", "the name one of recipe, model"),
+        ("learning_rate=1", "the name one of recipe, batch_size"),
         ("epochs", "write name=value"),
     ],
 )
@@ -78,31 +106,62 @@ def test_a_wrong_setting_is_refused_with_the_rule(setting: str, message: str) ->
         with_settings(echoclip(), [setting])
 
 
-def test_a_config_of_a_later_version_is_refused() -> None:
-    """A field that is not known may decide the result."""
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sentence_weight=1.5", "sentence_weight is 1.5; it must be 0 to 1"),
+        ("sentence_weight=all", "sentence_weight takes a number"),
+        ("max_sentences=0", "max_sentences is 0; it must be 1 or more"),
+        ("drop_sentences=1", "drop_sentences is 1.0; it must be 0 to 0.9"),
+        ("tokenizer=none", r"reads SentenceRun\(max_sentences=4\), which needs a phrase tokenizer"),
+    ],
+)
+def test_a_wrong_setting_of_a_view_is_refused(setting: str, message: str) -> None:
+    """By the view that it belongs to."""
+    with pytest.raises(ValueError, match=message):
+        with_settings(echoclip_r_span(), [setting])
+
+
+def _of_later(content: dict[str, Any], where: str) -> dict[str, Any]:
+    part = {
+        "config": content,
+        "model": content["model"],
+        "augmentation": content["augmentation"],
+        "view": content["texts"][0],
+        "loss": content["losses"][0],
+    }[where]
+    part["warp_drive"] = 1
+    return content
+
+
+@pytest.mark.parametrize("where", ["config", "model", "augmentation", "view", "loss"])
+def test_a_config_of_a_later_version_is_refused(where: str) -> None:
+    """A setting that is not known may decide the result, in whichever part it stands."""
     with pytest.raises(ValueError, match="has warp_drive, which this version"):
-        config_from_dict(echoclip().to_dict() | {"warp_drive": 1})
+        config_from_dict(_of_later(echoclip().to_dict(), where))
 
 
-def test_a_value_of_the_wrong_type_is_refused() -> None:
+def test_a_view_of_a_later_version_is_refused() -> None:
+    """By its kind, with those that are known."""
+    content = echoclip().to_dict()
+    content["texts"][0]["kind"] = "paragraph"
+    with pytest.raises(ValueError, match=r"a 'paragraph', and this version .* knows token-span"):
+        config_from_dict(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": "3"}, "epochs is '3'; it takes a whole number"),
+        ({"model": "echoclip"}, "model is 'echoclip'; it takes a ModelSpec"),
+        ({"texts": "whole"}, "texts is 'whole'; it takes TokenSpan or WholeReport or SentenceRun"),
+        ({"texts": ()}, "in a tuple if several"),
+        ({"losses": (Contrastive(text=1),)}, "compares the frames with text 1, and .* reads 1"),
+        ({"frame": 3}, "it takes RandomFrame"),
+        ({"augmentation": None}, "it takes an Augmentation"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(changes: dict[str, Any], message: str) -> None:
     """Not only on the command line."""
-    with pytest.raises(ValueError, match="epochs is '3'; it takes a whole number"):
-        TrainConfig(recipe="x", model="x", text="whole", tokenizer=None, epochs="3")  # type: ignore[arg-type]
-
-
-def test_the_full_size_models_have_the_towers_of_convnext_base() -> None:
-    """The configurations that open_clip is given differ from its own in the vocabulary alone."""
-    register()
-    base = open_clip.get_model_config("convnext_base")
-    ours = open_clip.get_model_config("echoclip-r")
-    assert open_clip.get_model_config("echoclip") == base
-    assert ours["vision_cfg"] == base["vision_cfg"]
-    for name in ("width", "heads", "layers", "context_length"):
-        assert ours["text_cfg"][name] == base["text_cfg"][name]
-    shipped = Path(echoclip_r.__file__).parent / "model" / "configs"
-    assert {path.stem for path in shipped.glob("*.json")} == {
-        "echoclip",
-        "echoclip-r",
-        "echoclip-tiny",
-        "echoclip-r-tiny",
-    }
+    with pytest.raises(ValueError, match=message):
+        replace(echoclip(), **changes)

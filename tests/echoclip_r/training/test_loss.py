@@ -9,7 +9,7 @@ import torch
 from open_clip.loss import ClipLoss
 from torch.nn.functional import normalize
 
-from echoclip_r.training.loss import ContrastiveLoss
+from echoclip_r.training.loss import Contrastive, ContrastiveLoss, TotalLoss
 
 
 def features(rows: int, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,3 +58,28 @@ def test_one_text_for_all_leaves_nothing_to_learn_but_evenness() -> None:
     torch.testing.assert_close(gradient, torch.zeros(4, 3), atol=1e-6, rtol=0)
     plain = ContrastiveLoss(multi_positive=False)
     assert plain(images, torch.ones(4, 3), torch.tensor(1.0), same).item() == value.item()
+
+
+def test_the_losses_of_a_recipe_are_added_by_their_weights() -> None:
+    """Each compares the frames with its own text."""
+    images, first = features(6)
+    _, second = features(6, seed=1)
+    scale, ids = torch.tensor(5.0), (torch.arange(6), torch.tensor([0, 0, 1, 2, 3, 4]))
+    losses = (
+        Contrastive(text=1, weight=0.25),
+        Contrastive(text=0, weight=0.75, multi_positive=False),
+    )
+    value = TotalLoss(losses)(images, (first, second), scale, ids)
+    expected = 0.25 * ContrastiveLoss()(images, second, scale, ids[1])
+    expected = expected + 0.75 * ContrastiveLoss(multi_positive=False)(images, first, scale, ids[0])
+    assert value.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"weight": 2}, "weight is 2; it must be 0 to 1"), ({"text": -1}, "text is -1; it must be 0")],
+)
+def test_a_loss_is_refused_with_the_rule(changes: dict[str, float], message: str) -> None:
+    """When it is made."""
+    with pytest.raises(ValueError, match=message):
+        Contrastive(**changes)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log
-from echoclip_r.training.loss import ContrastiveLoss
+from echoclip_r.training.loss import TotalLoss
 from echoclip_r.training.recipes import echoclip_r_span, phantom_scale
 from echoclip_r.training.run import train
 from echoclip_r.training.step import Towers, backward
@@ -36,7 +36,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.recipes import echoclip_r_span, phantom_scale
-from echoclip_r.training.loss import ContrastiveLoss
+from echoclip_r.training.loss import TotalLoss
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch
@@ -57,18 +57,16 @@ with distributed_process("cpu") as process:
     )
     for case in sys.argv[2:]:
         config = with_settings(phantom_scale(echoclip_r_span()), case.split(","))
-        codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+        codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
         torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
-        model = build_model(model_config(config, codec), name=config.model)
+        model = build_model(model_config(config.model, codec), name=config.model.towers)
         if process.is_first:
             model.load_state_dict(load_file(folder / "weights.safetensors"))
         if config.accumulate > 1:
             model.visual.trunk.norm = torch.nn.Identity()
         towers = DistributedDataParallel(Towers(model), broadcast_buffers=False)
-        loss = ContrastiveLoss(
-            rank=process.rank, world_size=process.world_size, multi_positive=config.multi_positive
-        )
-        value = backward(towers, batch, loss, config=config, precision="fp32")
+        loss = TotalLoss(config.losses, rank=process.rank, world_size=process.world_size)
+        value = backward(towers, batch, loss, accumulate=config.accumulate, precision="fp32")
         distributed.all_reduce(value)
         found = {n: p.grad.contiguous() for n, p in model.named_parameters() if p.grad is not None}
         found["loss"] = value / process.world_size
@@ -92,7 +90,7 @@ def torchrun(arguments: list[str], *, num_processes: int = 2) -> subprocess.Comp
 def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.Tensor]]:
     """Eight clips, some of which share their report with a clip of the other half."""
     config = replace(phantom_scale(echoclip_r_span()), batch_size=8, warmup_steps=1)
-    codec = TextCodec.load(config.tokenizer, context_length=config.context_length)
+    codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
     data = TrainData(read_index(training_shards), config=config, codec=codec, size_px=64)
     batch = next(data.batches(0))
 
@@ -105,7 +103,7 @@ def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.
         text_ids=tuple(map(repeat, batch.text_ids)),
     )
     torch.manual_seed(0)
-    model = build_model(model_config(config, codec), name=config.model)
+    model = build_model(model_config(config.model, codec), name=config.model.towers)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     return batch, model, weights
 
@@ -147,9 +145,7 @@ def test_two_processes_give_the_loss_and_gradients_of_one(
     model = copy.deepcopy(model)
     if config.accumulate > 1:  # the tiny tower's batch norm takes a part for a batch of its own
         model.visual.trunk.norm = torch.nn.Identity()
-    config = replace(config, accumulate=1)
-    loss = ContrastiveLoss(multi_positive=config.multi_positive)
-    value = backward(Towers(model), batch, loss, config=config, precision="fp32")
+    value = backward(Towers(model), batch, TotalLoss(config.losses), precision="fp32")
     for rank in range(2):
         found = load_file(two_processes / f"{case}-{rank}.safetensors")
         assert abs(found.pop("loss") - value) < 1e-5

@@ -1,4 +1,4 @@
-"""Training steps and runs."""
+"""Whole runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from echoclip_r.data.shards import read_clips, read_index
+from echoclip_r.data.shards import read_clips
 from echoclip_r.errors import TrainingError
-from echoclip_r.model.build import build_model, model_config
 from echoclip_r.model.checkpoint import load_checkpoint
-from echoclip_r.text.codec import TextCodec
-from echoclip_r.training.batches import Batch, TrainData
-from echoclip_r.training.config import TrainConfig
+from echoclip_r.training.config import TrainConfig, changed
 from echoclip_r.training.log import read_log
-from echoclip_r.training.loss import ContrastiveLoss
-from echoclip_r.training.optimizer import learning_rate, make_optimizer
-from echoclip_r.training.recipes import RECIPES, echoclip, echoclip_r_span, phantom_scale
-from echoclip_r.training.recipes import echoclip_r as whole_report
+from echoclip_r.training.recipes import RECIPES, phantom_scale
 from echoclip_r.training.run import train
 from echoclip_r.training.state import TrainResult
-from echoclip_r.training.step import Towers, backward
 
 
 def config(recipe: str = "echoclip-r", **changes: Any) -> TrainConfig:
@@ -40,95 +33,7 @@ def config(recipe: str = "echoclip-r", **changes: Any) -> TrainConfig:
         "validate_every_epochs": 1,
         "log_every_steps": 1,
     }
-    return replace(phantom_scale(RECIPES[recipe]()), **settings | changes)
-
-
-def batch_and_towers(shards: Path, chosen: TrainConfig) -> tuple[Batch, Towers]:
-    codec = TextCodec.load(chosen.tokenizer, context_length=chosen.context_length)
-    data = TrainData(read_index(shards), config=chosen, codec=codec, size_px=64)
-    torch.manual_seed(0)
-    model = build_model(model_config(chosen, codec), name=chosen.model)
-    # The full-size towers have no batch norm, which would take a part for a batch of its own.
-    model.visual.trunk.norm = torch.nn.Identity()
-    return next(data.batches(0)), Towers(model.train())
-
-
-def gradients(towers: Towers) -> dict[str, torch.Tensor]:
-    return {
-        name: parameter.grad
-        for name, parameter in towers.named_parameters()
-        if parameter.grad is not None
-    }
-
-
-@pytest.mark.parametrize("recipe", list(RECIPES))
-@pytest.mark.parametrize("parts", [2, 4])
-def test_a_batch_in_parts_is_the_batch(training_shards: Path, recipe: str, parts: int) -> None:
-    """Loss and gradients of accumulation are those of the whole batch (1e-5, float32)."""
-    found = []
-    for accumulate in (1, parts):
-        chosen = config(recipe, accumulate=accumulate)
-        batch, towers = batch_and_towers(training_shards, chosen)
-        loss = backward(towers, batch, ContrastiveLoss(), config=chosen, precision="fp32")
-        found.append((loss, gradients(towers)))
-    (whole, wanted), (summed, ours) = found
-    torch.testing.assert_close(summed, whole, atol=1e-5, rtol=1e-5)
-    assert ours.keys() == wanted.keys()
-    for name, gradient in wanted.items():
-        assert (ours[name] - gradient).abs().max() <= 1e-5 * max(1.0, gradient.abs().max()), name
-
-
-def test_dropout_is_the_same_in_both_passes_over_the_parts(training_shards: Path) -> None:
-    """A tower with dropout gets gradients of the very features that the loss was made of."""
-    chosen = config(accumulate=2)
-    batch, towers = batch_and_towers(training_shards, chosen)
-    seen: list[torch.Tensor] = []
-
-    def drop(module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-        dropped = torch.nn.functional.dropout(output, 0.5)
-        seen.append(dropped.detach())
-        return dropped
-
-    towers.model.visual.register_forward_hook(drop)
-    backward(towers, batch, ContrastiveLoss(), config=chosen, precision="fp32")
-    first, second, again_first, again_second = seen
-    assert torch.equal(first, again_first)
-    assert torch.equal(second, again_second)
-    assert not torch.equal(first == 0, second == 0)
-
-
-def test_bf16_computes_nearly_the_same(training_shards: Path) -> None:
-    """Autocast is in place: the loss differs a little, and gradients stay float32."""
-    batch, towers = batch_and_towers(training_shards, config())
-    losses = {
-        precision: backward(
-            towers, batch, ContrastiveLoss(), config=config(), precision=precision
-        ).item()
-        for precision in ("fp32", "bf16")
-    }
-    assert losses["fp32"] != losses["bf16"]
-    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.02)
-    assert {gradient.dtype for gradient in gradients(towers).values()} == {torch.float32}
-
-
-def test_decay_is_for_matrices(training_shards: Path) -> None:
-    """Gains, biases and the temperature have none."""
-    _, towers = batch_and_towers(training_shards, config())
-    decayed, free = make_optimizer(towers.model, config()).param_groups
-    assert decayed["weight_decay"] == config().weight_decay
-    assert free["weight_decay"] == 0
-    assert all(parameter.ndim >= 2 for parameter in decayed["params"])
-    assert any(parameter is towers.model.logit_scale for parameter in free["params"])
-
-
-def test_the_rate_warms_up_and_goes_to_zero() -> None:
-    """Linearly to the full rate, then along a cosine."""
-    chosen = config(warmup_steps=10, lr=1.0)
-    rates = [learning_rate(step, config=chosen, num_steps=100) for step in range(101)]
-    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[100] == pytest.approx(0)
-    assert rates[10:] == sorted(rates[10:], reverse=True)
+    return changed(phantom_scale(RECIPES[recipe]()), **settings | changes)
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +139,16 @@ def test_tensorboard_is_asked_for_by_name(training_shards: Path, tmp_path: Path)
         train(config(), training_shards, tmp_path / "run", device="cpu", tensorboard=True)
 
 
-def test_recipes_read_what_they_say(training_shards: Path) -> None:
-    """One text a clip, or two."""
-    for recipe, kinds in ((echoclip(), 1), (whole_report(), 1), (echoclip_r_span(), 2)):
-        chosen = replace(phantom_scale(recipe), batch_size=8, warmup_steps=1)
-        batch, _ = batch_and_towers(training_shards, chosen)
-        assert len(batch.texts) == kinds
+def test_a_frozen_tower_leaves_a_run_as_it_came(training_shards: Path, tmp_path: Path) -> None:
+    """Weights and statistics alike, through validations and a resumed run; the other one learns."""
+    settings = {"epochs": 2, "freeze_image": True, "checkpoint_every_steps": 5}
+    out = train(config(**settings), training_shards, tmp_path / "run", device="cpu").out
+    first, last = (
+        load_file(out / "checkpoints" / f"step-{step:08d}" / "open_clip_model.safetensors")
+        for step in (5, 10)
+    )
+    frozen = {name for name in first if name.startswith("visual.")}
+    assert frozen
+    assert all(torch.equal(first[name], last[name]) for name in frozen)
+    assert not torch.equal(first["text_projection"], last["text_projection"])
+    assert load_checkpoint(out).spec.freeze_image

@@ -1,0 +1,155 @@
+"""What a training item shows of a clip and its report: one frame, and one or several texts.
+
+Each view is an object with its own settings. A new one is a class here, named in `TEXT_VIEWS` or
+`FRAME_VIEWS`, that a recipe puts into its configuration.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from echoclip_r.model.settings import check, rule
+
+if TYPE_CHECKING:
+    from echoclip_r.text.codec import TextCodec
+
+__all__ = [
+    "FRAME_VIEWS",
+    "TEXT_VIEWS",
+    "FrameView",
+    "RandomFrame",
+    "Reading",
+    "SentenceRun",
+    "TextView",
+    "TokenSpan",
+    "WholeReport",
+]
+
+
+class Reading(NamedTuple):
+    """What a view reads of a report.
+
+    Attributes:
+        ids: the row that the text tower gets, with BOS and EOS.
+        identity: the ids that say which text it is; items with the same are each other's answers.
+    """
+
+    ids: list[int]
+    identity: list[int]
+
+
+class FrameView(Protocol):
+    """Which frame of a clip is shown."""
+
+    def pick(self, num_frames: int, draw: random.Random) -> int:
+        """The number of the frame, from 0."""
+        ...
+
+
+class TextView(Protocol):
+    """Which text of a report is read."""
+
+    @property
+    def needs_sentences(self) -> bool:
+        """Whether it must know where sentences end, as open_clip's own tokenizer does not."""
+        ...
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+        """The ids of a report as this view shows it, by chance where it draws."""
+        ...
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """Whether it should show all of a report that does not fit the context."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomFrame:
+    """One frame of the clip, each as likely as the others."""
+
+    def pick(self, num_frames: int, draw: random.Random) -> int:
+        """See `FrameView.pick`."""
+        return draw.randrange(num_frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSpan:
+    """As many ids in a row as fit the context, from a random place: the base model's way."""
+
+    @property
+    def needs_sentences(self) -> bool:
+        """It cuts anywhere."""
+        return False
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+        """See `TextView.read`."""
+        span = codec.token_span(report, draw)
+        return Reading(span, span)
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """A span is meant to be a part of its report."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeReport:
+    """The report from its beginning, cut between units where it does not fit."""
+
+    drop_sentences: float = field(default=0.0, metadata=rule(least=0, most=0.9))
+    """Some sentences are left out: a share that is drawn anew each time, from 0 to this. Equal
+    reports stay equal, whichever of their sentences are left out."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def needs_sentences(self) -> bool:
+        """Only to leave some out."""
+        return self.drop_sentences > 0
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+        """See `TextView.read`."""
+        whole = codec.whole(report)
+        if not self.drop_sentences:
+            return Reading(whole, whole)
+        drop = draw.random() * self.drop_sentences
+        return Reading(codec.thinned(report, draw, drop=drop), whole)
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """See `TextView.is_cut`."""
+        return codec.is_cut(report)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceRun:
+    """Some sentences in a row, from a random place of the report."""
+
+    max_sentences: int = field(default=4, metadata=rule(least=1))
+    """The longest run; its length is drawn from 1 to this."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def needs_sentences(self) -> bool:
+        """It is made of them."""
+        return True
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+        """See `TextView.read`."""
+        run = codec.sentence_run(report, draw, max_sentences=self.max_sentences)
+        return Reading(run, run)
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """A run is meant to be a part of its report."""
+        return False
+
+
+FRAME_VIEWS: Mapping[str, type] = MappingProxyType({"random-frame": RandomFrame})
+TEXT_VIEWS: Mapping[str, type] = MappingProxyType(
+    {"token-span": TokenSpan, "whole-report": WholeReport, "sentence-run": SentenceRun}
+)

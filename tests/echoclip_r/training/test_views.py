@@ -1,0 +1,88 @@
+"""What a view reads of a report."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+import echotok
+from echoclip_r.text.codec import TextCodec
+from echoclip_r.training.views import (
+    TEXT_VIEWS,
+    RandomFrame,
+    SentenceRun,
+    TextView,
+    TokenSpan,
+    WholeReport,
+)
+
+REPORT = (
+    "The left ventricular ejection fraction is 55-60%. There is mild mitral regurgitation. "
+    "No pericardial effusion. The aortic root measures 3.4 cm."
+)
+
+
+@pytest.fixture(scope="module")
+def codec() -> TextCodec:
+    return TextCodec(echotok.load("echo"), context_length=77)
+
+
+@pytest.mark.parametrize(
+    "view", [TokenSpan(), WholeReport(), WholeReport(drop_sentences=0.5), SentenceRun()]
+)
+def test_a_draw_gives_one_reading(view: TextView, codec: TextCodec) -> None:
+    """The same source of chance, the same ids; with BOS and EOS, within the context (I13)."""
+    for seed in range(20):
+        first, again = (view.read(REPORT, codec, random.Random(seed)) for _ in range(2))
+        assert first == again
+        assert first.ids[0] == codec.bos_id
+        assert first.ids[-1] == codec.eos_id
+        assert len(first.ids) <= codec.context_length
+
+
+def test_every_view_is_tried_above() -> None:
+    """A view that is added is added there."""
+    assert set(TEXT_VIEWS.values()) == {TokenSpan, WholeReport, SentenceRun}
+
+
+def test_a_whole_report_keeps_its_identity_whatever_is_left_out(codec: TextCodec) -> None:
+    """Fewer sentences are read, and the text stays the same one."""
+    view = WholeReport(drop_sentences=0.9)
+    readings = [view.read(REPORT, codec, random.Random(seed)) for seed in range(50)]
+    assert {tuple(reading.identity) for reading in readings} == {tuple(codec.whole(REPORT))}
+    assert len({tuple(reading.ids) for reading in readings}) > 4
+
+
+def test_a_whole_report_draws_nothing_where_nothing_is_left_out(codec: TextCodec) -> None:
+    """What is drawn after it does not depend on it (I13)."""
+    draw = random.Random(0)
+    before = draw.getstate()
+    assert WholeReport().read(REPORT, codec, draw).ids == codec.whole(REPORT)
+    assert draw.getstate() == before
+
+
+def test_a_sentence_run_is_no_longer_than_asked(codec: TextCodec) -> None:
+    """One sentence at a time gives the four sentences of the report, each as its own text."""
+    view = SentenceRun(max_sentences=1)
+    found = set()
+    for seed in range(60):
+        reading = view.read(REPORT, codec, random.Random(seed))
+        assert reading.ids == reading.identity
+        found.add(tuple(reading.ids))
+    assert len(found) == 4
+
+
+def test_only_a_whole_report_can_be_cut(codec: TextCodec) -> None:
+    """Parts are meant to be parts, so they are not counted (I8)."""
+    short = TextCodec(codec.tokenizer, context_length=6)
+    assert WholeReport().is_cut(REPORT, short)
+    assert not WholeReport().is_cut(REPORT, codec)
+    assert not TokenSpan().is_cut(REPORT, short)
+    assert not SentenceRun().is_cut(REPORT, short)
+
+
+def test_all_frames_come_up() -> None:
+    """Each about as often as the others."""
+    picks = [RandomFrame().pick(4, random.Random(seed)) for seed in range(800)]
+    assert all(150 < picks.count(frame) < 250 for frame in range(4))
