@@ -144,7 +144,7 @@ def load_checkpoint(
 
     Args:
         path: a checkpoint, or a run's folder, of which the best is taken, else the last.
-        device: where it shall compute.
+        device: where the model computes.
         tokenizer: a grown version of the checkpoint's tokenizer to go on with; rows that are new
             start from their pieces' rows, which is said in the log. Any other is refused (I6).
 
@@ -202,7 +202,7 @@ def last_checkpoint(run: Path) -> Path | None:
 
 
 def read_description(folder: Path) -> Description:
-    """What a checkpoint says of itself.
+    """Read what a checkpoint says of itself.
 
     Raises:
         CheckpointError: it is damaged, or of a newer format.
@@ -234,7 +234,7 @@ def read_description(folder: Path) -> Description:
 
 
 def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """What a run needs to go on: tensors and facts, as they were given to `save_checkpoint`.
+    """Read what a run needs to go on: `tensors` and `state`, as `save_checkpoint` was given them.
 
     Raises:
         CheckpointError: they are not there, or damaged.

@@ -33,7 +33,7 @@ def load_published(spec: ModelSpec, *, device: str | torch.device = "cpu") -> Tr
 
     Args:
         spec: its `pretrained` is an open_clip tag or a file of weights.
-        device: where it shall compute.
+        device: where the model computes.
 
     Raises:
         CheckpointError: no such weights, or they do not fit the model.

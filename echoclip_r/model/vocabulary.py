@@ -47,19 +47,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocabularyReport:
-    """What went where: one origin a row of the new embedding (or of those that were added)."""
+    """The origin of each row of a new embedding, or of each row that a growth added."""
 
     origins: tuple[Origin, ...]
 
     def counts(self) -> Mapping[str, int]:
-        """Rows by kind and origin, e.g. `phrase: mean of pieces`."""
+        """The number of rows of each kind and origin, such as `phrase: mean of pieces`."""
         return Counter(f"{origin.kind or 'spare'}: {origin.how}" for origin in self.origins)
 
     def __str__(self) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
 
     def save(self, path: Path) -> None:
-        """Write one CSV row an origin."""
+        """Write a CSV file with a row for each origin."""
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["id", "kind", "token", "how", "sources"])
@@ -73,11 +73,11 @@ def transfer_from_clip(
     """An embedding for a tokenizer of echotok from one for CLIP's vocabulary.
 
     Args:
-        embedding_VD: of open_clip's own tokenizer, (49408, D).
+        embedding_VD: for open_clip's own tokenizer, (49408, D).
         tokenizer: over CLIP's vocabulary (`echo-clip`), or with one of its own (`echo`).
 
     Returns:
-        (tokenizer.vocab_size, D), and the report.
+        The embedding, (tokenizer.vocab_size, D), and where each of its rows came from.
 
     Raises:
         ValueError: the embedding is not of CLIP's vocabulary.

@@ -1,4 +1,8 @@
-"""Reports -> padded ids: open_clip's own tokenizer or one of echotok's, behind one small face."""
+"""Reports to padded ids, by open_clip's own tokenizer or by one of echotok's.
+
+`TextCodec` hides which of the two a model reads with, and makes the parts of reports that training
+shows: spans, runs of sentences, and reports with sentences left out.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ import echotok
 
 __all__ = ["Encoded", "TextCodec", "text_ids"]
 
-# Reports whose ids a process remembers: some 2 KB each. Epochs repeat them, and encoding one anew
-# costs as much as decoding a frame.
+# A process remembers the ids of so many reports, some 2 KB each: every epoch reads them again, and
+# encoding a report costs as much as decoding a frame.
 _NUM_REMEMBERED = 65_536
 
 
@@ -91,7 +95,12 @@ class TextCodec:
 
     @classmethod
     def load(cls, name_or_path: str | Path | None, *, context_length: int) -> TextCodec:
-        """The codec that `TrainConfig.tokenizer` names.
+        """The codec of a tokenizer by its name.
+
+        Args:
+            name_or_path: as `ModelSpec.tokenizer`: `echo`, `echo-clip`, an artifact's path, or
+                None for open_clip's own.
+            context_length: most ids of a row, at least 3.
 
         Raises:
             ArtifactError: no such tokenizer, or a damaged one.
@@ -100,7 +109,11 @@ class TextCodec:
         return cls(tokenizer, context_length=context_length)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Whole texts; rows of echotok are as wide as the longest, open_clip's as the context."""
+        """The ids of whole texts.
+
+        Rows of echotok's tokenizers are as wide as the longest of them, those of open_clip's own
+        as wide as the context.
+        """
         rows = [self.whole(text) for text in texts]
         return Encoded(self.pad(rows), sum(map(self.is_cut, texts)))
 
@@ -113,7 +126,13 @@ class TextCodec:
         return self._cut(self._report(text), 0, None)
 
     def thinned(self, text: str, draw: random.Random, *, drop: float) -> list[int]:
-        """A text's ids without some of its sentences, each left out by chance; one stays."""
+        """A text's ids without some of its sentences.
+
+        Args:
+            text: a report.
+            draw: the source of chance.
+            drop: the chance of each sentence to be left out; at least one stays.
+        """
         report = self._report(text)
         begins = (0, *report.sentence_ends[:-1])
         spans = list(zip(begins, report.sentence_ends, strict=False))
@@ -132,7 +151,11 @@ class TextCodec:
     def token_span(self, text: str, draw: random.Random) -> list[int]:
         """As many ids in a row as fit, from a random place of the text.
 
-        The published base model's way; it may begin in the middle of a word.
+        That is how the published base model was trained; a span may begin in the middle of a word.
+
+        Args:
+            text: a report.
+            draw: the source of chance.
         """
         ids = self._report(text).ids
         room = self.context_length - 2
@@ -140,7 +163,13 @@ class TextCodec:
         return [self.bos_id, *ids[start : start + room], self.eos_id]
 
     def sentence_run(self, text: str, draw: random.Random, *, max_sentences: int) -> list[int]:
-        """The ids of some sentences in a row, one to `max_sentences`, from a random place."""
+        """The ids of some sentences in a row, from a random place of the text.
+
+        Args:
+            text: a report.
+            draw: the source of chance.
+            max_sentences: the longest run; its length is drawn from 1 to this.
+        """
         report = self._report(text)
         count = len(report.sentence_ends)
         if not count:

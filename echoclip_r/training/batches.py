@@ -61,11 +61,11 @@ class Batch:
     bad: tuple[BadClip, ...]
 
     def pin_memory(self) -> Batch:
-        """For DataLoader: copies to a GPU then need not wait."""
+        """The batch in pinned memory, from which a GPU copies without waiting."""
         return self._map(torch.Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
-        """On a device, without waiting for the copy where the memory is pinned."""
+        """The batch on a device; where its memory is pinned, the copy is not waited for."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _map(self, function: Any) -> Batch:
@@ -93,10 +93,10 @@ class TrainData(IterableDataset[Batch]):
     Args:
         index: the shards.
         config: of the run.
-        codec: its tokenizer.
+        codec: the model's tokenizer.
         size_px: side of the model's frames.
-        rank: of this process.
-        world_size: processes.
+        rank: number of this process, from 0.
+        world_size: number of processes.
 
     Raises:
         ShardError: the training split has fewer clips than a batch.
@@ -139,7 +139,12 @@ class TrainData(IterableDataset[Batch]):
         self._first_step = 0
 
     def batches(self, first_step: int, *, pin_memory: bool = False) -> Iterator[Batch]:
-        """The batches from a step on, made ahead by worker processes or by a thread."""
+        """The batches from a step on, made ahead by worker processes or by a thread.
+
+        Args:
+            first_step: number of the first batch in the whole run, from 0.
+            pin_memory: whether batches come in pinned memory.
+        """
         self._first_step = first_step
         if not self._config.workers:
             made = (batch.pin_memory() for batch in self) if pin_memory else iter(self)
