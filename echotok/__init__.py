@@ -7,6 +7,8 @@
 'lvef is 55-60%.'
 """
 
+from typing import TYPE_CHECKING, Any
+
 from echotok.engine.batch import Batch
 from echotok.engine.encoding import Encoding
 from echotok.errors import (
@@ -14,6 +16,7 @@ from echotok.errors import (
     EchotokError,
     IdError,
     InputError,
+    InputTypeError,
     MergesError,
     Problem,
     TableError,
@@ -23,6 +26,9 @@ from echotok.table.phrases import Phrase, PhraseTable
 from echotok.table.reading import read_table
 from echotok.tokenizer import Tokenizer, load
 
+if TYPE_CHECKING:
+    from echotok.building import build
+
 __all__ = [
     "ArtifactError",
     "Batch",
@@ -30,15 +36,34 @@ __all__ = [
     "Encoding",
     "IdError",
     "InputError",
+    "InputTypeError",
     "MergesError",
     "Phrase",
     "PhraseTable",
     "Problem",
     "TableError",
     "Tokenizer",
+    "build",
     "load",
     "read_table",
     "validate_table",
 ]
 
 __version__ = "0.1.0"
+
+# Imported when they are first asked for: building and mining need what encoding does not.
+_LAZY = {"build": ("echotok.building", "build")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'echotok' has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _LAZY[name]
+    found = globals()[name] = getattr(import_module(module), attribute)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -18,11 +18,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from echotok.clip_merges import CLIP_MERGES_SHA256
 from echotok.errors import ArtifactError
+from echotok.table.fallback import CLIP, Fallback
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.table.values import EnumValue, NumberCode
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 __all__ = [
     "FORMAT",
@@ -31,13 +36,13 @@ __all__ = [
     "fingerprint",
     "pack",
     "read",
+    "unpack_fallback",
     "unpack_table",
     "write",
 ]
 
 FORMAT = "echotok-tokenizer"
 FORMAT_VERSION = 1
-_SHIPPED = Path(__file__).parent / "artifacts"
 _TABLE_FIELDS = (
     "name",
     "version",
@@ -52,13 +57,13 @@ _TABLE_FIELDS = (
 )
 
 
-def pack(name: str, table: PhraseTable, fallback: Mapping[str, Any]) -> dict[str, Any]:
+def pack(name: str, table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
     """The content of an artifact, without probe and hash.
 
     Args:
         name: what the tokenizer is called.
         table: a checked table.
-        fallback: `{"kind": "domain", "merges": [...]}` or `{"kind": "clip", "sha256": ...}`.
+        fallback: what encodes the text that no phrase covers.
     """
     head = {field: _plain(getattr(table, field)) for field in _TABLE_FIELDS}
     if table.numbers is not None:
@@ -80,8 +85,16 @@ def pack(name: str, table: PhraseTable, fallback: Mapping[str, Any]) -> dict[str
             [phrase.id, phrase.text, phrase.section, phrase.since, phrase.retired]
             for phrase in table.phrases
         ],
-        "fallback": dict(fallback),
+        "fallback": _pack_fallback(fallback),
     }
+
+
+def _pack_fallback(fallback: Fallback) -> dict[str, Any]:
+    if fallback.kind == "clip":
+        return {"kind": "clip", "sha256": CLIP_MERGES_SHA256}
+    base = {} if fallback.base is None else {"base": fallback.base}
+    merges = [" ".join(pair) for pair in fallback.merges]
+    return {"kind": "domain", **base, "merges": merges}
 
 
 def _plain(value: Any) -> Any:
@@ -125,6 +138,29 @@ def unpack_table(content: Mapping[str, Any]) -> PhraseTable:
     )
 
 
+def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
+    """The fallback inside an artifact's content.
+
+    Raises:
+        ValueError: CLIP's merges are not those that are known, or a merge is no pair.
+    """
+    packed = content["fallback"]
+    if packed["kind"] == "clip":
+        if packed["sha256"] != CLIP_MERGES_SHA256:
+            raise ValueError("unknown CLIP merges")
+        return CLIP
+    return Fallback(
+        kind=packed["kind"],
+        merges=tuple(_pair(line) for line in packed["merges"]),
+        base=packed.get("base"),
+    )
+
+
+def _pair(line: str) -> tuple[str, str]:
+    left, right = line.split(" ")
+    return left, right
+
+
 def fingerprint(content: Mapping[str, Any]) -> str:
     """Sha256 over everything in the content but the hash itself."""
     body = {key: value for key, value in content.items() if key != "sha256"}
@@ -148,31 +184,36 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
     partial.replace(path)
 
 
-def find(name_or_path: Path | str) -> Path:
+def find(name_or_path: Path | str) -> Path | Traversable:
     """The artifact that a name of a shipped tokenizer, or a path, means.
 
     Raises:
         ArtifactError: neither.
     """
-    shipped = sorted(path.stem for path in _SHIPPED.glob("*.json"))
+    from importlib.resources import files  # takes a while that `import echotok` need not
+
+    folder = files("echotok") / "artifacts"
+    shipped = {path.name.removesuffix(".json"): path for path in folder.iterdir()}
+    if (found := shipped.get(str(name_or_path))) is not None:
+        return found
     path = Path(name_or_path)
-    if str(name_or_path) in shipped:
-        path = _SHIPPED / f"{name_or_path}.json"
-    elif not path.exists():
+    if not path.exists():
+        names = ", ".join(sorted(shipped))
         raise ArtifactError(
-            f"no tokenizer {str(name_or_path)!r}: echotok ships {', '.join(shipped)}, and there is "
+            f"no tokenizer {str(name_or_path)!r}: echotok ships {names}, and there is "
             "no such file; make one with `echotok build TABLE_DIR --out ARTIFACT`"
         )
     return path
 
 
-def read(path: Path | str) -> dict[str, Any]:
+def read(path: Path | Traversable | str) -> dict[str, Any]:
     """Read an artifact and check format, version and hash.
 
     Raises:
         ArtifactError: not an artifact, of another format version, damaged or edited.
     """
-    path = Path(path)
+    if isinstance(path, str):
+        path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from echotok import artifact
 from echotok.bpe_training import train_merges
-from echotok.clip_merges import CLIP_MERGES_SHA256
 from echotok.table.checks import validate_table
+from echotok.table.fallback import CLIP, Fallback
 from echotok.table.match import BARE_VALUE, Matcher
 from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_fallback
@@ -59,22 +58,20 @@ def build(
     """
     table = validate_table(table_dir)
     if base is not None:
-        grown = Tokenizer(
-            artifact.pack(name or base.name, table, base.fallback), clip_merges=clip_merges
+        grown = Tokenizer.from_table(
+            table, base.fallback, name=name or base.name, clip_merges=clip_merges
         )
         grown.added_since(base)
         return grown
-    content: dict[str, Any]
     if fallback == "clip":
-        content = {"kind": "clip", "sha256": CLIP_MERGES_SHA256}
-    elif (carried := read_fallback(table_dir)) is not None:
-        content = carried
-    else:
+        return Tokenizer.from_table(
+            table, CLIP, name=name or f"{table.name}-clip", clip_merges=clip_merges
+        )
+    trained = read_fallback(table_dir)
+    if trained is None:
         counts = word_counts(table, corpus, min_documents=min_documents)
-        merges = train_merges(counts, table.num_merges)
-        content = {"kind": "domain", "merges": [" ".join(pair) for pair in merges]}
-    name = name or table.name + ("-clip" if fallback == "clip" else "")
-    return Tokenizer(artifact.pack(name, table, content), clip_merges=clip_merges)
+        trained = Fallback(kind="domain", merges=tuple(train_merges(counts, table.num_merges)))
+    return Tokenizer.from_table(table, trained, name=name)
 
 
 def word_counts(

@@ -164,7 +164,7 @@ class _Measurer:
             normalized = self.tokenizer.normalize(text)
             if self.tokenizer.decode(encoding.ids) != normalized:
                 stats.num_lossy += 1
-            _add_units(stats, self.tokenizer, encoding, normalized)
+            _add_units(stats, encoding, normalized)
         return stats
 
 
@@ -229,12 +229,10 @@ def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Ite
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _add_units(
-    stats: CorpusStats, tokenizer: Tokenizer, encoding: Encoding, normalized: str
-) -> None:
+def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:
     """Count characters by kind, and gather the stretches that cost more than a phrase would."""
     pieces = split_pieces(normalized)
-    kinds, vocabulary = encoding.kinds, tokenizer.vocabulary
+    kinds, tokens = encoding.kinds, encoding.tokens
     units: list[tuple[str, int, str]] = []  # template, tokens, kind
     at = first = 0
     for end, last in zip(encoding.unit_ends, encoding.piece_ends, strict=True):
@@ -244,15 +242,13 @@ def _add_units(
         visible = sum(len(piece) - piece.count(" ") for piece in pieces[first:last])
         text = "".join(pieces[first:last])
         if kind == "phrase":
-            values = sum(
-                len(vocabulary.texts[n].replace(" ", "")) for n in encoding.ids[low + 1 : end]
-            )
+            values = sum(len(token.replace(" ", "")) for token in tokens[low + 1 : end])
             stats.num_value += values
             stats.num_phrase += visible - values
-            text = " " * text.startswith(" ") + vocabulary.texts[encoding.ids[low]]
+            text = " " * text.startswith(" ") + tokens[low]
         elif kind == "value":
             stats.num_value += visible
-            text = " " * text.startswith(" ") + "{" + vocabulary.slots[encoding.ids[low]] + "}"
+            text = " " * text.startswith(" ") + "{" + encoding.slots[low] + "}"
         else:
             stats.num_bpe += visible
         units.append((text, end - max(at, 1), kind))

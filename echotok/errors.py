@@ -5,6 +5,7 @@
     +-- ArtifactError    a tokenizer file is unknown, damaged, edited or of another format
     |   +-- MergesError  CLIP's merges, which `echo-clip` needs, are missing or not the known file
     +-- InputError       reports cannot be read: no such column, not UTF-8, a malformed line
+    |   +-- InputTypeError   what was given to encode is no text
     +-- IdError          ids that this tokenizer does not have
 
 None of them ever quotes report text (I9): they name file, row, column or offset instead.
@@ -21,6 +22,7 @@ __all__ = [
     "EchotokError",
     "IdError",
     "InputError",
+    "InputTypeError",
     "MergesError",
     "Problem",
     "TableError",
@@ -74,6 +76,10 @@ class MergesError(ArtifactError):
 
 class InputError(EchotokError, ValueError):
     """Reports cannot be read, or hold text that the caller asked to refuse."""
+
+
+class InputTypeError(InputError, TypeError):
+    """What was given to encode is no text, or no batch of texts."""
 
 
 class IdError(EchotokError, ValueError):

@@ -10,7 +10,7 @@
 
 nothing else. It is idempotent, and it never changes, drops or reorders a character that is not
 white space other than by the first and third point: the k-th visible character of the result stems
-from the k-th visible character of the folded text. `offsets` rests on that.
+from the k-th visible character of the folded text. `Offsets` rests on that.
 
 A *piece* is a number (with its sign, comparison and range), a run of letters and digits, or a
 single other character; a space belongs to the piece that follows it, so that
@@ -21,12 +21,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import regex
 
-__all__ = ["fold", "is_number", "make_normalizer", "offsets", "split_pieces"]
+__all__ = ["Offsets", "fold", "is_number", "make_normalizer", "split_pieces", "split_stops"]
 
 _VARIANTS = str.maketrans(
     {
@@ -63,6 +65,8 @@ _PIECE_UNICODE = regex.compile(
     r"|'(?:s|t|re|ve|m|ll|d)(?![\p{L}\p{N}\p{M}])|[^ ]\p{M}*)"
 )
 _WHOLE_NUMBER = re.compile(rf" ?{_NUMBER}")
+
+_WORD = re.compile(r"\S+")  # re's \s is what str.isspace takes for white space
 
 _SPACED_CLOSERS = (" )", " ]", " }", " ;", " :", " !", " ?", " %")
 # `was .5 cm` keeps its space: a point or comma before a digit closes nothing.
@@ -175,47 +179,86 @@ def split_pieces(normalized: str) -> list[str]:
     return pattern.findall(normalized)
 
 
+def split_stops(normalized: str) -> list[str]:
+    """Split normalized text behind each full stop that a space follows; the space is left out.
+
+    Encoding and mining both work on these stretches: no unit reaches over such a place unless a
+    phrase does. A list number ends one, too; `echotok.engine.sentences` tells what a reader takes
+    for a sentence.
+
+    Example:
+        >>> split_stops("1. mild mr. no as.")
+        ['1.', 'mild mr.', 'no as.']
+    """
+    *stopped, last = normalized.split(". ")
+    return [*(stretch + "." for stretch in stopped), last]
+
+
 @lru_cache(maxsize=1 << 16)
 def is_number(piece: str) -> bool:
     """Whether a piece of `split_pieces` is a number value."""
     return piece[-1] in "0123456789" and _WHOLE_NUMBER.fullmatch(piece) is not None
 
 
-def offsets(text: str, normalized: str) -> tuple[list[int], list[int]]:
-    """Map the characters of normalized text to spans of the original.
+class Offsets:
+    """Where the visible characters of normalized text stand in the original.
+
+    Both texts are kept as runs of visible characters, some three hundred in a report, and a place
+    is looked up among them.
 
     Args:
         text: the original.
         normalized: `normalize(text)`.
 
-    Returns:
-        Two lists of `len(normalized)`: start and end in `text` of the character that each visible
-        character stems from. A space gets the span of the next visible character, which means
-        nothing.
+    Example:
+        >>> Offsets("Mild  LVH .", "mild lvh.").span(5, 9)
+        (6, 11)
     """
-    folded, edits = fold(text)
-    spans: list[tuple[int, int]] = []  # of each visible character of `folded`
-    position = original = 0
-    for start, end, original_start, original_end in [*edits, (len(folded),) * 2 + (len(text),) * 2]:
-        shift = original - position
-        spans += [
-            (at + shift, at + shift + 1)
-            for at in range(position, start)
-            if not folded[at].isspace()
-        ]
-        spans += [(original_start, original_end)] * (end - start)
-        position, original = end, original_end
-    starts: list[int] = []
-    ends: list[int] = []
-    visible = iter(spans)
-    current = (0, 0)
-    pending = 0
-    for character in normalized:
-        if character == " ":
-            pending += 1
-            continue
-        current = next(visible)
-        starts += [current[0]] * (pending + 1)
-        ends += [current[1]] * (pending + 1)
-        pending = 0
-    return starts, ends
+
+    def __init__(self, text: str, normalized: str) -> None:
+        # Each run by the number of its first visible character; what it stems from begins at
+        # `_starts`; where characters correspond one to one `_ends` is None, else it is one end for
+        # all of them.
+        self._numbers: list[int] = []
+        self._starts: list[int] = []
+        self._ends: list[int | None] = []
+        folded, edits = fold(text)
+        number = position = original = 0
+        for start, end, original_start, original_end in [*edits, (len(folded), 0, 0, 0)]:
+            shift = original - position
+            for word in _WORD.finditer(folded, position, start):
+                low, high = word.span()
+                self._numbers.append(number)
+                self._starts.append(low + shift)
+                self._ends.append(None)
+                number += high - low
+            if end:
+                self._numbers.append(number)
+                self._starts.append(original_start)
+                self._ends.append(original_end)
+                number += end - start
+            position, original = end, original_end
+        sizes = map(len, normalized.split(" "))
+        self._spaces = [end + count for count, end in enumerate(accumulate(sizes))]
+
+    def span(self, begin: int, end: int) -> tuple[int, int]:
+        """Start and end in the original of `normalized[begin:end]`.
+
+        Args:
+            begin: place of a visible character.
+            end: place behind a visible character; no less than `begin`. An empty stretch has an
+                empty span at the start of its character.
+        """
+        number = begin - bisect_left(self._spaces, begin)
+        run = bisect_right(self._numbers, number) - 1
+        start = self._starts[run]
+        if self._ends[run] is None:
+            start += number - self._numbers[run]
+        if begin >= end:
+            return start, start
+        number = end - 1 - bisect_left(self._spaces, end - 1)
+        run = bisect_right(self._numbers, number) - 1
+        behind = self._ends[run]
+        if behind is None:
+            behind = self._starts[run] + number - self._numbers[run] + 1
+        return start, behind

@@ -1,31 +1,31 @@
-"""The tokenizer that users hold: text -> ids and back, made from an artifact's content.
+"""The tokenizer that users hold: text -> ids and back, and the file that it is kept in.
 
-Reading order of the engine: `text` (normalize, pieces), `match` (phrases and values), `encoder`,
-`decoder`, `spans`. This module ties them together and checks what comes in.
+The work is done by an `Engine` (`echotok.engine.engine`). Reading order there: `text` (normalize,
+pieces), `match` (phrases and values), `encoder`, `decoder`, `encoding`. This module adds the name,
+the fingerprint and the file, and checks what comes in.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 from echotok import artifact
-from echotok.bpe import ByteBPE, num_base_tokens
-from echotok.clip_merges import CLIP_MERGES_SHA256, clip_merges
 from echotok.engine.batch import Batch
-from echotok.engine.decoder import Decoder
-from echotok.engine.encoder import Encoder
-from echotok.engine.encoding import Encoding
-from echotok.engine.vocabulary import Layout, Vocabulary
+from echotok.engine.encoding import Encoding, check_context_length
+from echotok.engine.engine import Engine
+from echotok.engine.inputs import check_text, iterate_texts
 from echotok.errors import ArtifactError, IdError, InputError
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
-from echotok.text import make_normalizer
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    Ids = Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]
 
 __all__ = ["Tokenizer", "load"]
 
@@ -48,64 +48,95 @@ def load(name_or_path: str | Path, *, clip_merges: str | Path | None = None) -> 
         >>> tok.decode(tok.encode("Mild  MITRAL regurgitation .").ids)
         'mild mitral regurgitation.'
     """
-    return Tokenizer(artifact.read(artifact.find(name_or_path)), clip_merges=clip_merges)
+    return Tokenizer._of(artifact.read(artifact.find(name_or_path)), clip_merges)
 
 
 class Tokenizer:
     """A lossless phrase tokenizer. Immutable, picklable, safe in threads and forked workers.
 
-    Make one with `echotok.load`. `decode(encode(x).ids) == normalize(x)` for any text `x`, and
-    `encode(decode(ids)).ids == ids` for ids that it produced.
+    Make one with `echotok.load`, `Tokenizer.from_file` or `echotok.build`.
+    `decode(encode(x).ids) == normalize(x)` for any text `x`, and `encode(decode(ids)).ids == ids`
+    for ids that it produced.
     """
 
-    def __init__(
-        self, content: Mapping[str, Any], *, clip_merges: str | Path | None = None
-    ) -> None:
-        """Args: `content` as in `echotok.artifact`; `clip_merges` as in `load`."""
-        self._content = dict(content)
-        self._merges_path = clip_merges
-        try:
-            self._table = artifact.unpack_table(content)
-            self._build(content["fallback"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(
-                f"the artifact does not hold what its format asks for ({error}); build it again"
-            ) from error
-        if "probe" not in self._content:
-            self._content["probe"] = self._make_probe()
-        elif self._make_probe() != self._content["probe"]:
-            raise ArtifactError(
-                "this echotok encodes the artifact's probe text to other ids than the echotok that "
-                "wrote it; install that version, or build the artifact (and its models) again"
-            )
-        self._content["sha256"] = artifact.fingerprint(self._content)
+    _content: dict[str, Any]
+    _merges_path: str | Path | None
+    _table: PhraseTable
+    _fallback: Fallback
+    _engine: Engine
 
-    def _build(self, fallback: Mapping[str, Any]) -> None:
-        table = self._table
-        clip = fallback["kind"] == "clip"
-        if clip:
-            if fallback["sha256"] != CLIP_MERGES_SHA256:
-                raise ValueError("unknown CLIP merges")
-            merges = clip_merges(self._merges_path)
-        else:
-            merges = [_pair(line) for line in fallback["merges"]]
-        if not clip and len(merges) > table.num_merges:
-            raise ValueError(f"{len(merges)} merges where {table.num_merges} have room")
-        num_merges = len(merges) if clip else table.num_merges
-        base = None if clip else fallback.get("base")
-        layout = Layout.of(table, clip=clip, num_bpe=num_base_tokens(base) + num_merges)
-        self._layout = layout
-        bpe = ByteBPE(merges, offset=layout.bpe, base=base)
-        self.vocabulary = Vocabulary(layout, table, bpe)
-        self._normalize = make_normalizer(table.units)
-        self.encoder = Encoder(table, layout, bpe)
-        self._decoder = Decoder(table, layout, self.vocabulary)
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError(
+            "a Tokenizer is not made by calling its class: use echotok.load('echo') for one that "
+            "ships with echotok, Tokenizer.from_file(path) for an artifact, or "
+            "echotok.build(table_dir) for a phrase table"
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, clip_merges: str | Path | None = None) -> Self:
+        """Load an artifact file, such as `Tokenizer.save` and `echotok build` write.
+
+        Args:
+            path: of the file; the name of a shipped tokenizer is not looked up, as `load` does.
+            clip_merges: as in `echotok.load`.
+
+        Raises:
+            ArtifactError: no such file, another format version, damaged or edited file.
+            MergesError: CLIP's merges are needed and not found.
+        """
+        return cls._of(artifact.read(Path(path)), clip_merges)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: PhraseTable,
+        fallback: Fallback,
+        *,
+        name: str | None = None,
+        clip_merges: str | Path | None = None,
+    ) -> Self:
+        """Make a tokenizer of a table in memory; `echotok.build` makes one of a table's folder.
+
+        Args:
+            table: a checked table.
+            fallback: what encodes the text that no phrase covers.
+            name: of the tokenizer; None takes the table's.
+            clip_merges: as in `echotok.load`.
+
+        Raises:
+            ArtifactError: the fallback does not go with the table.
+            MergesError: CLIP's merges are needed and not found.
+        """
+        return cls._of(artifact.pack(name or table.name, table, fallback), clip_merges)
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any], clip_merges: str | Path | None) -> Self:
+        tokenizer = cls.__new__(cls)
+        tokenizer.__setstate__({"content": content, "merges_path": clip_merges})
+        return tokenizer
 
     def __getstate__(self) -> dict[str, Any]:
         return {"content": self._content, "merges_path": self._merges_path}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Tokenizer.__init__(self, state["content"], clip_merges=state["merges_path"])
+        content = self._content = dict(state["content"])
+        self._merges_path = state["merges_path"]
+        try:
+            self._table = artifact.unpack_table(content)
+            self._fallback = artifact.unpack_fallback(content)
+            self._engine = Engine.of(self._table, self._fallback, clip_merges=self._merges_path)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"the artifact does not hold what its format asks for ({error}); build it again"
+            ) from error
+        if "probe" not in content:
+            content["probe"] = self._make_probe()
+        elif self._make_probe() != content["probe"]:
+            raise ArtifactError(
+                "this echotok encodes the artifact's probe text to other ids than the echotok that "
+                "wrote it; install that version, or build the artifact (and its models) again"
+            )
+        content["sha256"] = artifact.fingerprint(content)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, {self.fingerprint[:12]})"
@@ -123,43 +154,73 @@ class Tokenizer:
         return self._table
 
     @property
-    def fallback(self) -> Mapping[str, Any]:
-        """What encodes the gaps, as the artifact has it."""
-        return dict(self._content["fallback"])
+    def fallback(self) -> Fallback:
+        """What encodes the text that no phrase covers."""
+        return self._fallback
 
     @property
     def vocab_size(self) -> int:
         """Rows that a token embedding needs, spare rows included."""
-        return self._layout.vocab_size
+        return self._engine.layout.vocab_size
 
     @property
     def pad_id(self) -> int:
         """Id that fills a row behind EOS."""
-        return self._layout.pad
+        return self._engine.layout.pad
 
     @property
     def bos_id(self) -> int:
         """Id at the start of every encoding."""
-        return self._layout.bos
+        return self._engine.layout.bos
 
     @property
     def eos_id(self) -> int:
         """Id at the end of every encoding; the highest id (open_clip pools at the argmax)."""
-        return self._layout.eos
+        return self._engine.layout.eos
 
     @property
     def fingerprint(self) -> str:
         """Sha256 over the tokenizer's content and its probe encoding, 64 hex digits."""
         return str(self._content["sha256"])
 
-    def token(self, number: int) -> str:
+    @property
+    def assigned_ids(self) -> list[int]:
+        """The ids that have a meaning, in order: all but the spare rows."""
+        return [number for number, kind in enumerate(self._engine.vocabulary.kinds) if kind]
+
+    def id_to_token(self, number: int) -> str:
         """The text of an id: a phrase with its `{slots}`, a value, a BPE token, `<eos>`.
 
         Raises:
             IdError: the id is out of range or a spare row.
         """
         self._check_id(number)
-        return self.vocabulary.texts[number]
+        return self._engine.vocabulary.texts[number]
+
+    def token_to_id(self, token: str, *, kind: str | None = None) -> int | None:
+        """The id of a token's text, as `id_to_token` gives it; None where no id has this text.
+
+        Some texts have several ids: `5` can start a number or continue one, and `2+` is both a
+        grade and a BPE token of its own. The lowest of these ids is returned.
+
+        Args:
+            token: the text.
+            kind: look among `special`, `phrase`, `value` or `bpe` tokens alone.
+
+        Example:
+            >>> tok = load("echo")
+            >>> tok.id_to_token(tok.token_to_id("{severity} mitral regurgitation"))
+            '{severity} mitral regurgitation'
+        """
+        vocabulary = self._engine.vocabulary
+        return next(
+            (
+                number
+                for number in vocabulary.ids_of(token)
+                if kind is None or vocabulary.kinds[number] == kind
+            ),
+            None,
+        )
 
     def kind(self, number: int) -> str:
         """`special`, `phrase`, `value` or `bpe`.
@@ -168,13 +229,62 @@ class Tokenizer:
             IdError: the id is out of range or a spare row.
         """
         self._check_id(number)
-        return self.vocabulary.kinds[number]
+        return self._engine.vocabulary.kinds[number]
 
     # Encoding
 
     def normalize(self, text: str) -> str:
-        """The text that encoding preserves; see `echotok.text` for what is folded (I1)."""
-        return self._normalize(text)
+        """The text that encoding preserves; see `echotok.text` for what is folded (I1).
+
+        Raises:
+            InputTypeError: `text` is no `str`.
+        """
+        return self._engine.normalize(check_text(text))
+
+    def __call__(
+        self,
+        texts: str | Iterable[str],
+        *,
+        padding: bool = False,
+        context_length: int | None = None,
+    ) -> dict[str, Any]:
+        """Encode one text or a batch into what a model takes.
+
+        Args:
+            texts: one report, or several.
+            padding: make a batch rectangular: rows are padded behind EOS to the longest of them.
+            context_length: at least 3. Longer texts are cut between units. A batch is padded to
+                this length, too, whatever `padding` says.
+
+        Returns:
+            `input_ids`, and `attention_mask` with 1 at each id and 0 at each padding. For one text
+            these are lists; for a batch lists of lists, or int64 arrays of shape
+            `(batch, length)` where it is padded. Use `encode` and `encode_batch` to learn what was
+            cut, and for offsets.
+
+        Raises:
+            InputTypeError: what was given is no text; a row of a batch is named by its number.
+            ValueError: `context_length` is below 3.
+
+        Example:
+            >>> tok = load("echo")
+            >>> tok("Mild LVH.")["attention_mask"]
+            [1, 1, 1, 1, 1]
+            >>> tok(["", "Mild LVH."], padding=True)["attention_mask"].tolist()
+            [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
+        """
+        if context_length is not None:
+            check_context_length(context_length)
+        if isinstance(texts, str):
+            encoding = self.encode(texts)
+            if context_length is not None:
+                encoding = encoding.truncate(context_length)
+            return {"input_ids": encoding.ids, "attention_mask": [1] * len(encoding)}
+        if not padding and context_length is None:
+            rows = [Encoding(self._engine, text).ids for text in iterate_texts(texts)]
+            return {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
+        batch = self.encode_batch(texts, context_length=context_length)
+        return {"input_ids": batch.ids, "attention_mask": batch.attention_mask}
 
     def encode(self, text: str, *, refuse_control: bool = False) -> Encoding:
         """Encode one report.
@@ -185,34 +295,34 @@ class Tokenizer:
                 a slot (`<eos>`, `{number}`). They are ordinary text otherwise, never obeyed (I7).
 
         Raises:
+            InputTypeError: `text` is no `str`.
             InputError: control text was found and is refused.
         """
+        check_text(text)
         if refuse_control:
             self._refuse_control(text)
-        ids = [self._layout.bos]
-        for chunk in self.encoder.chunks(self._normalize(text)):
-            ids += chunk.ids
-        ids.append(self._layout.eos)
-        return Encoding(self, text, ids)
+        return Encoding(self._engine, text)
 
-    def encode_batch(self, texts: Sequence[str], *, context_length: int | None = None) -> Batch:
+    def encode_batch(self, texts: Iterable[str], *, context_length: int | None = None) -> Batch:
         """Encode many reports into one padded array.
 
         Args:
-            texts: the reports.
+            texts: the reports: a list, a column of a table, any iterable of `str`.
             context_length: columns of the result, at least 3; longer reports are cut between
                 units, and counted. None takes the longest report's length.
+
+        Raises:
+            InputTypeError: this is no batch of texts; a row that is no text is named by its number.
+            ValueError: `context_length` is below 3.
 
         Example:
             >>> batch = load("echo").encode_batch(["", "Mild LVH."], context_length=8)
             >>> batch.ids.shape, batch.num_truncated
             ((2, 8), 0)
         """
-        if isinstance(texts, str):
-            raise TypeError("encode_batch takes a list of texts; encode takes one")
-        if context_length is not None and context_length < 3:
-            raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")
-        encodings = (self.encode(text) for text in texts)
+        if context_length is not None:
+            check_context_length(context_length)
+        encodings = (Encoding(self._engine, text) for text in iterate_texts(texts))
         if context_length is not None:
             encodings = (encoding.truncate(context_length) for encoding in encodings)
         return Batch.of(encodings, pad_id=self.pad_id, width=context_length)
@@ -230,7 +340,7 @@ class Tokenizer:
 
     # Decoding
 
-    def decode(self, ids: Iterable[SupportsIndex] | npt.NDArray[np.integer[Any]]) -> str:
+    def decode(self, ids: Ids) -> str:
         """The normalized text of ids; BOS, EOS and padding are skipped.
 
         Ids need not come from `encode`: a phrase whose values are missing shows its `{slot}`, and
@@ -239,8 +349,42 @@ class Tokenizer:
         Raises:
             IdError: an id is out of range or a spare row.
         """
-        numbers = [self._as_id(number, position) for position, number in enumerate(ids)]
-        return self._decoder.decode(numbers)
+        try:
+            numbered = enumerate(ids)
+        except TypeError:
+            raise IdError(
+                f"decode takes a sequence of ids, not {type(ids).__name__}; pass a list of integers"
+            ) from None
+        numbers = [self._as_id(number, position) for position, number in numbered]
+        return self._engine.decoder.decode(numbers)
+
+    def decode_batch(self, rows: Iterable[Ids]) -> list[str]:
+        """The normalized text of each row of ids; see `decode`.
+
+        Args:
+            rows: lists of ids, or an array of shape `(batch, length)` such as `Batch.ids`.
+
+        Raises:
+            IdError: a row holds what is no id; it is named by its number.
+
+        Example:
+            >>> tok = load("echo")
+            >>> tok.decode_batch(tok.encode_batch(["Mild LVH.", "No AS"]).ids)
+            ['mild lvh.', 'no as']
+        """
+        try:
+            numbered = enumerate(rows)
+        except TypeError:
+            raise IdError(
+                f"decode_batch takes rows of ids, not {type(rows).__name__}; pass a list of lists"
+            ) from None
+        texts = []
+        for row, ids in numbered:
+            try:
+                texts.append(self.decode(ids))
+            except IdError as error:
+                raise IdError(f"row {row}: {error}") from error
+        return texts
 
     def _as_id(self, number: SupportsIndex, position: int) -> int:
         try:
@@ -259,7 +403,7 @@ class Tokenizer:
                 f"id {number}{where} is out of range: {self.name} has ids 0 to "
                 f"{self.vocab_size - 1}; were these ids made by another tokenizer?"
             )
-        if not self.vocabulary.kinds[number]:
+        if not self._engine.vocabulary.kinds[number]:
             raise IdError(
                 f"id {number}{where} is a spare row of {self.name} without a meaning yet; were "
                 "these ids made by a later version of the table?"
@@ -287,11 +431,11 @@ class Tokenizer:
             ArtifactError: this tokenizer is not an append-only growth of `old`.
         """
         same = (
-            self._layout == old._layout
+            self._engine.layout == old._engine.layout
             and self._table.units == old._table.units
             and self.fallback == old.fallback
         )
-        added = self.vocabulary.added_since(old.vocabulary) if same else None
+        added = self._engine.vocabulary.added_since(old._engine.vocabulary) if same else None
         if added is None:
             raise ArtifactError(
                 f"{self!r} is not an append-only growth of {old!r}: an id of the old one means "
@@ -305,8 +449,3 @@ _PROBE = (
     "The LVEF is 55-60 % (GLS \u221218.4%), E/e\u2032 >15; TR 2.5m/s. Trace-to-mild MR, 1,234.05 "
     "na\u00efve Ko\u0308rper 10\u00b2 v2x \u5fc3 <eos> {number} - ok"
 )
-
-
-def _pair(line: str) -> tuple[str, str]:
-    left, right = line.split(" ")
-    return left, right

@@ -89,12 +89,13 @@ def transfer_from_clip(
             f"{clip.vocab_size:,}: which row means what is not known. Start from a model of the "
             "standard vocabulary; to go on from a run of ours, use --resume or `load_checkpoint`"
         )
-    vocabulary = tokenizer.vocabulary
     special = {tokenizer.eos_id: clip.eot_token_id, tokenizer.bos_id: clip.sot_token_id}
-    shared = tokenizer.fallback["kind"] == "clip"
+    assigned = set(tokenizer.assigned_ids)
+    shared = tokenizer.fallback.kind == "clip"
 
     def origin(number: int) -> Origin:
-        kind, text = vocabulary.kinds[number], vocabulary.texts[number]
+        kind = tokenizer.kind(number) if number in assigned else ""
+        text = tokenizer.id_to_token(number) if number in assigned else ""
         sources: tuple[int, ...] = ()
         if number in special:
             how, sources = "copied", (int(special[number]),)
@@ -130,11 +131,11 @@ def grow_embedding(
     pad = old.pad_id
 
     def origin(number: int) -> Origin:
-        text = new.vocabulary.texts[number]
+        text = new.id_to_token(number)
         pieces = tuple(i for i in old.encode(_plain(text)).ids[1:-1] if i != pad)
         return Origin(
             id=number,
-            kind=new.vocabulary.kinds[number],
+            kind=new.kind(number),
             token=text,
             how="mean of pieces" if pieces else "mean of all",
             sources=pieces,

@@ -126,7 +126,7 @@ def report_html(text: str, tokenizer: Tokenizer | None) -> str:
     view = View(source="", text=text, encoding=tokenizer.encode(text))
     parts = ['<div class="text">']
     at = 0
-    for node in layout(view, tokenizer):
+    for node in layout(view):
         parts.append(_escape(text[at : node.span[0]]))
         parts += _marked(text, node)
         at = node.span[1]

@@ -51,4 +51,4 @@ def _show_hit(hit: Hit, tokenizer: Tokenizer | None, console: Console) -> None:
         console.print(visible(text), soft_wrap=not console.is_terminal)
         return
     view = View(source=head, text=text, encoding=tokenizer.encode(text))
-    console.print(to_terminal(view, tokenizer), soft_wrap=not console.is_terminal)
+    console.print(to_terminal(view), soft_wrap=not console.is_terminal)

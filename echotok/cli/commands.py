@@ -69,7 +69,7 @@ def show(arguments: Namespace) -> int:
         # One report at a time: the first is on the screen while the rest are read.
         write_styled([legend()])
         for view in views:
-            write_styled([to_terminal(view, tokenizer)])
+            write_styled([to_terminal(view)])
         return 0
     page = to_html(views, tokenizer)
     if arguments.html == "-":

@@ -60,6 +60,14 @@ class Batch:
         )
 
     @property
+    def attention_mask(self) -> npt.NDArray[np.int64]:
+        """int64 of shape `(batch, length)`: 1 at each id, BOS and EOS too, and 0 at padding."""
+        import numpy as np
+
+        columns = np.arange(self.ids.shape[1])
+        return (columns < self.lengths[:, None]).astype(np.int64)
+
+    @property
     def num_truncated(self) -> int:
         """How many texts did not fit."""
         return int((self.num_dropped > 0).sum())

@@ -19,8 +19,7 @@ from echotok.engine.spacing import (
 from echotok.engine.vocabulary import Layout
 from echotok.table.match import BARE_VALUE, Match, Matcher
 from echotok.table.phrases import PhraseTable
-from echotok.table.values import split_number
-from echotok.text import split_pieces
+from echotok.text import split_pieces, split_stops
 
 __all__ = ["Chunk", "Encoder"]
 
@@ -48,12 +47,8 @@ class Encoder:
     """Encodes normalized text. Holds no state but memos, which are safe to share and to lose."""
 
     def __init__(self, table: PhraseTable, layout: Layout, bpe: ByteBPE) -> None:
-        self.matcher = Matcher(
-            table.live,
-            [value for value in table.values if not value.retired],
-            severity=table.severity_values,
-        )
-        self._split_number = split_number if table.numbers is None else table.numbers.split
+        self.matcher = Matcher.of(table)
+        self._split_number = table.split_number
         rows = enumerate(table.severity_values, layout.severity)
         self._severity_ids = {value.id: row for row, value in rows}
         self._layout = layout
@@ -80,12 +75,9 @@ class Encoder:
             return
         # Templates repeat their sentences. No unit reaches over a full stop and the space behind
         # it unless a phrase does, so that such a stretch encodes alike wherever it stands.
-        stretches = normalized.split(". ") if self._sentences_part else [normalized]
-        last = len(stretches) - 1
+        stretches = split_stops(normalized) if self._sentences_part else [normalized]
         for number, stretch in enumerate(stretches):
             text = " " + stretch if number else stretch
-            if number != last:
-                text += "."
             chunk = self._sentences.get(text)
             if chunk is None:
                 chunk = self._chunk(text)

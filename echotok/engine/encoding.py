@@ -1,4 +1,4 @@
-"""What encoding gives back: `Encoding` for one text, `Batch` for many.
+"""What encoding gives back for one text.
 
 Ids come at once; tokens, kinds, units, offsets and sentences are worked out when asked for, since
 training reads only ids.
@@ -6,31 +6,35 @@ training reads only ids.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from functools import cached_property
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Any
 
-from echotok.engine.spans import token_spans
-from echotok.text import offsets as character_offsets
-from echotok.text import split_pieces
+from echotok.engine.engine import Engine, Trace
+from echotok.engine.sentences import number_sentences
+from echotok.engine.spans import Span, find_spans
 
-if TYPE_CHECKING:
-    from echotok.tokenizer import Tokenizer
+__all__ = ["Encoding", "check_context_length"]
 
-__all__ = ["Encoding", "Span"]
-
-Span = tuple[int, int]
-
-_ENDS_SENTENCE = (".", "!", "?")
-_LIST_NUMBER = re.compile(r"[(]?[0-9]{1,3}[.)]")
-# A new line is a new sentence when it looks like one: a list mark, a capital or a blank line.
-_NEW_LINE = re.compile(r"\s*\n\s*(?:\n|[-*\u2022]|[0-9]{1,3}[.)]|[^\W\da-z_])")
+_PICKLED = (
+    "ids",
+    "num_dropped",
+    "cut_inside_unit",
+    "_ends",
+    "tokens",
+    "kinds",
+    "roles",
+    "slots",
+    "unit_offsets",
+    "offsets",
+    "sentences",
+)
 
 
 class Encoding:
     """One encoded text.
+
+    A pickled encoding carries these results alone: neither the text, nor what encoded it.
 
     Attributes:
         ids: BOS, the text's ids, EOS.
@@ -39,20 +43,16 @@ class Encoding:
             first unit alone is too long.
     """
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        text: str,
-        ids: list[int],
-        *,
-        num_dropped: int = 0,
-        cut_inside_unit: bool = False,
-    ) -> None:
-        self.ids = ids
-        self.num_dropped = num_dropped
-        self.cut_inside_unit = cut_inside_unit
-        self._tokenizer = tokenizer
-        self._text = text
+    def __init__(self, engine: Engine, text: str) -> None:
+        trace = engine.trace(text)
+        self.ids = [engine.layout.bos]
+        for chunk in trace.chunks:
+            self.ids += chunk.ids
+        self.ids.append(engine.layout.eos)
+        self.num_dropped = 0
+        self.cut_inside_unit = False
+        self._engine: Engine = engine
+        self._trace: Trace = trace
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +60,13 @@ class Encoding:
     def __repr__(self) -> str:
         # Never the text: it is a patient's (I9).
         return f"Encoding(num_ids={len(self.ids)}, num_dropped={self.num_dropped})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What was worked out before pickling stands where a cached property keeps its value.
+        self.__dict__.update(state)
 
     def truncate(self, context_length: int) -> Encoding:
         """Cut between units so that BOS, the kept units and EOS fit (I8).
@@ -69,20 +76,36 @@ class Encoding:
 
         Returns:
             An encoding of at most `context_length` ids; `num_dropped` tells what is missing.
+
+        Raises:
+            ValueError: `context_length` is below 3.
         """
-        if context_length < 3:
-            raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")
+        check_context_length(context_length)
         if len(self.ids) <= context_length:
             return self
         fitting = bisect_right(self.unit_ends, context_length - 1)
         keep = self.unit_ends[fitting - 1] if fitting else context_length - 1
-        return Encoding(
-            self._tokenizer,
-            self._text,
-            [*self.ids[:keep], self.ids[-1]],
-            num_dropped=self.num_dropped + len(self.ids) - 1 - keep,
-            cut_inside_unit=not fitting,
-        )
+        cut = Encoding.__new__(Encoding)
+        if "_engine" in self.__dict__:
+            cut._engine, cut._trace = self._engine, self._trace
+        else:
+            cut.__dict__.update(self._cut_results(keep, max(fitting, 1)))
+        cut.ids = [*self.ids[:keep], self.ids[-1]]
+        cut.num_dropped = self.num_dropped + len(self.ids) - 1 - keep
+        cut.cut_inside_unit = not fitting
+        return cut
+
+    def _cut_results(self, keep: int, num_units: int) -> dict[str, Any]:
+        """The results of the first ids and units, for an encoding that came by pickle."""
+        results: dict[str, Any] = {
+            name: [*getattr(self, name)[:keep], getattr(self, name)[-1]]
+            for name in ("tokens", "kinds", "roles", "slots", "offsets")
+        }
+        unit_ends, piece_ends = self._ends
+        results["_ends"] = ([*unit_ends[: num_units - 1], keep], piece_ends[:num_units])
+        results["unit_offsets"] = self.unit_offsets[:num_units]
+        results["sentences"] = self.sentences[:num_units]
+        return results
 
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
@@ -91,7 +114,7 @@ class Encoding:
         piece_ends: list[int] = []
         ids, pieces = 1, 0
         last = len(self.ids) - 1
-        for chunk in self._tokenizer.encoder.chunks(self._tokenizer.normalize(self._text)):
+        for chunk in self._trace.chunks:
             unit_ends += [ids + end for end in chunk.unit_ends]
             piece_ends += [pieces + end for end in chunk.piece_ends]
             ids, pieces = unit_ends[-1], piece_ends[-1]
@@ -113,12 +136,26 @@ class Encoding:
     @cached_property
     def tokens(self) -> list[str]:
         """The text of each id: a phrase with its `{slots}`, a value, a BPE token, `<bos>`."""
-        return [self._tokenizer.token(number) for number in self.ids]
+        return [self._engine.vocabulary.texts[number] for number in self.ids]
 
     @cached_property
     def kinds(self) -> list[str]:
         """`special`, `phrase`, `value` or `bpe` for each id (`join` and `space` are special)."""
-        return [self._tokenizer.kind(number) for number in self.ids]
+        return [self._engine.vocabulary.kinds[number] for number in self.ids]
+
+    @cached_property
+    def roles(self) -> list[str]:
+        """The part that each id plays in its unit.
+
+        For an id of a value: `whole`, or `start`, `continue`, `prefix` or `separator` of a number
+        that is written as several ids; for a special: its name; else empty.
+        """
+        return [self._engine.vocabulary.roles[number] for number in self.ids]
+
+    @cached_property
+    def slots(self) -> list[str]:
+        """For each id of a value its slot type, such as `number` or `severity`; else empty."""
+        return [self._engine.vocabulary.slots[number] for number in self.ids]
 
     @cached_property
     def units(self) -> list[int | None]:
@@ -132,48 +169,43 @@ class Encoding:
         return [*units, None]
 
     @cached_property
+    def _spans(self) -> tuple[list[Span], list[Span | None]]:
+        """The spans of units and of ids."""
+        unit_ends, piece_ends = self._ends
+        return find_spans(
+            self._engine, self._trace, self.ids, unit_ends=unit_ends, piece_ends=piece_ends
+        )
+
+    @cached_property
+    def unit_offsets(self) -> list[Span]:
+        """The span of each unit in the original text; disjoint and in order."""
+        return self._spans[0]
+
+    @cached_property
     def offsets(self) -> list[Span | None]:
         """For each id its span in the original text, None for BOS and EOS (I2).
 
         A phrase id spans its whole unit, its values lie inside; `join` and `space` have an empty
         span at the start of their unit; bytes of one character share its span.
         """
-        return token_spans(self._tokenizer, self._text, self)
-
-    @cached_property
-    def unit_offsets(self) -> list[Span]:
-        """The span of each unit in the original text; disjoint and in order."""
-        pieces = split_pieces(normalized := self._tokenizer.normalize(self._text))
-        starts, ends = character_offsets(self._text, normalized)
-        bounds = [0, *accumulate(map(len, pieces))]
-        spans = []
-        first = 0
-        for last in self.piece_ends:
-            begin = bounds[first] + (pieces[first][0] == " ")
-            spans.append((starts[begin], ends[bounds[last] - 1]))
-            first = last
-        return spans
+        return self._spans[1]
 
     @cached_property
     def sentences(self) -> list[int]:
-        """For each unit the number of its sentence, from 0.
+        """For each unit the number of its sentence, from 0; see `echotok.engine.sentences`.
 
         A sentence ends at a unit that ends in `.`, `!` or `?` with white space behind it (a list
         number such as `1.` ends none), and where a new line begins with a list mark, a capital
         letter or a blank line.
         """
-        numbers: list[int] = []
-        sentence = 0
-        begin = 0
-        for unit, (start, _) in enumerate(self.unit_offsets):
-            if unit:
-                previous = self.unit_offsets[unit - 1][1]
-                so_far = self._text[begin:previous]
-                stop = so_far.endswith(_ENDS_SENTENCE) and start > previous
-                if (stop and not _LIST_NUMBER.fullmatch(so_far.strip())) or _NEW_LINE.match(
-                    self._text, previous
-                ):
-                    sentence += 1
-                    begin = start
-            numbers.append(sentence)
-        return numbers
+        return number_sentences(self._trace.text, self.unit_offsets)
+
+
+def check_context_length(context_length: int) -> None:
+    """Refuse a length that has no room for BOS, one id and EOS.
+
+    Raises:
+        ValueError: it is below 3.
+    """
+    if context_length < 3:
+        raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")

@@ -1,69 +1,82 @@
-"""Where each token of an encoding stands in the original text (I2)."""
+"""Where each unit and each token of an encoding stands in the original text (I2)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from echotok.bpe import HALVES
-from echotok.text import offsets, split_pieces
+from echotok.engine.engine import Engine, Trace
+from echotok.text import Offsets, split_pieces
 
-if TYPE_CHECKING:
-    from echotok.engine.encoding import Encoding, Span
-    from echotok.tokenizer import Tokenizer
+__all__ = ["Span", "find_spans"]
 
-__all__ = ["token_spans"]
+Span = tuple[int, int]
+"""Start and end in the original text."""
 
 
-def token_spans(tokenizer: Tokenizer, text: str, encoding: Encoding) -> list[Span | None]:
-    """Span in `text` of each id; see `Encoding.offsets`."""
-    normalized = tokenizer.normalize(text)
-    encoder, vocabulary = tokenizer.encoder, tokenizer.vocabulary
+def find_spans(
+    engine: Engine,
+    trace: Trace,
+    ids: Sequence[int],
+    *,
+    unit_ends: Sequence[int],
+    piece_ends: Sequence[int],
+) -> tuple[list[Span], list[Span | None]]:
+    """The spans of the units, and those of the ids; see `Encoding`.
+
+    Args:
+        engine: what encoded the text.
+        trace: of the text.
+        ids: BOS, the ids of the units, EOS.
+        unit_ends: for each unit the index behind its last id.
+        piece_ends: for each unit the index behind its last piece.
+    """
+    normalized = trace.normalized
     pieces = split_pieces(normalized)
-    starts, ends = offsets(text, normalized)
+    offsets = Offsets(trace.text, normalized)
     bounds = [0, *accumulate(map(len, pieces))]
+    encoder, vocabulary = engine.encoder, engine.vocabulary
     roles, kinds, texts = vocabulary.roles, vocabulary.kinds, vocabulary.texts
 
     def span(begin: int, end: int) -> Span:
-        begin += normalized[begin] == " "
-        if begin >= end:  # a space inside of a value, as a token of its own
-            return starts[begin], starts[begin]
-        end -= normalized[end - 1] == " "
-        return starts[begin], ends[end - 1]
+        begin += normalized[begin] == " "  # which may be all: a token can be a value's space
+        return offsets.span(begin, end - (normalized[end - 1] == " "))
 
+    units: list[Span] = []
     spans: list[Span | None] = [None]
     at = 1
     first = 0
-    for unit_end, last in zip(encoding.unit_ends, encoding.piece_ends, strict=True):
+    for unit_end, last in zip(unit_ends, piece_ends, strict=True):
         begin = bounds[first] + (pieces[first][0] == " ")
         whole = span(begin, bounds[last])
-        if roles[encoding.ids[at]] in ("join", "space"):
+        units.append(whole)
+        if roles[ids[at]] in ("join", "space"):
             spans.append((whole[0], whole[0]))
             at += 1
-        number = encoding.ids[at]
+        number = ids[at]
         if kinds[number] == "bpe":
             widths = _bpe_widths(
-                [texts[n] for n in encoding.ids[at:unit_end]], normalized[begin : bounds[last]]
+                [texts[n] for n in ids[at:unit_end]], normalized[begin : bounds[last]]
             )
             spans += [span(begin + low, begin + high) for low, high in widths]
         else:
             if kinds[number] == "phrase":
                 spans.append(whole)
                 at += 1
-            match = encoder.matcher.longest(pieces, first)
-            assert match is not None, "the unit was a match when it was encoded"
-            for slot, value_first, value_last, value in match.values:
-                low = bounds[value_first] + (pieces[value_first][0] == " ")
-                value_ids = encoder.value_ids(slot, value, pieces[value_first])
-                for value_id in value_ids:
-                    high = min(low + len(texts[value_id]), bounds[value_last])
-                    spans.append(span(low, high))
-                    low = high
+            if at < unit_end:
+                match = encoder.matcher.longest(pieces, first)
+                assert match is not None, "the unit was a match when it was encoded"
+                for slot, value_first, value_last, value in match.values:
+                    low = bounds[value_first] + (pieces[value_first][0] == " ")
+                    for value_id in encoder.value_ids(slot, value, pieces[value_first]):
+                        high = min(low + len(texts[value_id]), bounds[value_last])
+                        spans.append(span(low, high))
+                        low = high
         del spans[unit_end:]  # a unit that was cut at bytes
         at = unit_end
         first = last
-    return [*spans, None]
+    return units, [*spans, None]
 
 
 def _bpe_widths(tokens: Sequence[str], word: str) -> list[Span]:

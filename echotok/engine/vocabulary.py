@@ -17,6 +17,7 @@ them. EOS is the highest id, because open_clip pools the text at each row's argm
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from echotok.bpe import ByteBPE
 from echotok.errors import ArtifactError
@@ -113,6 +114,18 @@ class Vocabulary:
             self._set(layout.enum + value.id, "value", value.text, "whole", value.slot)
         for phrase in table.phrases:
             self._set(layout.phrase + phrase.id, "phrase", phrase.text)
+
+    def ids_of(self, text: str) -> tuple[int, ...]:
+        """The ids that stand for a text, in order."""
+        return self._ids_of.get(text, ())
+
+    @cached_property
+    def _ids_of(self) -> dict[str, tuple[int, ...]]:
+        found: dict[str, tuple[int, ...]] = {}
+        for number, (kind, text) in enumerate(zip(self.kinds, self.texts, strict=True)):
+            if kind:
+                found[text] = (*found.get(text, ()), number)
+        return found
 
     def added_since(self, old: Vocabulary) -> list[int] | None:
         """The ids that have a meaning here and none in `old`.

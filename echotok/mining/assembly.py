@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from echotok import artifact
 from echotok.mining.candidates import find_parts
 from echotok.mining.options import Options
 from echotok.mining.preparation import Part, room_for_phrases
 from echotok.mining.selection import Selection
 from echotok.mining.views import describe
 from echotok.table.checks import find_shadowed
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.tokenizer import Tokenizer
 
@@ -28,7 +27,7 @@ class Mined:
 
     Attributes:
         table: the phrases, those that save most first.
-        fallback: as an artifact holds it.
+        fallback: what encodes the text that no phrase covers.
         saved: tokens that each phrase saves in the corpus, by id.
         mid_phrase: ids of the phrases that end or begin in mid-phrase.
         num_tokens: of the whole corpus, without BOS and EOS.
@@ -36,7 +35,7 @@ class Mined:
     """
 
     table: PhraseTable
-    fallback: Mapping[str, Any]
+    fallback: Fallback
     saved: Mapping[int, int]
     num_tokens: int
     mid_phrase: frozenset[int] = frozenset()
@@ -44,13 +43,12 @@ class Mined:
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that `echotok build` would make of the table."""
-        return Tokenizer(artifact.pack(self.table.name, self.table, self.fallback))
+        return Tokenizer.from_table(self.table, self.fallback)
 
     @property
     def vocab_size(self) -> int:
         """Tokens with a meaning; at most what was asked for."""
-        kinds = self.tokenizer().vocabulary.kinds
-        return sum(1 for kind in kinds if kind)
+        return len(self.tokenizer().assigned_ids)
 
 
 def assemble(
@@ -96,11 +94,7 @@ def assemble(
         table = _table(list(saved), part, options, num_merges)
     return Mined(
         table=table,
-        fallback={
-            "kind": "domain",
-            "base": part.base,
-            "merges": [" ".join(pair) for pair in merges],
-        },
+        fallback=Fallback(kind="domain", base=part.base, merges=tuple(merges)),
         saved=dict(enumerate(saved.values())),
         mid_phrase=frozenset(
             number for number, text in enumerate(saved) if part.open_words.leave_open(text)
@@ -135,7 +129,7 @@ def _table(texts: Sequence[str], part: Part, options: Options, num_merges: int) 
         ),
         units=options.units,
         slots=slots,
-        values=part.members,
+        values=tuple(replace(member, since=version) for member in part.members),
         phrases=phrases,
         phrase_capacity=len(phrases) + spare,
         value_capacity=len(part.members) + _SPARE_VALUES,

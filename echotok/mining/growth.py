@@ -21,11 +21,9 @@ from echotok.mining.runs import Runs
 from echotok.mining.segments import Segments
 from echotok.mining.selection import select
 from echotok.mining.store import ReportStore
-from echotok.mining.views import Split
 from echotok.mining.words import piece_costs
 from echotok.table.match import BARE_VALUE, Matcher
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
-from echotok.table.values import split_number
 
 __all__ = ["grow"]
 
@@ -57,12 +55,11 @@ def grow(
             f"{table.phrase_capacity - next_id:,} more rows: --vocab-size {options.vocab_size:,} "
             "leaves none to add; ask for more, or mine a new table (a new shape for a model)"
         )
-    split: Split = split_number if table.numbers is None else table.numbers.split
+    split = table.split_number
     segments = store.segments(k=options.k)
-    live = [value for value in table.values if not value.retired]
     runs, bare = find_candidates(
         segments,
-        values=(*table.severity_values, *live),
+        values=(*table.severity_values, *table.live_values),
         split=split,
         units=table.units,
         k=options.k,
@@ -71,13 +68,14 @@ def grow(
     taken = {phrase.text for phrase in table.phrases}
     new = np.array([text not in taken for text in runs.texts], dtype=bool)
     new[list(bare)] = True
-    runs, held = _with_old(segments, _keep(runs, new), table, split)
-    merges = [(left, right) for left, right in map(str.split, base.fallback["merges"])]
+    runs, held = _with_old(segments, _keep(runs, new), table)
     open_words = find_open_words(segments)
     selection = select(
         segments,
         runs,
-        word_costs=piece_costs(segments, merges, base=base.fallback.get("base"), split=split),
+        word_costs=piece_costs(
+            segments, base.fallback.merges, base=base.fallback.base, split=split
+        ),
         size=room,
         fixed=np.array([*sorted(bare), *held], dtype=np.int64),
         favour=open_words.favour(runs.texts),
@@ -126,12 +124,9 @@ def _keep(runs: Runs, kept: np.ndarray) -> Runs:
     )
 
 
-def _with_old(
-    segments: Segments, runs: Runs, table: PhraseTable, split: Split
-) -> tuple[Runs, list[int]]:
+def _with_old(segments: Segments, runs: Runs, table: PhraseTable) -> tuple[Runs, list[int]]:
     """The candidates, and every place where an old phrase is the longest of the old ones."""
-    live = [value for value in table.values if not value.retired]
-    matcher = Matcher(table.live, live, severity=table.severity_values)
+    matcher = Matcher.of(table)
     first = len(runs.texts)
     number_of = {phrase.id: first + at for at, phrase in enumerate(table.live)}
     found: list[tuple[int, int, int, int]] = []
@@ -146,7 +141,7 @@ def _with_old(
             cost = 1
             for slot, low, _, _ in match.values:
                 bare = segment[low].removeprefix(" ")
-                cost += len(split(bare)) if slot == "number" else 1
+                cost += len(table.split_number(bare)) if slot == "number" else 1
             found.append((number_of[match.phrase], start + at, start + match.end, cost))
     columns = np.array(found, dtype=np.int64).reshape(-1, 4).T
     return (

@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from echotok.bpe_training import train_merges
+from echotok.engine.engine import Engine
 from echotok.errors import InputError
 from echotok.mining.assembly import Mined, assemble
 from echotok.mining.options import Options
@@ -116,7 +117,7 @@ def _choose_num_merges(
         if num_merges not in trials:
             tell(f"trying a fallback of {num_merges:,} merges", len(trials) / 6)
             mined = _mine_part(part, options, num_merges, lambda _what, _share: None)
-            encoder = mined.tokenizer().encoder
+            encoder = Engine.of(mined.table, mined.fallback).encoder
             total = 0
             for number, weight in zip(test.numbers.tolist(), test.weights.tolist(), strict=True):
                 total += weight * sum(len(chunk.ids) for chunk in encoder.chunks(texts[number]))

@@ -18,7 +18,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 import regex
 
@@ -45,7 +45,7 @@ class Span:
 @cache
 def known(name: str) -> frozenset[str]:
     """A list of `known_names.toml`: `given_names`, `surnames`, `eponyms` or `no_names`."""
-    text = Path(__file__).with_name("known_names.toml").read_text(encoding="utf-8")
+    text = (files("echotok.mining") / "known_names.toml").read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[name].split())
 
 

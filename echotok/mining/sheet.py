@@ -49,8 +49,7 @@ def review_rows(store: ReportStore, mined: Mined) -> Iterator[Row]:
     Yields:
         A row a phrase, those that save most first.
     """
-    tokenizer = mined.tokenizer()
-    matcher = tokenizer.encoder.matcher
+    matcher = Matcher.of(mined.table)
     users: dict[int, list[int]] = {}
     for number, text in enumerate(store.texts):
         for used in _phrases(matcher, split_pieces(text)):

@@ -17,7 +17,7 @@ import regex
 
 from echotok.mining.privacy import PrivateFinder, known
 from echotok.mining.segments import Bools, Ints, Segments
-from echotok.text import make_normalizer, split_pieces
+from echotok.text import make_normalizer, split_pieces, split_stops
 
 __all__ = ["HeldBack", "ReportStore"]
 
@@ -99,9 +99,7 @@ class ReportStore:
             return
         spans = self._find_private(part, normalized) if self._find_private else []
         begin = 0
-        stretches = normalized.split(". ")
-        for at, stretch in enumerate(stretches):
-            text = stretch if at == len(stretches) - 1 else stretch + "."
+        for text in split_stops(normalized):
             end = begin + len(text)
             inside = {
                 f"{max(span.start, begin) - begin} {min(span.end, end) - begin} {span.reason}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from echotok.errors import Problem, TableError
 from echotok.table.match import Matcher
 from echotok.table.phrases import Phrase, PhraseTable
-from echotok.table.reading import read_table
+from echotok.table.reading import read_with_places
 from echotok.text import split_pieces
 
 __all__ = ["find_shadowed", "validate_table"]
@@ -24,12 +23,14 @@ def find_shadowed(table: PhraseTable) -> dict[int, int]:
     Returns:
         Id of the shadowed phrase -> id of the winner (BARE_VALUE for a value alone).
     """
-    live = [value for value in table.values if not value.retired]
-    matcher = Matcher(table.live, live, severity=table.severity_values)
+    matcher = Matcher.of(table)
     spellings: Mapping[str, list[str]] = {
         "number": ["5", "2.5", "55-60"],
         "severity": [value.text for value in table.severity_values],
-        **{slot: [value.text for value in live if value.slot == slot] for slot in table.slots},
+        **{
+            slot: [value.text for value in table.live_values if value.slot == slot]
+            for slot in table.slots
+        },
     }
     shadowed: dict[int, int] = {}
     for phrase in table.live:
@@ -65,29 +66,14 @@ def validate_table(folder: Path | str) -> PhraseTable:
     Raises:
         TableError: with every problem found; `shadowed` names the phrase that always wins.
     """
-    table = read_table(folder)
+    table, places = read_with_places(folder)
     by_id = {phrase.id: phrase for phrase in table.phrases}
     problems = []
     for loser, winner in find_shadowed(table).items():
-        phrase = by_id[loser]
+        path, line = places[loser]
         what = f"phrase {winner} ({by_id[winner].text!r})" if winner in by_id else "a bare value"
-        problems.append(
-            Problem(
-                rule="shadowed",
-                file=Path(folder) / f"{phrase.section}.csv",
-                line=_line_of(Path(folder) / f"{phrase.section}.csv", loser),
-                message=f"never produced: {what} always wins; retire or reword one of them",
-            )
-        )
+        message = f"never produced: {what} always wins; retire or reword one of them"
+        problems.append(Problem(rule="shadowed", file=path, line=line, message=message))
     if problems:
         raise TableError(problems)
     return table
-
-
-def _line_of(path: Path, number: int) -> int | None:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        for cells in reader:
-            if cells and cells[0] == str(number):
-                return reader.line_num
-    return None

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from echotok.table.phrases import Phrase
+from echotok.table.phrases import Phrase, PhraseTable
 from echotok.table.values import SEVERITY, EnumValue
 from echotok.text import is_number, split_pieces
 
@@ -59,7 +59,7 @@ class Matcher:
 
     Args:
         phrases: the live phrases.
-        values: the live enumeration members.
+        values: the enumeration members; retired ones are left out.
         severity: the spellings of `severity`.
     """
 
@@ -87,6 +87,11 @@ class Matcher:
             child.end = BARE_VALUE
         for phrase in phrases:
             self._add(phrase)
+
+    @classmethod
+    def of(cls, table: PhraseTable) -> Matcher:
+        """The matcher of a table's live phrases and values."""
+        return cls(table.live, table.values, severity=table.severity_values)
 
     def _add(self, phrase: Phrase) -> None:
         node = self._root

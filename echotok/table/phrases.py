@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode
+from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode, split_number
 from echotok.text import make_normalizer, split_pieces
 
 __all__ = ["BUILT_IN_SLOTS", "Item", "Phrase", "PhraseTable", "parse_phrase"]
@@ -79,7 +79,7 @@ class PhraseTable:
         phrase_capacity, value_capacity: room for ids; a tokenizer's size follows from these, so
             that a growing table never changes a model's shape (I5).
         num_merges: size of the domain fallback that `echotok build` trains.
-        numbers: number tokens of the table's own; None for those of `slots.NUMBER_TOKENS`.
+        numbers: number tokens of the table's own; None for those of `values.NUMBER_TOKENS`.
         severity: the spellings of `severity` that the table uses; None for all of them.
     """
 
@@ -104,8 +104,13 @@ class PhraseTable:
         return NUMBER_TOKENS if self.numbers is None else self.numbers.tokens
 
     @property
+    def split_number(self) -> Callable[[str], tuple[int, ...]]:
+        """Writes a number value as rows of `number_tokens`."""
+        return split_number if self.numbers is None else self.numbers.split
+
+    @property
     def severity_values(self) -> tuple[EnumValue, ...]:
-        """The spellings of `severity`, by row; their ids are those of `slots.SEVERITY`."""
+        """The spellings of `severity`, by row; their ids are those of `values.SEVERITY`."""
         if self.severity is None:
             return SEVERITY
         by_text = {value.text: value for value in SEVERITY}
@@ -115,6 +120,11 @@ class PhraseTable:
     def live(self) -> tuple[Phrase, ...]:
         """The phrases that encoding uses: all but the tombstones."""
         return tuple(phrase for phrase in self.phrases if not phrase.retired)
+
+    @property
+    def live_values(self) -> tuple[EnumValue, ...]:
+        """The members of the enumerations that encoding uses: all but the tombstones."""
+        return tuple(value for value in self.values if not value.retired)
 
 
 def parse_phrase(

@@ -17,16 +17,18 @@ All problems are reported at once, with file and line.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from echotok.bpe import ByteBPE
 from echotok.errors import TableError
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import BUILT_IN_SLOTS, PhraseTable
-from echotok.table.rows import VERSION, TableReader, read_phrases, read_values
+from echotok.table.rows import VERSION, Place, TableReader, read_phrases, read_values
 from echotok.table.values import SEVERITY, NumberCode
 
-__all__ = ["read_fallback", "read_table"]
+__all__ = ["read_fallback", "read_table", "read_with_places"]
 
 
 def read_table(folder: Path | str) -> PhraseTable:
@@ -41,12 +43,21 @@ def read_table(folder: Path | str) -> PhraseTable:
     Raises:
         TableError: with every problem found.
     """
+    return read_with_places(folder)[0]
+
+
+def read_with_places(folder: Path | str) -> tuple[PhraseTable, Mapping[int, Place]]:
+    """Read a table as `read_table` does, and tell the file and line of each phrase by its id.
+
+    Raises:
+        TableError: with every problem found.
+    """
     reader = TableReader(Path(folder))
     config = reader.toml()
     table = _assemble(reader, config) if config is not None else None
     if table is None or reader.problems:
         raise TableError(reader.problems)
-    return table
+    return table, reader.phrase_places
 
 
 def _assemble(reader: TableReader, config: dict[str, Any]) -> PhraseTable | None:
@@ -140,15 +151,11 @@ def _value_settings(
     return numbers, severity
 
 
-def read_fallback(folder: Path | str) -> dict[str, Any] | None:
-    """The fallback that a table folder carries, as an artifact holds it.
+def read_fallback(folder: Path | str) -> Fallback | None:
+    """The domain fallback that a table folder carries; None when it holds no `merges.txt`.
 
     Args:
         folder: the folder that holds `table.toml`.
-
-    Returns:
-        `{"kind": "domain", "merges": [...]}`, with `base` where it is compact; None when the folder
-        holds no `merges.txt`.
 
     Raises:
         TableError: a merge or the base is malformed.
@@ -157,20 +164,16 @@ def read_fallback(folder: Path | str) -> dict[str, Any] | None:
     path = reader.folder / "merges.txt"
     if not path.exists():
         return None
-    settings = (reader.toml() or {}).get("fallback", {})
-    content: dict[str, Any] = {"kind": "domain"}
-    if "base" in settings:
-        content["base"] = settings["base"]
-    content["merges"] = path.read_text(encoding="utf-8").split("\n")[:-1]
+    base = (reader.toml() or {}).get("fallback", {}).get("base")
     pairs: list[tuple[str, str]] = []
-    for line, merge in enumerate(content["merges"], 1):
+    for line, merge in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
         left, space, right = merge.partition(" ")
         if not (left and space and right) or " " in right:
             reader.problem("bad-merge", path, line, "a merge is two pieces with a space between")
         pairs.append((left, right))
     if not reader.problems:
         try:
-            known = set(ByteBPE((), base=content.get("base")).tokens)
+            known = set(ByteBPE((), base=base).tokens)
         except (TypeError, ValueError) as error:
             reader.problem("bad-setting", reader.folder / "table.toml", None, str(error))
         else:
@@ -181,4 +184,4 @@ def read_fallback(folder: Path | str) -> dict[str, Any] | None:
                 known.add("".join(pair))
     if reader.problems:
         raise TableError(reader.problems)
-    return content
+    return Fallback(kind="domain", merges=tuple(pairs), base=base)

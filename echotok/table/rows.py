@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from echotok.errors import Problem
 from echotok.table.phrases import Phrase, parse_phrase
@@ -19,6 +20,7 @@ __all__ = [
     "PHRASE_COLUMNS",
     "VALUE_COLUMNS",
     "VERSION",
+    "Place",
     "TableReader",
     "read_phrases",
     "read_values",
@@ -28,6 +30,70 @@ PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
 VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 """How a table's version is written, and those that its rows name."""
+
+Place: TypeAlias = tuple[Path, int]
+"""A file and a line in it, from 1."""
+
+
+@dataclass(slots=True)
+class TableReader:
+    """Reads the files of one folder and gathers the problems found on the way.
+
+    Attributes:
+        folder: the folder that holds `table.toml`.
+        problems: those found so far.
+        phrase_places: file and line of each phrase that was read, by its id.
+    """
+
+    folder: Path
+    problems: list[Problem] = field(default_factory=list)
+    phrase_places: dict[int, Place] = field(default_factory=dict)
+
+    def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
+        """Note a broken rule; `line` is None when it concerns the whole file."""
+        self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
+
+    def toml(self) -> dict[str, Any] | None:
+        """The settings in `table.toml`, or None with the problem noted."""
+        path = self.folder / "table.toml"
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError:
+            message = "no such file; a table is a folder with table.toml and CSV files"
+            self.problem("missing-file", path, None, message)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self.problem("bad-toml", path, None, f"{error}; see phrase_tables/README.md")
+        return None
+
+    def rows(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows of a CSV file that are not empty, each with its line.
+
+        Args:
+            path: of the file.
+            columns: what its header must be.
+        """
+        try:
+            # Bytes: reading as text would make a carriage return inside of a cell a line feed.
+            content = path.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
+            self.problem("not-utf-8", path, None, message)
+            return
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            if tuple(header) != tuple(columns):
+                message = f"the header must be {','.join(columns)}, not {','.join(header)}"
+                self.problem("bad-header", path, 1, message)
+                return
+            for cells in reader:
+                if cells and len(cells) != len(columns):
+                    message = f"{len(cells)} cells where {len(columns)} are needed; quote commas"
+                    self.problem("bad-row", path, reader.line_num, message)
+                elif any(cells):
+                    yield reader.line_num, dict(zip(columns, cells, strict=True))
+        except csv.Error as error:
+            self.problem("bad-csv", path, reader.line_num, f"{error}; check the quotes")
 
 
 def read_values(
@@ -49,11 +115,11 @@ def read_values(
     """
     path = reader.folder / "values.csv"
     values: list[EnumValue] = []
-    taken: dict[int, str] = {}
+    places: dict[int, Place] = {}
     seen: dict[tuple[str, str], int] = {}
     rows = reader.rows(path, VALUE_COLUMNS) if path.exists() else iter(())
     for line, row in rows:
-        number = _row_id(reader, path, line, row["id"], capacity, taken)
+        number = _row_id(reader, (path, line), row["id"], capacity, places)
         _check_versions(reader, path, line, row, table_version)
         slot, text = row["slot"], row["value"]
         if slot not in slots:
@@ -70,12 +136,22 @@ def read_values(
             reader.problem("bad-value", path, line, str(error))
         try:
             rank = float(row["rank"]) if row["rank"] else None
+            if rank is not None and not math.isfinite(rank):
+                raise ValueError
         except ValueError:
             reader.problem("bad-value", path, line, "`rank` must be a number or empty")
             continue
         if number is not None:
             values.append(
-                EnumValue(id=number, slot=slot, text=text, rank=rank, retired=row["retired"])
+                EnumValue(
+                    id=number,
+                    slot=slot,
+                    text=text,
+                    rank=rank,
+                    since=row["since"],
+                    retired=row["retired"],
+                    note=row["note"],
+                )
             )
     for name in slots:
         if not any(value.slot == name for value in values):
@@ -102,13 +178,12 @@ def read_phrases(
         table_version: the latest that a row may name.
     """
     phrases: list[Phrase] = []
-    taken: dict[int, str] = {}
     seen: dict[str, str] = {}
     for path in sorted(reader.folder.glob("*.csv")):
         if path.name == "values.csv":
             continue
         for line, row in reader.rows(path, PHRASE_COLUMNS):
-            number = _row_id(reader, path, line, row["id"], capacity, taken)
+            number = _row_id(reader, (path, line), row["id"], capacity, reader.phrase_places)
             _check_versions(reader, path, line, row, table_version)
             text = row["phrase"]
             try:
@@ -139,11 +214,12 @@ def read_phrases(
 
 
 def _row_id(
-    reader: TableReader, path: Path, line: int, text: str, capacity: int, taken: dict[int, str]
+    reader: TableReader, place: Place, text: str, capacity: int, places: dict[int, Place]
 ) -> int | None:
+    """The id of a row; `places` are those of the ids so far, and this one is added."""
     if not text.isascii() or not text.isdigit():
         message = "the id must be a whole number; take the next free one"
-        reader.problem("bad-id", path, line, message)
+        reader.problem("bad-id", *place, message)
         return None
     number = int(text)
     if number >= capacity:
@@ -151,13 +227,14 @@ def _row_id(
             f"the table is full: id {number} is beyond the capacity of {capacity}; raising the "
             "capacity in table.toml changes the model's shape and needs a new table version"
         )
-        reader.problem("full-table", path, line, message)
+        reader.problem("full-table", *place, message)
         return None
-    if number in taken:
-        message = f"id {number} is already used at {taken[number]}; ids are never used twice"
-        reader.problem("reused-id", path, line, message)
+    if number in places:
+        path, line = places[number]
+        message = f"id {number} is already used at {path.name}:{line}; ids are never used twice"
+        reader.problem("reused-id", *place, message)
         return None
-    taken[number] = f"{path.name}:{line}"
+    places[number] = place
     return number
 
 
@@ -179,61 +256,3 @@ def _check_versions(
 
 def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
-
-
-@dataclass(slots=True)
-class TableReader:
-    """Reads the files of one folder and gathers the problems found on the way.
-
-    Attributes:
-        folder: the folder that holds `table.toml`.
-        problems: those found so far.
-    """
-
-    folder: Path
-    problems: list[Problem] = field(default_factory=list)
-
-    def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
-        """Note a broken rule; `line` is None when it concerns the whole file."""
-        self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
-
-    def toml(self) -> dict[str, Any] | None:
-        """The settings in `table.toml`, or None with the problem noted."""
-        path = self.folder / "table.toml"
-        try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            message = "no such file; a table is a folder with table.toml and CSV files"
-            self.problem("missing-file", path, None, message)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            self.problem("bad-toml", path, None, f"{error}; see phrase_tables/README.md")
-        return None
-
-    def rows(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-        """The rows of a CSV file that are not empty, each with its line.
-
-        Args:
-            path: of the file.
-            columns: what its header must be.
-        """
-        try:
-            content = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            message = f"not UTF-8 at byte {error.start}; save the file as UTF-8"
-            self.problem("not-utf-8", path, None, message)
-            return
-        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-        try:
-            header = next(reader, [])
-            if tuple(header) != tuple(columns):
-                message = f"the header must be {','.join(columns)}, not {','.join(header)}"
-                self.problem("bad-header", path, 1, message)
-                return
-            for cells in reader:
-                if cells and len(cells) != len(columns):
-                    message = f"{len(cells)} cells where {len(columns)} are needed; quote commas"
-                    self.problem("bad-row", path, reader.line_num, message)
-                elif any(cells):
-                    yield reader.line_num, dict(zip(columns, cells, strict=True))
-        except csv.Error as error:
-            self.problem("bad-csv", path, reader.line_num, f"{error}; check the quotes")

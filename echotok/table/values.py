@@ -43,14 +43,19 @@ class EnumValue:
         text: normalized spelling.
         rank: position on an ordered scale, or None for an unordered set. Spellings that mean the
             same share a rank.
+        since: table version that introduced the spelling; "" where that is not told, as in an
+            artifact.
         retired: version that retired the spelling, or "" while it is live.
+        note: a word of explanation for the reader of the table.
     """
 
     id: int
     slot: str
     text: str
     rank: float | None = None
+    since: str = ""
     retired: str = ""
+    note: str = ""
 
 
 # Ranks follow the grades of the ASE guidelines on valve regurgitation and stenosis: 0 trace,

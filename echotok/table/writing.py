@@ -6,68 +6,90 @@ What is written reads as a diff: a row is a line, in the order of the ids.
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import tomli_w
+
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import Phrase, PhraseTable
 from echotok.table.reading import read_table
 from echotok.table.rows import PHRASE_COLUMNS, VALUE_COLUMNS
+from echotok.table.values import EnumValue
 
 __all__ = ["append_phrases", "write_table"]
 
 
-def write_table(table: PhraseTable, folder: Path | str, fallback: Mapping[str, Any]) -> None:
+def write_table(table: PhraseTable, folder: Path | str, fallback: Fallback) -> None:
     """Write a table folder that `read_table` and `read_fallback` read back.
 
     Args:
-        table: the table; its phrases go into one CSV file a section, by id.
+        table: the table; its phrases go into one CSV file a section, by id. Its rows tell the
+            version that introduced them, as those of `read_table` do; the values of a tokenizer's
+            table do not, since an artifact does not carry it.
         folder: is made when it is not there; files of the same name are replaced.
-        fallback: as `read_fallback` gives it.
+        fallback: of the kind `domain`; CLIP's is carried by no folder.
+
+    Raises:
+        ValueError: a row does not tell the version that introduced it, or the fallback is CLIP's.
     """
+    if fallback.kind != "domain":
+        raise ValueError("a table folder carries merges, and those of CLIP are not ours to copy")
+    rows: tuple[Phrase | EnumValue, ...] = (*table.phrases, *table.values)
+    for row in rows:
+        if not row.since:
+            raise ValueError(
+                f"{type(row).__name__} {row.id} does not tell the version that introduced it, so "
+                "the folder could not be read back; write the table that the folder was read to"
+            )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-
-    def quoted(value: Any) -> str:
-        # A JSON string is a TOML basic string, but for DEL.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-    lines = [
-        f"{name} = {quoted(getattr(table, name))}"
-        for name in ("name", "version", "locale", "licence", "provenance")
-    ]
-    lines += ["", f"units = {quoted(list(table.units))}", "", "[capacity]"]
-    lines += [f"phrases = {table.phrase_capacity}", f"values = {table.value_capacity}"]
-    lines += [f"merges = {table.num_merges}"]
-    if table.numbers is not None or table.severity is not None:
-        lines += ["", "[values]"]
-    if table.numbers is not None:
-        lines += [f"number_starts = {quoted(list(table.numbers.starts))}"]
-        lines += [f"number_continues = {quoted(list(table.numbers.continues))}"]
-    if table.severity is not None:
-        lines += [f"severity = {quoted(list(table.severity))}"]
-    if "base" in fallback:
-        lines += ["", "[fallback]", f"base = {quoted(fallback['base'])}"]
-    if table.slots:
-        lines += ["", "[slots]"]
-        lines += [f"{name} = {quoted(what)}" for name, what in table.slots.items()]
-    (folder / "table.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    merges = "".join(f"{merge}\n" for merge in fallback["merges"])
+    (folder / "table.toml").write_text(tomli_w.dumps(_settings(table, fallback)), encoding="utf-8")
+    merges = "".join(f"{left} {right}\n" for left, right in fallback.merges)
     (folder / "merges.txt").write_text(merges, encoding="utf-8")
     sections: dict[str, list[Phrase]] = {}
     for phrase in table.phrases:
         sections.setdefault(phrase.section, []).append(phrase)
     for section, phrases in sections.items():
-        rows = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]
-        _write_csv(folder / f"{section}.csv", PHRASE_COLUMNS, rows)
+        cells = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]
+        _write_csv(folder / f"{section}.csv", PHRASE_COLUMNS, cells)
     if table.values:
         values = [
-            [v.id, v.slot, v.text, "" if v.rank is None else f"{v.rank:g}", "1.0.0", v.retired, ""]
-            for v in table.values
+            [v.id, v.slot, v.text, _rank(v.rank), v.since, v.retired, v.note] for v in table.values
         ]
         _write_csv(folder / "values.csv", VALUE_COLUMNS, values)
+
+
+def _settings(table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
+    """What `table.toml` holds."""
+    settings: dict[str, Any] = {
+        name: getattr(table, name)
+        for name in ("name", "version", "locale", "licence", "provenance", "units")
+    }
+    settings["capacity"] = {
+        "phrases": table.phrase_capacity,
+        "values": table.value_capacity,
+        "merges": table.num_merges,
+    }
+    values: dict[str, Any] = {}
+    if table.numbers is not None:
+        values["number_starts"] = table.numbers.starts
+        values["number_continues"] = table.numbers.continues
+    if table.severity is not None:
+        values["severity"] = table.severity
+    if values:
+        settings["values"] = values
+    if fallback.base is not None:
+        settings["fallback"] = {"base": fallback.base}
+    if table.slots:
+        settings["slots"] = dict(table.slots)
+    return settings
+
+
+def _rank(rank: float | None) -> str:
+    return "" if rank is None else repr(float(rank)).removesuffix(".0")
 
 
 def append_phrases(table: PhraseTable, folder: Path | str) -> None:
@@ -90,7 +112,7 @@ def append_phrases(table: PhraseTable, folder: Path | str) -> None:
                 stream.write("\n")
         with path.open("a", encoding="utf-8", newline="") as stream:
             cells = [phrase.id, phrase.text, phrase.since, phrase.retired, phrase.note]
-            csv.writer(stream, lineterminator="\n").writerow(cells)
+            _write_row(stream, cells)
     path = folder / "table.toml"
     toml = path.read_text(encoding="utf-8")
     line = f'version = "{table.version}"'
@@ -99,5 +121,13 @@ def append_phrases(table: PhraseTable, folder: Path | str) -> None:
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([columns, *rows])
+        for row in (columns, *rows):
+            _write_row(stream, row)
+
+
+def _write_row(stream: TextIO, cells: Sequence[Any]) -> None:
+    # csv leaves a cell with a carriage return unquoted, and then takes it for the row's end.
+    quote_all = any("\r" in str(cell) for cell in cells)
+    csv.writer(
+        stream, lineterminator="\n", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    ).writerow(cells)

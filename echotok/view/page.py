@@ -13,7 +13,7 @@ import hashlib
 import html
 import string
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from echotok.engine.encoding import Encoding
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["View", "to_html"]
 
 
-# The terminal
-
-
-# The page
-
-_PAGE = Path(__file__).parent / "page.html"
 _NAMES = {"phrase": "phrases", "value": "values", "bpe": "BPE"}
 
 
@@ -44,10 +38,11 @@ def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:
     Returns:
         The page. It holds the reports' text, so it is to be kept as they are.
     """
-    template = string.Template(_PAGE.read_text(encoding="utf-8"))
+    page = (files("echotok.view") / "page.html").read_text(encoding="utf-8")
+    template = string.Template(page)
     script = template.template.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    reports = [_report(view, tokenizer) for view in views]
+    reports = [_report(view) for view in views]
     about = (
         f"{tokenizer.name}, table {tokenizer.table.name} {tokenizer.table.version}, "
         f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
@@ -64,8 +59,8 @@ def _escape(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _report(view: View, tokenizer: Tokenizer) -> str:
-    nodes = layout(view, tokenizer)
+def _report(view: View) -> str:
+    nodes = layout(view)
     percent = {kind: f"{share:.1%}" for kind, share in shares(view, nodes).items()}
     said = ", ".join(f"{percent[kind]} in {name}" for kind, name in _NAMES.items())
     bar = "".join(f'<i class="{kind}" style="width:{percent[kind]}"></i>' for kind in _NAMES)

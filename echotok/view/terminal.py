@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from echotok.tokenizer import Tokenizer
 from echotok.view.tree import Node, View, counts, layout, visible
 
 __all__ = ["legend", "to_terminal"]
@@ -36,19 +35,18 @@ def legend() -> Text:
     )
 
 
-def to_terminal(view: View, tokenizer: Tokenizer) -> Text:
+def to_terminal(view: View) -> Text:
     """A report with its tokens marked, for `rich`; the marks alone tell the kinds apart.
 
     Args:
         view: the report.
-        tokenizer: the tokenizer that encoded it.
     """
     from rich.text import Text
 
     line = Text()
     line.append(visible(view.source).replace("\n", "\u240a"), style="bold underline")
     line.append(f"  {counts(view)}\n")
-    nodes = layout(view, tokenizer)
+    nodes = layout(view)
     at = 0
     before = ""
     for node in nodes:

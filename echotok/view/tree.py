@@ -11,14 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import regex
 
-from echotok.engine.encoding import Encoding, Span
-
-if TYPE_CHECKING:
-    from echotok.tokenizer import Tokenizer
+from echotok.engine.encoding import Encoding
+from echotok.engine.spans import Span
 
 __all__ = ["Node", "View", "counts", "layout", "shares", "visible"]
 
@@ -61,18 +58,13 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def layout(view: View, tokenizer: Tokenizer) -> list[Node]:
-    """The units of a report as a tree, in the order of the text.
-
-    Args:
-        view: the report.
-        tokenizer: the tokenizer that encoded it.
-    """
+def layout(view: View) -> list[Node]:
+    """The units of a report as a tree, in the order of the text."""
     encoding = view.encoding
     nodes: list[Node] = []
     start = 1
     for end in encoding.unit_ends:
-        nodes += _unit(view, range(start, end), tokenizer)
+        nodes += _unit(view, range(start, end))
         start = end
     if encoding.num_dropped:
         shown = nodes[-1].span[1] if nodes else 0
@@ -82,7 +74,7 @@ def layout(view: View, tokenizer: Tokenizer) -> list[Node]:
     return nodes
 
 
-def _unit(view: View, positions: range, tokenizer: Tokenizer) -> Iterator[Node]:
+def _unit(view: View, positions: range) -> Iterator[Node]:
     encoding = view.encoding
     rest = list(positions)
     if rest and encoding.kinds[rest[0]] == "special":
@@ -93,7 +85,7 @@ def _unit(view: View, positions: range, tokenizer: Tokenizer) -> Iterator[Node]:
     if kind == "phrase":
         values = tuple(
             _word("value", encoding, [[position] for position in value])
-            for value in _values(encoding, rest[1:], tokenizer)
+            for value in _values(encoding, rest[1:])
         )
         yield Node(kind=kind, span=_span(encoding, rest[0]), positions=(rest[0],), children=values)
     elif kind == "value":
@@ -102,15 +94,12 @@ def _unit(view: View, positions: range, tokenizer: Tokenizer) -> Iterator[Node]:
         yield _word(kind, encoding, _letters(view.text, encoding, rest))
 
 
-def _values(
-    encoding: Encoding, positions: Sequence[int], tokenizer: Tokenizer
-) -> Iterator[list[int]]:
+def _values(encoding: Encoding, positions: Sequence[int]) -> Iterator[list[int]]:
     """Part the value tokens of a phrase into its values."""
-    roles = tokenizer.vocabulary.roles
     value: list[int] = []
     before = ""
     for position in positions:
-        role = roles[encoding.ids[position]]
+        role = encoding.roles[position]
         goes_on = role in ("continue", "separator") or before in ("prefix", "separator")
         if value and not goes_on:
             yield value

@@ -17,14 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import echotok
-from echotok import PhraseTable, artifact
+from echotok import PhraseTable
 from echotok.bpe import ByteBPE, _merge, _merge_long, byte_alphabet
 from echotok.bpe_training import train_merges
 from echotok.building import build, word_counts
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.text import split_pieces
 
-ARTIFACT = Path(echotok.__file__).parent / "artifacts" / "echo.json"
 END = "</w>"
 
 
@@ -41,8 +40,7 @@ def merges(request: pytest.FixtureRequest) -> list[tuple[str, str]]:
     """CLIP's merges, and those that `echo` was trained to."""
     if request.param == "clip":
         return merges_of_clip()
-    lines = artifact.read(ARTIFACT)["fallback"]["merges"]
-    return [(left, right) for left, right in (line.split(" ") for line in lines)]
+    return list(echotok.load("echo").fallback.merges)
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import update_golden
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import echotok
-from echotok import ArtifactError, Tokenizer, artifact
+from echotok import ArtifactError, IdError, InputError, Tokenizer
 from echotok.adapters.open_clip import OpenClipTokenizer
 from echotok.building import build
-from echotok.table.values import NUMBER_TOKENS, SEVERITY
+from echotok.table.fallback import Fallback
 
 TEXTS = [text for text in update_golden.TEXTS if text] + [
     f"LVEF {number}%. {word} mitral regurgitation, jet {number}.{number} cm2, word{number}."
@@ -62,7 +61,7 @@ def test_layout(tok: Tokenizer) -> None:
     assert tok.eos_id == tok.vocab_size - 1 == max(ids)
     assert tok.vocab_size % 64 == 0
     assert len({tok.pad_id, tok.bos_id, tok.eos_id}) == 3
-    assert [tok.token(number) for number in (tok.pad_id, tok.bos_id, tok.eos_id)] == [
+    assert [tok.id_to_token(number) for number in (tok.pad_id, tok.bos_id, tok.eos_id)] == [
         "<pad>",
         "<bos>",
         "<eos>",
@@ -81,7 +80,7 @@ def test_layout_of_echo_clip() -> None:
     """`echo-clip` begins with CLIP's start of text, leaves 49407 unused and pads with a new id."""
     tok = load("echo-clip")
     assert tok.bos_id == 49406
-    assert tok.vocabulary.kinds[49407] == ""
+    assert 49407 not in tok.assigned_ids
     assert 49407 < tok.pad_id < tok.eos_id
     assert all(49407 not in tok.encode(text).ids for text in TEXTS)
 
@@ -89,13 +88,13 @@ def test_layout_of_echo_clip() -> None:
 def test_every_row_of_the_table_has_its_place(tok: Tokenizer) -> None:
     """Ids of rows are the table's own, shifted by one number; spare rows remain."""
     of_text = {
-        text: number
-        for number, text in enumerate(tok.vocabulary.texts)
-        if tok.vocabulary.kinds[number] == "phrase"
+        tok.id_to_token(number): number
+        for number in tok.assigned_ids
+        if tok.kind(number) == "phrase"
     }
     shifts = {of_text[phrase.text] - phrase.id for phrase in tok.table.live}
     assert len(shifts) == 1
-    assert "" in tok.vocabulary.kinds
+    assert len(tok.assigned_ids) < tok.vocab_size
 
 
 # Golden ids
@@ -295,7 +294,8 @@ def make_table(
 def small(folder: Path, merges: tuple[str, ...] = ("t h", "th e</w>"), **options: Any) -> Tokenizer:
     """A tokenizer over a small table with merges that do not depend on it."""
     table = echotok.read_table(make_table(folder, **options))
-    return Tokenizer(artifact.pack("small", table, {"kind": "domain", "merges": [*merges]}))
+    pairs = tuple((left, right) for left, right in map(str.split, merges))
+    return Tokenizer.from_table(table, Fallback(kind="domain", merges=pairs), name="small")
 
 
 NEW_PHRASES = [*PHRASES, "3,no thrombus,1.1.0,,", "7,no {kind} mass,1.1.0,,"]
@@ -307,7 +307,11 @@ def test_growth_is_accepted_with_its_new_ids(tmp_path: Path) -> None:
     old = small(tmp_path / "old")
     new = small(tmp_path / "new", version="1.1.0", phrases=NEW_PHRASES, values=NEW_VALUES)
     added = new.added_since(old)
-    assert [new.token(number) for number in added] == ["mobile", "no thrombus", "no {kind} mass"]
+    assert [new.id_to_token(number) for number in added] == [
+        "mobile",
+        "no thrombus",
+        "no {kind} mass",
+    ]
     assert [new.kind(number) for number in added] == ["value", "phrase", "phrase"]
     assert new.vocab_size == old.vocab_size
     assert (new.pad_id, new.bos_id, new.eos_id) == (old.pad_id, old.bos_id, old.eos_id)
@@ -386,108 +390,220 @@ def test_a_grown_table_builds_to_a_growth(tmp_path: Path, fallback: Any) -> None
     assert len(new.added_since(old)) == 3
 
 
-# Values
+# Ways to make one
 
 
-def test_every_number_token_is_used(tok: Tokenizer) -> None:
-    """Each number token has a text that needs it, and comes back from it."""
-    examples = {
-        "start": "{}",
-        "continue": "250{}",
-        "prefix": "{}5",
-        "separator": "5{}7",
+def test_a_file_makes_the_same_tokenizer(tok: Tokenizer, tmp_path: Path) -> None:
+    """`from_file` reads what `save` wrote; a name is no file to it."""
+    path = tmp_path / "saved.json"
+    tok.save(path)
+    for given in (path, str(path)):
+        assert Tokenizer.from_file(given).fingerprint == tok.fingerprint
+    with pytest.raises(ArtifactError, match="cannot read echo: No such file"):
+        Tokenizer.from_file("echo")
+
+
+@pytest.mark.parametrize("arguments", [(), ("echo",), ({"name": "echo"},)])
+def test_the_class_is_not_called(arguments: tuple[Any, ...]) -> None:
+    """Who calls the class is told the three ways to a tokenizer."""
+    with pytest.raises(TypeError) as caught:
+        Tokenizer(*arguments)
+    for way in ("echotok.load('echo')", "Tokenizer.from_file(path)", "echotok.build(table_dir)"):
+        assert way in str(caught.value)
+
+
+def test_a_table_in_memory_makes_what_its_folder_builds(small_table: Path) -> None:
+    """`from_table` and `echotok.build` agree."""
+    built = echotok.build(small_table)
+    made = Tokenizer.from_table(echotok.read_table(small_table), built.fallback)
+    assert made.fingerprint == built.fingerprint
+
+
+# Calling it
+
+
+def test_one_text_as_a_model_takes_it(tok: Tokenizer) -> None:
+    """One text gives lists, the ids of `encode` and a mask of ones; a long one is cut."""
+    text = "Mild MR. The left ventricle is normal in size. LVEF 62-67%."
+    encoding = tok.encode(text)
+    assert tok(text) == {"input_ids": encoding.ids, "attention_mask": [1] * len(encoding)}
+    cut = encoding.truncate(6)
+    assert tok(text, context_length=6) == {
+        "input_ids": cut.ids,
+        "attention_mask": [1] * len(cut),
     }
-    for role, text in NUMBER_TOKENS:
-        example = examples[role].format(text)
-        if role == "continue" and text == ",":
-            example = "1,000"
-        elif role == "continue" and text[0] == ".":
-            example = f"251{text}"
-        encoding = tok.encode(f"q {example}")
-        assert text in encoding.tokens[2:], (role, text)
-        assert set(encoding.kinds[2:-1]) <= {"value"}, (role, text)
-        assert tok.decode(encoding.ids) == f"q {example}"
+    assert tok("", padding=True) == {
+        "input_ids": [tok.bos_id, tok.eos_id],
+        "attention_mask": [1, 1],
+    }
 
 
-def test_common_numbers_take_one_token(tok: Tokenizer) -> None:
-    """Integers to 250, tenths below 10 and ranges in fives are one id; most others two."""
-    common = [*range(251), *(f"{tenths / 10}" for tenths in range(100)), "55-60", "50 to 55"]
-    for number in common:
-        assert len(tok.encode(f"q {number} q").ids) == len(tok.encode("q q").ids) + 1, number
-    for number in ("0.85", "12.5", ">15", "<50", "1340", "-18", "999"):
-        assert len(tok.encode(f"q {number} q").ids) == len(tok.encode("q q").ids) + 2, number
+def test_a_batch_as_a_model_takes_it(tok: Tokenizer) -> None:
+    """A batch gives a list a row, or padded arrays where padding or a length is asked for."""
+    texts = TEXTS[:20]
+    ids = [tok.encode(text).ids for text in texts]
+    plain = tok(texts)
+    assert plain == {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
+    padded = tok(texts, padding=True)
+    assert padded["input_ids"].dtype == padded["attention_mask"].dtype == np.int64
+    assert padded["input_ids"].shape == padded["attention_mask"].shape
+    assert padded["input_ids"].shape == (20, max(map(len, ids)))
+    for row, (found, mask) in enumerate(zip(*padded.values(), strict=True)):
+        assert found[mask == 1].tolist() == ids[row]
+        assert set(found[mask == 0].tolist()) <= {tok.pad_id}
+        assert mask.tolist() == sorted(mask.tolist(), reverse=True)
+    cut = tok(texts, context_length=9)
+    batch = tok.encode_batch(texts, context_length=9)
+    assert (cut["input_ids"] == batch.ids).all()
+    assert (cut["attention_mask"].sum(1) == batch.lengths).all()
+    assert tok([]) == {"input_ids": [], "attention_mask": []}
 
 
-@pytest.mark.parametrize("value", SEVERITY, ids=lambda value: value.text)
-def test_every_severity_has_a_token(tok: Tokenizer, value: Any) -> None:
-    """Each spelling is a value of its own, alone and before what no table holds."""
-    for text in (value.text, f"{value.text} qzvwk", f"qzvwk is {value.text}, qzvwk"):
-        encoding = tok.encode(text)
-        values = [
-            token
-            for token, kind in zip(encoding.tokens, encoding.kinds, strict=True)
-            if kind == "value"
-        ]
-        assert values == [value.text]
-        assert tok.decode(encoding.ids) == text
+def test_batches_decode_row_by_row(tok: Tokenizer) -> None:
+    """`decode_batch` takes arrays, lists of lists and what calling gives."""
+    texts = TEXTS[:20]
+    expected = [tok.normalize(text) for text in texts]
+    for rows in (tok.encode_batch(texts).ids, tok(texts)["input_ids"]):
+        assert tok.decode_batch(rows) == expected
+    assert tok.decode_batch([]) == []
 
 
-def test_every_enumeration_value_has_a_token(tok: Tokenizer) -> None:
-    """Each live member of each enumeration is one id, alone and between words."""
-    for value in tok.table.values:
-        if value.retired:
-            continue
-        assert tok.encode(value.text).tokens[1:-1] == [value.text]
-        text = f"qzvwk {value.text} qzvwk"
-        assert value.text in tok.encode(text).tokens
-        assert tok.decode(tok.encode(text).ids) == text
+def test_tokens_and_ids(tok: Tokenizer) -> None:
+    """Each id's text leads to an id of that text; the lowest where several have it."""
+    first: dict[str, int] = {}
+    of_kind: dict[tuple[str, str], int] = {}
+    for number in tok.assigned_ids:
+        first.setdefault(tok.id_to_token(number), number)
+        of_kind.setdefault((tok.id_to_token(number), tok.kind(number)), number)
+    assert len(first) < len(of_kind) < len(tok.assigned_ids), "or some of this shows nothing"
+    for token, number in first.items():
+        assert tok.token_to_id(token) == number
+    for (token, kind), number in of_kind.items():
+        assert tok.token_to_id(token, kind=kind) == number
+    assert tok.token_to_id("<eos>") == tok.eos_id
+    assert tok.token_to_id("") is None
+    assert tok.token_to_id("no such token") is None
+    assert tok.token_to_id("<eos>", kind="bpe") is None
 
 
-digits = st.text("0123456789", min_size=1, max_size=7)
-plain_number = st.one_of(
-    digits,
-    st.tuples(digits, st.sampled_from([".", ","]), digits).map("".join),
-    st.tuples(digits, st.just(","), digits, st.just("."), digits).map("".join),
-    st.tuples(st.just("."), digits).map("".join),
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (None, "decode_batch takes rows of ids, not NoneType; pass a list of lists"),
+        (5, "decode_batch takes rows of ids, not int; pass a list of lists"),
+        ([[0], 5], "row 1: decode takes a sequence of ids, not int; pass a list of integers"),
+        ([[0], [0, -1]], "row 1: id -1 at position 1 is out of range"),
+        ([[0], [None]], "row 1: position 0 holds a NoneType, not an id; pass integers"),
+    ],
 )
-signed_number = st.tuples(
-    st.sampled_from(["", "", "-", "+", "±", "<", ">", "<=", ">=", "≤", "≥", "~", "≈", "> ", ">-"]),
-    plain_number,
-).map("".join)
-number_texts = st.one_of(
-    signed_number,
-    st.tuples(
-        signed_number,
-        st.sampled_from(["-", " - ", "- ", " -", " to ", "%-", "% - ", "% to ", "/", "x", " x "]),
-        plain_number,
-    ).map("".join),
+def test_rows_that_are_no_ids(tok: Tokenizer, rows: Any, message: str) -> None:
+    """The row is named, and what stands there."""
+    with pytest.raises(IdError) as caught:
+        tok.decode_batch(rows)
+    assert str(caught.value).startswith(message)
+
+
+# Ids and arguments that are refused (I14)
+
+
+@pytest.mark.parametrize("number", [-1, 10**9])
+def test_id_out_of_range(tok: echotok.Tokenizer, number: int) -> None:
+    """An id beyond the vocabulary is named with its position and the range."""
+    with pytest.raises(IdError) as caught:
+        tok.decode([tok.bos_id, number])
+    assert str(caught.value) == (
+        f"id {number} at position 1 is out of range: {tok.name} has ids 0 to "
+        f"{tok.vocab_size - 1}; were these ids made by another tokenizer?"
+    )
+    for look_up in (tok.id_to_token, tok.kind):
+        with pytest.raises(IdError, match=f"id {number} is out of range"):
+            look_up(number)
+
+
+def test_the_first_id_past_the_end(tok: echotok.Tokenizer) -> None:
+    """`vocab_size` itself is out of range."""
+    with pytest.raises(IdError, match="out of range"):
+        tok.decode([tok.vocab_size])
+
+
+def test_spare_id(tok: echotok.Tokenizer) -> None:
+    """A row without a meaning yet is refused, and CLIP's unused end of text is one of them."""
+    spare = tok.vocab_size - 2
+    with pytest.raises(IdError) as caught:
+        tok.decode(np.array([tok.bos_id, spare]))
+    assert str(caught.value) == (
+        f"id {spare} at position 1 is a spare row of {tok.name} without a meaning yet; were these "
+        "ids made by a later version of the table?"
+    )
+    with pytest.raises(IdError, match=f"id {spare} is a spare row"):
+        tok.kind(spare)
+    if tok.name == "echo-clip":
+        with pytest.raises(IdError, match="id 49407 at position 0 is a spare row"):
+            tok.decode([49407])
+
+
+@pytest.mark.parametrize(
+    ("ids", "kind"),
+    [
+        ([1.0], "float"),
+        (["1"], "str"),
+        ("12", "str"),
+        ([None], "NoneType"),
+        (np.array([1.5]), "float64"),
+        (np.zeros((2, 3), dtype=np.int64), "ndarray"),
+        ([[1, 2]], "list"),
+    ],
 )
+def test_what_is_not_an_id(tok: echotok.Tokenizer, ids: Any, kind: str) -> None:
+    """What is no integer is named by its type; a batch is no sequence of ids either."""
+    with pytest.raises(IdError) as caught:
+        tok.decode(ids)
+    assert str(caught.value) == f"position 0 holds a {kind}, not an id; pass integers"
 
 
-@given(number=number_texts, frame=st.sampled_from(["{}", "LVEF is {}%.", "q {} mm, q", "({})"]))
-@settings(max_examples=500)
-def test_numbers_come_back_digit_for_digit(tok: Tokenizer, number: str, frame: str) -> None:
-    """Whatever its form, a number is decoded as it was written, with its sign and marks."""
-    text = frame.format(number)
-    decoded = tok.decode(tok.encode(text).ids)
-    assert decoded == tok.normalize(text)
-    assert decoded.replace(" ", "") == text.lower().replace(" ", "")
+@pytest.mark.parametrize(
+    "literal", ["<eos>", "<bos>", "<pad>", "<join>", "<space>", "{number}", "{severity}"]
+)
+def test_refused_control_text(tok: echotok.Tokenizer, literal: str) -> None:
+    """With `refuse_control` the literal spelling of a token is refused at its offset."""
+    text = f"Mild MR {literal.upper()}."
+    with pytest.raises(InputError) as caught:
+        tok.encode(text, refuse_control=True)
+    assert f"holds the literal {literal!r} at offset 8 and refuse_control is set" in str(
+        caught.value
+    )
+    assert "remove it from the text, or encode it as ordinary text" in str(caught.value)
+    assert "MR" not in str(caught.value).replace("refuse_control", "")
 
 
-@given(number=signed_number)
-@settings(max_examples=300)
-def test_a_number_is_values_alone(tok: Tokenizer, number: str) -> None:
-    """A number takes no BPE token."""
-    assert set(tok.encode(number).kinds[1:-1]) == {"value"}
+def test_only_control_text_is_refused(tok: echotok.Tokenizer) -> None:
+    """Braces and brackets that spell no token are ordinary text under `refuse_control` too."""
+    text = "<eof> {eos} <EO S> { number } E/e' < 8"
+    assert tok.encode(text, refuse_control=True).ids == tok.encode(text).ids
 
 
-@given(one=number_texts, other=number_texts)
-@settings(max_examples=300)
-def test_two_numbers_share_no_ids(tok: Tokenizer, one: str, other: str) -> None:
-    """Different numbers have different ids, in a phrase too."""
-    texts = [f"LVEF is {number}%." for number in (one, other)]
-    same = tok.normalize(texts[0]) == tok.normalize(texts[1])
-    assert (tok.encode(texts[0]).ids == tok.encode(texts[1]).ids) is same
+def test_refused_slot_of_the_table(tok: echotok.Tokenizer) -> None:
+    """The table's own slots are control text too."""
+    for slot in tok.table.slots:
+        with pytest.raises(InputError, match=f"the literal '{{{slot}}}' at offset 0"):
+            tok.encode("{" + slot + "}", refuse_control=True)
+
+
+def test_offset_of_control_text_is_of_the_original(tok: echotok.Tokenizer) -> None:
+    """Characters that lower-casing makes longer do not move the offset."""
+    text = "\u0130\u0130\u0130 <eos>"
+    with pytest.raises(InputError, match="at offset 4 "):
+        tok.encode(text, refuse_control=True)
+
+
+@pytest.mark.parametrize("context_length", [2, 1, 0, -5])
+def test_context_length_too_small(tok: echotok.Tokenizer, context_length: int) -> None:
+    """BOS, one id and EOS need three columns, for a batch and for `truncate`."""
+    message = f"context_length is {context_length}; BOS, one id and EOS need 3"
+    with pytest.raises(ValueError, match=message):
+        tok.encode_batch(["Mild MR."], context_length=context_length)
+    with pytest.raises(ValueError, match=message):
+        tok.encode("Mild MR.").truncate(context_length)
 
 
 # What importing and loading cost
@@ -539,6 +655,18 @@ def test_import_takes_less_than_0_3_seconds() -> None:
     assert seconds("import echotok") < 0.3
 
 
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_the_command_starts_in_less_than_0_3_seconds(option: str) -> None:
+    """From the process's start to the end of what is printed, best of five."""
+    code = (
+        "import time\n"
+        "from echotok.cli.main import main\n"
+        f"assert main([{option!r}]) == 0\n"
+        "print(time.process_time())\n"
+    )
+    assert min(float(run(code).split()[-1]) for _ in range(5)) < 0.3
+
+
 def test_the_check_of_time_can_fail() -> None:
     """The clock above sees what an import takes."""
     statement = "while time.process_time() < start + 0.3: pass\nimport echotok"
@@ -564,14 +692,23 @@ def test_all_is_what_is_exported() -> None:
     """`__all__` holds the public names of the package, sorted, and nothing else."""
     public = {
         name
-        for name, value in vars(echotok).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(echotok)
+        if not name.startswith("_")
+        and name not in ("TYPE_CHECKING", "Any")
+        and not isinstance(getattr(echotok, name), ModuleType)
     }
     assert set(echotok.__all__) == public
     assert list(echotok.__all__) == sorted(echotok.__all__)
     names: dict[str, Any] = {}
     exec("from echotok import *", names)
     assert set(echotok.__all__) == {name for name in names if not name.startswith("__")}
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    """Names that are imported when asked for do not hide a slip of the pen."""
+    with pytest.raises(AttributeError, match="module 'echotok' has no attribute 'laod'"):
+        echotok.laod  # noqa: B018
+    assert loaded_by("import echotok; assert 'build' in dir(echotok)") == []
 
 
 @pytest.mark.parametrize("name", MODULES)

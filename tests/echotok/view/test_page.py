@@ -77,14 +77,14 @@ def test_the_page_holds_the_text_and_every_id_in_order(text: str, cut: int | Non
 @given(texts, st.sampled_from([None, 3, 5, 9]))
 def test_the_terminal_gets_no_control_character(text: str, cut: int | None) -> None:
     """Whatever a report holds, the terminal is sent printable characters, tabs and line feeds."""
-    plain = to_terminal(view_of(ECHO, text, cut=cut), ECHO).plain
+    plain = to_terminal(view_of(ECHO, text, cut=cut)).plain
     assert visible(plain) == plain
 
 
 def test_a_phrase_holds_its_values(small_tok: echotok.Tokenizer) -> None:
     """The values of a phrase are drawn inside of it, each apart, in both views."""
     text = "Severe dilation of the LEFT\n atrium, the ejection fraction is 62 to 67%"
-    plain = to_terminal(view_of(small_tok, text), small_tok).plain
+    plain = to_terminal(view_of(small_tok, text)).plain
     assert "[<Severe> dilation of the <LEFT>\n atrium]" in plain
     assert "[the ejection fraction is <62 to 67>%]" in plain
     page = page_of(small_tok, text)
@@ -99,14 +99,14 @@ def test_a_phrase_holds_its_values(small_tok: echotok.Tokenizer) -> None:
 def test_values_of_one_phrase_stay_apart(small_tok: echotok.Tokenizer) -> None:
     """Two numbers of one phrase are two values, each with its own tokens."""
     view = view_of(small_tok, "Blood pressure is 134.25/62-67")
-    (phrase,) = layout(view, small_tok)
+    (phrase,) = layout(view)
     assert [view.text[slice(*value.span)] for value in phrase.children] == ["134.25", "62-67"]
     assert [len(value.children) for value in phrase.children] == [2, 3]
 
 
 def test_marks_without_colour(small_tok: echotok.Tokenizer) -> None:
     """Phrases, values and BPE pieces differ in plain text, and a dot parts what no space parts."""
-    plain = to_terminal(view_of(small_tok, "Mild mitral regurgitation. Gqx 1.25"), small_tok).plain
+    plain = to_terminal(view_of(small_tok, "Mild mitral regurgitation. Gqx 1.25")).plain
     head, _, body = plain.partition("\n")
     assert head == f"a.txt  {len(small_tok.encode('Mild mitral regurgitation. Gqx 1.25'))} tokens"
     assert body.strip() == "[<Mild> mitral regurgitation]. G\u00b7q\u00b7x <1\u00b7.25>"
@@ -114,7 +114,7 @@ def test_marks_without_colour(small_tok: echotok.Tokenizer) -> None:
 
 def test_marks_with_colour(small_tok: echotok.Tokenizer) -> None:
     """On a colour terminal the kinds have styles of their own beside the marks."""
-    text = to_terminal(view_of(small_tok, "Mild mitral regurgitation of 5"), small_tok)
+    text = to_terminal(view_of(small_tok, "Mild mitral regurgitation of 5"))
     styles = {str(span.style) for span in text.spans}
     assert {"bold cyan", "bold yellow"} <= styles
     console = Console(force_terminal=True, color_system="standard", width=200)
@@ -132,7 +132,7 @@ def test_the_legend_explains_every_mark() -> None:
 
 def test_join_and_space_are_shown() -> None:
     """A marker token is drawn where it acts, without changing the text that one copies."""
-    assert "a\u203f<\u203fb" in to_terminal(view_of(ECHO, "a<b"), ECHO).plain
+    assert "a\u203f<\u203fb" in to_terminal(view_of(ECHO, "a<b")).plain
     page = page_of(ECHO, "a<b")
     assert [token["class"] for token in page.tokens].count("marker join") == 2
     assert page.texts == ["a<b"]
@@ -143,7 +143,7 @@ def test_what_truncation_drops_is_shown(small_tok: echotok.Tokenizer, cut: int) 
     """The text beyond the context length stays visible, marked, and the number of ids is told."""
     text = "Mild mitral regurgitation with a flail leaflet, the ejection fraction is 55%."
     view = view_of(small_tok, text, cut=cut)
-    plain = to_terminal(view, small_tok).plain
+    plain = to_terminal(view).plain
     assert f"; {view.encoding.num_dropped} more did not fit" in plain
     assert plain.endswith("55%.}")
     page = to_html([view], small_tok)
@@ -227,7 +227,7 @@ def test_letters_are_not_torn(letter: str) -> None:
     """An emoji, an accented letter, a flag and a joined Arabic word stay in one element."""
     text = f"seen {letter} here"
     view = view_of(ECHO, text)
-    drawn = [text[slice(*node.span)] for node in layout(view, ECHO) if not node.children]
+    drawn = [text[slice(*node.span)] for node in layout(view) if not node.children]
     assert letter in drawn
     assert page_of(ECHO, text).ids == view.encoding.ids[1:-1]
 
@@ -245,8 +245,8 @@ def test_counts_and_shares(small_tok: echotok.Tokenizer) -> None:
     text = "Mild mitral regurgitation 55"
     view = View(source="a", text=text, encoding=small_tok.encode(text), num_clip_tokens=10)
     assert len(view.encoding) == 5
-    assert "5 tokens, CLIP BPE 10 (2.0 times as many)" in to_terminal(view, small_tok).plain
-    figures = shares(view, layout(view, small_tok))
+    assert "5 tokens, CLIP BPE 10 (2.0 times as many)" in to_terminal(view).plain
+    figures = shares(view, layout(view))
     assert figures == {"phrase": 19 / 25, "value": 6 / 25, "bpe": 0.0}
     raw = to_html([view], small_tok)
     assert "<b>5</b> tokens, CLIP BPE 10 (2.0 times as many)" in raw
@@ -257,7 +257,7 @@ def test_counts_and_shares(small_tok: echotok.Tokenizer) -> None:
 def test_an_empty_report_is_drawn() -> None:
     """Nothing but BOS and EOS gives a head and an empty text."""
     assert page_of(ECHO, "").texts == [""]
-    assert to_terminal(view_of(ECHO, ""), ECHO).plain == "a.txt  2 tokens\n"
+    assert to_terminal(view_of(ECHO, "")).plain == "a.txt  2 tokens\n"
 
 
 def test_many_reports_on_one_page() -> None:

@@ -1,0 +1,91 @@
+"""What may be encoded: one text, or a batch of texts; anything else is told what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from echotok.errors import InputTypeError
+
+__all__ = ["check_text", "iterate_texts"]
+
+
+def check_text(text: Any) -> str:
+    """One text, or an error that teaches.
+
+    Raises:
+        InputTypeError: it is no `str`.
+    """
+    if isinstance(text, str):
+        return text
+    if _is_frame(text) or (_is_iterable(text) and not isinstance(text, (bytes, bytearray))):
+        raise InputTypeError(
+            f"one report must be a str, not {_name(text)}: {_advice_on_batch(text)}, and encode "
+            "several reports with encode_batch"
+        )
+    raise InputTypeError(f"one report must be a str, not {_name(text)}: {_advice_on_text(text)}")
+
+
+def iterate_texts(texts: Any) -> Iterator[str]:
+    """The texts of a batch one by one; the first that is no text is an error with its row.
+
+    Args:
+        texts: an iterable of `str`: a list, a pandas column, a NumPy array of one dimension.
+
+    Raises:
+        InputTypeError: it is no batch, or a row (counted from 0) is no `str`.
+    """
+    if isinstance(texts, (str, bytes, bytearray)):
+        raise InputTypeError(
+            f"a batch must be a list of reports, not one {_name(texts)}: encode one report with "
+            "encode, or put it into a list"
+        )
+    if _is_frame(texts) or not _is_iterable(texts):
+        raise InputTypeError(
+            f"a batch must be a list of reports, not {_name(texts)}: {_advice_on_batch(texts)}"
+        )
+    return _rows(texts)
+
+
+def _rows(texts: Iterable[Any]) -> Iterator[str]:
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputTypeError(
+                f"row {row} of the batch must be a str, not {_name(text)}: {_advice_on_text(text)}"
+            )
+        yield text
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, float) and value != value:
+        return "NaN (a missing value)"
+    return type(value).__name__
+
+
+def _is_iterable(value: Any) -> bool:
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_frame(value: Any) -> bool:
+    """A table, of which Python would iterate over the names of the columns."""
+    return isinstance(value, Mapping) or hasattr(value, "columns")
+
+
+def _advice_on_batch(value: Any) -> str:
+    if _is_frame(value):
+        return "choose its column of reports, as in frame['report'].tolist()"
+    return "pass a list of str"
+
+
+def _advice_on_text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return "leave reports that are missing out, or pass an empty text for them"
+    if isinstance(value, (bytes, bytearray)):
+        return "decode it first, as in raw.decode('utf-8')"
+    return "pass the report's text"

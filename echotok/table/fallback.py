@@ -1,0 +1,45 @@
+"""What encodes the text that no phrase covers: which kind of BPE, and its merges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from echotok.bpe import num_base_tokens
+
+__all__ = ["CLIP", "Fallback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """The byte-level BPE of a tokenizer, as a table folder and an artifact carry it.
+
+    Attributes:
+        kind: `domain`, trained on clinical words, or `clip`, CLIP's own.
+        merges: `(left, right)` pairs of the domain BPE, best first. None are carried for CLIP's:
+            `echotok.clip_merges` reads them from the user's copy.
+        base: the bytes of a compact base in the byte alphabet (see `echotok.bpe.ByteBPE`); None
+            for all 256.
+
+    Raises:
+        ValueError: CLIP's merges or a base were given for the kind `clip`.
+    """
+
+    kind: Literal["domain", "clip"]
+    merges: tuple[tuple[str, str], ...] = ()
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("domain", "clip"):
+            raise ValueError(f"unknown fallback {self.kind!r}: it is 'domain' or 'clip'")
+        if self.kind == "clip" and (self.merges or self.base is not None):
+            raise ValueError("the fallback 'clip' carries neither merges nor a base")
+
+    @property
+    def num_base_tokens(self) -> int:
+        """How many tokens there are before the first merge."""
+        return num_base_tokens(self.base)
+
+
+CLIP = Fallback(kind="clip")
+"""CLIP's own BPE."""
