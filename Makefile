@@ -138,7 +138,7 @@ artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fall
 phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports (three minutes)
 	@mkdir -p runs && rm -rf runs/phantom-table
 	$(PY) benchmarks/models/phantom_reports.py > runs/phantom_reports.csv
-	$(VENV)/bin/echotok mine runs/phantom_reports.csv --text-column report --patient-column patient_id \
+	$(VENV)/bin/echotok mine runs/phantom_reports.csv --column report --patient-column patient_id \
 		--k 5 --vocab-size 2000 --name phantom --out runs/phantom-table
 	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"
 

@@ -60,7 +60,7 @@ def measure() -> dict[str, Any]:
     _run("echoclip_r", "prepare", str(manifest), "--out", str(shards), "--size", "64", "--frames",
          "4", "--workers", "2")  # fmt: skip
     found["shards"] = _folder(shards, "*.tar")
-    _run("echotok", "mine", str(manifest), "--text-column", "report", "--patient-column",
+    _run("echotok", "mine", str(manifest), "--column", "report", "--patient-column",
          "patient_id", "--k", "3", "--vocab-size", "1000", "--name", "frozen", "--out",
          str(scratch / "table"))  # fmt: skip
     found["mined table"] = _folder(scratch / "table", "*.[ct][so][vm]*")

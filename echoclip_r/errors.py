@@ -7,6 +7,8 @@
     +-- CheckpointError  a checkpoint cannot be read, written, or does not fit its tokenizer
     +-- TrainingError    a run cannot start, go on, or has gone wrong
     +-- EvaluationError  an evaluation cannot be run, or would say nothing true
+    +-- OptionError      an argument is outside of its range, or two do not go together
+    +-- ExtraError       the packages of the extra `echoclip-r` are not installed
 
 None of them ever quotes report text or burned-in pixels (I9): they name file, row and column.
 """
@@ -19,8 +21,10 @@ __all__ = [
     "CheckpointError",
     "EchoclipError",
     "EvaluationError",
+    "ExtraError",
     "ManifestError",
     "MediaError",
+    "OptionError",
     "ShardError",
     "TrainingError",
 ]
@@ -66,3 +70,11 @@ class TrainingError(EchoclipError):
 
 class EvaluationError(EchoclipError):
     """An evaluation cannot be run, or its figures would say nothing true."""
+
+
+class OptionError(EchoclipError, ValueError):
+    """An argument has a value that it cannot have, or does not go together with another one."""
+
+
+class ExtraError(EchoclipError, ImportError):
+    """A package of the extra `echoclip-r` is not installed; the message says how to install it."""

@@ -226,7 +226,9 @@ def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Ite
             yield window.pop(0).result()
             window += [pool.submit(measurer, batch) for batch in islice(batches, 1)]
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Waited for: an interpreter that ends while the pool's own thread still closes its pipes
+        # would write into one that is closed already.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:

@@ -7,6 +7,7 @@
     +-- InputError       reports cannot be read: no such column, not UTF-8, a malformed line
     |   +-- InputTypeError   what was given to encode is no text
     +-- IdError          ids that this tokenizer does not have
+    +-- OptionError      an argument is outside of its range, or two do not go together
 
 None of them ever quotes report text (I9): they name file, row, column or offset instead.
 """
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MergesError",
+    "OptionError",
     "Problem",
     "TableError",
 ]
@@ -84,3 +86,7 @@ class InputTypeError(InputError, TypeError):
 
 class IdError(EchotokError, ValueError):
     """A sequence of ids holds something that is not an id of this tokenizer."""
+
+
+class OptionError(EchotokError, ValueError):
+    """An argument has a value that it cannot have, or does not go together with another one."""

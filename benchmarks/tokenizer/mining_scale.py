@@ -77,8 +77,8 @@ def write_reports(path: Path, count: int, seed: int) -> tuple[int, int]:
 
 def command(source: Path, out: Path, size: int) -> list[str | Path]:
     """What a user types."""
-    columns = ["--text-column", "report", "--patient-column", "patient"]
-    options = ["--vocab-size", str(size), "--name", "scale", "--steps", "--out"]
+    columns = ["--column", "report", "--patient-column", "patient"]
+    options = ["--vocab-size", str(size), "--name", "scale", "-v", "--out"]
     return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, out]
 
 

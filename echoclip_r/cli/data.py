@@ -9,6 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from echoclip_r.cli.options import (
+    add_frames,
+    add_json,
+    add_keep_unsure,
+    add_labels,
+    add_manifest,
+    add_out_folder,
+    add_overwrite,
+    add_seed,
+    add_size,
+    add_workers,
+    at_least_zero,
+    go_on,
+    nothing_kept,
+    picture,
+    whole_number,
+)
 from echoclip_r.errors import EchoclipError
 
 __all__ = ["add_commands"]
@@ -30,54 +47,45 @@ def _add_prepare(commands: Any) -> None:
         "and write them with the report as WebDataset shards. Stopped, it goes on where it was "
         "when run again. What cannot be used is named in OUT/rejects.csv.",
     )
-    parser.add_argument("manifest", type=Path, help="CSV or Parquet file, one row a clip")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of shards")
+    add_manifest(parser)
+    add_out_folder(parser, "folder to write the shards to")
+    add_size(parser, 224)
+    add_frames(parser, 10)
     parser.add_argument(
-        "--size", type=int, default=224, metavar="PX", help="side of the frames (%(default)s)"
+        "--format",
+        default="jpeg",
+        choices=("jpeg", "png"),
+        help="how frames are kept; png loses nothing and is larger (default: jpeg)",
     )
+    add_workers(parser)
+    add_seed(parser, "splits, order and the choice of frames")
     parser.add_argument(
-        "--frames", type=int, default=10, metavar="N", help="kept of a clip (%(default)s)"
+        "--clips-per-shard",
+        type=whole_number(1),
+        default=256,
+        metavar="N",
+        help="clips in one shard (default: 256)",
     )
-    parser.add_argument(
-        "--format", default="jpeg", choices=("jpeg", "png"), help="png is lossless and larger"
-    )
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes (%(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of splits, order and the choice of frames"
-    )
-    parser.add_argument(
-        "--clips-per-shard", type=int, default=256, metavar="N", help="%(default)s if not given"
-    )
-    parser.add_argument(
-        "--labels", metavar="A,B", help="label columns (default: all that hold only numbers)"
-    )
-    parser.add_argument(
-        "--keep-unsure",
-        action="store_true",
-        help="keep clips whose sector was not found for sure; look at `preview` first",
-    )
+    add_labels(parser)
+    add_keep_unsure(parser)
     parser.add_argument(
         "--hash-ids",
         type=Path,
         metavar="SALT_FILE",
-        help="put pseudonyms in place of study and patient ids and shift dates by patient; the "
-        "file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the archive. "
-        "The reports' text stays as it is",
+        help="put pseudonyms in place of study and patient ids and shift the dates of each "
+        "patient; the file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the "
+        "archive. The reports' text stays as it is",
     )
     parser.add_argument(
         "--min-free-gb",
-        type=float,
+        type=at_least_zero,
         default=1.0,
         metavar="GB",
-        help="stop below this free space (%(default)s)",
+        help="stop when the disk has less free space than this (default: 1.0)",
     )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace shards of other options in DIR"
-    )
-    parser.add_argument("--json", action="store_true", help="result as JSON")
-    parser.set_defaults(run=_prepare)
+    add_overwrite(parser, "shards that were made with other options")
+    add_json(parser, "print the result as JSON")
+    parser.set_defaults(run=_prepare, stopped=go_on)
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -131,21 +139,24 @@ def _add_summary(commands: Any) -> None:
         description="Check every row of a manifest and print one page: splits, report lengths, "
         "duplicates, dates, labels, rows left out. It quotes no report and no id.",
     )
-    parser.add_argument("manifest", type=Path, help="CSV or Parquet file, one row a clip")
+    add_manifest(parser)
     parser.add_argument(
         "--tokenizer",
         default="echo",
         metavar="NAME",
-        help="tokenizer that counts tokens: echo, echo-clip, a file, or none",
+        help="tokenizer that counts tokens: echo, echo-clip, the path of an artifact, or none "
+        "(default: echo)",
     )
-    parser.add_argument("--labels", metavar="A,B", help="label columns, as for prepare")
-    parser.add_argument("--seed", type=int, default=0, help="of splits that are made here")
-    parser.add_argument("--rejects", action="store_true", help="list every row left out, on stderr")
+    add_labels(parser)
+    add_seed(parser, "splits that the manifest does not give")
+    parser.add_argument(
+        "--rejects", action="store_true", help="list every row that is left out, on stderr"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="print Markdown")
     form.add_argument("--html", action="store_true", help="print HTML")
     form.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.set_defaults(run=_summary)
+    parser.set_defaults(run=_summary, stopped=nothing_kept)
 
 
 def _summary(arguments: argparse.Namespace) -> None:
@@ -187,15 +198,23 @@ def _add_preview(commands: Any) -> None:
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write")
-    parser.add_argument("--num", type=int, default=24, help="clips of a manifest (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the choice from a manifest")
+    parser.add_argument(
+        "--out", type=picture, required=True, metavar="PNG", help="the picture to write"
+    )
+    parser.add_argument(
+        "--num",
+        type=whole_number(1),
+        default=24,
+        metavar="N",
+        help="how many clips of a manifest are drawn (default: 24)",
+    )
+    add_seed(parser, "the choice of clips from a manifest")
     parser.add_argument(
         "--show-outside",
         action="store_true",
         help="show burned-in text as it is (the sheet then stays with the archive)",
     )
-    parser.set_defaults(run=_preview)
+    parser.set_defaults(run=_preview, stopped=nothing_kept)
 
 
 def _preview(arguments: argparse.Namespace) -> None:
@@ -207,10 +226,7 @@ def _preview(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         show_outside=arguments.show_outside,
     )
-    try:
-        sheet.image.save(arguments.out)
-    except (OSError, ValueError) as error:
-        raise EchoclipError(f"{arguments.out}: the sheet cannot be written ({error})") from error
+    sheet.image.save(arguments.out)
     print(f"{sheet.num_clips} clips, {sheet.num_unsure} of them unsure: {arguments.out}")
     for line in sheet.notes:
         print(line)
@@ -224,30 +240,32 @@ def _add_phantom(commands: Any) -> None:
         "and their manifest. For demonstrations and tests; it is no clinical evidence.",
     )
     parser.add_argument(
-        "--patients", type=int, required=True, metavar="N", help="each has one to four studies"
+        "--patients",
+        type=whole_number(1),
+        required=True,
+        metavar="N",
+        help="how many patients; each has one to four studies",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same archive")
+    add_out_folder(parser, "a new folder to write the archive to")
+    add_seed(parser, "patients, pictures and reports")
+    add_size(parser, 112)
+    add_frames(parser, 10)
     parser.add_argument(
-        "--size", type=int, default=112, metavar="PX", help="of a frame (%(default)s)"
-    )
-    parser.add_argument(
-        "--frames", type=int, default=10, metavar="N", help="of a clip (%(default)s)"
-    )
-    parser.add_argument(
-        "--clips", type=int, default=1, metavar="N", help="clips of a study, at other angles"
+        "--clips",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="clips of each study, at other angles (default: 1)",
     )
     parser.add_argument(
         "--overlays",
         default="dicom",
         choices=("dicom", "all", "none"),
-        help="which files show a screen with an invented name and an ECG trace",
+        help="which files show a screen with an invented name and an ECG trace (default: dicom)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="result as JSON")
-    parser.set_defaults(run=_phantom)
+    add_workers(parser, least=1)
+    add_json(parser, "print the result as JSON")
+    parser.set_defaults(run=_phantom, stopped=go_on)
 
 
 def _phantom(arguments: argparse.Namespace) -> None:

@@ -6,6 +6,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from echoclip_r.cli.options import (
+    add_batch_size,
+    add_checkpoint,
+    add_frames,
+    add_json,
+    add_out_folder,
+    add_seed,
+    add_split,
+    add_workers,
+    go_on,
+    nothing_kept,
+    whole_number,
+)
+
 __all__ = ["add_commands"]
 
 
@@ -24,13 +38,11 @@ def _add_evaluate(commands: Any) -> None:
         "OUT/report.html, metrics.json, predictions and plots. What cannot be run is named with "
         "the reason. Several checkpoints are compared on the same items.",
     )
-    parser.add_argument(
-        "checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="a checkpoint or a run"
-    )
+    add_checkpoint(parser, several=True)
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--manifest", type=Path, metavar="FILE", help="archive to make shards from")
     data.add_argument("--shards", type=Path, metavar="DIR", help="shards from `prepare`")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    add_out_folder(parser, "folder to write the report, figures and embeddings to")
     parser.add_argument(
         "--external",
         type=Path,
@@ -54,29 +66,26 @@ def _add_evaluate(commands: Any) -> None:
         "--unit",
         default="study",
         choices=("study", "clip"),
-        help="what one prediction is made for (%(default)s)",
+        help="what one prediction is made for (default: study)",
     )
-    parser.add_argument(
-        "--split", default="test", choices=("test", "validation"), help="%(default)s if not given"
-    )
+    add_split(parser, ("test", "validation"))
     parser.add_argument(
         "--names", metavar="A,B", help="what the models are called, in place of recipe and run"
     )
-    parser.add_argument("--title", default="Evaluation", help="of the report")
-    parser.add_argument("--note", default="", help="printed below the title")
-    parser.add_argument("--device", default="cpu", help="where models compute (%(default)s)")
+    parser.add_argument("--title", default="Evaluation", help="title of the report")
+    parser.add_argument("--note", default="", help="a line to print below the title")
+    add_batch_size(parser)
+    add_workers(parser)
     parser.add_argument(
-        "--batch-size", type=int, default=256, metavar="N", help="frames at a time (%(default)s)"
+        "--draws",
+        type=whole_number(1),
+        default=1000,
+        metavar="N",
+        help="draws of the bootstrap that gives the intervals (default: 1000)",
     )
-    parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that make shards"
-    )
-    parser.add_argument(
-        "--draws", type=int, default=1000, metavar="N", help="of the bootstrap (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of splits, draws and random pairs")
-    parser.add_argument("--json", action="store_true", help="print metrics.json instead of a table")
-    parser.set_defaults(run=_evaluate)
+    add_seed(parser, "splits, draws and random pairs")
+    add_json(parser, "print metrics.json instead of a table")
+    parser.set_defaults(run=_evaluate, stopped=go_on)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -118,7 +127,7 @@ def _add_explain(commands: Any) -> None:
         description="Draw PromptCAM: what in each frame raises the cosine with a prompt. It shows "
         "where, and is no proof of why.",
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint or a run")
+    add_checkpoint(parser)
     parser.add_argument(
         "--video", type=Path, required=True, metavar="FILE", help="video, DICOM file or folder"
     )
@@ -127,10 +136,14 @@ def _add_explain(commands: Any) -> None:
         action="append",
         required=True,
         metavar="TEXT",
-        help='such as "A pacemaker lead is seen."; several are averaged',
+        help='what to look for, such as "A pacemaker lead is seen."; several are averaged',
     )
     parser.add_argument(
-        "--against", action="append", default=[], metavar="TEXT", help="subtracted from it"
+        "--against",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="prompt whose heat is subtracted; several are averaged",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="ends in .gif, .mp4 or .png"
@@ -139,13 +152,11 @@ def _add_explain(commands: Any) -> None:
         "--method",
         default="gradcam",
         choices=("gradcam", "elementwise"),
-        help="elementwise keeps the place of each gradient (%(default)s if not given)",
+        help="gradcam weights each map with the mean of its gradient; elementwise keeps the place "
+        "of each gradient (default: gradcam)",
     )
-    parser.add_argument(
-        "--frames", type=int, default=20, metavar="N", help="frames of the clip (%(default)s)"
-    )
-    parser.add_argument("--device", default="cpu", help="where the model computes (%(default)s)")
-    parser.set_defaults(run=_explain)
+    add_frames(parser, 20)
+    parser.set_defaults(run=_explain, stopped=nothing_kept)
 
 
 def _explain(arguments: argparse.Namespace) -> None:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echoclip_r.errors import EchoclipError
+from echoclip_r.cli.options import (
+    add_batch_size,
+    add_checkpoint,
+    add_frames,
+    add_json,
+    add_keep_unsure,
+    add_out_folder,
+    add_overwrite,
+    add_split,
+    go_on,
+    nothing_kept,
+    picture,
+    whole_number,
+)
+from echoclip_r.errors import EchoclipError, OptionError
+from echotok.cli.console import tell
+from echotok.cli.options import add_column
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -24,28 +39,21 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "checkpoint", type=Path, help="folder of a checkpoint, or of a run (its best is taken)"
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--tokenizer",
         type=Path,
         metavar="FILE",
         help="a grown version of the checkpoint's own tokenizer; any other is refused",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ... (%(default)s)")
 
 
 def _load(arguments: argparse.Namespace) -> TrainedModel:
     from echoclip_r.model.checkpoint import load_checkpoint
-    from echotok import EchotokError
 
-    try:
-        return load_checkpoint(
-            arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
-        )
-    except EchotokError as error:
-        raise EchoclipError(str(error)) from error
+    return load_checkpoint(
+        arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
+    )
 
 
 def _add_embed(commands: Any) -> None:
@@ -58,38 +66,31 @@ def _add_embed(commands: Any) -> None:
     )
     _add_model(parser)
     parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="from `prepare`")
-    parser.add_argument(
-        "--split", default="test", choices=("train", "validation", "test"), help="%(default)s"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
+    add_split(parser, ("train", "validation", "test"))
+    add_out_folder(parser, "folder to write the embeddings to")
     parser.add_argument(
         "--level",
         default="clip",
         choices=("clip", "study"),
-        help="mean of the unit embeddings of a clip's frames or a study's (%(default)s)",
+        help="one embedding for each clip or for each study: the mean of the unit embeddings of "
+        "its frames (default: clip)",
     )
     parser.add_argument(
         "--format",
         default="parquet",
         choices=("parquet", "npy"),
-        help="npy puts the ids into a CSV beside it (%(default)s)",
+        help="form of their file; npy puts the ids into a CSV beside it (default: parquet)",
     )
-    parser.add_argument(
-        "--batch-size", type=int, default=256, metavar="N", help="frames (%(default)s)"
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace embeddings of another model in OUT"
-    )
-    parser.add_argument("--json", action="store_true", help="result as JSON")
-    parser.set_defaults(run=_embed)
+    add_batch_size(parser)
+    add_overwrite(parser, "embeddings of another model")
+    add_json(parser, "print the result as JSON")
+    parser.set_defaults(run=_embed, stopped=go_on)
 
 
 def _embed(arguments: argparse.Namespace) -> None:
     from echoclip_r.embedding.embedder import embed
     from echoclip_r.embedding.embeddings import write_table
 
-    if arguments.batch_size < 1:
-        raise ValueError(f"batch-size is {arguments.batch_size}; it must be at least 1")
     embedded = embed(
         _load(arguments),
         arguments.shards,
@@ -129,42 +130,45 @@ def _add_retrieve(commands: Any) -> None:
     query.add_argument("--video", type=Path, metavar="FILE", help="a clip to find reports for")
     query.add_argument("--report", metavar="FILE", help="a text to find clips for; - is stdin")
     parser.add_argument(
-        "--reports", metavar="FILE", help="reports to look through: CSV, JSON Lines, text, folder"
+        "--reports",
+        metavar="FILE",
+        help="reports to look through: a CSV, TSV, Parquet or JSON Lines file, a text, or a folder "
+        "of *.txt",
     )
-    parser.add_argument("--column", metavar="NAME", help="column or key of the reports' text")
+    add_column(parser)
     parser.add_argument("--shards", type=Path, metavar="DIR", help="clips to look through")
-    parser.add_argument(
-        "--split", default="test", choices=("train", "validation", "test"), help="%(default)s"
-    )
+    add_split(parser, ("train", "validation", "test"))
     parser.add_argument(
         "--embeddings",
         type=Path,
         metavar="DIR",
         help="from `embed`, instead of --shards; with it, where to keep them",
     )
-    parser.add_argument("-k", type=int, default=5, metavar="N", help="how many (%(default)s)")
     parser.add_argument(
-        "--frames", type=int, default=10, metavar="N", help="of the clip (%(default)s)"
+        "-k",
+        type=whole_number(1),
+        default=5,
+        metavar="N",
+        help="how many reports or clips to show (default: 5)",
     )
-    parser.add_argument(
-        "--keep-unsure", action="store_true", help="use a clip whose sector is not sure"
-    )
+    add_frames(parser, 10)
+    add_keep_unsure(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="write the clip's frames, too")
-    parser.add_argument("--json", action="store_true", help="result as JSON")
-    parser.set_defaults(run=_retrieve)
+    parser.add_argument(
+        "--picture", type=picture, metavar="PNG", help="write frames of the clip, too"
+    )
+    add_json(parser, "print the result as JSON")
+    parser.set_defaults(run=_retrieve, stopped=nothing_kept)
 
 
 def _retrieve(arguments: argparse.Namespace) -> None:
-    if arguments.k < 1 or arguments.frames < 1:
-        raise ValueError(f"k is {arguments.k}, frames {arguments.frames}; give at least 1")
     if arguments.video is not None:
         if arguments.reports is None:
-            raise ValueError("--video needs --reports, the reports to look through")
+            raise OptionError("--video needs --reports, the reports to look through")
         model, answer = _reports_for_video(arguments)
     else:
         if arguments.shards is None and arguments.embeddings is None:
-            raise ValueError("--report needs --shards or --embeddings, the clips to look through")
+            raise OptionError("--report needs --shards or --embeddings, the clips to look through")
         model, answer = _videos_for_report(arguments)
     if arguments.json:
         print(json.dumps(_as_json(answer)))
@@ -220,13 +224,9 @@ def _videos_for_report(arguments: argparse.Namespace) -> tuple[TrainedModel, Ans
 
 
 def _read_reports(source: str, column: str | None) -> list[tuple[str, str]]:
-    from echotok import EchotokError
     from echotok.corpora import read_reports
 
-    try:
-        return [(one.source, one.text) for one in read_reports([source], column=column)]
-    except EchotokError as error:
-        raise EchoclipError(str(error)) from error
+    return [(one.source, one.text) for one in read_reports([source], column=column)]
 
 
 def _as_json(answer: Answer) -> dict[str, Any]:
@@ -250,24 +250,21 @@ def _write_files(arguments: argparse.Namespace, model: TrainedModel, answer: Ans
     from echoclip_r.search.page import to_page
     from echoclip_r.search.pictures import film_strip
 
-    try:
-        if arguments.picture is not None:
-            clip = answer.query if answer.query.frames is not None else answer.hits[0].item
-            if clip.frames is None:
-                raise EchoclipError(
-                    "there are no frames to draw: the shards that the embeddings were made from "
-                    "are not where they were; name them with --shards"
-                )
-            film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
-        if arguments.html is not None:
-            looked_for = "reports" if arguments.video is not None else "clips"
-            page = to_page(
-                [answer],
-                title=f"The {looked_for} that fit best",
-                about=f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through",
-                tokenizer=model.text.tokenizer,
+    if arguments.picture is not None:
+        clip = answer.query if answer.query.frames is not None else answer.hits[0].item
+        if clip.frames is None:
+            raise EchoclipError(
+                "there are no frames to draw: the shards that the embeddings were made from are "
+                "not where they were; name them with --shards"
             )
-            arguments.html.write_text(page, encoding="utf-8")
-            print(f"wrote {arguments.html}; it holds reports: keep it as them", file=sys.stderr)
-    except (OSError, ValueError) as error:
-        raise EchoclipError(f"the result cannot be written ({error})") from error
+        film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
+    if arguments.html is not None:
+        looked_for = "reports" if arguments.video is not None else "clips"
+        page = to_page(
+            [answer],
+            title=f"The {looked_for} that fit best",
+            about=f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through",
+            tokenizer=model.text.tokenizer,
+        )
+        arguments.html.write_text(page, encoding="utf-8")
+        tell(f"wrote {arguments.html}; it holds reports: keep it as you keep them")

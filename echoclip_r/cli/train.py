@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from echoclip_r.errors import EchoclipError
+from echoclip_r.cli.options import add_device, add_json, add_out_folder, add_seed
+from echoclip_r.errors import EchoclipError, OptionError
 
 __all__ = ["add_commands"]
 
@@ -35,13 +36,16 @@ def add_commands(commands: Any) -> None:
     source.add_argument(
         "--manifest", type=Path, metavar="FILE", help="prepared into OUT/shards first"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    add_out_folder(parser, "the run's folder")
     parser.add_argument(
         "--tokenizer",
         metavar="NAME",
-        help="echo, echo-clip or an artifact's file (default: echo, or echo-clip if pretrained)",
+        help="echo, echo-clip, or the path of an artifact (default: echo, or echo-clip with "
+        "--pretrained)",
     )
-    parser.add_argument("--model", metavar="NAME", help="open_clip model (default: the recipe's)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="model of open_clip (default: the recipe's)"
+    )
     parser.add_argument(
         "--pretrained",
         metavar="NAME",
@@ -51,9 +55,10 @@ def add_commands(commands: Any) -> None:
         "--scale",
         default="paper",
         choices=("paper", "phantom"),
-        help="phantom: a tiny model and settings for 64-px frames and two CPU cores",
+        help="paper: the published model and settings; phantom: a tiny model and settings for "
+        "frames of 64 pixels and two CPU cores (default: paper)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same model")
+    add_seed(parser, "weights, order, frames and crops")
     parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     parser.add_argument(
         "--set",
@@ -64,10 +69,10 @@ def add_commands(commands: Any) -> None:
         help="any other setting, such as batch_size=256, lr=1e-4, epochs=10, accumulate=8, "
         "workers=8, context_length=128 (a wrong name lists them all)",
     )
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ... (default: a GPU if any)")
+    add_device(parser, default=None)
     parser.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard, too")
-    parser.add_argument("--json", action="store_true", help="result as JSON")
-    parser.set_defaults(run=_train)
+    add_json(parser, "print the result as JSON")
+    parser.set_defaults(run=_train, stopped=_stopped)
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -79,7 +84,7 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.recipe != "echoclip":
         options["tokenizer"] = arguments.tokenizer
     elif arguments.tokenizer is not None:
-        raise ValueError("recipe echoclip reads open_clip's own tokenizer; leave --tokenizer out")
+        raise OptionError("recipe echoclip reads open_clip's own tokenizer; leave --tokenizer out")
     config = RECIPES[arguments.recipe](**options)
     if arguments.scale == "phantom":
         config = phantom_scale(config)
@@ -142,4 +147,17 @@ def _prepare(manifest: Path, shards: Path, towers: str, *, seed: int) -> None:
         size_px=frame_size_px(towers),
         workers=os.cpu_count() or 1,
         seed=seed,
+    )
+
+
+def _stopped(arguments: argparse.Namespace) -> str:
+    from echoclip_r.model.checkpoint import last_checkpoint
+
+    last = last_checkpoint(arguments.out)
+    if last is not None:
+        return f"{last} is kept; give the same command with --resume to go on from it"
+    kept = f"; the shards in {arguments.out / 'shards'} are kept" if arguments.manifest else ""
+    return (
+        f"{arguments.out} holds no checkpoint yet, so there is nothing to resume{kept}; give the "
+        "same command again to begin anew"
     )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from echoclip_r.data.manifest import Manifest
 from echoclip_r.data.samples import ClipRow, SampleOptions
 from echoclip_r.data.splits import SPLITS
+from echoclip_r.errors import OptionError
 
 __all__ = ["Plan", "PlannedShard", "make_plan"]
 
@@ -67,10 +68,10 @@ def make_plan(manifest: Manifest, options: SampleOptions, *, clips_per_shard: in
     """Sort a manifest's rows and cut them into shards.
 
     Raises:
-        ValueError: `clips_per_shard` is not positive.
+        OptionError: `clips_per_shard` is not positive.
     """
     if clips_per_shard < 1:
-        raise ValueError(f"clips_per_shard is {clips_per_shard}; it must be at least 1")
+        raise OptionError(f"clips_per_shard is {clips_per_shard}; it must be at least 1")
     frame = manifest.frame
     by_split: dict[str, list[tuple[bytes, int]]] = {split: [] for split in SPLITS}
     names = zip(frame["split"], frame["study_id"], frame["video"], strict=True)

@@ -33,7 +33,7 @@ from echoclip_r.data.shard_records import (
 )
 from echoclip_r.data.shard_writer import ShardTask, write_shard
 from echoclip_r.data.splits import SPLITS
-from echoclip_r.errors import ShardError
+from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.progress import Progress
 
@@ -123,7 +123,7 @@ def prepare(
     Raises:
         ManifestError: see `read_manifest`.
         ShardError: no usable row; `out_dir` holds something else or is in use; the disk is full.
-        ValueError: an option is out of range.
+        OptionError: an option is out of range.
     """
     options = SampleOptions(
         size_px=size_px,
@@ -134,7 +134,7 @@ def prepare(
         hash_salt=hash_salt,
     )
     if workers < 0:
-        raise ValueError(f"workers is {workers}; it must be 0 or more")
+        raise OptionError(f"workers is {workers}; it must be 0 or more")
     manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False)
     plan = make_plan(manifest, options, clips_per_shard=clips_per_shard)
     if not plan.shards:

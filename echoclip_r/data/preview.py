@@ -12,7 +12,7 @@ from echoclip_r.data.clips import Frames, read_unmasked
 from echoclip_r.data.manifest import read_manifest
 from echoclip_r.data.plan import make_plan
 from echoclip_r.data.samples import SampleOptions
-from echoclip_r.errors import EchoclipError, MediaError
+from echoclip_r.errors import EchoclipError, MediaError, OptionError
 from echoclip_r.sector.find import Sector
 from echoclip_r.sector.sheet import preview_sheet
 
@@ -52,10 +52,10 @@ def draw_preview(
     Raises:
         ManifestError: the manifest cannot be used.
         EchoclipError: none of the clips can be read.
-        ValueError: `num_clips` is not positive.
+        OptionError: `num_clips` is not positive.
     """
     if num_clips < 1:
-        raise ValueError(f"num is {num_clips}; it must be at least 1")
+        raise OptionError(f"num is {num_clips}; it must be at least 1")
     found: list[tuple[Frames, Sector, str]] = []
     notes: list[str] = []
     for name, path in _choose(paths, num_clips, seed):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from echoclip_r.data.clips import MaskedClip, read_masked
 from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
+from echoclip_r.errors import OptionError
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -49,7 +50,7 @@ class SampleOptions:
         hash_salt: secret that turns ids into pseudonyms and shifts dates, or None for neither.
 
     Raises:
-        ValueError: a value is out of range.
+        OptionError: a value is out of range.
     """
 
     size_px: int = 224
@@ -61,11 +62,11 @@ class SampleOptions:
 
     def __post_init__(self) -> None:
         if not 16 <= self.size_px <= 2048:
-            raise ValueError(f"size_px is {self.size_px}; it must be 16 to 2048")
+            raise OptionError(f"size_px is {self.size_px}; it must be 16 to 2048")
         if not 1 <= self.frames_per_clip <= 999:
-            raise ValueError(f"frames_per_clip is {self.frames_per_clip}; it must be 1 to 999")
+            raise OptionError(f"frames_per_clip is {self.frames_per_clip}; it must be 1 to 999")
         if self.image_format not in IMAGE_FORMATS:
-            raise ValueError(
+            raise OptionError(
                 f"image_format is {self.image_format!r}; it must be {' or '.join(IMAGE_FORMATS)}"
             )
         if self.hash_salt is not None:

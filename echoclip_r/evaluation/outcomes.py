@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.embedding.embeddings import Embedded
-from echoclip_r.errors import EvaluationError
+from echoclip_r.errors import EvaluationError, OptionError
 from echoclip_r.evaluation.tasks import Label
 from echoclip_r.metrics.bootstrap import Estimate
 from echoclip_r.metrics.finite import check_embeddings
@@ -155,10 +155,10 @@ def make_items(embedded: Embedded, unit: str, findings: Sequence[Finding]) -> It
 
     Raises:
         EvaluationError: an embedding holds NaN or infinity.
-        ValueError: another unit.
+        OptionError: another unit.
     """
     if unit not in ("study", "clip"):
-        raise ValueError(f"unit is {unit!r}; give 'study' or 'clip'")
+        raise OptionError(f"unit is {unit!r}; give 'study' or 'clip'")
     check_embeddings(embedded.frames, "frames")
     if unit == "clip":
         rows, embeddings = embedded.clips, embedded.clip_embeddings()

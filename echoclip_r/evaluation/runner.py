@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.data.shards import check_splits, read_index
 from echoclip_r.embedding.embedder import embed_texts
-from echoclip_r.errors import EvaluationError
+from echoclip_r.errors import EvaluationError, OptionError
 from echoclip_r.evaluation.change import follower
 from echoclip_r.evaluation.datasets import describe, load_dataset, load_split, make_shards
 from echoclip_r.evaluation.files import write_evaluation
@@ -102,13 +102,13 @@ def evaluate(
         ManifestError, CheckpointError: see there.
     """
     if (shards is None) == (manifest is None):
-        raise ValueError("give one of shards and manifest")
+        raise OptionError("give one of shards and manifest")
     if not checkpoints:
-        raise ValueError("give at least one checkpoint")
+        raise OptionError("give at least one checkpoint")
     if split not in ("test", "validation"):
-        raise ValueError(f"split is {split!r}; give 'test' or 'validation'")
+        raise OptionError(f"split is {split!r}; give 'test' or 'validation'")
     if names is not None and len(names) != len(checkpoints):
-        raise ValueError(f"{len(checkpoints)} checkpoints have {len(names)} names; give one each")
+        raise OptionError(f"{len(checkpoints)} checkpoints have {len(names)} names; give one each")
     out, read = Path(out), read_tasks(*tasks)
     loaded = [load_checkpoint(path, device=device) for path in checkpoints]
     models = _named(loaded, [model.name for model in loaded] if names is None else names)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from echoclip_r.errors import EvaluationError
+from echoclip_r.errors import EvaluationError, OptionError
 from echoclip_r.model.build import normalize_frames
 from echoclip_r.model.trained import TrainedModel
 
@@ -59,15 +59,16 @@ def prompt_cam(
 
     Raises:
         EvaluationError: the tower has no stages.
-        ValueError: frames of another size, no such stage or method, no prompt.
+        OptionError: there is no such stage or method, or no prompt is given.
+        ValueError: the frames have another size than the model reads.
     """
     size = model.image_size_px
     if frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
         raise ValueError(f"frames are {frames.shape}; the model reads (N, {size}, {size}, 3)")
     if method not in ("gradcam", "elementwise"):
-        raise ValueError(f"method is {method!r}; give 'gradcam' or 'elementwise'")
+        raise OptionError(f"method is {method!r}; give 'gradcam' or 'elementwise'")
     if not prompts:
-        raise ValueError("give at least one prompt")
+        raise OptionError("give at least one prompt")
     target = model.embed_texts(list(prompts)).mean(axis=0)
     if against:
         target = target - model.embed_texts(list(against)).mean(axis=0)
@@ -109,7 +110,7 @@ def _stage(model: TrainedModel, number: int | None, *, least_cells: int) -> torc
         )
     if number is not None:
         if not 0 <= number < len(stages):
-            raise ValueError(f"stage is {number}; the tower has stages 0 to {len(stages) - 1}")
+            raise OptionError(f"stage is {number}; the tower has stages 0 to {len(stages) - 1}")
         return _module(stages[number])
     cells: list[int] = []
     handles = [

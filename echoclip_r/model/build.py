@@ -24,7 +24,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from timm.models import register_model
 
-from echoclip_r.errors import CheckpointError
+from echoclip_r.errors import CheckpointError, OptionError
 from echoclip_r.model.small_resnet import echoclip_r_small_resnet
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import is_plain_text_tower
@@ -69,11 +69,11 @@ def model_config(spec: ModelSpec, codec: TextCodec) -> dict[str, Any]:
         codec: its tokenizer.
 
     Raises:
-        ValueError: open_clip knows no such model, or its text tower is not a plain causal one.
+        OptionError: open_clip knows no such model, or its text tower is not a plain causal one.
     """
     found = _towers_config(spec.towers)
     if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
-        raise ValueError(_OTHER_TOWER.format(spec.towers))
+        raise OptionError(_OTHER_TOWER.format(spec.towers))
     if codec.tokenizer is None:
         found["text_cfg"]["context_length"] = codec.context_length
         found["text_cfg"]["vocab_size"] = codec.vocab_size
@@ -86,7 +86,7 @@ def frame_size_px(towers: str) -> int:
     """Side of the frames that an open_clip model reads, without building it.
 
     Raises:
-        ValueError: open_clip knows no such model.
+        OptionError: open_clip knows no such model.
     """
     return _side(_towers_config(towers)["vision_cfg"].get("image_size", 224))
 
@@ -104,13 +104,13 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
         `open_clip.CLIP`.
 
     Raises:
-        ValueError: its text tower is not a plain causal one.
+        OptionError: its text tower is not a plain causal one.
     """
     register()
     with _quiet():
         model = open_clip.create_model(name, output_dict=True, **config)
     if not is_plain_text_tower(model):
-        raise ValueError(_OTHER_TOWER.format(name))
+        raise OptionError(_OTHER_TOWER.format(name))
     if grad_checkpointing:
         model.set_grad_checkpointing()
     return model
@@ -208,7 +208,7 @@ def _towers_config(towers: str) -> dict[str, Any]:
     found: dict[str, Any] | None = open_clip.get_model_config(towers)
     if found is None:
         names = sorted(entry.name.removesuffix(".json") for entry in _CONFIGS.iterdir())
-        raise ValueError(
+        raise OptionError(
             f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, and "
             "`open_clip.list_models()` names the others"
         )

@@ -33,6 +33,7 @@ from safetensors.torch import load_file, save_file
 import echotok
 from echoclip_r.errors import CheckpointError
 from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
+from echoclip_r.model.precision import usable_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
@@ -151,7 +152,9 @@ def load_checkpoint(
     Raises:
         CheckpointError: no checkpoint there, a damaged one, or another tokenizer.
         ArtifactError: the tokenizer's file is damaged.
+        OptionError: there is no such device here.
     """
+    device = usable_device(device)
     description = read_description(find_checkpoint(Path(path)))
     folder, spec = description.folder, description.spec
     codec = _load_codec(description)
@@ -171,7 +174,7 @@ def load_checkpoint(
         text=codec,
         name=f"{(description.training or {}).get('recipe', spec.towers)} ({run.resolve().name})",
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
-        device=torch.device(device),
+        device=device,
     )
 
 

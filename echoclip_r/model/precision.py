@@ -1,4 +1,4 @@
-"""The precision in which a device computes: `auto` resolved, autocast, and the loss scaler."""
+"""A device that can be used, and its precision: `auto` resolved, autocast, the loss scaler."""
 
 from __future__ import annotations
 
@@ -6,10 +6,34 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-__all__ = ["autocast", "needs_scaler", "resolve_precision"]
+from echoclip_r.errors import OptionError
+
+__all__ = ["autocast", "needs_scaler", "resolve_precision", "usable_device"]
 
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """A device that this machine has and that this build of PyTorch can use.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, `mps`, ...
+
+    Raises:
+        OptionError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        # What PyTorch raises depends on the build; the first line of it says the reason.
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise OptionError(
+            f"device {str(name)!r} cannot be used here ({reason}); give cpu (--device cpu), or "
+            "install a build of PyTorch for this machine's GPU"
+        ) from error
+    return device
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

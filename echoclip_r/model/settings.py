@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from echoclip_r.errors import OptionError
+
 __all__ = ["Setting", "check", "fixed_differences", "rule", "settings_of"]
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -69,7 +71,7 @@ class Setting:
         """A value as the command line gives it: `none`, `true` or `false`, a number or a text.
 
         Raises:
-            ValueError: the setting takes another kind of value.
+            OptionError: the setting takes another kind of value.
         """
         if cell.lower() == "none" and type(None) in self.kinds:
             return None
@@ -81,7 +83,7 @@ class Setting:
             if kind is float and not math.isfinite(value):
                 raise ValueError("not a finite number")
         except (KeyError, ValueError):
-            raise ValueError(
+            raise OptionError(
                 f"setting {self.name}={cell}: {self.name} takes {_WORDS[kind]}"
             ) from None
         return value
@@ -92,15 +94,15 @@ class Setting:
         JSON and callers give whole numbers for decimal ones, which is fine; a text is not.
 
         Raises:
-            ValueError: it is of another kind, or out of range; the message says what is taken.
+            OptionError: it is of another kind, or out of range; the message says what is taken.
         """
         if type(value) not in self.kinds and not (float in self.kinds and type(value) is int):
             words = " or ".join(_WORDS.get(kind, "none") for kind in self.kinds)
-            raise ValueError(f"{self.name} is {value!r}; it takes {words}")
+            raise OptionError(f"{self.name} is {value!r}; it takes {words}")
         wanted = None if value is None else self._unmet(value)
         if wanted is not None:
             or_none = " or none" if type(None) in self.kinds else ""
-            raise ValueError(f"{self.name} is {value!r}; it must be {wanted}{or_none}")
+            raise OptionError(f"{self.name} is {value!r}; it must be {wanted}{or_none}")
 
     def _unmet(self, value: Any) -> str | None:
         """What a value must be and is not, or None where it keeps the rule."""
@@ -135,7 +137,7 @@ def check(settings: Any) -> None:
     """Check every number, text and flag of a settings object.
 
     Raises:
-        ValueError: a value is of another kind, or out of its range.
+        OptionError: a value is of another kind, or out of its range.
     """
     for setting in settings_of(type(settings)).values():
         setting.check(getattr(settings, setting.field))

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from echoclip_r.errors import OptionError
 from echoclip_r.model.settings import check, rule
 
 __all__ = ["ModelSpec"]
@@ -25,7 +26,7 @@ class ModelSpec:
     """A model: its towers, its tokenizer, its context and its precision.
 
     Raises:
-        ValueError: a value is of the wrong kind or out of its range.
+        OptionError: a value is of the wrong kind or out of its range.
 
     Example:
         >>> ModelSpec(towers="echoclip-r", tokenizer="echo").context_length
@@ -64,11 +65,11 @@ class ModelSpec:
         """A spec from what `to_dict` wrote.
 
         Raises:
-            ValueError: it has a field that this version does not know, or a value that it refuses.
+            OptionError: it has a field that this version does not know, or a value that it refuses.
         """
         unknown = sorted(set(content) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
-            raise ValueError(
+            raise OptionError(
                 f"the model has {', '.join(unknown)}, which this version of echoclip_r does not "
                 "know; use the version that wrote it"
             )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.data.splits import assign_split
-from echoclip_r.errors import EchoclipError
+from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.phantom.patient_files import (
@@ -113,12 +113,12 @@ def write_archive(
         What was written.
 
     Raises:
-        ValueError: an option is out of range.
+        OptionError: an option is out of range.
         EchoclipError: the folder holds something else, or cannot be written to.
     """
     for name, value in (("num_patients", num_patients), ("workers", workers)):
         if value < 1:
-            raise ValueError(f"{name} is {value}; give 1 or more")
+            raise OptionError(f"{name} is {value}; give 1 or more")
     options = ArchiveOptions(
         seed=seed,
         size_px=size_px,

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from echoclip_r.errors import OptionError
 from echoclip_r.jobs.local import Job
 from echoclip_r.phantom.clip_files import FORMATS, DicomStudy, suffix_of, write_clip
 from echoclip_r.phantom.latents import Latents, sample_patient
@@ -71,22 +72,22 @@ class ArchiveOptions:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; give 0 or more")
+            raise OptionError(f"seed is {self.seed}; give 0 or more")
         if not 32 <= self.size_px <= 512 or self.size_px % 2:
-            raise ValueError(
+            raise OptionError(
                 f"size_px is {self.size_px}; give 32 to 512, even because H.264 needs it"
             )
         for name in ("num_frames", "clips_per_study"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+                raise OptionError(f"{name} is {getattr(self, name)}; give 1 or more")
         if self.overlays not in get_args(Overlays):
-            raise ValueError(
+            raise OptionError(
                 f"overlays is {self.overlays!r}; give one of {', '.join(get_args(Overlays))}"
             )
         if unknown := sorted(set(self.formats) - set(FORMATS)):
-            raise ValueError(f"formats names {unknown[0]!r}; choose from {', '.join(FORMATS)}")
+            raise OptionError(f"formats names {unknown[0]!r}; choose from {', '.join(FORMATS)}")
         if min(self.formats.values(), default=0) < 0 or sum(self.formats.values()) <= 0:
-            raise ValueError("the shares in formats must be 0 or more and not all 0")
+            raise OptionError("the shares in formats must be 0 or more and not all 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from echoclip_r.data.clips import Frames
 from echoclip_r.data.shards import read_index, read_shard
 from echoclip_r.embedding.embedder import embed_texts, embed_video
 from echoclip_r.embedding.embeddings import Embedded
-from echoclip_r.errors import EchoclipError
+from echoclip_r.errors import EchoclipError, OptionError
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -113,7 +113,7 @@ def find_reports(
 
     Raises:
         EchoclipError: the pool is empty.
-        ValueError: `k` is below 1.
+        OptionError: `k` is below 1.
     """
     _check_k(k)
     if query_embedding is None:
@@ -164,7 +164,7 @@ def find_videos(
         shards_dir: where the clips' pictures are, or None to give none.
 
     Raises:
-        ValueError: `k` is below 1.
+        OptionError: `k` is below 1.
         ShardError: the shards cannot be read.
     """
     _check_k(k)
@@ -231,4 +231,4 @@ def _best(cosines: Floats, k: int) -> list[int]:
 
 def _check_k(k: int) -> None:
     if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1")
+        raise OptionError(f"k is {k}; it must be at least 1")

@@ -20,6 +20,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 import echotok
+from echoclip_r.errors import OptionError
 
 __all__ = ["Encoded", "TextCodec", "text_ids"]
 
@@ -64,7 +65,7 @@ class TextCodec:
 
     def __init__(self, tokenizer: echotok.Tokenizer | None, *, context_length: int = 77) -> None:
         if context_length < 3:
-            raise ValueError(f"context_length is {context_length}; BOS, one id and EOS need 3")
+            raise OptionError(f"context_length is {context_length}; BOS, one id and EOS need 3")
         self.tokenizer = tokenizer
         self.context_length = context_length
         if tokenizer is None:

@@ -27,7 +27,7 @@ from echoclip_r.data.shards import (
     frame_names,
     read_samples,
 )
-from echoclip_r.errors import ShardError
+from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
 from echoclip_r.training.config import TrainConfig
@@ -100,7 +100,7 @@ class TrainData(IterableDataset[Batch]):
 
     Raises:
         ShardError: the training split has fewer clips than a batch.
-        ValueError: the batch size is not a multiple of the processes times `accumulate`.
+        OptionError: the batch size is not a multiple of the processes times `accumulate`.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrainData(IterableDataset[Batch]):
     ) -> None:
         parts = world_size * config.accumulate
         if config.batch_size % parts:
-            raise ValueError(
+            raise OptionError(
                 f"batch_size is {config.batch_size}, which cannot be cut into {parts} equal parts "
                 f"({world_size} processes x accumulate {config.accumulate}); change one of them"
             )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from echoclip_r.errors import OptionError
 from echoclip_r.model.settings import Setting, check, rule, settings_of
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.augment import Augmentation
@@ -35,7 +36,7 @@ class TrainConfig:
     """Everything that a run's result depends on, but the data.
 
     Raises:
-        ValueError: a value is out of range, or two do not go together.
+        OptionError: a value is out of range, or two do not go together.
     """
 
     recipe: str
@@ -96,9 +97,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check(self)
         if type(self.model) is not ModelSpec:
-            raise ValueError(f"model is {self.model!r}; it takes a ModelSpec")
+            raise OptionError(f"model is {self.model!r}; it takes a ModelSpec")
         if type(self.augmentation) is not Augmentation:
-            raise ValueError(f"augmentation is {self.augmentation!r}; it takes an Augmentation")
+            raise OptionError(f"augmentation is {self.augmentation!r}; it takes an Augmentation")
         for name, parts, kinds in (
             ("frame", (self.frame,), FRAME_VIEWS),
             ("texts", self.texts, TEXT_VIEWS),
@@ -106,16 +107,16 @@ class TrainConfig:
         ):
             if type(parts) is not tuple or not parts or {*map(type, parts)} - {*kinds.values()}:
                 known = " or ".join(kind.__name__ for kind in kinds.values())
-                raise ValueError(f"{name} is {parts!r}; it takes {known}, in a tuple if several")
+                raise OptionError(f"{name} is {parts!r}; it takes {known}, in a tuple if several")
         for loss in self.losses:
             if loss.text >= len(self.texts):
-                raise ValueError(
+                raise OptionError(
                     f"a loss compares the frames with text {loss.text}, and the recipe reads "
                     f"{len(self.texts)} (they are counted from 0)"
                 )
         for view in self.texts:
             if self.model.tokenizer is None and view.needs_sentences:
-                raise ValueError(
+                raise OptionError(
                     f"the recipe reads {view}, which needs a phrase tokenizer: open_clip's own "
                     "does not know where sentences end; set tokenizer to echo, echo-clip or an "
                     "artifact"
@@ -147,7 +148,7 @@ def changed(config: TrainConfig, **values: Any) -> TrainConfig:
         values: settings by the names that the command line has for them.
 
     Raises:
-        ValueError: the config has no such setting, or it refuses the value.
+        OptionError: the config has no such setting, or it refuses the value.
 
     Example:
         >>> from echoclip_r.training.recipes import echoclip_r
@@ -158,7 +159,7 @@ def changed(config: TrainConfig, **values: Any) -> TrainConfig:
     known = _settings(config)
     for name in values:
         if name not in known:
-            raise ValueError(_unknown(name, config))
+            raise OptionError(_unknown(name, config))
 
     def part(settings: Any) -> Any:
         own = {
@@ -191,7 +192,7 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         settings: `name=value` each; `none` for None, `true` or `false`.
 
     Raises:
-        ValueError: no such setting, a value of the wrong kind, or out of range.
+        OptionError: no such setting, a value of the wrong kind, or out of range.
 
     Example:
         >>> from echoclip_r.training.recipes import echoclip_r
@@ -205,7 +206,9 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         name = name.strip()
         if not equals or name not in known:
             reason = f"write name=value, the name one of {', '.join(known)}"
-            raise ValueError(f"setting {setting!r}: {_unknown(name, config) if equals else reason}")
+            raise OptionError(
+                f"setting {setting!r}: {_unknown(name, config) if equals else reason}"
+            )
         values[name] = known[name].parse(cell.strip())
     return changed(config, **values)
 
@@ -214,7 +217,7 @@ def config_from_dict(content: Mapping[str, Any]) -> TrainConfig:
     """A config from what `TrainConfig.to_dict` wrote.
 
     Raises:
-        ValueError: it has a part that this version does not know, or a value that it refuses.
+        OptionError: it has a part that this version does not know, or a value that it refuses.
         KeyError: a part of it is missing.
     """
     _refuse_unknown(content, TrainConfig, "the configuration")
@@ -236,7 +239,7 @@ def config_from_format_1(spec: ModelSpec, content: Mapping[str, Any]) -> TrainCo
         content: the other settings.
 
     Raises:
-        ValueError: it has a setting that this version does not know, or a value that it refuses.
+        OptionError: it has a setting that this version does not know, or a value that it refuses.
         KeyError: a setting is missing.
     """
     left = dict(content)
@@ -313,7 +316,7 @@ def _tagged(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:
 def _untagged(content: Mapping[str, Any], kinds: Mapping[str, type]) -> Any:
     kind = content["kind"]
     if kind not in kinds:
-        raise ValueError(
+        raise OptionError(
             f"the configuration has a {kind!r}, and this version of echoclip_r knows "
             f"{', '.join(kinds)}; use the version that wrote it"
         )
@@ -329,7 +332,7 @@ def _made(content: Mapping[str, Any], kind: type, what: str) -> Any:
 def _refuse_unknown(content: Mapping[str, Any], kind: Any, what: str) -> None:
     unknown = sorted(set(content) - {one.name for one in fields(kind)})
     if unknown:
-        raise ValueError(
+        raise OptionError(
             f"{what} has {', '.join(unknown)}, which this version of echoclip_r does not know; "
             "use the version that wrote it"
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
+from echoclip_r.model.precision import usable_device
+
 __all__ = ["Process", "distributed_process"]
 
 
@@ -39,14 +41,17 @@ def distributed_process(device: str | None = None) -> Iterator[Process]:
 
     Args:
         device: `cpu`, `cuda`, ...; None takes the GPU of `LOCAL_RANK` where there is one.
+
+    Raises:
+        OptionError: there is no such device.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    place = torch.device(kind)
+    if kind == "cuda":
+        kind = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    place = usable_device(kind)
     if place.type == "cuda":
-        if place.index is None:
-            place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
     ours = world_size > 1 and not distributed.is_initialized()
     if ours:

@@ -19,7 +19,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from echoclip_r.data.shards import read_index
-from echoclip_r.errors import TrainingError
+from echoclip_r.errors import OptionError, TrainingError
 from echoclip_r.model.build import (
     build_model,
     freeze_towers,
@@ -70,7 +70,7 @@ def train(
         ShardError: the shards cannot be read, are too few, or a patient is in two splits.
         CheckpointError: a checkpoint or pretrained weights cannot be read or written.
         ArtifactError: the tokenizer cannot be loaded.
-        ValueError: two settings do not go together, or one does not fit the shards.
+        OptionError: two settings do not go together, or one does not fit the shards.
     """
     with distributed_process(device) as process:
         run = Run(config, Path(shards_dir), Path(out), process, resume=resume)
@@ -129,7 +129,7 @@ class Run:
             world_size=process.world_size,
         )
         if config.warmup_steps >= self.data.num_steps:
-            raise ValueError(
+            raise OptionError(
                 f"warmup_steps is {config.warmup_steps:,} and the whole run has "
                 f"{self.data.num_steps:,} steps ({self.index.num_clips('train'):,} clips, "
                 f"batch_size {config.batch_size:,}, epochs {config.epochs}): set fewer "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "decode", "encode", "show", "stats", "validate"]
 
-_WITH_COLUMNS = (".csv", ".tsv", ".jsonl", ".ndjson")
+_WITH_COLUMNS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
 # The commands
@@ -106,14 +106,14 @@ def build(arguments: Namespace) -> int:
         arguments.parser.error("--corpus trains the domain fallback; CLIP's needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
         arguments.parser.error("--base keeps the fallback of that artifact; drop the other option")
-    if arguments.corpus_column is not None:
-        _check_column(arguments, arguments.corpus, "--corpus-column")
+    if arguments.column is not None:
+        _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
-    with progress("reading the corpus") as advance:
+    with progress() as told:
 
         def corpus() -> Iterator[str]:
-            for report in read_reports(arguments.corpus, column=arguments.corpus_column):
-                advance(1)
+            for report in read_reports(arguments.corpus, column=arguments.column):
+                told("reading the corpus", count=1)
                 yield report.text
 
         tokenizer = build(
@@ -186,10 +186,10 @@ def _check_paths(paths: list[str]) -> None:
             )
 
 
-def _check_column(arguments: Namespace, paths: list[str], option: str) -> None:
+def _check_column(arguments: Namespace, paths: list[str]) -> None:
     if not any(path.lower().endswith(_WITH_COLUMNS) for path in paths):
         arguments.parser.error(
-            f"{option} names a column of {', '.join(_WITH_COLUMNS)} files, and no input is one "
+            f"--column names a column of {', '.join(_WITH_COLUMNS)} files, and no input is one "
             "(stdin is plain text)"
         )
 
@@ -198,7 +198,7 @@ def _reports(arguments: Namespace) -> Iterator[Report]:
     from echotok.corpora import read_reports
 
     if arguments.column is not None:
-        _check_column(arguments, arguments.inputs, "--column")
+        _check_column(arguments, arguments.inputs)
     return read_reports(_inputs(arguments), column=arguments.column, lines=arguments.lines)
 
 

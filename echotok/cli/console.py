@@ -1,22 +1,29 @@
-"""What the commands say on a terminal: messages, styled text, progress."""
+"""What the commands say on a terminal: messages, styled text, progress.
+
+How much is said follows the level of the logger `echotok`, which `-v` and `-q` set.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["mining_bar", "progress", "tell", "write_styled"]
+__all__ = ["Told", "progress", "tell", "write_styled"]
+
+_log = logging.getLogger("echotok")
 
 
 def tell(message: str) -> None:
-    """Print a message to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """Print a message to stderr, unless `-q` asks for quiet."""
+    if _log.isEnabledFor(logging.WARNING):
+        print(message, file=sys.stderr, flush=True)
 
 
 def write_styled(texts: Iterable[Text]) -> None:
@@ -31,72 +38,78 @@ def write_styled(texts: Iterable[Text]) -> None:
         sys.stdout.write(capture.get())
 
 
-@contextmanager
-def progress(description: str) -> Iterator[Callable[[int], None]]:
-    """A count of reports on stderr while a person watches, else nothing.
+class Told(Protocol):
+    """What `progress` yields: a function to be told how far the work is."""
 
-    Args:
-        description: what is being done.
+    def __call__(self, step: str, share: float | None = None, *, count: int = 0) -> None:
+        """Take note.
+
+        Args:
+            step: what is being done.
+            share: how much of the work is done, 0 to 1; None where nobody can know.
+            count: reports done since the last call.
+        """
+
+
+@contextmanager
+def progress() -> Iterator[Told]:
+    """A bar on stderr while a person watches; with `-v`, a line for each step that is over.
 
     Yields:
-        A function to call with the number of reports done since the last call.
+        The function to call with each piece of progress.
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
+    step, begun = "", time.monotonic()
+
+    def finish(next_step: str) -> bool:
+        nonlocal step, begun
+        if next_step == step:
+            return False
+        now = time.monotonic()
+        if step and _log.isEnabledFor(logging.INFO):
+            tell(f"step: {now - begun:.1f} s {step}")
+        step, begun = next_step, now
+        return True
+
+    if not sys.stderr.isatty() or not _log.isEnabledFor(logging.WARNING):
+
+        def note(step: str, share: float | None = None, *, count: int = 0) -> None:
+            finish(step)
+
+        yield note
+        finish("")
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),  # pulses: a stream has no length
-        TextColumn("{task.completed:,} reports"),
+        BarColumn(bar_width=20),  # pulses where the share is not known
+        TextColumn("{task.fields[counted]}"),
         TimeElapsedColumn(),
     )
     # Redrawn by hand: a thread of rich's would be copied into forked workers.
-    bar = Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True)
-    with bar:
-        task = bar.add_task(description, total=None)
-        drawn = 0.0
+    with Progress(
+        *columns, console=Console(stderr=True), auto_refresh=False, transient=True
+    ) as bar:
+        task = bar.add_task("", total=None, counted="")
+        drawn, num_reports = 0.0, 0
 
-        def advance(count: int) -> None:
-            nonlocal drawn
+        def draw(step: str, share: float | None = None, *, count: int = 0) -> None:
+            nonlocal drawn, num_reports
+            is_new = finish(step)
+            num_reports = count if is_new else num_reports + count
             now = time.monotonic()
-            bar.update(task, advance=count, refresh=now - drawn > 0.1)
-            if now - drawn > 0.1:
+            is_due = is_new or now - drawn > 0.1
+            bar.update(
+                task,
+                description=step,
+                total=None if share is None else 1.0,
+                completed=share or 0.0,
+                counted=f"{num_reports:,} reports" if num_reports else "",
+                refresh=is_due,
+            )
+            if is_due:
                 drawn = now
 
-        yield advance
-
-
-@contextmanager
-def mining_bar(*, steps: bool) -> Iterator[Callable[[str, float], None]]:
-    """A progress bar while a person watches, and how long each step took where that is asked for.
-
-    Args:
-        steps: say it.
-    """
-    begun: list[tuple[str, float]] = []
-
-    def note(what: str, share: float) -> None:
-        now = time.monotonic()
-        if begun and begun[-1][0] != what and steps:
-            tell(f"step: {now - begun[-1][1]:.1f} s {begun[-1][0]}")
-        if not begun or begun[-1][0] != what:
-            begun.append((what, now))
-
-    if not sys.stderr.isatty():
-        yield note
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("mining", total=1.0)
-
-        def draw(what: str, share: float) -> None:
-            note(what, share)
-            bar.update(task, description=what, completed=share)
-
         yield draw
+        finish("")

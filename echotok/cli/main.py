@@ -9,16 +9,23 @@ What a command needs is imported when it runs, so that `--help` comes at once.
 
 from __future__ import annotations
 
-import argparse
-import io
-import os
-import sys
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser
+from collections.abc import Sequence
 
 from echotok.cli import commands as cli_commands
 from echotok.cli import mine as cli_mine
-from echotok.cli.console import tell
-from echotok.errors import EchotokError
+from echotok.cli.options import (
+    add_clip_merges,
+    add_column,
+    add_context_length,
+    add_json,
+    add_reports,
+    add_table_dir,
+    add_tokenizer,
+    whole_number,
+)
+from echotok.cli.running import add_common_options, add_version, run_command
+from echotok.errors import EchotokError, OptionError
 
 __all__ = ["main", "make_parser"]
 
@@ -32,68 +39,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Not the terminal's encoding: a pipe of ours is read back as UTF-8. A lone surrogate
-            # has no UTF-8, so it is written as \udXXX.
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    try:
-        arguments = make_parser().parse_args(argv)
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
-    except SystemExit as stop:  # argparse: --help, --version, bad usage
-        return stop.code if isinstance(stop.code, int) else 2
-    except EchotokError as error:
-        return _fail(str(error))
-    except BrokenPipeError:
-        # The reader (`head`, say) has seen enough; Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
-    except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
-
-
-def _fail(message: str, *, code: int = 1) -> int:
-    tell(f"echotok: {message}")
-    return code
+    return run_command(
+        make_parser(), argv, errors=(EchotokError,), usage_errors=(OptionError,), extra="build"
+    )
 
 
 # The arguments
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> ArgumentParser:
     """The parser of all sub-commands."""
-    from echotok import __version__
-
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="echotok", description="Whole clinical reports in few tokens, nothing lost."
     )
-    parser.add_argument(
-        "--version", action="version", version=f"echotok {__version__}", help="print it and exit"
-    )
+    add_version(parser)
+    add_common_options(parser)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _encode_arguments(commands.add_parser("encode", help="reports to ids, a line a report"))
-    _decode_arguments(commands.add_parser("decode", help="lines of ids to normalized text"))
-    _show_arguments(commands.add_parser("show", help="a report with its tokens marked"))
-    _stats_arguments(commands.add_parser("stats", help="compression and coverage of a corpus"))
-    cli_mine.add_arguments(commands.add_parser("mine", help="reports to a proposed phrase table"))
-    _build_arguments(commands.add_parser("build", help="a phrase table to a tokenizer"))
-    _validate_arguments(commands.add_parser("validate", help="check a phrase table"))
+    for name, about, add_arguments in (
+        ("encode", "turn reports into ids, one line for each report", _encode_arguments),
+        ("decode", "turn lines of ids back into normalized text", _decode_arguments),
+        ("show", "show reports with their tokens marked", _show_arguments),
+        ("stats", "measure compression and coverage of a corpus", _stats_arguments),
+        ("mine", "propose a phrase table for your reports", cli_mine.add_arguments),
+        ("build", "make a tokenizer from a phrase table", _build_arguments),
+        ("validate", "check a phrase table", _validate_arguments),
+    ):
+        command = commands.add_parser(name, help=about)
+        add_arguments(command)
+        add_common_options(command)
     return parser
 
 
-def _encode_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Encode reports: one line of ids a report."
-    _input_arguments(parser)
-    _tokenizer_arguments(parser)
-    _context_argument(parser)
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="one JSON object a report: source, ids, tokens, offsets, kinds, num_dropped",
+def _encode_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Encode reports: print one line of ids for each report."
+    add_reports(parser)
+    add_tokenizer(parser)
+    add_context_length(parser)
+    add_json(
+        parser,
+        "print one JSON object for each report: source, ids, tokens, offsets, kinds, num_dropped",
     )
     parser.add_argument(
         "--refuse-control",
@@ -104,8 +88,8 @@ def _encode_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=cli_commands.encode)
 
 
-def _decode_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Decode ids: one line of normalized text a line of ids."
+def _decode_arguments(parser: ArgumentParser) -> None:
+    parser.description = "Decode ids: print one line of normalized text for each line of ids."
     parser.add_argument(
         "inputs",
         nargs="*",
@@ -113,37 +97,37 @@ def _decode_arguments(parser: argparse.ArgumentParser) -> None:
         help="lines of ids, or JSON lines with 'ids', as encode writes them; '-' or nothing is "
         "stdin",
     )
-    _tokenizer_arguments(parser)
+    add_tokenizer(parser)
     parser.set_defaults(run=cli_commands.decode)
 
 
-def _show_arguments(parser: argparse.ArgumentParser) -> None:
+def _show_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Show reports with their tokens marked: [phrase], <value>, BPE\u00b7pieces. Colours follow "
-        "the terminal; NO_COLOR=1 and FORCE_COLOR=1 overrule it."
+        "Show reports with their tokens marked: [phrase], <value>, BPE\u00b7pieces. A terminal "
+        "gets colours and a file does not; NO_COLOR=1 or FORCE_COLOR=1 overrules that."
     )
-    _input_arguments(parser)
-    _tokenizer_arguments(parser)
-    _context_argument(parser)
+    add_reports(parser)
+    add_tokenizer(parser)
+    add_context_length(parser)
     parser.add_argument(
         "--html",
         metavar="FILE",
         help="write a self-contained page there instead ('-' is stdout); it holds the reports",
     )
     parser.add_argument(
-        "--limit", type=_at_least(1), metavar="N", help="show the first N reports only"
+        "--limit", type=whole_number(1), metavar="N", help="show the first N reports only"
     )
     parser.set_defaults(run=cli_commands.show)
 
 
-def _stats_arguments(parser: argparse.ArgumentParser) -> None:
+def _stats_arguments(parser: ArgumentParser) -> None:
     parser.description = "Measure what a tokenizer does to a corpus, beside CLIP's BPE."
-    _input_arguments(parser)
-    _tokenizer_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the figures as one JSON object")
+    add_reports(parser)
+    add_tokenizer(parser)
+    add_json(parser, "print the figures as one JSON object")
     parser.add_argument(
         "--min-reports",
-        type=_at_least(1),
+        type=whole_number(1),
         default=5,
         metavar="N",
         help="show an uncovered stretch only when N reports hold it, since rare text may be a "
@@ -151,20 +135,20 @@ def _stats_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top",
-        type=_at_least(0),
+        type=whole_number(0),
         default=20,
         metavar="N",
         help="how many uncovered stretches to show (default 20)",
     )
     parser.add_argument(
-        "--workers", type=_at_least(1), default=1, metavar="N", help="processes (default 1)"
+        "--workers", type=whole_number(1), default=1, metavar="N", help="processes (default 1)"
     )
     parser.set_defaults(run=cli_commands.stats)
 
 
-def _build_arguments(parser: argparse.ArgumentParser) -> None:
+def _build_arguments(parser: ArgumentParser) -> None:
     parser.description = "Make a tokenizer from a phrase table's folder."
-    parser.add_argument("table_dir", metavar="TABLE_DIR", help="the folder with table.toml")
+    add_table_dir(parser)
     parser.add_argument("--out", required=True, metavar="ARTIFACT", help="the file to write")
     parser.add_argument(
         "--fallback",
@@ -178,11 +162,9 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="reports whose words train the domain fallback; as the inputs of encode",
+        help="reports whose words train the domain fallback: files or folders, as for encode",
     )
-    parser.add_argument(
-        "--corpus-column", metavar="NAME", help="column of the corpus, as --column of encode"
-    )
+    add_column(parser)
     parser.add_argument(
         "--base",
         metavar="ARTIFACT",
@@ -190,7 +172,7 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-documents",
-        type=_at_least(1),
+        type=whole_number(1),
         default=5,
         metavar="N",
         help="a word of the corpus counts only when N reports hold it (default 5)",
@@ -198,68 +180,13 @@ def _build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", help="name of the tokenizer (default the table's, with -clip for that fallback)"
     )
-    _merges_argument(parser)
-    parser.set_defaults(run=cli_commands.build, parser=parser)
+    add_clip_merges(parser)
+    parser.set_defaults(run=cli_commands.build)
 
 
-def _validate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Check a phrase table; one line a broken rule: file:line: rule: message."
-    parser.add_argument("table_dir", metavar="TABLE_DIR", help="the folder with table.toml")
+def _validate_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Check a phrase table; print one line for each broken rule, as file:line: rule: message."
+    )
+    add_table_dir(parser)
     parser.set_defaults(run=cli_commands.validate)
-
-
-def _input_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "inputs",
-        nargs="*",
-        metavar="FILE",
-        help="files, or folders of *.txt; '-' or nothing is stdin",
-    )
-    parser.add_argument(
-        "--column",
-        metavar="NAME",
-        help="column of a CSV or TSV, or key of a JSON Lines file (default text, report or "
-        "report_text)",
-    )
-    parser.add_argument(
-        "--lines", action="store_true", help="each line of a plain text input is a report"
-    )
-    parser.set_defaults(parser=parser)
-
-
-def _tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tokenizer",
-        default="echo",
-        metavar="NAME",
-        help="echo, echo-clip, or the path of an artifact (default echo)",
-    )
-    _merges_argument(parser)
-
-
-def _merges_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--clip-merges",
-        metavar="PATH",
-        help="CLIP's bpe_simple_vocab_16e6.txt.gz, where open_clip_torch is not installed",
-    )
-
-
-def _context_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--context-length",
-        type=_at_least(3),
-        metavar="N",
-        help="cut reports between units to at most N ids, and say so",
-    )
-
-
-def _at_least(low: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from `low` on."""
-
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} on")
-        return int(text)
-
-    return parse

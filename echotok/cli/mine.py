@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from echotok.cli.console import mining_bar
-from echotok.errors import InputError
-
-if TYPE_CHECKING:
-    pass
+from echotok.cli.options import add_column, whole_number
 
 __all__ = ["add_arguments", "run"]
 
@@ -25,7 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """
     parser.description = (
         "Propose a phrase table for the reports of a place: TABLE_DIR for echotok build, with a "
-        "review sheet. Only what k patients share is taken, and what may name a person is not."
+        "review sheet. Only what k patients share is taken, and what may name a person is not. "
+        "A run that was stopped goes on when the same command is given again."
     )
     parser.add_argument(
         "reports",
@@ -33,9 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="REPORTS",
         help="CSV, TSV, JSON Lines or Parquet files, or folders of *.txt",
     )
-    parser.add_argument(
-        "--text-column", metavar="NAME", help="column of the report (default text or report)"
-    )
+    add_column(parser)
     parser.add_argument(
         "--patient-column",
         metavar="NAME",
@@ -43,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--k",
-        type=int,
+        type=whole_number(1),
         default=5,
         metavar="K",
         help="patients that must hold a phrase, a value or a word of the fallback (default 5)",
@@ -55,14 +47,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--vocab-size",
-        type=int,
+        type=whole_number(1),
         default=2000,
         metavar="N",
         help="phrases, values and fallback together, spare rows not counted (default 2000)",
     )
     parser.add_argument(
         "--merges",
-        type=int,
+        type=whole_number(0),
         metavar="M",
         help="merges of the fallback (default: tried out on a fifth of the patients)",
     )
@@ -75,15 +67,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         metavar="FILE",
-        help="texts to release from being held back, one a line, as the private file has them",
+        help="texts to release from being held back, one on each line, as the private file has "
+        "them",
     )
     parser.add_argument(
         "--words",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="public word lists, of the language or the field: one word a line, what follows a "
-        "space or tab is not read. They train the fallback beside the words of the reports, for "
+        help="public word lists, of the language or the field: one word on each line, what follows "
+        "a space or tab is not read. They train the fallback beside the words of the reports, for "
         "the words that new reports bring",
     )
     parser.add_argument(
@@ -92,114 +85,59 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="grow this table: rows are appended, every id and the fallback stay; --vocab-size "
         "counts its tokens too, and --out may be the same folder",
     )
-    parser.add_argument(
-        "--steps", action="store_true", help="say on stderr how long each step took"
-    )
     parser.add_argument("--name", help="name of the table (default that of the folder)")
     parser.add_argument("--locale", default="en", help="language of the reports (default en)")
     parser.add_argument("--out", required=True, metavar="TABLE_DIR", help="the folder to write")
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=run, stopped=_stopped)
 
 
-def run(arguments: Namespace) -> int:
+def run(arguments: Namespace) -> None:
     """Run `echotok mine`.
 
     Args:
         arguments: as `add_arguments` declares them.
-
-    Returns:
-        0.
-
-    Raises:
-        InputError: reports cannot be read, or the folder is taken.
     """
     from echotok.cli.console import progress, tell
-    from echotok.corpora import read_reports
-    from echotok.mining import (
-        UNITS,
-        Options,
-        PrivateFinder,
-        ReportStore,
-        grow,
-        mine,
-        review_rows,
-        write_held_back,
-        write_sheet,
-    )
-    from echotok.mining.session import kept_state, read_base, read_public_words
-    from echotok.table.checks import validate_table
-    from echotok.table.writing import append_phrases, write_table
+    from echotok.mining.session import mine_reports
 
-    if arguments.k < 1 or (arguments.k < 2 and not arguments.allow_rare):
-        arguments.parser.error(
-            "--k below 2 takes what a single patient's report says into the table; if that is "
-            "meant, add --allow-rare"
-        )
-    if arguments.words and arguments.base is not None:
-        arguments.parser.error("--words trains a new fallback, and --base keeps the old one")
-    out = Path(arguments.out)
-    base = None if arguments.base is None else read_base(Path(arguments.base))
-    if arguments.base is not None and out.resolve() == Path(arguments.base).resolve():
-        pass  # the same folder grows in place
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already and not empty; name another folder")
-    units = UNITS if base is None else base.table.units
-    options = Options(
-        vocab_size=arguments.vocab_size,
-        k=arguments.k,
-        units=units,
-        name=arguments.name or out.resolve().name,
-        locale=arguments.locale,
-        num_merges=arguments.merges,
-        words=read_public_words(arguments.words, units),
-    )
-    private = Path(arguments.private or f"{out.resolve()}.private.csv")
-    if out.resolve() in (private.resolve(), *private.resolve().parents):
-        arguments.parser.error("--private names people: keep it outside of TABLE_DIR")
-    allowed = []
-    if arguments.allow is not None:
-        allowed = Path(arguments.allow).read_text(encoding="utf-8").splitlines()
-    store = ReportStore(units=options.units, find_private=PrivateFinder(allowed=allowed))
-    begin = time.monotonic()
-    with progress("reading") as advance:
-        for report in read_reports(
+    with progress() as told:
+        result = mine_reports(
             arguments.reports,
-            column=arguments.text_column,
+            arguments.out,
+            column=arguments.column,
             patient_column=arguments.patient_column,
-        ):
-            store.add(report.text, patient=report.patient)
-            advance(1)
-    if arguments.steps:
-        tell(f"step: {time.monotonic() - begin:.1f} s reading")
-    state = Path(f"{out.resolve()}.mining-state.json")
-    with (
-        kept_state(state, options, store) as (trials, keep),
-        mining_bar(steps=arguments.steps) as told,
-    ):
-        if base is not None:
-            mined = grow(store, options, base, report=told)
-        else:
-            mined = mine(store, options, report=told, trials=trials, checkpoint=keep)
-    if base is None:
-        write_table(mined.table, out, mined.fallback)
-    else:
-        if out.resolve() != Path(arguments.base).resolve():
-            shutil.copytree(arguments.base, out, dirs_exist_ok=True)
-        append_phrases(mined.table, out)
-    write_sheet(review_rows(store, mined), out / "review.tsv")
-    validate_table(out)
-    held = store.held_back(k=options.k)
-    if held:
-        write_held_back(held, private)
-        tell(
-            f"echotok: {len(held):,} texts that may name a person, a date or a place were held "
-            f"back; they are listed in {private}: keep it as you keep the reports"
+            k=arguments.k,
+            allow_rare=arguments.allow_rare,
+            vocab_size=arguments.vocab_size,
+            num_merges=arguments.merges,
+            private=arguments.private,
+            allow=arguments.allow,
+            words=arguments.words,
+            base=arguments.base,
+            name=arguments.name,
+            locale=arguments.locale,
+            progress=told,
         )
-    added = len(mined.table.phrases) - (0 if base is None else len(base.table.phrases))
-    new = "" if base is None else f"{added:,} new of "
+    if result.num_held_back:
+        tell(
+            f"echotok: {result.num_held_back:,} texts that may name a person, a date or a place "
+            f"were held back; they are listed in {result.private}: keep it as you keep the reports"
+        )
+    new = "" if arguments.base is None else f"{result.num_new:,} new of "
     tell(
-        f"wrote {out}: {new}{len(mined.table.phrases):,} phrases, {mined.vocab_size:,} tokens, "
-        f"{mined.num_tokens / store.num_reports:.1f} tokens a report of {store.num_reports:,}. "
-        f"Read {out / 'review.tsv'}, then: echotok build {out} --out {options.name}.json"
+        f"wrote {arguments.out}: {new}{len(result.table.phrases):,} phrases, "
+        f"{result.vocab_size:,} tokens, {result.tokens_per_report:.1f} tokens a report of "
+        f"{result.num_reports:,}. Read {result.review}, then: echotok build {arguments.out} "
+        f"--out {result.table.name}.json"
     )
-    return 0
+
+
+def _stopped(arguments: Namespace) -> str:
+    from echotok.mining.session import state_path
+
+    if state_path(Path(arguments.out)).is_file():
+        return (
+            "the sizes of the fallback that were tried are kept; give the same command again to "
+            "go on"
+        )
+    return "nothing is kept of this run; give the same command again to begin anew"

@@ -1,4 +1,4 @@
-"""`echotok stats`: the figures of a corpus as text or JSON, and the progress bar."""
+"""`echotok stats`: the figures of a corpus as text or JSON."""
 
 from __future__ import annotations
 
@@ -53,9 +53,13 @@ def run(
             sources.append(report.source)
             yield report.text
 
-    with progress("measuring") as advance:
+    with progress() as told:
         stats = measure(
-            texts(), tokenizer, workers=workers, merges_path=merges_path, progress=advance
+            texts(),
+            tokenizer,
+            workers=workers,
+            merges_path=merges_path,
+            progress=lambda count: told("measuring", count=count),
         )
     if not stats.num_reports:
         raise InputError("the inputs hold no report: there is nothing to measure")

@@ -4,50 +4,251 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from echotok.errors import InputError
-from echotok.mining import Mined, Options, ReportStore
+from echotok.corpora import read_reports
+from echotok.errors import InputError, OptionError
+from echotok.mining import (
+    UNITS,
+    Mined,
+    Options,
+    PrivateFinder,
+    ReportStore,
+    grow,
+    mine,
+    review_rows,
+    write_held_back,
+    write_sheet,
+)
+from echotok.table.checks import validate_table
+from echotok.table.phrases import PhraseTable
+from echotok.table.reading import read_fallback
+from echotok.table.writing import append_phrases, write_table
+from echotok.text import is_number, make_normalizer, split_pieces
 
-__all__ = ["kept_state", "read_base", "read_public_words"]
-
+__all__ = ["MineResult", "mine_reports", "state_path"]
 
 _LONGEST_WORD = 100
 
 
-def read_public_words(paths: Sequence[str], units: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of public word lists, normalized."""
-    from echotok.text import is_number, make_normalizer, split_pieces
+class _Told(Protocol):
+    """Called with the step, the share of the work that is done, and reports since the last call."""
 
+    def __call__(self, step: str, share: float | None = None, *, count: int = 0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MineResult:
+    """What a mining run wrote.
+
+    Attributes:
+        table: the table, as it lies in the folder.
+        out: the folder, for `echotok.build`.
+        review: the sheet in it that a person reads before the table is used.
+        private: the file outside of it that lists what was held back, or None if nothing was.
+        num_reports: reports that were read.
+        num_new: phrases that were added; all of them, unless a table was grown.
+        num_held_back: texts that may name a person, a date or a place.
+        vocab_size: phrases, values, specials and fallback together, spare rows not counted.
+        tokens_per_report: mean over the reports as mining counts them, without BOS and EOS.
+    """
+
+    table: PhraseTable
+    out: Path
+    review: Path
+    private: Path | None
+    num_reports: int
+    num_new: int
+    num_held_back: int
+    vocab_size: int
+    tokens_per_report: float
+
+
+def mine_reports(
+    reports: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    column: str | None = None,
+    patient_column: str | None = None,
+    k: int = 5,
+    allow_rare: bool = False,
+    vocab_size: int = 2000,
+    num_merges: int | None = None,
+    private: str | Path | None = None,
+    allow: str | Path | None = None,
+    words: Sequence[str | Path] = (),
+    base: str | Path | None = None,
+    name: str | None = None,
+    locale: str = "en",
+    progress: _Told | None = None,
+) -> MineResult:
+    """Propose a phrase table for the reports of a place.
+
+    Only what k patients share is taken, and what may name a person is held back. A run that was
+    stopped goes on when it is called again with the same arguments; until it ends, the file of
+    `state_path` keeps the sizes of the fallback that were tried, and nothing of a report.
+
+    Args:
+        reports: CSV, TSV, JSON Lines or Parquet files, or folders of ``*.txt``; or one of them.
+        out: the table folder to write. It is new or empty, or the same as `base`.
+        column: column of the reports, or None for the usual names.
+        patient_column: column of the patients; None counts every report as a patient of its own.
+        k: patients that must hold a phrase, a value, or a word that trains the fallback.
+        allow_rare: needed for `k` below 2; the table may then hold what one patient's report says.
+        vocab_size: phrases, values, specials and fallback together, spare rows not counted.
+        num_merges: merges of the fallback; None tries sizes out on a fifth of the patients.
+        private: file that lists what was held back, never inside of `out`; None puts it beside
+            `out`, as ``OUT.private.csv``.
+        allow: file of texts to release from being held back, one on each line.
+        words: public word lists, which train the fallback beside the words of the reports.
+        base: table folder to grow: rows are appended, every id and the fallback stay.
+        name: of the table; None takes that of the folder.
+        locale: language of the reports.
+        progress: called with the step, the share of the work that is done (0 to 1, or None where
+            it is not known), and ``count=`` the reports that were read since the last call.
+
+    Returns:
+        The table, and what was written where.
+
+    Raises:
+        OptionError: `k` is below 2 without `allow_rare`, `words` and `base` exclude each other, or
+            `private` lies inside of `out` or in a folder that is not there.
+        InputError: reports cannot be read or share nothing, `out` is there already and not empty,
+            `vocab_size` leaves no room, or `base` is no table that was mined.
+        TableError: `base` breaks a rule.
+        OSError: a file cannot be written.
+    """
+    if k < 1 or (k < 2 and not allow_rare):
+        raise OptionError(
+            f"k is {k} (--k): below 2 the table takes what a single patient's report says; if that "
+            "is meant, add allow_rare=True (--allow-rare)"
+        )
+    if words and base is not None:
+        raise OptionError(
+            "words (--words) train a new fallback, and --base keeps the old one; leave one of them "
+            "out"
+        )
+    out = Path(out)
+    private = Path(private or f"{out.resolve()}.private.csv")
+    if out.resolve() in (private.resolve(), *private.resolve().parents):
+        raise OptionError(
+            f"{private} (--private) names people, and {out} is made to be passed on; keep the file "
+            "outside of that folder"
+        )
+    old = None if base is None else _read_base(Path(base))
+    grows_in_place = base is not None and out.resolve() == Path(base).resolve()
+    if not grows_in_place and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already and not empty; name another folder")
+    units = UNITS if old is None else old.table.units
+    options = Options(
+        vocab_size=vocab_size,
+        k=k,
+        units=units,
+        name=name or out.resolve().name,
+        locale=locale,
+        num_merges=num_merges,
+        words=_read_public_words(words, units),
+    )
+    allowed = [] if allow is None else _read_lines(Path(allow), "--allow takes a text file")
+    told: _Told = progress or _say_nothing
+    store = ReportStore(units=units, find_private=PrivateFinder(allowed=allowed))
+    with _writable(out, private):
+        paths = [reports] if isinstance(reports, str | Path) else reports
+        for report in read_reports(paths, column=column, patient_column=patient_column):
+            store.add(report.text, patient=report.patient)
+            told("reading", count=1)
+        with _kept_state(state_path(out), options, store) as (trials, keep):
+            if old is not None:
+                mined = grow(store, options, old, report=told)
+            else:
+                mined = mine(store, options, report=told, trials=trials, checkpoint=keep)
+        if old is None:
+            write_table(mined.table, out, mined.fallback)
+        else:
+            if base is not None and not grows_in_place:
+                shutil.copytree(base, out, dirs_exist_ok=True)
+            append_phrases(mined.table, out)
+        review = out / "review.tsv"
+        write_sheet(review_rows(store, mined), review)
+        validate_table(out)
+        if held := store.held_back(k=k):
+            write_held_back(held, private)
+    return MineResult(
+        table=mined.table,
+        out=out,
+        review=review,
+        private=private if held else None,
+        num_reports=store.num_reports,
+        num_new=len(mined.table.phrases) - (0 if old is None else len(old.table.phrases)),
+        num_held_back=len(held),
+        vocab_size=mined.vocab_size,
+        tokens_per_report=mined.num_tokens / store.num_reports,
+    )
+
+
+def state_path(out: Path) -> Path:
+    """Where a run that was stopped has noted how far it came.
+
+    Args:
+        out: the table folder that it was to write.
+    """
+    return Path(f"{out.resolve()}.mining-state.json")
+
+
+def _say_nothing(step: str, share: float | None = None, *, count: int = 0) -> None:
+    """Nobody watches."""
+
+
+@contextmanager
+def _writable(out: Path, private: Path) -> Iterator[None]:
+    """Find out before minutes of work that the results can be written, not after them."""
+    if not private.parent.is_dir():
+        raise OptionError(
+            f"{private.parent}: there is no such folder, and {private.name} (--private) is to be "
+            "written there; make it first"
+        )
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # it holds something: what was written stays
+                out.rmdir()
+        raise
+
+
+def _read_lines(path: Path, what: str) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start:,} is not UTF-8; {what}") from error
+
+
+def _read_public_words(paths: Sequence[str | Path], units: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of public word lists, normalized."""
+    what = "--words takes a text file with one word a line"
     normalize = make_normalizer(units)
     words: set[str] = set()
     for path in paths:
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: byte {error.start:,} is not UTF-8; --words takes a text file with one "
-                "word a line"
-            ) from error
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_read_lines(Path(path), what), 1):
             word = line.strip().partition("\t")[0].partition(" ")[0]
             if len(word) > _LONGEST_WORD:
                 raise InputError(
-                    f"{path}:{number}: {len(word):,} letters are no word; --words takes a text "
-                    f"file with one word a line, of {_LONGEST_WORD} letters at most"
+                    f"{path}:{number}: {len(word):,} letters are no word; {what}, of "
+                    f"{_LONGEST_WORD} letters at most"
                 )
             words.update(piece for piece in split_pieces(normalize(word)) if not is_number(piece))
     return tuple(sorted(words))
 
 
-def read_base(folder: Path) -> Mined:
+def _read_base(folder: Path) -> Mined:
     """A table folder that a mined table grows from."""
-    from echotok.mining import Mined
-    from echotok.table.checks import validate_table
-    from echotok.table.reading import read_fallback
-
     table = validate_table(folder)
     fallback = read_fallback(folder)
     if fallback is None:
@@ -59,7 +260,7 @@ def read_base(folder: Path) -> Mined:
 
 
 @contextmanager
-def kept_state(
+def _kept_state(
     path: Path, options: Options, store: ReportStore
 ) -> Iterator[tuple[dict[int, float], Callable[[Mapping[int, float]], None]]]:
     """What a stopped run has found so far: sizes tried and their figures, and nothing of a report.

@@ -58,7 +58,9 @@ def test_a_missing_help_would_be_found() -> None:
     assert without_help(parser) == ["['--silent']"]
 
 
-@pytest.mark.parametrize("command", ["encode", "decode", "show", "stats", "build", "validate"])
+@pytest.mark.parametrize(
+    "command", ["encode", "decode", "show", "stats", "mine", "build", "validate"]
+)
 def test_help_and_bad_usage(run: Run, command: str) -> None:
     """`--help` goes to stdout with code 0; an unknown option goes to stderr with code 2."""
     helped = run(command, "--help")
@@ -105,7 +107,9 @@ def test_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli_commands, "validate", stop)
-    assert run("validate", "anywhere") == Result(130, "", "echotok: interrupted\n")
+    assert run("validate", "anywhere") == Result(
+        130, "", "echotok: interrupted; nothing is kept of this run\n"
+    )
 
 
 def test_broken_pipe(tmp_path: Path) -> None:

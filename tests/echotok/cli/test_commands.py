@@ -10,7 +10,7 @@ import pytest
 from command_line import REPORTS, Result, Run, needs_clip, shell
 
 import echotok
-from echotok.cli import stats as cli_stats
+from echotok.cli.console import progress
 
 # show
 
@@ -180,17 +180,19 @@ def test_progress_only_for_a_person(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bar goes to stderr when it is a terminal, and nowhere else."""
-    with cli_stats.progress("measuring") as advance:
-        advance(1)
+    with progress() as told:
+        told("measuring", count=1)
     assert capsys.readouterr() == ("", "")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    with cli_stats.progress("measuring") as advance:
-        advance(1234)
+    with progress() as told:
+        told("measuring", count=1234)
+        told("choosing phrases", 0.5)
     out, err = capsys.readouterr()
     assert out == ""
     assert "measuring" in err
     assert "1,234 reports" in err
+    assert "choosing phrases" in err
 
 
 # build and validate
@@ -217,7 +219,7 @@ def test_build_with_a_corpus(run: Run, small_table: Path, tmp_path: Path) -> Non
     out = tmp_path / "out.json"
 
     def cost(*options: str) -> int:
-        arguments = ("--corpus", str(corpus), "--corpus-column", "body", *options)
+        arguments = ("--corpus", str(corpus), "--column", "body", *options)
         result = run("build", small_table, "--out", out, *arguments)
         assert result.code == 0
         return len(echotok.load(out).encode("quadricuspid"))
@@ -250,9 +252,9 @@ def test_build_usage(run: Run, small_table: Path, tmp_path: Path) -> None:
     corpus = ("--corpus", str(tmp_path / "c.txt"))
     assert run("build", small_table).code == 2
     assert run("build", small_table, "--out", out, "--fallback", "clip", *corpus).code == 2
-    result = run("build", small_table, "--out", out, "--corpus-column", "text", *corpus)
+    result = run("build", small_table, "--out", out, "--column", "text", *corpus)
     assert result.code == 2
-    assert "--corpus-column names a column" in result.err
+    assert "--column names a column" in result.err
     assert run("build", small_table, "--out", out, "--fallback", "none").code == 2
     assert run("build", small_table, "--out", out, "--min-documents", "0").code == 2
     assert not Path(out).exists()

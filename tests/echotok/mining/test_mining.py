@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from strategies import texts
 import echotok
 from echotok.building import build
 from echotok.corpora import read_reports
+from echotok.errors import OptionError
 from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, endings, mine
 from echotok.mining.endings import find_open_words
 from echotok.mining.preparation import prepare, select_phrases
 from echotok.mining.runs import mine_runs
-from echotok.mining.session import read_public_words
+from echotok.mining.session import mine_reports
 from echotok.mining.views import make_views
 from echotok.table.values import NumberCode
 from echotok.text import is_number, make_normalizer, split_pieces
@@ -50,7 +52,7 @@ def folder(reports: Path) -> Path:
 
 def _mine(reports: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "echotok", "mine", str(reports), "--out", str(out)]
-    command += ["--text-column", "report", "--patient-column", "patient"]
+    command += ["--column", "report", "--patient-column", "patient"]
     command += ["--vocab-size", str(SIZE), *more]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
 
@@ -275,8 +277,6 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     assert _mine(reports, plain, "--merges", "120").returncode == 0
     with_words, without = (len(build(path).encode("ocardiographic").ids) for path in (out, plain))
     assert with_words < without
-    # A stopped run is known again by its words, whatever order a set of them has in a process.
-    assert read_public_words([str(words)], ()) == tuple(sorted(read_public_words([str(words)], ())))
     assert "or is one of 4 public words" in echotok.read_table(out).provenance
     assert "public" not in echotok.read_table(plain).provenance
     grown = _mine(reports, out, "--base", str(out), "--words", str(words))
@@ -397,7 +397,7 @@ def test_a_stopped_run_ends_with_the_same_table(
     from echotok.mining import pipeline
 
     out = tmp_path / "table"
-    arguments = ["mine", reports, "--out", out, "--text-column", "report"]
+    arguments = ["mine", reports, "--out", out, "--column", "report"]
     arguments += ["--patient-column", "patient", "--vocab-size", str(SIZE)]
     real, calls = pipeline._mine_part, []
 
@@ -417,6 +417,99 @@ def test_a_stopped_run_ends_with_the_same_table(
     assert run(*arguments).code == 0
     assert not state.exists()
     assert _contents(out) == _contents(folder)
+
+
+def test_a_stopped_run_is_known_again_in_another_process(tmp_path: Path) -> None:
+    """What names a run does not depend on the order that a set of words has in a process."""
+    reports, words = tmp_path / "reports.csv", tmp_path / "words.txt"
+    rows = [f'{n % 20},"Mild mitral regurgitation. Gradient {n} mmHg."\n' for n in range(60)]
+    reports.write_text("patient,report\n" + "".join(rows), encoding="utf-8")
+    words.write_text("\n".join(f"word{chr(97 + n)}" for n in range(20)), encoding="utf-8")
+    code = (
+        "import sys\n"
+        "from echotok.mining import pipeline\n"
+        "from echotok.mining.session import mine_reports\n"
+        "def stop(tried): raise KeyboardInterrupt\n"
+        "real = pipeline._mine_part\n"
+        "calls = []\n"
+        "def second(*given):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 2: raise KeyboardInterrupt\n"
+        "    return real(*given)\n"
+        "pipeline._mine_part = second\n"
+        "try: mine_reports(sys.argv[1], sys.argv[3], patient_column='patient', "
+        "words=[sys.argv[2]], vocab_size=400)\n"
+        "except KeyboardInterrupt: pass\n"
+    )
+    keys = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", code, str(reports), str(words), str(tmp_path / "table")]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        state = json.loads((tmp_path / "table.mining-state.json").read_text(encoding="utf-8"))
+        assert state["trials"]
+        keys.add(state["key"])
+    assert len(keys) == 1
+
+
+def test_mining_is_one_call(reports: Path, folder: Path, tmp_path: Path) -> None:
+    """`mine_reports` writes what the command writes, and says what it wrote; it tells its steps."""
+    out, steps, counted = tmp_path / "table", [], 0
+
+    def told(step: str, share: float | None = None, *, count: int = 0) -> None:
+        nonlocal counted
+        counted += count
+        assert share is None or 0 <= share <= 1
+        if step not in steps:
+            steps.append(step)
+
+    result = mine_reports(
+        reports, out, column="report", patient_column="patient", vocab_size=SIZE, progress=told
+    )
+    assert _contents(out) == _contents(folder)
+    assert steps[0] == "reading"
+    assert len(steps) > 2
+    assert counted == result.num_reports
+    assert result.table == echotok.read_table(out)
+    assert (result.out, result.review) == (out, out / "review.tsv")
+    assert result.num_new == len(result.table.phrases)
+    assert result.private == tmp_path / "table.private.csv"
+    with result.private.open(encoding="utf-8", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == result.num_held_back
+    tok = build(out)
+    texts = [report.text for report in read_reports([reports], column="report")]
+    # The tokenizer also spells what mining holds back, so it needs a few more.
+    assert result.tokens_per_report == pytest.approx(
+        sum(len(tok.encode(text).ids) - 2 for text in texts) / len(texts), rel=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k is 0"),
+        ({"k": 1}, "allow_rare=True"),
+        ({"k": 0, "allow_rare": True}, "k is 0"),
+        ({"words": ["w.txt"], "base": "t"}, "--base keeps the old one"),
+        ({"private": "OUT/names.csv"}, "keep the file outside"),
+        ({"private": "nowhere/names.csv"}, "there is no such folder"),
+    ],
+)
+def test_options_that_cannot_be(
+    reports: Path, tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    """They are refused before anything is read, and no folder is left behind."""
+    if "private" in options:
+        options = {"private": tmp_path / str(options["private"])}
+    with pytest.raises(OptionError, match=message):
+        mine_reports(reports, tmp_path / "OUT", column="report", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "OUT").exists()
+
+
+def test_an_error_of_reading_leaves_no_folder(reports: Path, tmp_path: Path) -> None:
+    """The folder is made first, to know that it can be, and goes again if nothing comes of it."""
+    with pytest.raises(echotok.InputError, match="has no column 'nope'"):
+        mine_reports(reports, tmp_path / "out", column="nope")
+    assert list(tmp_path.iterdir()) == []
 
 
 # The parts

@@ -1,0 +1,197 @@
+"""Options that several sub-commands have, each declared once: name, default and help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from echotok.cli.options import add_json, whole_number
+
+__all__ = [
+    "add_batch_size",
+    "add_checkpoint",
+    "add_device",
+    "add_frames",
+    "add_json",
+    "add_keep_unsure",
+    "add_labels",
+    "add_manifest",
+    "add_out_folder",
+    "add_overwrite",
+    "add_seed",
+    "add_size",
+    "add_split",
+    "add_workers",
+    "at_least_zero",
+    "go_on",
+    "nothing_kept",
+    "picture",
+    "whole_number",
+]
+
+
+def at_least_zero(text: str) -> float:
+    """A type for argparse: a finite number that is not negative."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return number
+
+
+def picture(text: str) -> Path:
+    """A type for argparse: a file whose name says that it is a picture that can be written."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png or .jpg")
+    return path
+
+
+def go_on(arguments: argparse.Namespace) -> str:
+    """What to type after Ctrl-C where finished parts are kept."""
+    return f"what is finished in {arguments.out} is kept; give the same command again to go on"
+
+
+def nothing_kept(arguments: argparse.Namespace) -> str:
+    """What to type after Ctrl-C where nothing is kept."""
+    return "nothing is kept of this run; give the same command again to begin anew"
+
+
+def add_manifest(parser: ArgumentParser) -> None:
+    """Add the manifest, as an argument without a name."""
+    parser.add_argument(
+        "manifest", type=Path, help="CSV or Parquet file with one row for each clip"
+    )
+
+
+def add_out_folder(parser: ArgumentParser, what: str) -> None:
+    """Add `--out`.
+
+    Args:
+        parser: of the sub-command.
+        what: the help: what the folder holds.
+    """
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+
+
+def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
+    """Add the model or models, as an argument without a name, and `--device`."""
+    what = "folder of a run, of which the best checkpoint is taken, or of one checkpoint"
+    if several:
+        parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=what)
+    else:
+        parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
+    add_device(parser, default="cpu")
+
+
+def add_device(parser: ArgumentParser, *, default: str | None) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device",
+        default=default,
+        metavar="NAME",
+        help="where the model computes: cpu, cuda, cuda:1, ... "
+        f"(default: {default or 'a GPU where there is one'})",
+    )
+
+
+def add_split(parser: ArgumentParser, choices: Sequence[str]) -> None:
+    """Add `--split`, which is `test` unless another one is asked for."""
+    parser.add_argument(
+        "--split", default="test", choices=choices, help="split of the shards (default: test)"
+    )
+
+
+def add_seed(parser: ArgumentParser, what: str) -> None:
+    """Add `--seed`.
+
+    Args:
+        parser: of the sub-command.
+        what: what is drawn with it.
+    """
+    parser.add_argument(
+        "--seed", type=whole_number(0), default=0, metavar="N", help=f"seed of {what} (default: 0)"
+    )
+
+
+def add_size(parser: ArgumentParser, default: int) -> None:
+    """Add `--size`."""
+    parser.add_argument(
+        "--size",
+        type=whole_number(1),
+        default=default,
+        metavar="PX",
+        help=f"side of the square frames, in pixels (default: {default})",
+    )
+
+
+def add_frames(parser: ArgumentParser, default: int) -> None:
+    """Add `--frames`."""
+    parser.add_argument(
+        "--frames",
+        type=whole_number(1),
+        default=default,
+        metavar="N",
+        help=f"frames of each clip, spread over its length (default: {default})",
+    )
+
+
+def add_workers(parser: ArgumentParser, *, least: int = 0) -> None:
+    """Add `--workers`.
+
+    Args:
+        parser: of the sub-command.
+        least: 0 where a command can also do all in its own process.
+    """
+    parser.add_argument(
+        "--workers",
+        type=whole_number(least),
+        default=1,
+        metavar="N",
+        help=f"processes that do the work{'' if least else ', or 0 for this one'} (default: 1)",
+    )
+
+
+def add_batch_size(parser: ArgumentParser) -> None:
+    """Add `--batch-size`."""
+    parser.add_argument(
+        "--batch-size",
+        type=whole_number(1),
+        default=256,
+        metavar="N",
+        help="frames that are embedded at a time (default: 256)",
+    )
+
+
+def add_labels(parser: ArgumentParser) -> None:
+    """Add `--labels`."""
+    parser.add_argument(
+        "--labels",
+        metavar="A,B",
+        help="the manifest's columns that are labels (default: all that hold only numbers)",
+    )
+
+
+def add_keep_unsure(parser: ArgumentParser) -> None:
+    """Add `--keep-unsure`."""
+    parser.add_argument(
+        "--keep-unsure",
+        action="store_true",
+        help="use clips whose ultrasound sector was not found for sure; look at `echoclip-r "
+        "preview` first",
+    )
+
+
+def add_overwrite(parser: ArgumentParser, what: str) -> None:
+    """Add `--overwrite`.
+
+    Args:
+        parser: of the sub-command.
+        what: what is replaced.
+    """
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what} in DIR")

@@ -1,0 +1,99 @@
+"""Options that several sub-commands have, each declared once: name, default and help."""
+
+from __future__ import annotations
+
+import argparse
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+__all__ = [
+    "add_clip_merges",
+    "add_column",
+    "add_context_length",
+    "add_json",
+    "add_reports",
+    "add_table_dir",
+    "add_tokenizer",
+    "whole_number",
+]
+
+
+def whole_number(low: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number from `low` on."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < low:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} on")
+        return int(text)
+
+    return parse
+
+
+def add_reports(parser: ArgumentParser) -> None:
+    """Add the inputs, files or stdin, and how reports are found in them."""
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="FILE",
+        help="files, or folders of *.txt; '-' or nothing is stdin",
+    )
+    add_column(parser)
+    parser.add_argument(
+        "--lines", action="store_true", help="each line of a plain text input is a report"
+    )
+
+
+def add_column(parser: ArgumentParser) -> None:
+    """Add `--column`, which names the reports' column in a table."""
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="the reports' column in a CSV, TSV or Parquet file, or their key in a JSON Lines file "
+        "(default: text, report or report_text, whichever is there)",
+    )
+    parser.set_defaults(parser=parser)
+
+
+def add_tokenizer(parser: ArgumentParser) -> None:
+    """Add `--tokenizer`, and the merges that one over CLIP needs."""
+    parser.add_argument(
+        "--tokenizer",
+        default="echo",
+        metavar="NAME",
+        help="echo, echo-clip, or the path of an artifact (default echo)",
+    )
+    add_clip_merges(parser)
+
+
+def add_clip_merges(parser: ArgumentParser) -> None:
+    """Add `--clip-merges`."""
+    parser.add_argument(
+        "--clip-merges",
+        metavar="PATH",
+        help="CLIP's bpe_simple_vocab_16e6.txt.gz, where open_clip_torch is not installed",
+    )
+
+
+def add_context_length(parser: ArgumentParser) -> None:
+    """Add `--context-length`."""
+    parser.add_argument(
+        "--context-length",
+        type=whole_number(3),
+        metavar="N",
+        help="cut reports between units to at most N ids, and say so",
+    )
+
+
+def add_json(parser: ArgumentParser, what: str) -> None:
+    """Add `--json`.
+
+    Args:
+        parser: of the sub-command.
+        what: the help: what is printed as JSON.
+    """
+    parser.add_argument("--json", action="store_true", help=what)
+
+
+def add_table_dir(parser: ArgumentParser) -> None:
+    """Add the folder of a phrase table."""
+    parser.add_argument("table_dir", metavar="TABLE_DIR", help="the folder with table.toml")

@@ -1,0 +1,145 @@
+"""What both command lines of this distribution share: how a command is run, and how it may end.
+
+Exit codes: 0 done, 1 an error that says what to do, 2 bad usage, 130 interrupted, 141 when the
+reader of a pipe has left. Whatever is no error of ours, a `ValueError` above all, is a bug and
+shows itself as one, with its traceback.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+__all__ = ["add_common_options", "add_version", "run_command"]
+
+_LOGGERS = ("echotok", "echoclip_r")
+
+
+def add_version(parser: ArgumentParser) -> None:
+    """Add `--version` to the parser of a whole command line.
+
+    Args:
+        parser: its `prog` is the command's name.
+    """
+    from echotok import __version__
+
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"{parser.prog} {__version__}",
+        help="print the version and exit",
+    )
+    parser.set_defaults(verbosity=0)
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Add `-v` and `-q`, which may stand before and behind the name of a sub-command.
+
+    Args:
+        parser: of the whole command line, or of one sub-command.
+    """
+    how_much = parser.add_mutually_exclusive_group()
+    # SUPPRESS: a sub-command's parser must not overwrite what stood before its name.
+    how_much.add_argument(
+        "-v",
+        "--verbose",
+        action="store_const",
+        const=1,
+        default=SUPPRESS,
+        dest="verbosity",
+        help="say more on stderr, such as how long each step took",
+    )
+    how_much.add_argument(
+        "-q",
+        "--quiet",
+        action="store_const",
+        const=-1,
+        default=SUPPRESS,
+        dest="verbosity",
+        help="say nothing on stderr but errors, and draw no progress bar",
+    )
+
+
+def run_command(
+    parser: ArgumentParser,
+    argv: Sequence[str] | None,
+    *,
+    errors: tuple[type[Exception], ...],
+    usage_errors: tuple[type[Exception], ...],
+    extra: str,
+) -> int:
+    """Parse the arguments, run the command that they name, and turn its end into an exit code.
+
+    Args:
+        parser: sub-commands set `run`, which takes the parsed arguments and may return an exit
+            code, and may set `stopped`, which takes them too and says what to type after Ctrl-C.
+        argv: the arguments behind the program's name; None takes the process's own.
+        errors: exceptions whose message tells a user what to do: exit code 1.
+        usage_errors: those of them that say that an option has a value which it cannot have: 2.
+        extra: the extra of this distribution that holds what the commands import.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not the terminal's encoding: a pipe of ours is read back as UTF-8. A lone surrogate
+            # has no UTF-8, so it is written as \udXXX.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    name = parser.prog
+    arguments = Namespace()
+    try:
+        arguments = parser.parse_args(argv)
+        with _verbosity(arguments.verbosity, name):
+            code: int | None = arguments.run(arguments)
+            sys.stdout.flush()
+        return code or 0
+    except SystemExit as stop:  # argparse: --help, --version, bad usage
+        return stop.code if isinstance(stop.code, int) else 2
+    except errors as error:
+        return _fail(name, str(error), code=2 if isinstance(error, usage_errors) else 1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "echotok", "echoclip_r") or missing in sys.stdlib_module_names:
+            raise
+        return _fail(
+            name,
+            f"this command needs the Python package {missing}, which is not installed; "
+            f'pip install "echotok[{extra}]" installs all that {name} needs',
+        )
+    except BrokenPipeError:
+        # The reader (`head`, say) has seen enough; Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except OSError as error:
+        return _fail(name, f"{error.filename or 'output'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        what_now = getattr(arguments, "stopped", None)
+        told = "nothing is kept of this run" if what_now is None else what_now(arguments)
+        return _fail(name, f"interrupted; {told}", code=130)
+
+
+def _fail(name: str, message: str, *, code: int = 1) -> int:
+    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    return code
+
+
+@contextmanager
+def _verbosity(verbosity: int, name: str) -> Iterator[None]:
+    """What our loggers let through; the notes and bars of `console` go by the same level."""
+    level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}[verbosity]
+    logging.basicConfig(stream=sys.stderr, format=f"{name}: %(message)s")
+    loggers = [logging.getLogger(logger) for logger in _LOGGERS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
