@@ -52,6 +52,8 @@ def read_cells(path: Path, *, ids: Sequence[str]) -> Iterator[tuple[list[str], I
         ManifestError: the file as a whole cannot be read: it is not there, has another format or
             encoding, no header, a column name twice, or a quote that never closes.
     """
+    if path.is_dir():
+        raise ManifestError(f"{path}: this is a folder; name the .csv or .parquet file in it")
     if not path.is_file():
         raise ManifestError(f"{path}: there is no such file; a manifest is a .csv or .parquet file")
     kind = path.suffix.lower()

@@ -96,7 +96,7 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
             shards[entry["split"]].append(shard)
         labels = tuple(map(str, index["options"]["labels"]))
         size_px = int(index["options"]["size_px"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ShardError(
             f"{folder}: no index.json there, so these are no finished shards; make some with "
             f"`echoclip-r prepare MANIFEST --out {folder}`"

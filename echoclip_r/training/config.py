@@ -206,7 +206,8 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
         name = name.strip()
         if not equals or name not in known:
             reason = f"write name=value, the name one of {', '.join(known)}"
-            raise OptionError(
+            told = _unknown(name, config) if equals else reason
+            raise OptionError(f"setting {setting!r}: {told}")
                 f"setting {setting!r}: {_unknown(name, config) if equals else reason}"
             )
         values[name] = known[name].parse(cell.strip())

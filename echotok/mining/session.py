@@ -207,14 +207,14 @@ def _say_nothing(step: str, share: float | None = None, *, count: int = 0) -> No
 @contextmanager
 def _writable(out: Path, private: Path) -> Iterator[None]:
     """Find out before minutes of work that the results can be written, not after them."""
-    if not private.parent.is_dir():
-        raise OptionError(
-            f"{private.parent}: there is no such folder, and {private.name} (--private) is to be "
-            "written there; make it first"
-        )
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
+        if not private.parent.is_dir():
+            raise OptionError(
+                f"{private.parent}: there is no such folder, and {private.name} (--private) is to "
+                "be written there; make it first"
+            )
         yield
     except BaseException:
         if is_new:
