@@ -10,6 +10,8 @@ import hashlib
 import hmac
 from datetime import date, timedelta
 
+from echoclip_r.errors import OptionError
+
 __all__ = ["check_salt", "pseudonym", "shifted_date"]
 
 _MIN_SALT_CHARACTERS = 16
@@ -19,10 +21,10 @@ def check_salt(salt: str) -> None:
     """See that a salt cannot be found by trying.
 
     Raises:
-        ValueError: it is too short; the message does not show it.
+        OptionError: it is too short; the message does not show it.
     """
     if len(salt) < _MIN_SALT_CHARACTERS:
-        raise ValueError(
+        raise OptionError(
             f"the salt has {len(salt)} characters; with fewer than {_MIN_SALT_CHARACTERS} the ids "
             "can be found by trying; make a longer one with `openssl rand -hex 32`"
         )
