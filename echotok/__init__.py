@@ -18,6 +18,7 @@ from echotok.errors import (
     InputError,
     InputTypeError,
     MergesError,
+    OptionError,
     Problem,
     TableError,
 )
@@ -28,6 +29,7 @@ from echotok.tokenizer import Tokenizer, load
 
 if TYPE_CHECKING:
     from echotok.building import build
+    from echotok.mining.session import mine_reports as mine
 
 __all__ = [
     "ArtifactError",
@@ -38,6 +40,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "MergesError",
+    "OptionError",
     "Phrase",
     "PhraseTable",
     "Problem",
@@ -45,6 +48,7 @@ __all__ = [
     "Tokenizer",
     "build",
     "load",
+    "mine",
     "read_table",
     "validate_table",
 ]
@@ -52,7 +56,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Imported when they are first asked for: building and mining need what encoding does not.
-_LAZY = {"build": ("echotok.building", "build")}
+_LAZY = {
+    "build": ("echotok.building", "build"),
+    "mine": ("echotok.mining.session", "mine_reports"),
+}
 
 
 def __getattr__(name: str) -> Any:

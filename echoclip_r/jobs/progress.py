@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
+_log = logging.getLogger("echoclip_r")  # the command line sets its level: -q is for errors only
 _REDRAW_S = 0.1
 
 
@@ -33,7 +35,7 @@ class Progress:
         self, total: int, *, unit: str, what: str, done: int = 0, shown: bool = True
     ) -> None:
         self._bar: Bar | None = None
-        if not (shown and sys.stderr.isatty()):
+        if not (shown and sys.stderr.isatty() and _log.isEnabledFor(logging.WARNING)):
             return
         from rich import progress  # only who watches waits for it
         from rich.console import Console

@@ -208,8 +208,6 @@ def with_settings(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
             reason = f"write name=value, the name one of {', '.join(known)}"
             told = _unknown(name, config) if equals else reason
             raise OptionError(f"setting {setting!r}: {told}")
-                f"setting {setting!r}: {_unknown(name, config) if equals else reason}"
-            )
         values[name] = known[name].parse(cell.strip())
     return changed(config, **values)
 

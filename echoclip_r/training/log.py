@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from echoclip_r.storage import write_text
 from echoclip_r.training.validation import Validation
 
 __all__ = ["RunLog", "read_log"]
+
+_log = logging.getLogger("echoclip_r")
 
 LOG, REJECTS = "log.jsonl", "rejects.csv"
 
@@ -100,8 +103,8 @@ class RunLog:
                 writer.writerows([["key", "reason"], clip] if new else [clip])
 
     def say(self, message: str) -> None:
-        """Write a line for people, on stderr."""
-        if self._out is not None:
+        """Write a line for people, on stderr, unless `-q` asks for quiet."""
+        if self._out is not None and _log.isEnabledFor(logging.WARNING):
             print(message, file=sys.stderr)
 
     def close(self) -> None:

@@ -131,8 +131,8 @@ def test_a_checkpoint_of_a_newer_format(slip, untrained_folder, training_shards,
     described.write_text(json.dumps(json.loads(described.read_text()) | {"format": 99}))
     status, lines = slip("embed", "newer", "--shards", training_shards, "--out", "out")
     assert (status, len(lines)) == (1, 1)
-    assert "has format 99" in lines[0]
-    assert 'pip install --upgrade "echotok[echoclip-r]"' in lines[0]
+    assert "newer: the checkpoint is of format 99" in lines[0]
+    assert "; install the version that wrote it, echotok " in lines[0]
 
 
 @pytest.mark.parametrize("device", ["cuda", "typo"])
