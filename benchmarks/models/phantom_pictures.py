@@ -34,12 +34,10 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
         loss.plot(steps, values, color=colour, linewidth=1.2, label=name)
         steps, values = validation_curve(runs[name])
         ranks.plot(steps, values, color=colour, marker=marker, markersize=4, label=name)
-        for (how, result), style in zip(one.found.items(), _STYLES, strict=False):
-            both = np.sort(
-                np.concatenate([result.video_to_report.ranks, result.report_to_video.ranks])
-            )
+        for (how, result), style in zip(one.retrieval.items(), _STYLES, strict=False):
+            both = np.sort(result.items[["rank_of_report", "rank_of_video"]].to_numpy(int).ravel())
             share = np.arange(1, len(both) + 1) / len(both)
-            label = f"{name}, {how}: MCMRR {result.mcmrr.value:.1f}"
+            label = f"{name}, {how}: MCMRR {result.scores.figures['mcmrr'].value:.1f}"
             found.step(both, share, where="post", color=colour, linestyle=style, label=label)
     pool = next(iter(judged.values())).figures["num_studies"]
     at = np.unique(np.geomspace(1, pool, 60).round().astype(int))
@@ -76,9 +74,9 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
 
 def example_answers(judged: Judged, shards: Path) -> list[Answer]:
     """What was found for three held-out clips, chosen by rank alone: a good, a middling, a bad."""
-    result = next(iter(judged.found.values()))
-    order = np.argsort(result.video_to_report.ranks, kind="stable")
-    rows, _ = judged.embedded.studies()
+    result = next(iter(judged.retrieval.values()))
+    order = np.argsort(result.items["rank_of_report"].to_numpy(), kind="stable")
+    rows = judged.items.rows
     answers = []
     for share, what in (
         (0.25, "found better than 75 % of"),
@@ -97,10 +95,10 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
             find_reports(
                 judged.model,
                 query,
-                list(zip(rows["study_id"][: len(order)], judged.reports, strict=True)),
+                list(zip(rows["study_id"], rows["report"], strict=True)),
                 k=3,
                 embeddings=judged.report_embeddings,
-                query_embedding=judged.studies[place],
+                query_embedding=judged.items.embeddings[place],
             )
         )
     return answers
@@ -109,12 +107,11 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
 def film_answer(judged: Judged, video: Path, name: str) -> Answer:
     """The phantom reports that fit a real clip best."""
     frames = read_masked(video, size_px=judged.model.image_size_px).frames
-    rows, _ = judged.embedded.studies()
-    names = rows["study_id"][: len(judged.reports)]
+    rows = judged.items.rows
     return find_reports(
         judged.model,
         Item(name=name, frames=frames),
-        list(zip(names, judged.reports, strict=True)),
+        list(zip(rows["study_id"], rows["report"], strict=True)),
         k=3,
         embeddings=judged.report_embeddings,
     )

@@ -20,9 +20,10 @@ from sklearn.metrics import roc_curve
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.metrics.bootstrap import (
-    NUM_DRAWS,
+    RESAMPLING,
     Estimate,
     Figure,
+    Resampling,
     Weights,
     area_under_roc,
     average_precision,
@@ -95,8 +96,7 @@ def measure(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     chance: Mapping[str, float] | None = None,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Figures with intervals, all over the same draws of patients.
 
@@ -104,8 +104,7 @@ def measure(
         figures: name -> weights (B, N) to values (B,), as in `echoclip_r.metrics.bootstrap`.
         patients: each item's patient, length N.
         chance: what guessing gives, by name.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how patients are drawn.
 
     Example:
         >>> error = np.array([1.0, 2.0, 3.0])
@@ -117,7 +116,7 @@ def measure(
         return np.stack([figure(weights) for figure in figures.values()], axis=1)
 
     values = together(np.ones((1, len(patients))))[0]
-    draws = bootstrap(together, patients, num_draws=num_draws, seed=seed)
+    draws = bootstrap(together, patients, resampling)
     chance = chance or {}
     shown = {}
     for name, value, drawn in zip(figures, values, draws.T, strict=True):
@@ -152,8 +151,7 @@ def regression_scores(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     guess: float,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Errors, correlation and Bland-Altman figures of predicted numbers.
 
@@ -162,8 +160,7 @@ def regression_scores(
         predicted: what was said (N,).
         patients: each item's patient.
         guess: what is said of everyone without looking: a median of other patients.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how patients are drawn.
 
     Returns:
         In the unit of the truth `mae`, `rmse`, `bias` (predicted - truth), `limit_low` and
@@ -211,8 +208,7 @@ def regression_scores(
             "pearson": 0.0,
             "gain": 0.0,
         },
-        num_draws=num_draws,
-        seed=seed,
+        resampling=resampling,
     )
 
 
@@ -265,8 +261,7 @@ def binary_scores(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     operating: Operating | None,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """How well a score tells yes from no.
 
@@ -276,8 +271,7 @@ def binary_scores(
         patients: each item's patient.
         operating: from other patients (`fit_operating`), or None: then there is no sensitivity,
             specificity or Brier score.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how patients are drawn.
 
     Returns:
         `auc`, `average_precision`; with `operating` also `sensitivity`, `specificity`, `brier`.
@@ -305,4 +299,4 @@ def binary_scores(
         figures["brier"] = lambda weights: mean(squares, weights)
         rate = operating.num_positive / operating.num_items
         chance["brier"] = float(((rate - positive) ** 2).mean())
-    return measure(figures, patients, chance=chance, num_draws=num_draws, seed=seed)
+    return measure(figures, patients, chance=chance, resampling=resampling)

@@ -87,6 +87,41 @@ def test_equal_reports_count_once_and_the_right_one_is_marked(untrained: Trained
     assert tied.hits[0].right, "of equal ones the first comes first"
 
 
+def test_reports_that_normalize_alike_count_once(untrained: TrainedModel) -> None:
+    """One text in four ways is one candidate, and each of them is the right one."""
+    ways = [
+        "EF 55%. No effusion.",
+        "EF 55%. NO EFFUSION.",
+        "EF 55%.\nNo  effusion .",
+        " ef 55 %. no effusion.",
+    ]
+    reports = [("other", "Severe AS."), *((f"way {n}", text) for n, text in enumerate(ways))]
+    pool = embeddings((0, 1), *[(1, 0)] * 4)
+    for text in ways:
+        answer = find_reports(
+            untrained,
+            Item(name="clip", report=text),
+            reports,
+            embeddings=pool,
+            query_embedding=embeddings((1, 0))[0],
+        )
+        assert (answer.pool_size, answer.right_rank) == (2, 1)
+        assert [hit.num_same for hit in answer.hits] == [4, 1]
+        assert [hit.right for hit in answer.hits] == [True, False]
+        assert answer.hits[0].item.name == "way 0"
+
+
+def test_a_clip_whose_report_normalizes_alike_is_the_right_one(
+    untrained: TrainedModel, training_shards: Path
+) -> None:
+    """A report in capitals still knows its own clips."""
+    pool = embed(untrained, training_shards, split="test")
+    report = str(pool.clips["report"].iloc[0])
+    same = int((pool.clips["report"] == report).sum())
+    answer = find_videos(untrained, Item(name="t", report=f" {report.upper()}\n"), pool, k=99)
+    assert sum(bool(hit.right) for hit in answer.hits) == same > 0
+
+
 def test_clips_are_found_for_a_report_with_their_pictures(
     untrained: TrainedModel, training_shards: Path
 ) -> None:
