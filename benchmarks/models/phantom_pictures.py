@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
@@ -17,6 +17,7 @@ from echoclip_r.metrics.chance import chance_recall
 from echoclip_r.search.answers import Answer, Item, find_reports, read_pictures
 from echoclip_r.search.page import to_page
 from echoclip_r.search.pictures import data_uri
+from echotok.view.templates import render
 
 __all__ = ["draw_curves", "example_answers", "figures_html", "film_answer", "write_page"]
 
@@ -119,29 +120,26 @@ def film_answer(judged: Judged, video: Path, name: str) -> Answer:
 
 def figures_html(
     header: Sequence[str], rows: Sequence[Sequence[str]], curves: Path, notes: Sequence[str]
-) -> str:
+) -> Markup:
     """The table and the curves as HTML."""
-    cells = [f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     with Image.open(curves) as image:
-        picture = data_uri(image.convert("RGB"))
-        width, height = image.size
-    said = "".join(f'<p class="soft">{html.escape(note)}</p>' for note in notes)
-    return (
-        f'<section><h2>Held-out studies</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(cells)}</tbody></table></div>{said}"
-        f'<figure class="wide"><img src="{picture}" width="{width}" height="{height}" '
-        'alt="Loss, validation rank and rank curves"></figure></section>'
+        picture = image.convert("RGB")
+    return Markup(
+        render(
+            "benchmarks.models",
+            "phantom_figures.html",
+            header=header,
+            # Value and interval of each cell.
+            rows=[[cell.partition("\n")[::2] for cell in row] for row in rows],
+            notes=notes,
+            picture=data_uri(picture),
+            size=picture.size,
+        )
     )
 
 
-def _cell(cell: str) -> str:
-    value, _, interval = cell.partition("\n")
-    return html.escape(value) + (f'<br><span class="soft">{html.escape(interval)}</span>')
-
-
 def write_page(
-    path: Path, answers: Sequence[Answer], judged: Judged, *, before: str, about: str
+    path: Path, answers: Sequence[Answer], judged: Judged, *, before: Markup, about: str
 ) -> None:
     """One self-contained page: the table, the curves, the answers."""
     page = to_page(

@@ -17,7 +17,7 @@ import regex
 from echotok.engine.encoding import Encoding
 from echotok.engine.spans import Span
 
-__all__ = ["Node", "View", "counts", "layout", "shares", "visible"]
+__all__ = ["Node", "View", "counts", "layout", "pieces", "shares", "visible"]
 
 # What a reader sees as one letter is never torn apart: emoji, accents, and joined Arabic script.
 _LETTER = regex.compile(r"[\p{Arabic}\p{Syriac}\p{M}]+|\X")
@@ -141,6 +141,22 @@ def _span(encoding: Encoding, position: int) -> Span:
     span = encoding.offsets[position]
     assert span is not None, "only BOS and EOS have none"
     return span
+
+
+def pieces(text: str, nodes: Sequence[Node], span: Span) -> Iterator[str | Node]:
+    """The nodes that lie in a stretch of text, in order, and the text around them.
+
+    Args:
+        text: the report.
+        nodes: in the order of the text.
+        span: the stretch.
+    """
+    at, end = span
+    for node in nodes:
+        yield text[at : node.span[0]]
+        yield node
+        at = node.span[1]
+    yield text[at:end]
 
 
 def shares(view: View, nodes: Sequence[Node]) -> dict[str, float]:
