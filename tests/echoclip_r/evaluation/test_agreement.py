@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from echoclip_r.evaluation.agreement import agreement_scores
-from echoclip_r.evaluation.retrieval import top_reports
 from echoclip_r.metrics.bootstrap import Resampling
 from echoclip_r.text.findings import Finding
 
@@ -109,11 +108,3 @@ def test_joint_permutation_changes_nothing() -> None:
         assert (figure.value, figure.low, figure.high) == pytest.approx(
             (other.value, other.low, other.high), nan_ok=True
         )
-
-
-def test_top_candidate_of_each_query() -> None:
-    """The highest cosine wins, also where queries take more than one block."""
-    rng = np.random.default_rng(1)
-    queries, candidates = rng.normal(size=(6000, 4)), rng.normal(size=(4000, 4))
-    expected = (queries @ candidates.T).argmax(axis=1)
-    assert top_reports(queries, candidates).tolist() == expected.tolist()

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -376,23 +375,3 @@ def test_manifest_is_made_to_shards_first(checkpoint: Path, archive: Path, tmp_p
     assert found.facts["datasets"]["internal"]["num_clips"] == 4
     assert (tmp_path / "shards-internal" / "index.json").exists()
     assert (tmp_path / "report.html").exists()
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"checkpoints": []}, "at least one checkpoint"),
-        ({"checkpoints": "run"}, "a list of at least one checkpoint"),
-        ({"split": "train"}, "split is 'train'; give 'test' or 'validation'"),
-        ({"unit": "frame"}, "unit is 'frame'; give 'study' or 'clip'"),
-        ({"names": ["a", "b"]}, "1 checkpoints and 2 names"),
-        ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
-        ({"workers": -1}, "workers is -1; it must be at least 0"),
-    ],
-)
-def test_a_bad_configuration_is_refused_when_it_is_made(
-    changed: dict[str, Any], message: str
-) -> None:
-    """Each rule is named, before anything is read."""
-    with pytest.raises(EvaluationError, match=message):
-        EvaluateConfig(**{"checkpoints": ["c"], "data": "d", "out": "o", **changed})
