@@ -39,7 +39,3 @@ def test_a_terminal_shows_the_clip(answer: Answer, monkeypatch: Any) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     show(answer, None)
     assert terminal.getvalue().count("▀") == 66 * 11
-    frames = np.zeros((3, 8, 8, 3), np.uint8)
-    frames[:, :4] = 255
-    lines = half_blocks(frames).plain.splitlines()
-    assert [len(line) for line in lines] == [66] * 11
