@@ -76,7 +76,7 @@ def agreement_scores(
     Args:
         true_values: values of the true reports (N, F), from `read_findings`.
         found_values: values of the reports at rank 1 (N, F).
-        findings: what the columns are.
+        findings: the findings that the columns are values of.
         patients: each query's patient.
         pool_values: values of all candidates (M, F); a random one of them is chance.
         resampling: how patients are drawn.

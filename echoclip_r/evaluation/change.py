@@ -170,7 +170,7 @@ def change_scores(comparisons: pd.DataFrame, *, resampling: Resampling = RESAMPL
     """How well a fall of the cosine tells that the event has been.
 
     Args:
-        comparisons: from `follow`, some of them after the event and some not.
+        comparisons: the table that `follow` gave, with some rows after the event and some not.
         resampling: how patients are drawn.
 
     Returns:

@@ -44,13 +44,13 @@ class Items:
     """What is judged: studies with all their clips, or clips.
 
     Attributes:
-        rows: one row an item: `key` (of its first clip), `study_id`, `patient_id`, `date`,
-            `report`, and the label columns.
+        rows: a table with one row for each item: `key` (of its first clip), `study_id`,
+            `patient_id`, `date`, `report`, and the label columns.
         embeddings: unit rows, float32 (N, D).
         frames: unit rows of all frames, float32 (F, D).
         frame_item: item of each frame, int64 (F,), non-decreasing.
-        said: values that the reports give the findings (N, num_findings).
-        embedded: the clips that they were made of.
+        said: the values that the reports give the findings (N, num_findings).
+        embedded: the clips that the items were made of.
     """
 
     rows: pd.DataFrame
@@ -77,8 +77,8 @@ class Dataset:
 
     Attributes:
         name: `internal` or `external`.
-        test: what figures are made of.
-        validation: what thresholds, calibration and the median guess come from, or None.
+        test: the items that figures are made of.
+        validation: the items that thresholds, calibration and the median guess come from, or None.
     """
 
     name: str
@@ -90,13 +90,13 @@ def make_items(embedded: Embedded, unit: str, findings: Sequence[Finding]) -> It
     """Studies or clips, ready to be judged.
 
     Args:
-        embedded: clips.
+        embedded: the clips.
         unit: `study` or `clip`.
-        findings: what to read from their reports.
+        findings: the findings to read from their reports.
 
     Raises:
         EvaluationError: an embedding holds NaN or infinity.
-        ValueError: another unit.
+        ValueError: the unit is another one.
     """
     if unit not in ("study", "clip"):
         raise ValueError(f"unit is {unit!r}; give 'study' or 'clip'")

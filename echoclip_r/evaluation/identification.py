@@ -32,7 +32,7 @@ class Pairs:
 
     Attributes:
         table: `kind` (one of `KINDS`), `cosine`, and `patient_id`, the first one's.
-        same_study: what a pair of one study is made of.
+        same_study: words on what a pair of one study is made of.
     """
 
     table: pd.DataFrame
@@ -65,8 +65,8 @@ def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
     for two; that is more alike than two clips are, and `same_study` says so.
 
     Args:
-        embedded: clips.
-        seed: of the draw.
+        embedded: the clips.
+        seed: seed of the random pairs.
     """
     rng = np.random.default_rng(seed)
     rows, studies = embedded.studies()
@@ -85,7 +85,7 @@ def identification_scores(pairs: Pairs, *, resampling: Resampling = RESAMPLING) 
     """How well the cosine tells two studies of one patient from those of two.
 
     Args:
-        pairs: from `find_pairs`, with pairs of one patient and of different ones.
+        pairs: what `find_pairs` gave, with pairs of one patient and of different ones.
         resampling: how the pairs' first patients are drawn.
 
     Returns:

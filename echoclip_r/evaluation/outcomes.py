@@ -22,7 +22,8 @@ class Judgement:
 
     Attributes:
         scores: the figures.
-        items: one row an item or pair; where they are the data set's items, the index is theirs.
+        items: a table with one row for each item or pair; where the rows are the data set's items,
+            the index is theirs.
         about: facts beside the figures, as for JSON.
     """
 
@@ -39,10 +40,10 @@ class Outcome:
         section: the part of the report that it belongs to.
         task: the task's name.
         title: the task's name for people.
-        family: what tasks have in common that share a picture, or "".
+        family: name that tasks have in common which share a picture, or "".
         model: the model's name.
         dataset: `internal` or `external`.
-        scores: as in `Judgement`, and so are `items` and `about`.
+        scores, items, about: see `Judgement`.
     """
 
     section: Section
@@ -82,13 +83,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluation:
-    """All that came out.
+    """All that came out of an evaluation.
 
     Attributes:
-        outcomes: by data set, model and task.
-        skipped: tasks that were not run, once each.
-        comparisons: of every two models.
-        facts: models, data sets, options.
+        outcomes: the outcome of each task, ordered by model, data set and task.
+        skipped: the tasks that were not run, each named once.
+        comparisons: the differences between every two models.
+        facts: models, data sets and options, as for JSON.
     """
 
     outcomes: tuple[Outcome, ...]

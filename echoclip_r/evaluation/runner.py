@@ -183,7 +183,7 @@ def evaluate_model(
         datasets: the internal one first: one without a validation part takes its thresholds from
             there.
         embed_texts: texts to unit embeddings (N, D).
-        tasks: what to ask.
+        tasks: the tasks that the model is judged on.
         events: dates of events, see `echoclip_r.evaluation.change.read_events`.
         resampling: draws of the bootstrap; the seed is also that of random pairs.
     """

@@ -32,9 +32,9 @@ class Trial:
         dataset: the data as the model sees them.
         tasks: all that is asked.
         prompts: the model's embeddings of the tasks' prompts.
-        reports: its embeddings of the reports of `dataset.test.pool` (M, D).
-        thresholds_from: what thresholds and calibration are chosen on: the data set's validation
-            part, or that of another data set, or None.
+        reports: the model's embeddings of the reports of `dataset.test.pool` (M, D).
+        thresholds_from: the items that thresholds and calibration are chosen on, which are the
+            validation part of this data set or of another one; or None.
         events: dates of events, in place of label columns; or None.
         resampling: how patients are drawn.
     """

@@ -57,11 +57,11 @@ def predict_regression(
     wording is a candidate of its own.
 
     Args:
-        task: what is predicted.
-        prompts: embeddings of its texts.
+        task: the number that is predicted.
+        prompts: embeddings of the task's texts.
         frames: unit rows (F, D).
         frame_item: item of each frame (F,).
-        rule: see `echoclip_r.evaluation.prompt_scores`.
+        rule: `paper` or `published_code`; see `echoclip_r.evaluation.prompt_scores`.
 
     Returns:
         Predictions (N,).

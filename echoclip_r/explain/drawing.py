@@ -31,8 +31,8 @@ def heatmaps(cells: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
     """Heat over whole frames: cells blended bilinearly.
 
     Args:
-        cells: from `prompt_cam` (N, cells, cells).
-        size_px: side of the result.
+        cells: heat that `prompt_cam` gave (N, cells, cells).
+        size_px: side of the frames.
 
     Returns:
         float32 (N, size_px, size_px).

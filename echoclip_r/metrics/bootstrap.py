@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from echoclip_r.errors import EvaluationError
+
 __all__ = [
     "RESAMPLING",
     "Estimate",
@@ -45,11 +47,11 @@ class Resampling:
     """How patients are drawn; two figures of the same patients with the same draws are paired.
 
     Attributes:
-        num_draws: resamples, at least 1.
-        seed: of the draws.
+        num_draws: number of resamples, at least 1.
+        seed: seed of the draws.
 
     Raises:
-        ValueError: there are no draws.
+        EvaluationError: there are no draws.
     """
 
     num_draws: int = 1000
@@ -57,7 +59,9 @@ class Resampling:
 
     def __post_init__(self) -> None:
         if self.num_draws < 1:
-            raise ValueError(f"num_draws is {self.num_draws}; a bootstrap needs at least one draw")
+            raise EvaluationError(
+                f"num_draws is {self.num_draws}; a bootstrap needs at least one draw"
+            )
 
 
 RESAMPLING = Resampling()
@@ -69,9 +73,9 @@ class Estimate:
     """A figure with its interval.
 
     Attributes:
-        value: on all items.
+        value: the figure on all items.
         low: lower end of the 95 % bootstrap interval; NaN where no resample had a value.
-        high: its upper end.
+        high: upper end of that interval.
     """
 
     value: float
@@ -87,7 +91,7 @@ class Figure(Estimate):
     """An estimate beside the value of a random order.
 
     Attributes:
-        chance: what guessing gives on the same pool, duplicates counted.
+        chance: the value that guessing gives on the same pool, duplicates counted.
     """
 
     chance: float

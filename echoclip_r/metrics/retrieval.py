@@ -36,7 +36,8 @@ class Retrieval:
     """Retrieval both ways.
 
     Attributes:
-        ranks: of the best right answer to each query, from 1, int64; by way (one of `WAYS`).
+        ranks: for each way (one of `WAYS`) the rank of the best right answer to each query, from 1,
+            int64.
         scores: `mcmrr`, the mean of the two mean ranks, which the method was published with; and
             for each way `mean_rank:WAY`, `median_rank:WAY` and `recall_at_K:WAY`, the share of
             queries whose rank is at most K. Its counts are those of the videos.
@@ -65,12 +66,12 @@ def retrieval(
         reports: embeddings, (M, D).
         video_text: number of each video's report text, (N,); equal texts have one number.
         report_text: number of each report's text, (M,).
-        video_patients: whose each video is, length N.
-        report_patients: whose each report is, length M.
+        video_patients: the patient of each video, length N.
+        report_patients: the patient of each report, length M.
         resampling: how patients are drawn.
 
     Raises:
-        ValueError: as `retrieval_ranks`, or the patients are not as many as the embeddings.
+        ValueError: `retrieval_ranks` refuses the embeddings, or the patients are not as many.
     """
     ranks = retrieval_ranks(videos, reports, video_text=video_text, report_text=report_text)
     patients = (np.asarray(video_patients), np.asarray(report_patients))

@@ -76,8 +76,8 @@ class Operating:
 
     Attributes:
         threshold: a score of this or more is a yes; where sensitivity + specificity is highest.
-        slope, intercept: of the logistic curve from score to probability.
-        num_items, num_positive: that it was fitted on.
+        slope, intercept: coefficients of the logistic curve from score to probability.
+        num_items, num_positive: the items that it was fitted on, and how many are positive.
     """
 
     threshold: float
@@ -103,7 +103,7 @@ def measure(
     Args:
         figures: name -> weights (B, N) to values (B,), as in `echoclip_r.metrics.bootstrap`.
         patients: each item's patient, length N.
-        chance: what guessing gives, by name.
+        chance: the value that guessing gives, by the figure's name.
         resampling: how patients are drawn.
 
     Example:
@@ -156,10 +156,10 @@ def regression_scores(
     """Errors, correlation and Bland-Altman figures of predicted numbers.
 
     Args:
-        truth: what is right (N,).
-        predicted: what was said (N,).
+        truth: the true numbers (N,).
+        predicted: the predicted numbers (N,).
         patients: each item's patient.
-        guess: what is said of everyone without looking: a median of other patients.
+        guess: the number that is said of everyone without looking, a median of other patients.
         resampling: how patients are drawn.
 
     Returns:
@@ -269,8 +269,8 @@ def binary_scores(
         positive: truth (N,), with both classes.
         score: higher for positive (N,).
         patients: each item's patient.
-        operating: from other patients (`fit_operating`), or None: then there is no sensitivity,
-            specificity or Brier score.
+        operating: threshold and calibration from other patients (`fit_operating`). Where it is
+            None there is no sensitivity, specificity or Brier score.
         resampling: how patients are drawn.
 
     Returns:

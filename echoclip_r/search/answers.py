@@ -47,9 +47,9 @@ class Item:
     """A clip, a report, or a study with both.
 
     Attributes:
-        name: what to call it: a file, a row, a study.
-        report: its text, or None.
-        frames: its masked frames, uint8 (T, S, S, 3), or None.
+        name: name to show for it, such as a file, a row or a study.
+        report: text of the report, or None.
+        frames: masked frames, uint8 RGB (T, S, S, 3), or None.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Hit:
     """One thing found.
 
     Attributes:
-        rank: from 1.
-        cosine: with the query.
-        item: what was found.
+        rank: its place among all that was looked through, from 1.
+        cosine: its cosine with the query.
+        item: the report or clip itself.
         num_same: how many of the pool normalize alike, this one counted.
         right: whether it normalizes as the query's own report does; None where that is not known.
     """
@@ -81,8 +81,8 @@ class Answer:
     """The best of a pool for a query.
 
     Attributes:
-        query: what was looked for.
-        hits: the best, in order.
+        query: the clip or report that was looked for.
+        hits: the best of the pool, in order.
         pool_size: texts that normalize differently, or clips, that were looked through.
         right_rank: rank of the query's own report (or clip), ties against it; None if unknown.
     """
@@ -105,12 +105,12 @@ def find_reports(
     """The reports of a pool that fit a clip best.
 
     Args:
-        model: what embeds them.
-        query: with frames; with its own report, where that is known, to mark it among the hits.
+        model: the model that embeds clip and reports.
+        query: the clip, with frames; its own report, if known, is marked among the hits.
         reports: name and text of each; texts that normalize alike count once.
         k: how many to give, at least 1.
-        embeddings: of the reports, if they are at hand.
-        query_embedding: of the clip, if it is at hand.
+        embeddings: embeddings of the reports (N, D), if they are at hand.
+        query_embedding: embedding of the clip (D,), if it is at hand.
 
     Raises:
         EchoclipError: the pool is empty.
@@ -155,11 +155,11 @@ def find_videos(
     """The clips of a pool that fit a report best.
 
     Args:
-        model: what embeds the report; it must be the one that embedded the pool.
-        report: with a text.
-        pool: embedded clips.
+        model: the model that embeds the report; it must be the one that embedded the pool.
+        report: the report, with a text.
+        pool: the embedded clips.
         k: how many to give, at least 1.
-        shards_dir: where the clips' pictures are, or None to give none.
+        shards_dir: the shards that hold the clips' frames, or None to give no frames.
 
     Raises:
         ValueError: `k` is below 1.

@@ -35,11 +35,12 @@ def to_page(
     """Write a page.
 
     Args:
-        answers: what was found, one section each.
-        title: its heading.
+        answers: the answers; each has a section of its own.
+        title: heading of the page.
         about: a line below it: model, pool, what data this is.
-        tokenizer: of the model, where it is one of echotok's: reports are coloured by its phrases.
-        before: what to put ahead of the answers; HTML only as `Markup`.
+        tokenizer: the model's tokenizer where it is one of echotok's, to colour phrases and values;
+            else None.
+        before: text to put ahead of the answers; it is HTML only as `Markup`.
 
     Returns:
         The page. It holds the reports' text, so it is to be kept as they are.

@@ -22,8 +22,9 @@ def show(answer: Answer, tokenizer: Tokenizer | None) -> None:
     """Print an answer to stdout; pictures only where a person watches.
 
     Args:
-        answer: what was found.
-        tokenizer: of the model, where it is one of echotok's: it marks phrases and values.
+        answer: the answer to show.
+        tokenizer: the model's tokenizer where it is one of echotok's, to mark phrases and values;
+            else None.
     """
     console = Console(highlight=False, markup=False, emoji=False)
     query = answer.query

@@ -22,7 +22,7 @@ def render(package: str, template: str, **content: Any) -> str:
     Args:
         package: dotted name of the package.
         template: name of the file in it.
-        content: what the template speaks of; a name that is missing is an error.
+        content: values of the names in the template; a name that is missing is an error.
     """
     return _environment(package).get_template(template).render(content)
 

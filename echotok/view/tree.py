@@ -30,8 +30,9 @@ class View:
     Attributes:
         source: where it came from, e.g. `reports.csv:3`.
         text: the report.
-        encoding: what `Tokenizer.encode(text)` gave, truncated or not.
-        num_clip_tokens: its tokens in CLIP's standard tokenizer, None where that is not at hand.
+        encoding: the encoding of the text, truncated or not.
+        num_clip_tokens: number of tokens in CLIP's standard tokenizer; None where that is not at
+            hand.
     """
 
     source: str
@@ -164,7 +165,7 @@ def shares(view: View, nodes: Sequence[Node]) -> dict[str, float]:
 
     Args:
         view: the report.
-        nodes: its `layout`.
+        nodes: the nodes that `layout` gave of it.
     """
     counts = {"phrase": 0, "value": 0, "bpe": 0}
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from echoclip_r.errors import EvaluationError
 from echoclip_r.metrics.bootstrap import (
     Resampling,
     area_under_roc,
@@ -117,7 +118,9 @@ def test_bad_bootstrap_input_is_refused():
     """No items, no draws, scores that are none."""
     with pytest.raises(ValueError, match="there are no items; a bootstrap needs at least one"):
         list(resample_weights([]))
-    with pytest.raises(ValueError, match="num_draws is 0; a bootstrap needs at least one draw"):
+    with pytest.raises(
+        EvaluationError, match="num_draws is 0; a bootstrap needs at least one draw"
+    ):
         Resampling(num_draws=0)
     with pytest.raises(ValueError, match="every score must be a number"):
         area_under_roc([True, False], [0.1, np.nan], np.ones((1, 2)))
