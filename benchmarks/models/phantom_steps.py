@@ -266,7 +266,8 @@ def _first_studies(embedded: Embedded, num_studies: int | None) -> Embedded:
     study, _ = pd.factorize(embedded.clips["study_id"])
     kept = study < (len(study) if num_studies is None else num_studies)
     frames = kept[embedded.frame_clip]
-    return Embedded(
+    return replace(
+        embedded,
         clips=embedded.clips[kept].reset_index(drop=True),
         frames=embedded.frames[frames],
         frame_clip=(np.cumsum(kept) - 1)[embedded.frame_clip[frames]],

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from echotok.engine.encoding import Encoding, Span
+from echotok.engine.encoding import Encoding
+from echotok.engine.spans import Span
 from echotok.view.templates import render
 from echotok.view.tree import Node, View, counts, layout, pieces, shares
 
