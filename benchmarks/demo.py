@@ -32,7 +32,7 @@ REAL_CLIP = "examples_ybr_color.dcm"
 NOTES = (
     "Simulated patients: this shows that the software works, and is no clinical evidence.",
     "Below each figure, its 95 % interval from 1,000 resamples of the query patients. R@1 and "
-    "R@10: reports found for a video. Identical reports count as right, ties against us.",
+    "R@10: reports found for a video. Equal reports count as right, ties against us.",
 )
 
 

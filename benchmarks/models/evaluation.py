@@ -23,6 +23,7 @@ from benchmarks.common import ROOT, facts, write_results
 from benchmarks.models import phantom_steps as steps
 from benchmarks.models import phantom_training as training
 from benchmarks.models.prompt_cam import draw_heat, measure_heat, render_leads
+from echoclip_r.evaluation.config import EvaluateConfig
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.report.tables import count_text, main_figures
 from echoclip_r.evaluation.report.words import LABELS
@@ -64,10 +65,10 @@ def main() -> int:
         clips_per_study=2,
         overlays="all",
     )
-    evaluation = evaluate(
-        [folder / name for name in arguments.models],
+    config = EvaluateConfig(
+        checkpoints=[folder / name for name in arguments.models],
+        data=folder / "shards",
         out=arguments.out,
-        shards=folder / "shards",
         external=external.manifest,
         tasks=["phantom"],
         names=arguments.models,
@@ -75,6 +76,7 @@ def main() -> int:
         note=NOTE,
         workers=2,
     )
+    evaluation = evaluate(config)
     results = {
         "metrics": _metrics(arguments.out),
         "prompt_cam": look(folder, arguments),

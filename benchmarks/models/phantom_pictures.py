@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
@@ -17,6 +17,7 @@ from echoclip_r.metrics.chance import chance_recall
 from echoclip_r.search.answers import Answer, Item, find_reports, read_pictures
 from echoclip_r.search.page import to_page
 from echoclip_r.search.pictures import data_uri
+from echotok.view.templates import render
 
 __all__ = ["draw_curves", "example_answers", "figures_html", "film_answer", "write_page"]
 
@@ -34,12 +35,10 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
         loss.plot(steps, values, color=colour, linewidth=1.2, label=name)
         steps, values = validation_curve(runs[name])
         ranks.plot(steps, values, color=colour, marker=marker, markersize=4, label=name)
-        for (how, result), style in zip(one.found.items(), _STYLES, strict=False):
-            both = np.sort(
-                np.concatenate([result.video_to_report.ranks, result.report_to_video.ranks])
-            )
+        for (how, result), style in zip(one.retrieval.items(), _STYLES, strict=False):
+            both = np.sort(result.items[["rank_of_report", "rank_of_video"]].to_numpy(int).ravel())
             share = np.arange(1, len(both) + 1) / len(both)
-            label = f"{name}, {how}: MCMRR {result.mcmrr.value:.1f}"
+            label = f"{name}, {how}: MCMRR {result.scores.figures['mcmrr'].value:.1f}"
             found.step(both, share, where="post", color=colour, linestyle=style, label=label)
     pool = next(iter(judged.values())).figures["num_studies"]
     at = np.unique(np.geomspace(1, pool, 60).round().astype(int))
@@ -76,9 +75,9 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
 
 def example_answers(judged: Judged, shards: Path) -> list[Answer]:
     """What was found for three held-out clips, chosen by rank alone: a good, a middling, a bad."""
-    result = next(iter(judged.found.values()))
-    order = np.argsort(result.video_to_report.ranks, kind="stable")
-    rows, _ = judged.embedded.studies()
+    result = next(iter(judged.retrieval.values()))
+    order = np.argsort(result.items["rank_of_report"].to_numpy(), kind="stable")
+    rows = judged.items.rows
     answers = []
     for share, what in (
         (0.25, "found better than 75 % of"),
@@ -97,10 +96,10 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
             find_reports(
                 judged.model,
                 query,
-                list(zip(rows["study_id"][: len(order)], judged.reports, strict=True)),
+                list(zip(rows["study_id"], rows["report"], strict=True)),
                 k=3,
                 embeddings=judged.report_embeddings,
-                query_embedding=judged.studies[place],
+                query_embedding=judged.items.embeddings[place],
             )
         )
     return answers
@@ -109,12 +108,11 @@ def example_answers(judged: Judged, shards: Path) -> list[Answer]:
 def film_answer(judged: Judged, video: Path, name: str) -> Answer:
     """The phantom reports that fit a real clip best."""
     frames = read_masked(video, size_px=judged.model.image_size_px).frames
-    rows, _ = judged.embedded.studies()
-    names = rows["study_id"][: len(judged.reports)]
+    rows = judged.items.rows
     return find_reports(
         judged.model,
         Item(name=name, frames=frames),
-        list(zip(names, judged.reports, strict=True)),
+        list(zip(rows["study_id"], rows["report"], strict=True)),
         k=3,
         embeddings=judged.report_embeddings,
     )
@@ -122,29 +120,26 @@ def film_answer(judged: Judged, video: Path, name: str) -> Answer:
 
 def figures_html(
     header: Sequence[str], rows: Sequence[Sequence[str]], curves: Path, notes: Sequence[str]
-) -> str:
+) -> Markup:
     """The table and the curves as HTML."""
-    cells = [f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
     with Image.open(curves) as image:
-        picture = data_uri(image.convert("RGB"))
-        width, height = image.size
-    said = "".join(f'<p class="soft">{html.escape(note)}</p>' for note in notes)
-    return (
-        f'<section><h2>Held-out studies</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(cells)}</tbody></table></div>{said}"
-        f'<figure class="wide"><img src="{picture}" width="{width}" height="{height}" '
-        'alt="Loss, validation rank and rank curves"></figure></section>'
+        picture = image.convert("RGB")
+    return Markup(
+        render(
+            "benchmarks.models",
+            "phantom_figures.html",
+            header=header,
+            # Value and interval of each cell.
+            rows=[[cell.partition("\n")[::2] for cell in row] for row in rows],
+            notes=notes,
+            picture=data_uri(picture),
+            size=picture.size,
+        )
     )
 
 
-def _cell(cell: str) -> str:
-    value, _, interval = cell.partition("\n")
-    return html.escape(value) + (f'<br><span class="soft">{html.escape(interval)}</span>')
-
-
 def write_page(
-    path: Path, answers: Sequence[Answer], judged: Judged, *, before: str, about: str
+    path: Path, answers: Sequence[Answer], judged: Judged, *, before: Markup, about: str
 ) -> None:
     """One self-contained page: the table, the curves, the answers."""
     page = to_page(

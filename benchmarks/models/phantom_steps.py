@@ -2,7 +2,7 @@
 
     make_shards   phantom archive -> manifest with splits by patient -> shards
     train_model   a recipe, scaled to small frames and two cores
-    judge         500 held-out studies: retrieval, ejection fraction, pacemaker lead, effusion
+    judge         what the evaluator says of it on 500 held-out studies
 
 Each step goes on where it was and is skipped when it is done. Everything measured here is measured
 on simulated data: it shows that the software works, and nothing about patients.
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 
 from benchmarks.common import ROOT
@@ -30,12 +31,14 @@ from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_index
 from echoclip_r.embedding.embedder import embed, embed_texts
 from echoclip_r.embedding.embeddings import Embedded
-from echoclip_r.evaluation.prompt_scores import score_presence
+from echoclip_r.evaluation.datasets import Dataset, Items, make_items
+from echoclip_r.evaluation.outcomes import Judgement, Outcome
+from echoclip_r.evaluation.retrieval import judge_retrieval
+from echoclip_r.evaluation.runner import evaluate_model
 from echoclip_r.evaluation.tasks import read_tasks
-from echoclip_r.evaluation.zero_shot import predict_regression
-from echoclip_r.metrics.bootstrap import Figure, area_under_roc, correlation, mean
-from echoclip_r.metrics.retrieval import Retrieval, retrieval, text_ids
-from echoclip_r.metrics.scores import measure
+from echoclip_r.evaluation.trial import Trial
+from echoclip_r.metrics.bootstrap import Resampling
+from echoclip_r.metrics.scores import Scores
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.model.trained import TrainedModel
@@ -178,121 +181,97 @@ class Judged:
 
     Attributes:
         model: the model.
-        embedded: clips of the test split.
-        studies: their embeddings, (num_test, D), in the order of `reports`.
-        reports: the studies' reports.
-        report_embeddings: theirs, (num_test, D).
-        found: retrieval, by the way in which reports were read.
+        items: the studies (num_test).
+        report_embeddings: of their reports, (num_test, D).
+        retrieval: what the evaluator says, by the way in which reports were read.
         figures: all figures, ready for JSON.
     """
 
     model: TrainedModel
-    embedded: Embedded
-    studies: Floats
-    reports: list[str]
+    items: Items
     report_embeddings: Floats
-    found: Mapping[str, Retrieval]
+    retrieval: Mapping[str, Judgement | Outcome]
     figures: dict[str, Any]
 
 
 def judge(run: Path, shards: Path, *, num_test: int, seed: int = 0) -> Judged:
-    """Embed the held-out studies and measure what the model can do with them."""
+    """What `echoclip_r.evaluation` says of a model on exactly `num_test` held-out studies."""
     model = load_checkpoint(run)
-    embedded = embed(model, shards, split="test", out=run / "test-embeddings", overwrite=True)
-    rows, studies = embedded.studies()
+    asked = read_tasks("phantom")
+    tasks = replace(
+        asked,
+        regressions=(asked.regression("ejection_fraction"),),
+        binaries=(asked.binary("pacemaker_lead"), asked.binary("pericardial_effusion")),
+        events=(),
+    )
+
+    def items(split: str, num_studies: int | None) -> Items:
+        found = embed(model, shards, split=split, out=run / f"{split}-embeddings", overwrite=True)
+        return make_items(_first_studies(found, num_studies), "study", tasks.findings)
+
+    dataset = Dataset(
+        name="internal", test=items("test", num_test), validation=items("validation", None)
+    )
+    rows = dataset.test.rows
     if len(rows) < num_test:
         raise SystemExit(f"{len(rows)} studies are left for testing, and {num_test} are needed")
-    rows, studies = rows[:num_test], studies[:num_test]
     reports = rows["report"].tolist()
-    patients = rows["patient_id"].to_numpy()
-    (texts,) = text_ids(reports)
-
-    def search(report_embeddings: Floats) -> Retrieval:
-        return retrieval(
-            studies,
-            report_embeddings,
-            video_text=texts,
-            report_text=texts,
-            video_patients=patients,
-            report_patients=patients,
-            seed=seed,
-        )
-
-    report_embeddings = embed_texts(model, reports)
-    lengths = token_counts(model, reports)
+    resampling = Resampling(seed=seed)
+    outcomes, _ = evaluate_model(
+        model.name, [dataset], partial(embed_texts, model), tasks, resampling=resampling
+    )
+    by_task = {one.task: one for one in outcomes}
+    retrieval: dict[str, Judgement | Outcome] = {WHOLE: by_task["retrieval"]}
     if model.text.tokenizer is None:
-        found = {
-            ONE_WINDOW: search(report_embeddings),
-            EVERY_WINDOW: search(embed_windows(model, reports)),
-        }
-    else:
-        found = {WHOLE: search(report_embeddings)}
+        averaged = Trial(
+            dataset=dataset,
+            tasks=tasks,
+            prompts={},
+            reports=embed_windows(model, reports),
+            thresholds_from=None,
+            events=None,
+            resampling=resampling,
+        )
+        retrieval = {ONE_WINDOW: by_task["retrieval"], EVERY_WINDOW: judge_retrieval(averaged)}
+    lengths = token_counts(model, reports)
+    ef = by_task["ejection_fraction"].scores.figures
     figures = {
         "model": model.name,
         "num_studies": num_test,
-        "num_patients": len(np.unique(patients)),
-        "num_different_reports": len(np.unique(texts)),
+        "num_patients": by_task["retrieval"].scores.num_patients,
+        "num_different_reports": by_task["retrieval"].about["num_different_reports"],
         "tokens_a_report": float(lengths.mean()),
         "truncated": float((lengths > model.context_length).mean()),
-        "retrieval": {how: retrieval_json(one) for how, one in found.items()},
-        **_zero_shot(model, embedded, num_test, shards, seed),
+        "retrieval": {how: _retrieval_json(one.scores) for how, one in retrieval.items()},
+        "ef": {"mae": asdict(ef["mae"]), "r": asdict(ef["pearson"])},
+        **{
+            name: {
+                **asdict(by_task[name].scores.figures["auc"]),
+                "num_positive": by_task[name].about["num_positive"],
+            }
+            for name in ("pacemaker_lead", "pericardial_effusion")
+        },
     }
     return Judged(
         model=model,
-        embedded=embedded,
-        studies=studies,
-        reports=reports,
-        report_embeddings=report_embeddings,
-        found=found,
+        items=dataset.test,
+        report_embeddings=embed_texts(model, reports),
+        retrieval=retrieval,
         figures=figures,
     )
 
 
-def _zero_shot(
-    model: TrainedModel, embedded: Embedded, num_test: int, shards: Path, seed: int
-) -> dict[str, Any]:
-    """EF by the paper's rule, and the two binary tasks, on the first studies."""
-    rows, _ = embedded.studies()
-    rows = rows[:num_test]
-    frames, frame_study = embedded.study_frames()
-    kept = frame_study < num_test
-    frames, frame_study = frames[kept], frame_study[kept]
-    patients = rows["patient_id"].to_numpy()
-    tasks = read_tasks("phantom")
-    task = tasks.regression("ejection_fraction")
-    texts = [text for _, text in task.candidates()]
-    prompts = dict(zip(texts, embed_texts(model, texts), strict=True))
-    predicted = predict_regression(task, prompts, frames, frame_study, rule="paper")
-    truth = rows["ef"].to_numpy()
-    guess = _median_of_training(shards, "ef")
-    scores = measure(
-        {
-            "mae": lambda weights: mean(np.abs(predicted - truth), weights),
-            "r": lambda weights: correlation(predicted, truth, weights),
-        },
-        patients,
-        chance={"mae": float(np.abs(truth - guess).mean()), "r": 0.0},
-        seed=seed,
+def _first_studies(embedded: Embedded, num_studies: int | None) -> Embedded:
+    """The clips of the first studies; of all where None is given."""
+    study, _ = pd.factorize(embedded.clips["study_id"])
+    kept = study < (len(study) if num_studies is None else num_studies)
+    frames = kept[embedded.frame_clip]
+    return replace(
+        embedded,
+        clips=embedded.clips[kept].reset_index(drop=True),
+        frames=embedded.frames[frames],
+        frame_clip=(np.cumsum(kept) - 1)[embedded.frame_clip[frames]],
     )
-    found: dict[str, Any] = {"ef": {name: _json(one) for name, one in scores.figures.items()}}
-    for name, column in (("pacemaker_lead", "pacer"), ("pericardial_effusion", "effusion")):
-        score = score_presence(frames, frame_study, embed_texts(model, tasks.binary(name).prompts))
-        positive = rows[column].to_numpy() >= 1
-        area = measure(
-            {"auc": partial(area_under_roc, positive, score)},
-            patients,
-            chance={"auc": 0.5},
-            seed=seed,
-        )
-        found[name] = {**_json(area.figures["auc"]), "num_positive": int(positive.sum())}
-    return found
-
-
-def _median_of_training(shards: Path, label: str) -> float:
-    """What is always guessed when nothing is looked at."""
-    with (shards.parent / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
-    return float(np.median([float(row[label]) for row in rows]))
 
 
 def embed_windows(model: TrainedModel, texts: list[str]) -> Floats:
@@ -324,31 +303,14 @@ def token_counts(model: TrainedModel, texts: list[str]) -> npt.NDArray[np.int64]
     return np.array([len(codec.whole(text)) for text in texts])
 
 
-def retrieval_json(found: Retrieval) -> dict[str, Any]:
-    """All figures of a retrieval."""
-    ways = {"video_to_report": found.video_to_report, "report_to_video": found.report_to_video}
-    return {
-        "mcmrr": _json(found.mcmrr),
-        **{
-            name: {
-                "num_queries": way.num_queries,
-                "num_candidates": way.num_candidates,
-                "mean_rank": _json(way.mean_rank),
-                "median_rank": _json(way.median_rank),
-                **{f"recall_at_{k}": _json(one) for k, one in way.recall.items()},
-            }
-            for name, way in ways.items()
-        },
-    }
-
-
-def _json(figure: Figure) -> dict[str, float]:
-    return {
-        "value": figure.value,
-        "low": figure.low,
-        "high": figure.high,
-        "chance": figure.chance,
-    }
+def _retrieval_json(scores: Scores) -> dict[str, Any]:
+    """All figures of a retrieval, those of each way together."""
+    found: dict[str, Any] = {"mcmrr": asdict(scores.figures["mcmrr"])}
+    for name, figure in scores.figures.items():
+        kind, _, way = name.partition(":")
+        if way:
+            found.setdefault(way, {})[kind] = asdict(figure)
+    return found
 
 
 def loss_curve(run: Path) -> tuple[list[int], list[float]]:

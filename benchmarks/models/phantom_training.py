@@ -216,7 +216,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         f"train on, seeds {', '.join(map(str, about['seeds']))} (patients, splits, weights, "
         "order). Means over the seeds, range in brackets; R@k and MCMRR are means of both "
         "directions. EF by the paper's rule; the last row's MAE is that of always guessing the "
-        "training median.",
+        "median of the validation split.",
         "",
         "| model | reports read as | MCMRR | R@1, % | R@10, % | EF MAE | EF r | pacemaker lead AUC "
         "| effusion AUC | tokens a report | minutes |",

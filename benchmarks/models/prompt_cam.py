@@ -19,7 +19,7 @@ from PIL import Image
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.explain.drawing import heatmaps, overlay
 from echoclip_r.explain.prompt_cam import Method, prompt_cam
-from echoclip_r.metrics.bootstrap import Weights, estimate
+from echoclip_r.metrics.bootstrap import Resampling, Weights, estimate
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.masks import device_mask
@@ -102,7 +102,7 @@ def measure_heat(model: TrainedModel, clips: LeadClips, *, seed: int) -> list[di
         ) -> Floats:
             return np.asarray((weights @ share) / (weights @ area))
 
-        found = estimate(ratio, patients, seed=seed)
+        found = estimate(ratio, patients, Resampling(seed=seed))
         rows.append(
             {
                 "way": way,

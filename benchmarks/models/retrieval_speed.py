@@ -59,12 +59,14 @@ def measure_ours(number: int) -> dict[str, Any]:
         video_patients=patients,
         report_patients=patients,
     )
+    seconds = time.perf_counter() - began
+    mcmrr = found.scores.figures["mcmrr"]
     return {
-        "seconds": time.perf_counter() - began,
-        "mcmrr": found.mcmrr.value,
-        "low": found.mcmrr.low,
-        "high": found.mcmrr.high,
-        "chance": found.mcmrr.chance,
+        "seconds": seconds,
+        "mcmrr": mcmrr.value,
+        "low": mcmrr.low,
+        "high": mcmrr.high,
+        "chance": mcmrr.chance,
     }
 
 
@@ -73,7 +75,7 @@ def measure_beside(number: int) -> dict[str, Any]:
     import torch
     from open_clip_train.train import get_clip_metrics
 
-    from echoclip_r.metrics.retrieval import retrieval_ranks
+    from echoclip_r.metrics.ranks import retrieval_ranks
 
     videos, reports = embeddings(number)
     pair = np.arange(number)

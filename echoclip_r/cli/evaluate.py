@@ -89,17 +89,17 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from echoclip_r.evaluation.change import read_events
+    from echoclip_r.evaluation.config import EvaluateConfig
     from echoclip_r.evaluation.runner import evaluate
+    from echoclip_r.metrics.bootstrap import Resampling
 
-    evaluation = evaluate(
-        arguments.checkpoints,
+    config = EvaluateConfig(
+        checkpoints=arguments.checkpoints,
+        data=arguments.shards or arguments.manifest,
         out=arguments.out,
-        shards=arguments.shards,
-        manifest=arguments.manifest,
         external=arguments.external,
         tasks=arguments.tasks,
-        events=None if arguments.events is None else read_events(arguments.events),
+        events=arguments.events,
         unit=arguments.unit,
         split=arguments.split,
         names=None if arguments.names is None else arguments.names.split(","),
@@ -108,9 +108,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         batch_size=arguments.batch_size,
         workers=arguments.workers,
-        num_draws=arguments.draws,
-        seed=arguments.seed,
+        resampling=Resampling(num_draws=arguments.draws, seed=arguments.seed),
     )
+    evaluation = evaluate(config)
     if arguments.json:
         print((arguments.out / "metrics.json").read_text(encoding="utf-8"), end="")
         return

@@ -9,38 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from echoclip_r.metrics.bootstrap import NUM_DRAWS, Weights
+from echoclip_r.evaluation.outcomes import Judgement
+from echoclip_r.evaluation.retrieval import top_reports
+from echoclip_r.evaluation.trial import Trial
+from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights
 from echoclip_r.metrics.scores import Scores, measure
 from echoclip_r.text.findings import Finding
 
-__all__ = ["agreement", "families", "is_number", "top_candidates"]
+__all__ = ["agreement_scores", "families", "is_number", "judge_agreement"]
 
 Floats = NDArray[np.float64]
 
 _PRESENT = 0.75  # from "mild" on; a trace is nobody's finding
-_PAIRS_AT_ONCE = 1 << 24  # 64 MB of cosines
 
 
-def top_candidates(
-    queries: NDArray[np.floating], candidates: NDArray[np.floating]
-) -> NDArray[np.int64]:
-    """The candidate with the highest cosine for each query; of equal ones the first.
-
-    Args:
-        queries: unit rows (N, D).
-        candidates: unit rows (M, D).
-
-    Returns:
-        Indices (N,). Memory stays bounded, whatever N is.
-    """
-    rows = max(_PAIRS_AT_ONCE // len(candidates), 1)
-    parts = [
-        np.argmax(queries[start : start + rows] @ candidates.T, axis=1)
-        for start in range(0, len(queries), rows)
-    ]
-    return np.concatenate(parts).astype(np.int64)
+def judge_agreement(trial: Trial) -> Judgement:
+    """Judge what the report at rank 1 says against what the true one says."""
+    items, pool = trial.test, trial.test.pool
+    top = pool[top_reports(items.embeddings, trial.reports)]
+    scores = agreement_scores(
+        items.said,
+        items.said[top],
+        trial.tasks.findings,
+        items.rows["patient_id"].to_numpy(),
+        pool_values=items.said[pool],
+        resampling=trial.resampling,
+    )
+    return Judgement(
+        scores=scores,
+        items=pd.DataFrame(index=range(len(items.rows))),
+        about={"labels": "phrases in the reports"},
+    )
 
 
 def is_number(finding: Finding) -> bool:
@@ -57,15 +59,14 @@ def families(findings: Sequence[Finding]) -> dict[str, list[int]]:
     return found
 
 
-def agreement(
+def agreement_scores(
     true_values: Floats,
     found_values: Floats,
     findings: Sequence[Finding],
     patients: Sequence[object] | NDArray[np.generic],
     *,
     pool_values: Floats,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Agreement of found reports with true ones.
 
@@ -75,11 +76,10 @@ def agreement(
     Args:
         true_values: values of the true reports (N, F), from `read_findings`.
         found_values: values of the reports at rank 1 (N, F).
-        findings: what the columns are.
+        findings: the findings that the columns are values of.
         patients: each query's patient.
         pool_values: values of all candidates (M, F); a random one of them is chance.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how patients are drawn.
 
     Returns:
         `precision`, `recall` and `f1` over all findings; `precision:FAMILY` and `recall:FAMILY`;
@@ -126,7 +126,7 @@ def agreement(
                 both[:, None],
                 _random_within(true_values[:, column], pool_values[:, column], finding.tolerance),
             )
-    return measure(figures, patients, chance=chance, num_draws=num_draws, seed=seed)
+    return measure(figures, patients, chance=chance, resampling=resampling)
 
 
 def _random_within(truth: Floats, pool: Floats, tolerance: float) -> float:

@@ -14,16 +14,46 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.outcomes import Dataset, Outcome
-from echoclip_r.evaluation.tasks import Event, Tasks
-from echoclip_r.metrics.bootstrap import NUM_DRAWS, Weights, area_under_roc, mean
+from echoclip_r.evaluation.outcomes import Judgement
+from echoclip_r.evaluation.tasks import Event
+from echoclip_r.evaluation.trial import Trial
+from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights, area_under_roc, mean
 from echoclip_r.metrics.scores import Scores, measure
 
-__all__ = ["change_scores", "follow", "follower", "read_events"]
+__all__ = ["WHEN", "change_scores", "follow", "judge_change", "read_events"]
 
 WHEN = ("before", "after", "no event")
 
 Floats = NDArray[np.float64]
+
+
+def judge_change(trial: Trial, event: Event) -> Judgement:
+    """Judge whether a fall of the cosine tells that an event has been.
+
+    Raises:
+        EvaluationError: nothing dates the event, or there is nothing to compare.
+    """
+    studies, embeddings = trial.test.embedded.studies()
+    dates = None if trial.events is None else trial.events.get(event.name, {})
+    columns = [name for name in event.columns if name in studies]
+    if dates is None and not columns:
+        raise EvaluationError(
+            f"no label column {' or '.join(map(repr, event.columns))}, and no file of events"
+        )
+    others = [name for other in trial.tasks.events if other != event for name in other.columns]
+    table = follow(studies, embeddings, since=event.columns, dates=dates, others=others)
+    when = table["when"]
+    return Judgement(
+        scores=change_scores(table, resampling=trial.resampling),
+        items=table,
+        about={
+            "labels": "file of events" if dates is not None else f"label column {columns[0]!r}",
+            "num_comparisons": {
+                str(name): int(count) for name, count in when.value_counts().sort_index().items()
+            },
+            "num_patients_with_event": int(table.loc[when == "after", "patient_id"].nunique()),
+        },
+    )
 
 
 def read_events(path: Path) -> dict[str, dict[str, str]]:
@@ -136,15 +166,12 @@ def _event_day(
     return float(day[0]) if after == 0 else float(day[after - 1] + day[after]) / 2
 
 
-def change_scores(
-    comparisons: pd.DataFrame, *, num_draws: int = NUM_DRAWS, seed: int = 0
-) -> Scores:
+def change_scores(comparisons: pd.DataFrame, *, resampling: Resampling = RESAMPLING) -> Scores:
     """How well a fall of the cosine tells that the event has been.
 
     Args:
-        comparisons: from `follow`, some of them after the event and some not.
-        num_draws: resamples of patients.
-        seed: of the draws.
+        comparisons: the table that `follow` gave, with some rows after the event and some not.
+        resampling: how patients are drawn.
 
     Returns:
         `auc`: after the event against everything else; `auc_before`: against studies before it of
@@ -177,8 +204,7 @@ def change_scores(
         figures,
         comparisons["patient_id"].to_numpy(),
         chance=chance,
-        num_draws=num_draws,
-        seed=seed,
+        resampling=resampling,
     )
 
 
@@ -190,48 +216,3 @@ def _auc(
 
 def _mean(cosine: Floats, chosen: NDArray[np.bool_]) -> Callable[[Weights], Floats]:
     return lambda weights: mean(cosine[chosen], weights[:, chosen])
-
-
-def follower(
-    event: Event,
-    tasks: Tasks,
-    dataset: Dataset,
-    model: str,
-    events: Mapping[str, Mapping[str, str]] | None,
-    options: Mapping[str, int],
-) -> Callable[[], Outcome]:
-    """What judges one event, to be called when its turn comes."""
-
-    def run() -> Outcome:
-        studies, embeddings = dataset.test.embedded.studies()
-        dates = None if events is None else events.get(event.name, {})
-        columns = [name for name in event.columns if name in studies]
-        if dates is None and not columns:
-            raise EvaluationError(
-                f"no label column {' or '.join(map(repr, event.columns))}, and no file of events"
-            )
-        others = [name for other in tasks.events if other != event for name in other.columns]
-        table = follow(studies, embeddings, since=event.columns, dates=dates, others=others)
-        scores = change_scores(table, **options)
-        return Outcome(
-            section="change",
-            task=event.name,
-            title=event.title,
-            family="",
-            model=model,
-            dataset=dataset.name,
-            scores=scores,
-            items=table,
-            about={
-                "labels": "file of events" if dates is not None else f"label column {columns[0]!r}",
-                "num_comparisons": {
-                    str(when): int(count)
-                    for when, count in table["when"].value_counts().sort_index().items()
-                },
-                "num_patients_with_event": int(
-                    table.loc[table["when"] == "after", "patient_id"].nunique()
-                ),
-            },
-        )
-
-    return run

@@ -3,23 +3,151 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_index
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.embedding.embedder import embed
-from echoclip_r.embedding.embeddings import Embedded
-from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.outcomes import Dataset, make_items
+from echoclip_r.embedding.embeddings import Embedded, joined
+from echoclip_r.errors import EvaluationError, OptionError
+from echoclip_r.evaluation.tasks import Label
+from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.trained import TrainedModel
-from echoclip_r.text.findings import Finding
+from echoclip_r.text.findings import Finding, read_findings
 
-__all__ = ["describe", "load_dataset", "load_split", "make_shards"]
+__all__ = [
+    "Dataset",
+    "Items",
+    "describe",
+    "find_labels",
+    "load_dataset",
+    "load_split",
+    "make_items",
+    "make_shards",
+]
+
+FULL_CLIP = 10
+"""Frames that the paper predicts from."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Items:
+    """What is judged: studies with all their clips, or clips.
+
+    Attributes:
+        rows: a table with one row for each item: `key` (of its first clip), `study_id`,
+            `patient_id`, `date`, `report`, and the label columns.
+        embeddings: unit rows, float32 (N, D).
+        frames: unit rows of all frames, float32 (F, D).
+        frame_item: item of each frame, int64 (F,), non-decreasing.
+        said: the values that the reports give the findings (N, num_findings).
+        embedded: the clips that the items were made of.
+    """
+
+    rows: pd.DataFrame
+    embeddings: NDArray[np.float32]
+    frames: NDArray[np.float32]
+    frame_item: NDArray[np.int64]
+    said: Floats
+    embedded: Embedded
+
+    @property
+    def num_short(self) -> int:
+        """Items of fewer than ten frames."""
+        return int((np.bincount(self.frame_item) < FULL_CLIP).sum())
+
+    @property
+    def pool(self) -> NDArray[np.int64]:
+        """Rows (M,) whose reports are searched: one a study, also where clips are judged."""
+        return np.flatnonzero(~self.rows["study_id"].duplicated().to_numpy()).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """A data set as one model sees it.
+
+    Attributes:
+        name: `internal` or `external`.
+        test: the items that figures are made of.
+        validation: the items that thresholds, calibration and the median guess come from, or None.
+    """
+
+    name: str
+    test: Items
+    validation: Items | None
+
+
+def make_items(embedded: Embedded, unit: str, findings: Sequence[Finding]) -> Items:
+    """Studies or clips, ready to be judged.
+
+    Args:
+        embedded: the clips.
+        unit: `study` or `clip`.
+        findings: the findings to read from their reports.
+
+    Raises:
+        EvaluationError: an embedding holds NaN or infinity.
+        OptionError: the unit is another one.
+    """
+    if unit not in ("study", "clip"):
+        raise OptionError(f"unit is {unit!r}; give 'study' or 'clip'")
+    check_embeddings(embedded.frames, "frames")
+    if unit == "clip":
+        rows, embeddings = embedded.clips, embedded.clip_embeddings()
+        frames, frame_item = embedded.frames, embedded.frame_clip
+    else:
+        rows, embeddings = embedded.studies()
+        frames, frame_item = embedded.study_frames()
+    return Items(
+        rows=rows,
+        embeddings=embeddings,
+        frames=frames,
+        frame_item=frame_item,
+        said=read_findings(list(rows["report"]), findings),
+        embedded=embedded,
+    )
+
+
+def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tuple[Floats, str]:
+    """The truth of a task for each item.
+
+    Returns:
+        Values (N,), NaN where it is unknown, and where they come from.
+
+    Raises:
+        EvaluationError: nothing gives the truth of any item; the message says why.
+    """
+    present = [name for name in label.columns if name in items.rows]
+    for name in present:
+        values = items.rows[name].to_numpy(np.float64)
+        if not np.isnan(values).all():
+            return values, f"label column {name!r}"
+    why = (
+        f"label column {present[0]!r} is blank in all {len(items.rows)} of them"
+        if present
+        else f"no label column {' or '.join(map(repr, label.columns))}"
+        if label.columns
+        else "no label column is named"
+    )
+    if label.finding:
+        column = [finding.name for finding in findings].index(label.finding)
+        unsaid = findings[column].unsaid
+        values = items.said[:, column]
+        # Where what is unsaid counts as absent, a phrase must be there at least once: else the
+        # reports may just use other words.
+        if not (np.isnan(values) if unsaid is None else values == unsaid).all():
+            return values, f"phrases of {label.finding!r} in the reports"
+        why += f", and no report has a phrase of the finding {label.finding!r}"
+    raise EvaluationError(why)
 
 
 def make_shards(path: Path, folder: Path, *, size_px: int, seed: int, workers: int) -> Path:
@@ -55,7 +183,7 @@ def load_dataset(
         validation = embedded("validation") if split == "test" else None
     else:
         parts = [part for part in map(embedded, SPLITS) if part is not None]
-        test, validation = _join(parts) if parts else None, None
+        test, validation = joined(parts, Path(name)) if parts else None, None
     if test is None:
         raise EvaluationError(
             f"the {name} data has no clip in split {split!r}, so there is nothing to evaluate on"
@@ -64,16 +192,6 @@ def load_dataset(
         name=name,
         test=make_items(test, unit, findings),
         validation=None if validation is None else make_items(validation, unit, findings),
-    )
-
-
-def _join(parts: Sequence[Embedded]) -> Embedded:
-    starts = np.cumsum([0, *(len(part.clips) for part in parts[:-1])])
-    owners = [part.frame_clip + start for part, start in zip(parts, starts, strict=True)]
-    return Embedded(
-        clips=pd.concat([part.clips for part in parts], ignore_index=True),
-        frames=np.concatenate([part.frames for part in parts]),
-        frame_clip=np.concatenate(owners),
     )
 
 

@@ -5,7 +5,6 @@ Cosines of two clips of one study, of two studies of one patient, and of two pat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +13,12 @@ from numpy.typing import NDArray
 
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.outcomes import Dataset, Outcome
-from echoclip_r.metrics.bootstrap import NUM_DRAWS, area_under_roc, mean
+from echoclip_r.evaluation.outcomes import Judgement
+from echoclip_r.evaluation.trial import Trial
+from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, area_under_roc, mean
 from echoclip_r.metrics.scores import Scores, measure
 
-__all__ = ["Pairs", "find_pairs", "identification", "identification_scores"]
+__all__ = ["KINDS", "Pairs", "find_pairs", "identification_scores", "judge_identification"]
 
 _MAX_PAIRS = 100_000
 _MAX_OTHERS = 20
@@ -32,11 +32,29 @@ class Pairs:
 
     Attributes:
         table: `kind` (one of `KINDS`), `cosine`, and `patient_id`, the first one's.
-        same_study: what a pair of one study is made of.
+        same_study: words on what a pair of one study is made of.
     """
 
     table: pd.DataFrame
     same_study: str
+
+
+def judge_identification(trial: Trial) -> Judgement:
+    """Judge how far studies of one patient are alike, and those of two patients are not.
+
+    Raises:
+        EvaluationError: no patient has two studies, or there is one patient.
+    """
+    pairs = find_pairs(trial.test.embedded, seed=trial.resampling.seed)
+    counts = {kind: int((pairs.table["kind"] == kind).sum()) for kind in KINDS}
+    for kind, why in ((KINDS[1], "no patient has two studies"), (KINDS[2], "there is one patient")):
+        if not counts[kind]:
+            raise EvaluationError(f"{why}, so there are no pairs of {kind!r}")
+    return Judgement(
+        scores=identification_scores(pairs, resampling=trial.resampling),
+        items=pairs.table,
+        about={"num_pairs": counts, "same_study": pairs.same_study},
+    )
 
 
 def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
@@ -47,8 +65,8 @@ def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
     for two; that is more alike than two clips are, and `same_study` says so.
 
     Args:
-        embedded: clips.
-        seed: of the draw.
+        embedded: the clips.
+        seed: seed of the random pairs.
     """
     rng = np.random.default_rng(seed)
     rows, studies = embedded.studies()
@@ -63,13 +81,12 @@ def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
     return Pairs(table=pd.concat(parts, ignore_index=True), same_study=same_study)
 
 
-def identification_scores(pairs: Pairs, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> Scores:
+def identification_scores(pairs: Pairs, *, resampling: Resampling = RESAMPLING) -> Scores:
     """How well the cosine tells two studies of one patient from those of two.
 
     Args:
-        pairs: from `find_pairs`, with pairs of one patient and of different ones.
-        num_draws: resamples of the pairs' first patients.
-        seed: of the draws.
+        pairs: what `find_pairs` gave, with pairs of one patient and of different ones.
+        resampling: how the pairs' first patients are drawn.
 
     Returns:
         `auc`, and the mean cosine of each kind: `same_study`, `same_patient`,
@@ -93,8 +110,7 @@ def identification_scores(pairs: Pairs, *, num_draws: int = NUM_DRAWS, seed: int
         },
         pairs.table["patient_id"].to_numpy(),
         chance={"auc": 0.5},
-        num_draws=num_draws,
-        seed=seed,
+        resampling=resampling,
     )
 
 
@@ -166,24 +182,4 @@ def _cosines(
             ),
             "patient_id": rows["patient_id"].to_numpy()[first],
         }
-    )
-
-
-def identification(dataset: Dataset, model: str, options: Mapping[str, int]) -> Outcome:
-    """Judge how far studies of one patient are alike, and those of two patients are not."""
-    pairs = find_pairs(dataset.test.embedded, seed=options["seed"])
-    counts = {kind: int((pairs.table["kind"] == kind).sum()) for kind in KINDS}
-    for kind, why in ((KINDS[1], "no patient has two studies"), (KINDS[2], "there is one patient")):
-        if not counts[kind]:
-            raise EvaluationError(f"{why}, so there are no pairs of {kind!r}")
-    return Outcome(
-        section="identification",
-        task="identification",
-        title="Patient identification",
-        family="",
-        model=model,
-        dataset=dataset.name,
-        scores=identification_scores(pairs, **options),
-        items=pairs.table,
-        about={"num_pairs": counts, "same_study": pairs.same_study},
     )

@@ -1,6 +1,6 @@
 """Judge trained models on all the tasks that the method was published with.
 
-    checkpoints, shards -> embeddings -> outcomes (zero-shot, retrieval, patients, change)
+    checkpoints, shards -> embeddings -> a trial for each model and data set -> outcomes
                         -> OUT/metrics.json, predictions/*.csv, plots/*.png and .svg, report.html
 
 Every model sees the same items and the same draws of patients, so that their differences are
@@ -13,32 +13,45 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from echoclip_r.data.shards import check_splits, read_index
 from echoclip_r.embedding.embedder import embed_texts
-from echoclip_r.errors import EvaluationError, OptionError
-from echoclip_r.evaluation.change import follower
-from echoclip_r.evaluation.datasets import describe, load_dataset, load_split, make_shards
+from echoclip_r.errors import EvaluationError
+from echoclip_r.evaluation.agreement import judge_agreement
+from echoclip_r.evaluation.change import judge_change, read_events
+from echoclip_r.evaluation.config import EvaluateConfig
+from echoclip_r.evaluation.datasets import (
+    Dataset,
+    describe,
+    load_dataset,
+    load_split,
+    make_shards,
+)
 from echoclip_r.evaluation.files import write_evaluation
-from echoclip_r.evaluation.identification import identification
-from echoclip_r.evaluation.outcomes import Comparison, Dataset, Evaluation, Outcome, Skipped
-from echoclip_r.evaluation.retrieval import Texts, judge_retrieval
+from echoclip_r.evaluation.identification import judge_identification
+from echoclip_r.evaluation.outcomes import (
+    Comparison,
+    Evaluation,
+    Judgement,
+    Outcome,
+    Section,
+    Skipped,
+)
+from echoclip_r.evaluation.retrieval import judge_retrieval
 from echoclip_r.evaluation.tasks import Tasks, read_tasks
+from echoclip_r.evaluation.trial import EmbedTexts, Events, Trial
 from echoclip_r.evaluation.verdicts import too_few
-from echoclip_r.evaluation.zero_shot import prompt_texts, run_zero_shot
-from echoclip_r.metrics.bootstrap import NUM_DRAWS
-from echoclip_r.metrics.scores import Operating, difference
+from echoclip_r.evaluation.zero_shot import judge_binary, judge_regression, prompt_texts
+from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling
+from echoclip_r.metrics.scores import difference
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["compare", "evaluate", "evaluate_model", "run_pairs"]
+__all__ = ["compare", "evaluate", "evaluate_model"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,73 +66,29 @@ KEY_FIGURES = {
 """What models are compared by."""
 
 
-def evaluate(
-    checkpoints: Sequence[Path | str],
-    *,
-    out: Path | str,
-    shards: Path | str | None = None,
-    manifest: Path | str | None = None,
-    external: Path | str | None = None,
-    tasks: Sequence[Path | str] = (),
-    events: Mapping[str, Mapping[str, str]] | None = None,
-    unit: str = "study",
-    split: str = "test",
-    names: Sequence[str] | None = None,
-    title: str = "Evaluation",
-    note: str = "",
-    device: str = "cpu",
-    batch_size: int = 256,
-    workers: int = 1,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
-) -> Evaluation:
+def evaluate(config: EvaluateConfig) -> Evaluation:
     """Evaluate checkpoints and write figures, plots and one report.
 
-    Args:
-        checkpoints: checkpoints or runs; the first is the one that others are compared with.
-        out: folder for all that is written; embeddings are kept there, so that the same
-            evaluation with other tasks is quick.
-        shards: from `prepare`; or
-        manifest: from which shards are made in `out`, with the split by patient of its column or
-            of `seed`.
-        external: shards or manifest of another archive, all of which is tested.
-        tasks: task files, laid over the default; see `echoclip_r.evaluation.tasks`.
-        events: see `echoclip_r.evaluation.change.read_events`; None takes the manifest's columns.
-        unit: `study` or `clip`: what one prediction is made for.
-        split: of the internal data, `test` or `validation`.
-        names: what the models are called, one each; None takes recipe and run.
-        title: of the report.
-        note: to be printed below it, such as what the data are.
-        device: where models compute.
-        batch_size: frames at a time.
-        workers: processes that make shards.
-        num_draws: of the bootstrap.
-        seed: of splits, bootstrap and random pairs.
-
     Raises:
-        EvaluationError: nothing to evaluate, or NaN embeddings.
+        EvaluationError: there is nothing to evaluate, or an embedding holds NaN.
         ShardError: shards cannot be read, or a patient is in two splits (I10).
-        ManifestError, CheckpointError: see there.
+        ManifestError: the manifest breaks a rule.
+        CheckpointError: a checkpoint cannot be read.
     """
-    if (shards is None) == (manifest is None):
-        raise OptionError("give one of shards and manifest")
-    if not checkpoints:
-        raise OptionError("give at least one checkpoint")
-    if split not in ("test", "validation"):
-        raise OptionError(f"split is {split!r}; give 'test' or 'validation'")
-    if names is not None and len(names) != len(checkpoints):
-        raise OptionError(f"{len(checkpoints)} checkpoints have {len(names)} names; give one each")
-    out, read = Path(out), read_tasks(*tasks)
-    loaded = [load_checkpoint(path, device=device) for path in checkpoints]
-    models = _named(loaded, [model.name for model in loaded] if names is None else names)
-    size_px = max(model.image_size_px for model in models.values())
-    source = shards if shards is not None else manifest
-    assert source is not None  # one of them is given
-    sources = {"internal": Path(source)}
-    if external is not None:
-        sources["external"] = Path(external)
+    out, tasks = Path(config.out), read_tasks(*config.tasks)
+    events = None if config.events is None else read_events(Path(config.events))
+    models = _load_models(config)
+    sources = {"internal": Path(config.data)}
+    if config.external is not None:
+        sources["external"] = Path(config.external)
     folders = {
-        name: make_shards(path, out / f"shards-{name}", size_px=size_px, seed=seed, workers=workers)
+        name: make_shards(
+            path,
+            out / f"shards-{name}",
+            size_px=max(model.image_size_px for model in models.values()),
+            seed=config.resampling.seed,
+            workers=config.workers,
+        )
         for name, path in sources.items()
     }
     patients = {name: dict(check_splits(read_index(folder))) for name, folder in folders.items()}
@@ -129,31 +98,16 @@ def evaluate(
     for name, model in models.items():
         _log.info("evaluating %s", name)
         datasets = [
-            load_dataset(
-                which,
-                partial(
-                    load_split,
-                    model,
-                    folder,
-                    kept=out / "embeddings",
-                    name=which,
-                    batch_size=batch_size,
-                ),
-                split=split,
-                unit=unit,
-                findings=read.findings,
-            )
-            for which, folder in folders.items()
+            _load_dataset(which, model, folder, config, tasks) for which, folder in folders.items()
         ]
         described = {dataset.name: describe(dataset) for dataset in datasets}
         found, missed = evaluate_model(
             name,
             datasets,
             partial(embed_texts, model),
-            read,
+            tasks,
             events=events,
-            num_draws=num_draws,
-            seed=seed,
+            resampling=config.resampling,
         )
         outcomes += found
         skipped |= {(one.section, one.task, one.dataset): one for one in missed}
@@ -162,76 +116,148 @@ def evaluate(
         skipped=tuple(skipped.values()),
         comparisons=tuple(compare(outcomes)),
         facts={
-            "title": title,
-            "note": note,
+            "title": config.title,
+            "note": config.note,
             "models": {
                 name: {"checkpoint": str(path), "fingerprint": model.fingerprint}
-                for (name, model), path in zip(models.items(), checkpoints, strict=True)
+                for (name, model), path in zip(models.items(), config.checkpoints, strict=True)
             },
             "datasets": {
                 name: {"source": str(sources[name]), "patients": patients[name], **facts}
                 for name, facts in described.items()
             },
-            "tasks": list(read.sources),
-            "unit": unit,
-            "split": split,
-            "num_draws": num_draws,
-            "seed": seed,
+            "tasks": list(tasks.sources),
+            "unit": config.unit,
+            "split": config.split,
+            "num_draws": config.resampling.num_draws,
+            "seed": config.resampling.seed,
         },
     )
-    write_evaluation(evaluation, read, out)
+    write_evaluation(evaluation, tasks, out)
     return evaluation
+
+
+def _load_models(config: EvaluateConfig) -> dict[str, TrainedModel]:
+    """Models by names that tell them apart."""
+    loaded = [load_checkpoint(path, device=config.device) for path in config.checkpoints]
+    named: dict[str, TrainedModel] = {}
+    wanted = [model.name for model in loaded] if config.names is None else config.names
+    for model, first in zip(loaded, wanted, strict=True):
+        name, number = first, 2
+        while name in named:
+            name, number = f"{first} {number}", number + 1
+        named[name] = model
+    return named
+
+
+def _load_dataset(
+    name: str, model: TrainedModel, shards: Path, config: EvaluateConfig, tasks: Tasks
+) -> Dataset:
+    """A data set as a model sees it; its embeddings are kept for the next time."""
+    embedded = partial(
+        load_split,
+        model,
+        shards,
+        kept=Path(config.out) / "embeddings",
+        name=name,
+        batch_size=config.batch_size,
+    )
+    return load_dataset(
+        name, embedded, split=config.split, unit=config.unit, findings=tasks.findings
+    )
 
 
 def evaluate_model(
     name: str,
     datasets: Sequence[Dataset],
-    embed_texts: Callable[[list[str]], NDArray[np.float32]],
+    embed_texts: EmbedTexts,
     tasks: Tasks,
     *,
-    events: Mapping[str, Mapping[str, str]] | None = None,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    events: Events | None = None,
+    resampling: Resampling = RESAMPLING,
 ) -> tuple[list[Outcome], list[Skipped]]:
-    """Run all tasks for one model.
+    """Judge one model on every task and data set.
 
     Args:
-        name: the model's.
-        datasets: the internal one first: an external one takes its thresholds from there.
+        name: what the model is called.
+        datasets: the internal one first: one without a validation part takes its thresholds from
+            there.
         embed_texts: texts to unit embeddings (N, D).
-        tasks: what to run.
-        events: see `evaluate`.
-        num_draws: of the bootstrap.
-        seed: of the bootstrap and of random pairs.
+        tasks: the tasks that the model is judged on.
+        events: dates of events, see `echoclip_r.evaluation.change.read_events`.
+        resampling: draws of the bootstrap; the seed is also that of random pairs.
     """
     outcomes: list[Outcome] = []
     skipped: list[Skipped] = []
     texts = prompt_texts(tasks)
     prompts = dict(zip(texts, embed_texts(texts), strict=True))
-    operating: dict[str, Operating | None] = {}
     for dataset in datasets:
-        pairs, unmet = run_pairs(
-            tasks,
-            embed_texts,
-            dataset,
-            model=name,
+        test = dataset.test
+        trial = Trial(
+            dataset=dataset,
+            tasks=tasks,
+            prompts=prompts,
+            reports=embed_texts(list(test.rows["report"].iloc[test.pool])),
+            thresholds_from=dataset.validation or datasets[0].validation,
             events=events,
-            num_draws=num_draws,
-            seed=seed,
+            resampling=resampling,
         )
-        found, missed, chosen = run_zero_shot(
-            tasks,
-            prompts,
-            dataset,
-            model=name,
-            operating=operating,
-            num_draws=num_draws,
-            seed=seed,
-        )
-        operating = operating or chosen
-        outcomes += [*pairs, *found]
-        skipped += [*unmet, *missed]
+        for question in _questions(tasks):
+            section, task, title, family, judge = question
+            try:
+                found = judge(trial)
+            except EvaluationError as error:
+                skipped.append(
+                    Skipped(
+                        section=section,
+                        task=task,
+                        title=title,
+                        dataset=dataset.name,
+                        reason=str(error),
+                    )
+                )
+                continue
+            outcomes.append(
+                Outcome(
+                    section=section,
+                    task=task,
+                    title=title,
+                    family=family,
+                    model=name,
+                    dataset=dataset.name,
+                    scores=found.scores,
+                    items=found.items,
+                    about=found.about,
+                )
+            )
     return outcomes, skipped
+
+
+class _Question(NamedTuple):
+    section: Section
+    task: str
+    title: str
+    family: str
+    judge: Callable[[Trial], Judgement]
+
+
+def _questions(tasks: Tasks) -> Iterator[_Question]:
+    """Every task with what judges it, in the order of the report."""
+    yield _Question("retrieval", "retrieval", "Retrieval of whole reports", "", judge_retrieval)
+    if tasks.findings:
+        title = "Clinical agreement of the report at rank 1"
+        yield _Question("agreement", "agreement", title, "", judge_agreement)
+    title = "Patient identification"
+    yield _Question("identification", "identification", title, "", judge_identification)
+    for event in tasks.events:
+        judge = partial(judge_change, event=event)
+        yield _Question("change", event.name, event.title, "", judge)
+    for number in tasks.regressions:
+        judge = partial(judge_regression, task=number)
+        yield _Question("regression", number.name, number.title, "", judge)
+    for binary in tasks.binaries:
+        judge = partial(judge_binary, task=binary)
+        yield _Question("binary", binary.name, binary.title, binary.family, judge)
 
 
 def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
@@ -256,71 +282,3 @@ def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
                     second=second.model,
                     difference=difference(second.scores, first.scores, figure),
                 )
-
-
-def _named(models: Sequence[TrainedModel], names: Sequence[str]) -> dict[str, TrainedModel]:
-    """Models by names that tell them apart."""
-    named: dict[str, TrainedModel] = {}
-    for model, wanted in zip(models, names, strict=True):
-        name, number = wanted, 2
-        while name in named:
-            name, number = f"{wanted} {number}", number + 1
-        named[name] = model
-    return named
-
-
-def run_pairs(
-    tasks: Tasks,
-    embed_texts: Texts,
-    dataset: Dataset,
-    *,
-    model: str,
-    events: Mapping[str, Mapping[str, str]] | None,
-    num_draws: int,
-    seed: int,
-) -> tuple[list[Outcome], list[Skipped]]:
-    """Run all that compares items with each other or with reports.
-
-    Args:
-        tasks: findings and events.
-        embed_texts: the model's.
-        dataset: its test part is used.
-        model: its name.
-        events: dates of events by event and patient, in place of the manifest's columns.
-        num_draws: of the bootstrap.
-        seed: of the bootstrap and of the pairs of different patients.
-    """
-    options = {"num_draws": num_draws, "seed": seed}
-    outcomes = judge_retrieval(tasks, embed_texts, dataset, model, options)
-    skipped: list[Skipped] = []
-    runs: list[tuple[str, str, str, Callable[[], Outcome]]] = [
-        (
-            "identification",
-            "identification",
-            "Patient identification",
-            lambda: identification(dataset, model, options),
-        ),
-        *(
-            (
-                "change",
-                event.name,
-                event.title,
-                follower(event, tasks, dataset, model, events, options),
-            )
-            for event in tasks.events
-        ),
-    ]
-    for section, name, title, run in runs:
-        try:
-            outcomes.append(run())
-        except EvaluationError as error:
-            skipped.append(
-                Skipped(
-                    section="change" if section == "change" else "identification",
-                    task=name,
-                    title=title,
-                    dataset=dataset.name,
-                    reason=str(error),
-                )
-            )
-    return outcomes, skipped

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,144 @@ __all__ = ["Binary", "Event", "Finding", "Label", "Prompt", "Regression", "Tasks
 _SHIPPED = ("default", "phantom")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """Where the truth of a task is found.
+
+    Attributes:
+        columns: names of label columns; the first that a manifest has is taken.
+        finding: name of a finding that is read from reports where no column is there, or "".
+        at_least: a value of this or more is a yes; None where the truth is a number.
+        below: a value below this is a yes; None where `at_least` is given, or for a number.
+    """
+
+    columns: tuple[str, ...] = ()
+    finding: str = ""
+    at_least: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A prompt for a number: `{value}` stands for it.
+
+    Attributes:
+        text: the wording, with `{value}` in it.
+        low, high: the lowest and the highest value that it is worded for.
+    """
+
+    text: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regression:
+    """Predict a number.
+
+    Attributes:
+        values: the candidates, which are all whole numbers of a range.
+        prompts: the wordings; each value has at least one.
+        human_range: the lowest and the highest mean absolute difference between people that is
+            published, in the unit of the values; or None.
+    """
+
+    name: str
+    title: str
+    unit: str
+    label: Label
+    values: range
+    prompts: tuple[Prompt, ...]
+    human_range: tuple[float, float] | None = None
+
+    def candidates(self) -> list[tuple[int, str]]:
+        """Every value with each of its wordings, by value.
+
+        Example:
+            >>> from echoclip_r.evaluation.tasks import read_tasks
+            >>> task = read_tasks().regression("ejection_fraction")
+            >>> len(task.candidates()), task.candidates()[0]
+            (303, (0, 'The left ventricular ejection fraction is 0%.'))
+        """
+        return [
+            (value, prompt.text.replace("{value}", str(value)))
+            for value in self.values
+            for prompt in self.prompts
+            if prompt.low <= value <= prompt.high
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary:
+    """Tell whether something is there.
+
+    Attributes:
+        family: name that tasks have in common whose ROC curves are drawn together.
+        prompts: texts that say that it is there; empty where `scored_by` is given.
+        against: texts that say that all is normal; for the contrast score the mean cosine with
+            them is subtracted. Without any there is no contrast score.
+        scored_by: name of the regression whose prediction is the score, or "". Where the label
+            has `below`, a lower prediction makes a yes more likely.
+    """
+
+    name: str
+    title: str
+    family: str
+    label: Label
+    prompts: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    scored_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What may change a heart between two studies.
+
+    Attributes:
+        columns: names of label columns that are 1 from a patient's first study after it on.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tasks:
+    """All that is asked of a model.
+
+    Attributes:
+        sources: the task files, each laid over those before it.
+    """
+
+    regressions: tuple[Regression, ...] = ()
+    binaries: tuple[Binary, ...] = ()
+    events: tuple[Event, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    def regression(self, name: str) -> Regression:
+        """The regression of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {task.name: task for task in self.regressions}[name]
+
+    def binary(self, name: str) -> Binary:
+        """The binary task of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {task.name: task for task in self.binaries}[name]
+
+
 def read_tasks(*sources: str | Path) -> Tasks:
     """Read task files, each laid over those before it, the first over `default`.
 
     Args:
-        sources: paths, or `phantom` or `default` for what ships with the package.
+        sources: paths of TOML files; `phantom` and `default` name those that ship with the package.
 
     Raises:
         EvaluationError: a file cannot be read, or breaks a rule; the message says where.
@@ -141,10 +274,14 @@ def _check_names(tasks: Tasks, names: Sequence[str]) -> None:
             )
 
 
-def _only(entry: Mapping[str, Any], kind: type[Any], *more: str) -> None:
-    known = {one.name for one in fields(kind)} | set(more)
+def _check_keys(entry: Mapping[str, Any], kind: type[Any]) -> None:
+    """An entry has the keys of its kind, and all that have no default."""
+    known = {one.name for one in fields(kind)}
     if unknown := sorted(set(entry) - known):
         raise ValueError(f"key {unknown[0]!r} is not known; there are {', '.join(sorted(known))}")
+    for one in fields(kind):
+        if one.default is MISSING and one.name not in entry:
+            raise ValueError(f"key {one.name!r} is missing")
 
 
 def _texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -156,7 +293,7 @@ def _texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 def _label(entry: Mapping[str, Any]) -> Label:
     label = entry["label"]
-    _only(label, Label)
+    _check_keys(label, Label)
     made = Label(**{**label, "columns": _texts(label, "columns")})
     if not (made.columns or made.finding):
         raise ValueError("label names neither columns nor a finding")
@@ -164,13 +301,16 @@ def _label(entry: Mapping[str, Any]) -> Label:
 
 
 def _regression(entry: Mapping[str, Any]) -> Regression:
-    _only(entry, Regression)
-    low, high = entry["values"]
-    values = range(low, high + 1)
+    _check_keys(entry, Regression)
+    match entry["values"]:
+        case [int(low), int(high)] if low <= high:
+            values = range(low, high + 1)
+        case _:
+            raise ValueError("values must be two whole numbers, the first and the last")
     prompts = []
     for prompt in entry["prompts"]:
         table: dict[str, Any] = {"text": prompt} if isinstance(prompt, str) else dict(prompt)
-        text, start, end = table.pop("text"), table.pop("from", low), table.pop("to", high)
+        text, start, end = table.pop("text", ""), table.pop("from", low), table.pop("to", high)
         if table or "{value}" not in text:
             raise ValueError("a prompt is a text with {value}, or a table of text, from and to")
         prompts.append(Prompt(text=text, low=start, high=end))
@@ -193,7 +333,7 @@ def _regression(entry: Mapping[str, Any]) -> Regression:
 
 
 def _binary(entry: Mapping[str, Any]) -> Binary:
-    _only(entry, Binary)
+    _check_keys(entry, Binary)
     label = _label(entry)
     if (label.at_least is None) == (label.below is None):
         raise ValueError("label needs one of at_least and below, so that it is a yes or no")
@@ -205,12 +345,12 @@ def _binary(entry: Mapping[str, Any]) -> Binary:
 
 
 def _event(entry: Mapping[str, Any]) -> Event:
-    _only(entry, Event)
+    _check_keys(entry, Event)
     return Event(**{**entry, "columns": _texts(entry, "columns")})
 
 
 def _finding(entry: Mapping[str, Any]) -> Finding:
-    _only(entry, Finding)
+    _check_keys(entry, Finding)
     for phrase, value in entry["phrases"].items():
         if isinstance(value, str) and (value not in ("{severity}", "{number}")):
             raise ValueError(f"phrase {phrase!r} has the value {value!r}; give a number or a slot")
@@ -225,131 +365,3 @@ _READERS = {
     "event": _event,
     "finding": _finding,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """Where the truth of a task is found.
-
-    Attributes:
-        columns: names of label columns; the first that a manifest has is taken.
-        finding: name of a finding that is read from reports where no column is there, or "".
-        at_least: what makes a yes, or None.
-        below: the other way to say it, or None.
-    """
-
-    columns: tuple[str, ...] = ()
-    finding: str = ""
-    at_least: float | None = None
-    below: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """A prompt for a number: `{value}` stands for it.
-
-    Attributes:
-        text: with `{value}`.
-        low, high: it is worded for these values and those between.
-    """
-
-    text: str
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Regression:
-    """Predict a number.
-
-    Attributes:
-        values: the candidates, every integer of a range.
-        prompts: at least one for each value.
-        human_range: mean absolute difference between people, lowest and highest; or None.
-    """
-
-    name: str
-    title: str
-    unit: str
-    label: Label
-    values: range
-    prompts: tuple[Prompt, ...]
-    human_range: tuple[float, float] | None = None
-
-    def candidates(self) -> list[tuple[int, str]]:
-        """Every value with each of its wordings, by value.
-
-        Example:
-            >>> from echoclip_r.evaluation.tasks import read_tasks
-            >>> task = read_tasks().regression("ejection_fraction")
-            >>> len(task.candidates()), task.candidates()[0]
-            (303, (0, 'The left ventricular ejection fraction is 0%.'))
-        """
-        return [
-            (value, prompt.text.replace("{value}", str(value)))
-            for value in self.values
-            for prompt in self.prompts
-            if prompt.low <= value <= prompt.high
-        ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binary:
-    """Tell whether something is there.
-
-    Attributes:
-        family: tasks that share a figure.
-        prompts: say that it is there; empty where `scored_by` is given.
-        against: say that all is normal; the mean cosine with them is subtracted for the contrast
-            score. Empty for no such score.
-        scored_by: name of the regression whose prediction is the score, the lower the likelier
-            where the label has `below`; or "".
-    """
-
-    name: str
-    title: str
-    family: str
-    label: Label
-    prompts: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
-    scored_by: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What may change a heart between two studies: `columns` as in `Label`."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tasks:
-    """All that is asked.
-
-    Attributes:
-        sources: the files that it came from, the first laid under the later ones.
-    """
-
-    regressions: tuple[Regression, ...] = ()
-    binaries: tuple[Binary, ...] = ()
-    events: tuple[Event, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    sources: tuple[str, ...] = ()
-
-    def regression(self, name: str) -> Regression:
-        """The regression of this name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        return {task.name: task for task in self.regressions}[name]
-
-    def binary(self, name: str) -> Binary:
-        """The binary task of this name.
-
-        Raises:
-            KeyError: there is none.
-        """
-        return {task.name: task for task in self.binaries}[name]

@@ -9,7 +9,6 @@ from echoclip_r.evaluation.outcomes import Outcome
 
 __all__ = ["Verdict", "is_better_low", "too_few", "verdict"]
 
-
 _FEW = 10
 
 

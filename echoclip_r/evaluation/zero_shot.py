@@ -1,8 +1,12 @@
-"""The zero-shot tasks on a data set: prompts -> predictions -> outcomes."""
+"""The zero-shot tasks: prompts -> a number, or a score for yes or no.
+
+Thresholds and calibration are chosen on validation, and so is the median guess.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,25 +14,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.outcomes import Dataset, Items, Outcome, Skipped, find_labels
+from echoclip_r.evaluation.datasets import Items, find_labels
+from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.prompt_scores import Rule, predict_values, score_presence
-from echoclip_r.evaluation.tasks import Binary, Label, Regression, Tasks
-from echoclip_r.metrics.bootstrap import Figure
+from echoclip_r.evaluation.tasks import Binary, Regression, Tasks
+from echoclip_r.evaluation.trial import Prompts, Trial
 from echoclip_r.metrics.scores import (
     Operating,
-    Scores,
     binary_scores,
     fit_operating,
     regression_scores,
 )
 
-__all__ = ["predict_regression", "prompt_texts", "run_zero_shot"]
+__all__ = ["judge_binary", "judge_regression", "predict_regression", "prompt_texts"]
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Items], Floats]
-Prompts = Mapping[str, NDArray[np.float32]]
-"""Text of each prompt -> its unit embedding (D,)."""
-
 CONTRAST = ":contrast"
 """Ends the names of figures of the contrast score."""
 
@@ -56,11 +57,11 @@ def predict_regression(
     wording is a candidate of its own.
 
     Args:
-        task: what is predicted.
-        prompts: embeddings of its texts.
+        task: the number that is predicted.
+        prompts: embeddings of the task's texts.
         frames: unit rows (F, D).
         frame_item: item of each frame (F,).
-        rule: see `echoclip_r.evaluation.prompt_scores`.
+        rule: `paper` or `published_code`; see `echoclip_r.evaluation.prompt_scores`.
 
     Returns:
         Predictions (N,).
@@ -75,100 +76,36 @@ def predict_regression(
     return predict_values(frames, frame_item, rows, values, rule=rule)
 
 
-def run_zero_shot(
-    tasks: Tasks,
-    prompts: Prompts,
-    dataset: Dataset,
-    *,
-    model: str,
-    operating: Mapping[str, Operating | None],
-    num_draws: int,
-    seed: int,
-) -> tuple[list[Outcome], list[Skipped], dict[str, Operating | None]]:
-    """Run every zero-shot task that the data set has labels for.
+def judge_regression(trial: Trial, task: Regression) -> Judgement:
+    """Judge a number by the paper's rule, with some figures by the published code's beside it.
 
-    Args:
-        tasks: all of them.
-        prompts: embeddings of `prompt_texts(tasks)`.
-        dataset: test and validation.
-        model: its name.
-        operating: thresholds of another data set, which are used where this one has no
-            validation part.
-        num_draws: of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        Outcomes, what was skipped, and this data set's thresholds.
+    Raises:
+        EvaluationError: nothing gives the truth.
     """
-    outcomes: list[Outcome] = []
-    skipped: list[Skipped] = []
-    chosen: dict[str, Operating | None] = {}
-    options = {"num_draws": num_draws, "seed": seed}
-    for task in tasks.regressions:
-        try:
-            outcomes.append(_regression(task, tasks, prompts, dataset, model, options))
-        except EvaluationError as error:
-            skipped.append(_skip("regression", task, dataset, error))
-    for binary in tasks.binaries:
-        try:
-            score = _scorers(binary, tasks, prompts)
-            for name in score:
-                found = _operating(binary, tasks, dataset.validation, score[name])
-                chosen[binary.name + name] = found or operating.get(binary.name + name)
-            outcomes.append(_binary(binary, tasks, dataset, model, score, chosen, options))
-        except EvaluationError as error:
-            skipped.append(_skip("binary", binary, dataset, error))
-    return outcomes, skipped, chosen
-
-
-def _skip(section: Any, task: Regression | Binary, dataset: Dataset, error: Exception) -> Skipped:
-    return Skipped(
-        section=section,
-        task=task.name,
-        title=task.title,
-        dataset=dataset.name,
-        reason=str(error),
-    )
-
-
-def _regression(
-    task: Regression,
-    tasks: Tasks,
-    prompts: Prompts,
-    dataset: Dataset,
-    model: str,
-    options: Mapping[str, int],
-) -> Outcome:
-    """By the paper's rule, with some figures by that of the published code beside it."""
-    items = dataset.test
-    truth, source = find_labels(task.label, items, tasks.findings)
+    items = trial.test
+    truth, source = find_labels(task.label, items, trial.tasks.findings)
     known = np.flatnonzero(~np.isnan(truth))
-    guess, whose = _median(task.label, tasks, dataset.validation)
+    guess, guess_from = _median_guess(trial, task)
     if guess is None:
-        guess, whose = float(np.median(truth[known])), "these items themselves"
+        guess, guess_from = float(np.median(truth[known])), "these items themselves"
     patients = items.rows["patient_id"].to_numpy()[known]
     table = {"truth": truth[known]}
-    scores: dict[Rule, Scores] = {}
+    by_rule = {}
     for rule, column in _RULES.items():
-        predicted = predict_regression(task, prompts, items.frames, items.frame_item, rule=rule)
-        table[column] = predicted[known]
-        scores[rule] = regression_scores(
-            truth[known], predicted[known], patients, guess=guess, **options
+        predicted = predict_regression(
+            task, trial.prompts, items.frames, items.frame_item, rule=rule
         )
-    paper, other = scores["paper"], scores["published_code"]
-    more = {f"{name}:published_code": name for name in ("mae", "pearson", "bias")}
-    return Outcome(
-        section="regression",
-        task=task.name,
-        title=task.title,
-        family="",
-        model=model,
-        dataset=dataset.name,
-        scores=Scores(
-            figures={**paper.figures, **{new: other.figures[old] for new, old in more.items()}},
-            draws={**paper.draws, **{new: other.draws[old] for new, old in more.items()}},
-            num_items=paper.num_items,
-            num_patients=paper.num_patients,
+        table[column] = predicted[known]
+        by_rule[rule] = regression_scores(
+            truth[known], predicted[known], patients, guess=guess, resampling=trial.resampling
+        )
+    scores, other = by_rule["paper"], by_rule["published_code"]
+    beside = {f"{name}:published_code": name for name in ("mae", "pearson", "bias")}
+    return Judgement(
+        scores=replace(
+            scores,
+            figures={**scores.figures, **{new: other.figures[old] for new, old in beside.items()}},
+            draws={**scores.draws, **{new: other.draws[old] for new, old in beside.items()}},
         ),
         items=pd.DataFrame(table, index=known),
         about={
@@ -176,103 +113,47 @@ def _regression(
             "labels": source,
             "rule": "paper; figures that end in :published_code by the other one",
             "guess": guess,
-            "guess_from": whose,
+            "guess_from": guess_from,
             "human_range": task.human_range,
         },
     )
 
 
-def _median(label: Label, tasks: Tasks, items: Items | None) -> tuple[float | None, str]:
-    """What to say of everyone without looking."""
-    if items is not None:
-        try:
-            truth, _ = find_labels(label, items, tasks.findings)
-            return float(np.nanmedian(truth)), "validation"
-        except EvaluationError:
-            pass
-    return None, ""
+def judge_binary(trial: Trial, task: Binary) -> Judgement:
+    """Judge a yes or no by the paper's score, and by the contrast with a normal study beside it.
 
-
-def _scorers(task: Binary, tasks: Tasks, prompts: Prompts) -> Mapping[str, Scorer]:
-    """Items to scores (N,), higher for yes: by the paper's rule, and the contrast with normal."""
-    if task.scored_by:
-        regression = tasks.regression(task.scored_by)
-        sign = -1.0 if task.label.below is not None else 1.0
-        return {
-            "": lambda items: (
-                sign * predict_regression(regression, prompts, items.frames, items.frame_item)
-            )
-        }
-    present = np.stack([prompts[text] for text in task.prompts])
-    found: dict[str, Scorer] = {
-        "": lambda items: score_presence(items.frames, items.frame_item, present)
-    }
-    if task.against:
-        # The mean cosine with both sides is that with the mean prompt of each.
-        normal = np.stack([prompts[text] for text in task.against]).mean(axis=0)
-        contrast = (present.mean(axis=0) - normal)[None]
-        found[CONTRAST] = lambda items: score_presence(items.frames, items.frame_item, contrast)
-    return found
-
-
-def _positive(
-    task: Binary, tasks: Tasks, items: Items
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], str]:
-    """Rows whose truth is known, the truth, and where it comes from."""
-    values, source = find_labels(task.label, items, tasks.findings)
-    known = np.flatnonzero(~np.isnan(values)).astype(np.int64)
-    if task.label.below is not None:
-        return known, values[known] < task.label.below, source
-    return known, values[known] >= float(task.label.at_least or 0), source
-
-
-def _operating(task: Binary, tasks: Tasks, items: Items | None, score: Scorer) -> Operating | None:
-    if items is None:
-        return None
-    try:
-        known, positive, _ = _positive(task, tasks, items)
-    except EvaluationError:
-        return None
-    return fit_operating(positive, score(items)[known])
-
-
-def _binary(
-    task: Binary,
-    tasks: Tasks,
-    dataset: Dataset,
-    model: str,
-    scorers: Mapping[str, Scorer],
-    operating: Mapping[str, Operating | None],
-    options: Mapping[str, int],
-) -> Outcome:
-    items = dataset.test
-    known, positive, source = _positive(task, tasks, items)
+    Raises:
+        EvaluationError: nothing gives the truth, or all items are of one class.
+    """
+    items = trial.test
+    known, positive, source = _positive(trial, task, items)
     patients = items.rows["patient_id"].to_numpy()[known]
     table: dict[str, NDArray[Any]] = {"truth": positive.astype(int)}
-    figures: dict[str, Figure] = {}
-    draws: dict[str, Floats] = {}
-    for ending, scorer in scorers.items():
-        found, point = scorer(items)[known], operating[task.name + ending]
-        scores = binary_scores(positive, found, patients, operating=point, **options)
-        figures |= {name + ending: figure for name, figure in scores.figures.items()}
-        draws |= {name + ending: drawn for name, drawn in scores.draws.items()}
+    by_ending, points = {}, {}
+    for ending, scorer in _scorers(trial, task).items():
+        found, point = scorer(items)[known], _operating(trial, task, scorer)
+        points[ending] = point
+        by_ending[ending] = binary_scores(
+            positive, found, patients, operating=point, resampling=trial.resampling
+        )
         column = ending.replace(":", "_")
         table[f"score{column}"] = found
         if point is not None:
             table[f"probability{column}"] = point.probability(found)
-    threshold = operating[task.name]
-    return Outcome(
-        section="binary",
-        task=task.name,
-        title=task.title,
-        family=task.family,
-        model=model,
-        dataset=dataset.name,
-        scores=Scores(
-            figures=figures,
-            draws=draws,
-            num_items=len(known),
-            num_patients=len(np.unique(patients)),
+    threshold = points[""]
+    return Judgement(
+        scores=replace(
+            by_ending[""],
+            figures={
+                name + ending: figure
+                for ending, scores in by_ending.items()
+                for name, figure in scores.figures.items()
+            },
+            draws={
+                name + ending: drawn
+                for ending, scores in by_ending.items()
+                for name, drawn in scores.draws.items()
+            },
         ),
         items=pd.DataFrame(table, index=known),
         about={
@@ -280,11 +161,66 @@ def _binary(
             "num_positive": int(positive.sum()),
             "thresholds": {
                 ending.strip(":") or "plain": None if point is None else point.threshold
-                for ending in scorers
-                for point in [operating[task.name + ending]]
+                for ending, point in points.items()
             },
             "threshold_from": None
             if threshold is None
             else f"validation, {threshold.num_positive} of {threshold.num_items} positive",
         },
     )
+
+
+def _median_guess(trial: Trial, task: Regression) -> tuple[float | None, str]:
+    """What to say of everyone without looking, and where it comes from."""
+    if trial.dataset.validation is not None:
+        try:
+            truth, _ = find_labels(task.label, trial.dataset.validation, trial.tasks.findings)
+            return float(np.nanmedian(truth)), "validation"
+        except EvaluationError:
+            pass
+    return None, ""
+
+
+def _scorers(trial: Trial, task: Binary) -> Mapping[str, Scorer]:
+    """Items to scores (N,), higher for yes: by the paper's rule, and the contrast with normal."""
+    if task.scored_by:
+        regression = trial.tasks.regression(task.scored_by)
+        sign = -1.0 if task.label.below is not None else 1.0
+        return {
+            "": lambda items: (
+                sign * predict_regression(regression, trial.prompts, items.frames, items.frame_item)
+            )
+        }
+    present = np.stack([trial.prompts[text] for text in task.prompts])
+    found: dict[str, Scorer] = {
+        "": lambda items: score_presence(items.frames, items.frame_item, present)
+    }
+    if task.against:
+        # The mean cosine with both sides is that with the mean prompt of each.
+        normal = np.stack([trial.prompts[text] for text in task.against]).mean(axis=0)
+        contrast = (present.mean(axis=0) - normal)[None]
+        found[CONTRAST] = lambda items: score_presence(items.frames, items.frame_item, contrast)
+    return found
+
+
+def _positive(
+    trial: Trial, task: Binary, items: Items
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], str]:
+    """Rows whose truth is known, the truth, and where it comes from."""
+    values, source = find_labels(task.label, items, trial.tasks.findings)
+    known = np.flatnonzero(~np.isnan(values)).astype(np.int64)
+    if task.label.below is not None:
+        return known, values[known] < task.label.below, source
+    return known, values[known] >= float(task.label.at_least or 0), source
+
+
+def _operating(trial: Trial, task: Binary, scorer: Scorer) -> Operating | None:
+    """Threshold and calibration, from other patients; None where those do not give them."""
+    items = trial.thresholds_from
+    if items is None:
+        return None
+    try:
+        known, positive, _ = _positive(trial, task, items)
+    except EvaluationError:
+        return None
+    return fit_operating(positive, scorer(items)[known])

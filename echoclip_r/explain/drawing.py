@@ -14,27 +14,25 @@ from torch.nn import functional
 
 from echoclip_r.data.clips import read_masked
 from echoclip_r.explain.prompt_cam import Method, prompt_cam
-from echoclip_r.media.writing import write_animation
+from echoclip_r.media.writing import write_animation, write_picture
 from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["draw_prompt_cam", "heatmaps", "overlay"]
 
-
-_FADE = 0.65
-
-
-_SHOWN_PX = 320  # side of a drawn frame
-
-
-_STRIP = 5  # frames of a still picture
+_SHOWN_PX = 320
+"""Side of a drawn frame."""
+_NUM_STILLS = 5
+"""Frames of a still picture."""
+_STRONGEST = 0.65
+"""How far the brightest heat covers the frame below it."""
 
 
 def heatmaps(cells: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
     """Heat over whole frames: cells blended bilinearly.
 
     Args:
-        cells: from `prompt_cam` (N, cells, cells).
-        size_px: side of the result.
+        cells: heat that `prompt_cam` gave (N, cells, cells).
+        size_px: side of the frames.
 
     Returns:
         float32 (N, size_px, size_px).
@@ -58,7 +56,7 @@ def overlay(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.
     highest = float(heat.max(initial=0))
     share = heat / highest if highest > 0 else heat
     colours = mpl.colormaps["inferno"](share)[..., :3] * 255
-    strength = _FADE * share[..., None]
+    strength = _STRONGEST * share[..., None]
     mixed = frames * (1 - strength) + colours * strength
     return np.asarray(np.clip(np.rint(mixed), 0, 255), np.uint8)
 
@@ -77,21 +75,22 @@ def draw_prompt_cam(
     """Draw a clip beside its heat for prompts: moving (`.gif`, `.mp4`), or some frames (`.png`).
 
     Args:
-        model: see `prompt_cam`.
+        model: a model with a ConvNeXt or a small ResNet of this package as its image tower.
         video: a video, a DICOM file, or a folder of pictures.
-        out: the file.
-        prompts: see `prompt_cam`.
-        against: see `prompt_cam`.
-        method: see `prompt_cam`.
-        num_frames: of the clip, chosen over its length.
+        out: the file to write; its ending decides between a moving and a still picture.
+        prompts: texts whose mean cosine with the frames is explained.
+        against: texts whose mean cosine is subtracted from that.
+        method: `gradcam` or `elementwise`; see `prompt_cam`.
+        num_frames: how many frames of the clip are taken, evenly over its length.
         keep_unsure: also draw a clip whose sector was not found for sure.
 
     Returns:
-        Mean cosine of the frames with the prompts.
+        The mean cosine of the frames with the prompts.
 
     Raises:
-        EvaluationError: see `prompt_cam`.
-        MediaError: the clip cannot be read, its sector is not sure, or `out` cannot be written.
+        EvaluationError: the image tower has no maps to explain.
+        MediaError: the clip cannot be read, its sector is not sure, or `out` has another ending or
+            cannot be written.
     """
     clip = read_masked(
         video, size_px=model.image_size_px, num_frames=num_frames, keep_unsure=keep_unsure
@@ -104,9 +103,9 @@ def draw_prompt_cam(
     # One scale for the whole clip, so that a frame without heat looks like one.
     heated = overlay(shown, heatmaps(cells, _SHOWN_PX))
     if out.suffix.lower() == ".png":
-        few = np.unique(np.linspace(0, len(frames) - 1, _STRIP).round().astype(int))
+        few = np.unique(np.linspace(0, len(frames) - 1, _NUM_STILLS).round().astype(int))
         rows = [np.concatenate(list(part[few]), axis=1) for part in (shown, heated)]
-        Image.fromarray(np.concatenate(rows)).save(out)
+        write_picture(out, np.concatenate(rows))
     else:
         write_animation(out, np.concatenate([shown, heated], axis=2), fps_hz=10)
     target = model.embed_texts(list(prompts)).mean(axis=0)

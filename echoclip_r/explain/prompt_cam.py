@@ -44,14 +44,14 @@ def prompt_cam(
     """Heat of each cell of an image tower's stage for prompts.
 
     Args:
-        model: with a ConvNeXt or a small ResNet of this package as its image tower.
+        model: a model with a ConvNeXt or a small ResNet of this package as its image tower.
         frames: uint8 RGB (N, H, W, 3), of the model's size.
         prompts: texts whose mean cosine is the target.
         against: texts whose mean cosine is subtracted from it, such as the prompt's opposite.
         method: `gradcam`, or `elementwise` (HiResCAM, Draelos and Carin 2020), which keeps each
             cell's own gradient in place of its mean and so fits a tower that knows places.
-        stage: of the tower, from 0; None takes the last of at least 7 x 7 cells, for `elementwise`
-            of 14 x 14.
+        stage: stage of the tower, from 0; None takes the last one of at least 7 x 7 cells, or of
+            14 x 14 for `elementwise`.
         batch_size: frames at a time.
 
     Returns:

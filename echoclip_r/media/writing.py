@@ -1,4 +1,4 @@
-"""Frames to GIF and MP4, for people to look at."""
+"""Frames to picture and animation files, for people to look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,24 @@ from PIL import Image
 from echoclip_r.errors import MediaError
 from echoclip_r.storage import whole_file
 
-__all__ = ["write_animation"]
+__all__ = ["write_animation", "write_picture"]
+
+
+def write_picture(path: Path, frame: NDArray[np.uint8]) -> None:
+    """Write one frame as a PNG file.
+
+    Args:
+        path: the file.
+        frame: uint8 RGB (H, W, 3).
+
+    Raises:
+        MediaError: the file cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            Image.fromarray(frame).save(partial, "PNG")
+    except OSError as error:
+        raise MediaError(path, f"it cannot be written ({error.strerror or error})") from error
 
 
 def write_animation(path: Path, frames: NDArray[np.uint8], *, fps_hz: int = 20) -> None:
@@ -25,7 +42,7 @@ def write_animation(path: Path, frames: NDArray[np.uint8], *, fps_hz: int = 20) 
         fps_hz: frames a second.
 
     Raises:
-        MediaError: another ending, or the file cannot be written.
+        MediaError: the path has another ending, or the file cannot be written.
     """
     write = {".gif": _write_gif, ".mp4": _write_mp4}.get(path.suffix.lower())
     if write is None:

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from echoclip_r.errors import EvaluationError
+
 __all__ = [
-    "NUM_DRAWS",
+    "RESAMPLING",
     "Estimate",
     "Figure",
+    "Resampling",
     "Weights",
     "area_under_roc",
     "average_precision",
@@ -36,8 +39,33 @@ Floats = npt.NDArray[np.float64]
 Weights = Floats
 """How often each item counts: shape (num_resamples, num_items), whole numbers."""
 
-NUM_DRAWS = 1000
 _ELEMENTS_AT_ONCE = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """How patients are drawn; two figures of the same patients with the same draws are paired.
+
+    Attributes:
+        num_draws: number of resamples, at least 1.
+        seed: seed of the draws.
+
+    Raises:
+        EvaluationError: there are no draws.
+    """
+
+    num_draws: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.num_draws < 1:
+            raise EvaluationError(
+                f"num_draws is {self.num_draws}; a bootstrap needs at least one draw"
+            )
+
+
+RESAMPLING = Resampling()
+"""A thousand draws, as every published figure has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +73,9 @@ class Estimate:
     """A figure with its interval.
 
     Attributes:
-        value: on all items.
+        value: the figure on all items.
         low: lower end of the 95 % bootstrap interval; NaN where no resample had a value.
-        high: its upper end.
+        high: upper end of that interval.
     """
 
     value: float
@@ -58,11 +86,20 @@ class Estimate:
         return f"{self.value:.3g} ({self.low:.3g}-{self.high:.3g})"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure(Estimate):
+    """An estimate beside the value of a random order.
+
+    Attributes:
+        chance: the value that guessing gives on the same pool, duplicates counted.
+    """
+
+    chance: float
+
+
 def resample_weights(
     patients: Sequence[object] | npt.NDArray[np.generic],
-    *,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Iterator[Weights]:
     """Draw patients with replacement, as many as there are, again and again.
 
@@ -70,26 +107,24 @@ def resample_weights(
 
     Args:
         patients: each item's patient, length num_items.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how they are drawn.
 
     Yields:
         Parts of the weights, (some resamples, num_items), ``num_draws`` rows in all. An item's
         weight is how often its patient was drawn.
 
     Raises:
-        ValueError: there are no items, or no draws are asked for.
+        ValueError: there are no items.
 
     Example:
-        >>> next(resample_weights(["a", "a", "b"], num_draws=2)).tolist()
+        >>> next(resample_weights(["a", "a", "b"], Resampling(num_draws=2))).tolist()
         [[0.0, 0.0, 2.0], [1.0, 1.0, 1.0]]
     """
-    if not len(patients) or num_draws < 1:
-        raise ValueError(
-            f"{len(patients)} items and {num_draws} draws: a bootstrap needs at least one of each"
-        )
+    if not len(patients):
+        raise ValueError("there are no items; a bootstrap needs at least one")
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(resampling.seed)
+    num_draws = resampling.num_draws
     at_once = max(1, min(num_draws, _ELEMENTS_AT_ONCE // len(owner)))
     for start in range(0, num_draws, at_once):
         rows = min(at_once, num_draws - start)
@@ -102,22 +137,19 @@ def resample_weights(
 def bootstrap(
     figure: Callable[[Weights], Floats],
     patients: Sequence[object] | npt.NDArray[np.generic],
-    *,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Floats:
     """One value of a figure, or one row of figures, for each resample of the patients.
 
     Args:
         figure: weights (B, num_items) to values (B,) or (B, K).
         patients: each item's patient, length num_items.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how they are drawn.
 
     Returns:
         The values, (num_draws,) or (num_draws, K); NaN where a resample has none.
     """
-    parts = resample_weights(patients, num_draws=num_draws, seed=seed)
+    parts = resample_weights(patients, resampling)
     return np.concatenate([figure(weights) for weights in parts])
 
 
@@ -139,17 +171,14 @@ def interval(values: Floats, *, level: float = 0.95) -> tuple[float, float]:
 def estimate(
     figure: Callable[[Weights], Floats],
     patients: Sequence[object] | npt.NDArray[np.generic],
-    *,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Estimate:
     """A figure on all items, with its bootstrap interval.
 
     Args:
         figure: weights (B, num_items) to values (B,).
         patients: each item's patient, length num_items.
-        num_draws: resamples.
-        seed: of the draws.
+        resampling: how they are drawn.
 
     Example:
         >>> error = np.array([1.0, 2.0, 3.0])
@@ -157,7 +186,7 @@ def estimate(
         2.0
     """
     value = figure(np.ones((1, len(patients))))
-    low, high = interval(bootstrap(figure, patients, num_draws=num_draws, seed=seed))
+    low, high = interval(bootstrap(figure, patients, resampling))
     return Estimate(value=float(value[0]), low=low, high=high)
 
 
@@ -264,14 +293,3 @@ def _by_score(
     sorted_weights = weights[:, order]
     hits = np.add.reduceat(sorted_weights * positive[order], starts, axis=1)
     return hits, np.add.reduceat(sorted_weights, starts, axis=1) - hits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure(Estimate):
-    """An estimate beside the value of a random order.
-
-    Attributes:
-        chance: what guessing gives on the same pool, duplicates counted.
-    """
-
-    chance: float

@@ -16,7 +16,7 @@ def check_embeddings(embeddings: NDArray[np.floating[Any]], what: str) -> None:
     """Refuse NaN and infinity.
 
     Raises:
-        EvaluationError: naming `what`, and the first row that is not finite.
+        EvaluationError: an embedding is not finite; the message names `what` and the first row.
     """
     # Most often all is well, and a sum tells so without an array of the same size.
     if np.isfinite(embeddings.sum(dtype=np.float64)):
@@ -34,7 +34,7 @@ def check_finite(*arrays: NDArray[np.float64]) -> None:
     """Refuse NaN and infinity in figures' inputs.
 
     Raises:
-        EvaluationError: with how many numbers are not finite.
+        EvaluationError: a number is not finite; the message says how many are not.
     """
     for array in arrays:
         if not np.isfinite(array).all():

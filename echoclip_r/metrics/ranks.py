@@ -35,7 +35,7 @@ def retrieval_ranks(
     Args:
         videos: embeddings, (N, D); they need not be of unit length.
         reports: embeddings, (M, D).
-        video_text: number of each video's report text, (N,), see `text_ids`.
+        video_text: number of each video's report text, (N,), equal texts have one number.
         report_text: number of each report's text, (M,).
 
     Returns:

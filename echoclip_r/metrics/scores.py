@@ -20,9 +20,10 @@ from sklearn.metrics import roc_curve
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.metrics.bootstrap import (
-    NUM_DRAWS,
+    RESAMPLING,
     Estimate,
     Figure,
+    Resampling,
     Weights,
     area_under_roc,
     average_precision,
@@ -75,8 +76,8 @@ class Operating:
 
     Attributes:
         threshold: a score of this or more is a yes; where sensitivity + specificity is highest.
-        slope, intercept: of the logistic curve from score to probability.
-        num_items, num_positive: that it was fitted on.
+        slope, intercept: coefficients of the logistic curve from score to probability.
+        num_items, num_positive: the items that it was fitted on, and how many are positive.
     """
 
     threshold: float
@@ -95,17 +96,15 @@ def measure(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     chance: Mapping[str, float] | None = None,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Figures with intervals, all over the same draws of patients.
 
     Args:
         figures: name -> weights (B, N) to values (B,), as in `echoclip_r.metrics.bootstrap`.
         patients: each item's patient, length N.
-        chance: what guessing gives, by name.
-        num_draws: resamples.
-        seed: of the draws.
+        chance: the value that guessing gives, by the figure's name.
+        resampling: how patients are drawn.
 
     Example:
         >>> error = np.array([1.0, 2.0, 3.0])
@@ -117,7 +116,7 @@ def measure(
         return np.stack([figure(weights) for figure in figures.values()], axis=1)
 
     values = together(np.ones((1, len(patients))))[0]
-    draws = bootstrap(together, patients, num_draws=num_draws, seed=seed)
+    draws = bootstrap(together, patients, resampling)
     chance = chance or {}
     shown = {}
     for name, value, drawn in zip(figures, values, draws.T, strict=True):
@@ -152,18 +151,16 @@ def regression_scores(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     guess: float,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """Errors, correlation and Bland-Altman figures of predicted numbers.
 
     Args:
-        truth: what is right (N,).
-        predicted: what was said (N,).
+        truth: the true numbers (N,).
+        predicted: the predicted numbers (N,).
         patients: each item's patient.
-        guess: what is said of everyone without looking: a median of other patients.
-        num_draws: resamples.
-        seed: of the draws.
+        guess: the number that is said of everyone without looking, a median of other patients.
+        resampling: how patients are drawn.
 
     Returns:
         In the unit of the truth `mae`, `rmse`, `bias` (predicted - truth), `limit_low` and
@@ -211,8 +208,7 @@ def regression_scores(
             "pearson": 0.0,
             "gain": 0.0,
         },
-        num_draws=num_draws,
-        seed=seed,
+        resampling=resampling,
     )
 
 
@@ -265,8 +261,7 @@ def binary_scores(
     patients: Sequence[object] | NDArray[np.generic],
     *,
     operating: Operating | None,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    resampling: Resampling = RESAMPLING,
 ) -> Scores:
     """How well a score tells yes from no.
 
@@ -274,10 +269,9 @@ def binary_scores(
         positive: truth (N,), with both classes.
         score: higher for positive (N,).
         patients: each item's patient.
-        operating: from other patients (`fit_operating`), or None: then there is no sensitivity,
-            specificity or Brier score.
-        num_draws: resamples.
-        seed: of the draws.
+        operating: threshold and calibration from other patients (`fit_operating`). Where it is
+            None there is no sensitivity, specificity or Brier score.
+        resampling: how patients are drawn.
 
     Returns:
         `auc`, `average_precision`; with `operating` also `sensitivity`, `specificity`, `brier`.
@@ -305,4 +299,4 @@ def binary_scores(
         figures["brier"] = lambda weights: mean(squares, weights)
         rate = operating.num_positive / operating.num_items
         chance["brier"] = float(((rate - positive) ** 2).mean())
-    return measure(figures, patients, chance=chance, num_draws=num_draws, seed=seed)
+    return measure(figures, patients, chance=chance, resampling=resampling)

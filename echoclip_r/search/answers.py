@@ -22,6 +22,7 @@ from echoclip_r.data.shards import read_index, read_shard
 from echoclip_r.embedding.embedder import embed_texts, embed_video
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.text.equality import normalize_report, report_ids
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -46,9 +47,9 @@ class Item:
     """A clip, a report, or a study with both.
 
     Attributes:
-        name: what to call it: a file, a row, a study.
-        report: its text, or None.
-        frames: its masked frames, uint8 (T, S, S, 3), or None.
+        name: name to show for it, such as a file, a row or a study.
+        report: text of the report, or None.
+        frames: masked frames, uint8 RGB (T, S, S, 3), or None.
     """
 
     name: str
@@ -61,11 +62,11 @@ class Hit:
     """One thing found.
 
     Attributes:
-        rank: from 1.
-        cosine: with the query.
-        item: what was found.
-        num_same: how many of the pool are the same text, this one counted.
-        right: whether it is the query's own report, word for word; None where that is not known.
+        rank: its place among all that was looked through, from 1.
+        cosine: its cosine with the query.
+        item: the report or clip itself.
+        num_same: how many of the pool normalize alike, this one counted.
+        right: whether it normalizes as the query's own report does; None where that is not known.
     """
 
     rank: int
@@ -80,9 +81,9 @@ class Answer:
     """The best of a pool for a query.
 
     Attributes:
-        query: what was looked for.
-        hits: the best, in order.
-        pool_size: different texts, or clips, that were looked through.
+        query: the clip or report that was looked for.
+        hits: the best of the pool, in order.
+        pool_size: texts that normalize differently, or clips, that were looked through.
         right_rank: rank of the query's own report (or clip), ties against it; None if unknown.
     """
 
@@ -104,12 +105,12 @@ def find_reports(
     """The reports of a pool that fit a clip best.
 
     Args:
-        model: what embeds them.
-        query: with frames; with its own report, where that is known, to mark it among the hits.
-        reports: name and text of each; equal texts count once.
+        model: the model that embeds clip and reports.
+        query: the clip, with frames; its own report, if known, is marked among the hits.
+        reports: name and text of each; texts that normalize alike count once.
         k: how many to give, at least 1.
-        embeddings: of the reports, if they are at hand.
-        query_embedding: of the clip, if it is at hand.
+        embeddings: embeddings of the reports (N, D), if they are at hand.
+        query_embedding: embedding of the clip (D,), if it is at hand.
 
     Raises:
         EchoclipError: the pool is empty.
@@ -119,31 +120,28 @@ def find_reports(
     if query_embedding is None:
         assert query.frames is not None, "a clip is looked for by its frames"
         query_embedding = embed_video(model, query.frames)
-    first: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    for place, (_, text) in enumerate(reports):
-        first.setdefault(text, place)
-        counts[text] = counts.get(text, 0) + 1
-    if not first:
+    if not reports:
         raise EchoclipError("there is no report to look through; is it the right file and column?")
-    texts = list(first)
-    pool = embed_texts(model, texts) if embeddings is None else embeddings[list(first.values())]
+    texts = [text for _, text in reports]
+    (ids,) = report_ids(texts)
+    _, first, counts = np.unique(ids, return_index=True, return_counts=True)
+    different = [texts[place] for place in first]
+    pool = embed_texts(model, different) if embeddings is None else embeddings[first]
     cosines = pool @ query_embedding
+    own = None if query.report is None else normalize_report(query.report)
+    right = [own is not None and normalize_report(text) == own for text in different]
     hits = tuple(
         Hit(
             rank=rank,
             cosine=float(cosines[place]),
-            item=Item(name=reports[first[texts[place]]][0], report=texts[place]),
-            num_same=counts[texts[place]],
-            right=None if query.report is None else texts[place] == query.report,
+            item=Item(name=reports[first[place]][0], report=different[place]),
+            num_same=int(counts[place]),
+            right=None if own is None else right[place],
         )
         for rank, place in enumerate(_best(cosines, k), 1)
     )
-    own = None if query.report is None else first.get(query.report)
-    right_rank = None
-    if own is not None and query.report is not None:
-        right_rank = int((cosines >= cosines[texts.index(query.report)]).sum())
-    return Answer(query=query, hits=hits, pool_size=len(texts), right_rank=right_rank)
+    right_rank = int((cosines >= cosines[right.index(True)]).sum()) if any(right) else None
+    return Answer(query=query, hits=hits, pool_size=len(different), right_rank=right_rank)
 
 
 def find_videos(
@@ -157,11 +155,11 @@ def find_videos(
     """The clips of a pool that fit a report best.
 
     Args:
-        model: what embeds the report; it must be the one that embedded the pool.
-        report: with a text.
-        pool: embedded clips.
+        model: the model that embeds the report; it must be the one that embedded the pool.
+        report: the report, with a text.
+        pool: the embedded clips.
         k: how many to give, at least 1.
-        shards_dir: where the clips' pictures are, or None to give none.
+        shards_dir: the shards that hold the clips' frames, or None to give no frames.
 
     Raises:
         OptionError: `k` is below 1.
@@ -169,6 +167,7 @@ def find_videos(
     """
     _check_k(k)
     assert report.report is not None, "clips are looked for by a text"
+    own = normalize_report(report.report)
     cosines = pool.clip_embeddings() @ embed_texts(model, [report.report])[0]
     places = _best(cosines, k)
     rows = [pool.clips.iloc[place] for place in places]
@@ -177,7 +176,7 @@ def find_videos(
     for rank, (place, row) in enumerate(zip(places, rows, strict=True), 1):
         name = ", ".join(filter(None, (row["study_id"], row["view"], row["date"])))
         item = Item(name=name, report=row["report"], frames=pictures.get(row["key"]))
-        right = True if row["report"] == report.report else None
+        right = True if normalize_report(row["report"]) == own else None
         hits.append(Hit(rank=rank, cosine=float(cosines[place]), item=item, right=right))
     return Answer(query=report, hits=tuple(hits), pool_size=len(cosines))
 
@@ -206,19 +205,17 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
 def shared_sentences(report: str, other: str | None) -> list[tuple[str, bool]]:
     """The sentences of a report, and whether the other one has each of them, too.
 
-    Letter case and spacing do not count.
+    What `normalize_report` folds, such as letter case and white space, does not count.
 
     Example:
         >>> shared_sentences("No effusion. EF 55%.", "EF 60%. No  Effusion.")
         [('No effusion.', True), ('EF 55%.', False)]
     """
-    known = set() if other is None else {_plain(part) for part in _SENTENCE_END.split(other)}
+    known = (
+        set() if other is None else {normalize_report(part) for part in _SENTENCE_END.split(other)}
+    )
     parts = [part.strip() for part in _SENTENCE_END.split(report)]
-    return [(part, _plain(part) in known) for part in parts if part]
-
-
-def _plain(sentence: str) -> str:
-    return " ".join(sentence.casefold().split())
+    return [(part, normalize_report(part) in known) for part in parts if part]
 
 
 def _best(cosines: Floats, k: int) -> list[int]:

@@ -12,14 +12,19 @@ from rich.text import Text
 
 __all__ = ["data_uri", "film_strip", "half_blocks"]
 
+_STILLS = 3
+"""Frames that a terminal shows side by side."""
+_COLUMNS, _ROWS = 22, 11
+"""Characters of each of them."""
+
 
 def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Image.Image:
     """Some frames of a clip in a row, evenly over its length.
 
     Args:
-        frames: uint8 (T, S, S, 3).
-        num: how many.
-        side_px: of each.
+        frames: uint8 RGB (T, S, S, 3).
+        num: how many of them to show.
+        side_px: side of each in the strip.
     """
     places = np.linspace(0, len(frames) - 1, num).round().astype(int)
     strip = Image.new("RGB", (num * side_px, side_px))
@@ -32,24 +37,18 @@ def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Im
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as the text of an image's address: JPEG."""
+    """A picture as a JPEG inside the address of an image on a page."""
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-_STILLS = 3
-_COLUMNS, _ROWS = 22, 11
 
 
 def half_blocks(frames: NDArray[np.uint8]) -> Text:
     """Some frames of a clip as characters: each shows two pixels, one above the other.
 
     Args:
-        frames: uint8 (T, S, S, 3).
+        frames: uint8 RGB (T, S, S, 3).
     """
-    from rich.text import Text
-
     places = np.linspace(0, len(frames) - 1, _STILLS).round().astype(int)
     size = (_COLUMNS, 2 * _ROWS)
     stills = [np.asarray(Image.fromarray(frames[place]).resize(size)) for place in places]

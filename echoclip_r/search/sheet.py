@@ -32,11 +32,11 @@ def draw_answers(
     """Draw answers to clips, one row each.
 
     Args:
-        answers: with frames; what is not known is left out.
-        title: above all.
-        foot: below all: what data this is, and what grey means.
-        num_hits: reports found to show of each.
-        max_lines: of a report; what is cut is said.
+        answers: answers to clips; their frames or own reports may be unknown and are left out.
+        title: heading above the answers.
+        foot: line below them: what data this is, and what grey means.
+        num_hits: how many of the reports found are shown for each answer.
+        max_lines: most lines of a report; a line says how many more there are.
 
     Returns:
         The sheet, RGB.

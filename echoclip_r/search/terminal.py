@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.text import Text
+
 from echoclip_r.search.answers import Answer, Hit
 from echoclip_r.search.pictures import half_blocks
 from echotok.view.terminal import legend, to_terminal
 from echotok.view.tree import View, visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from echotok import Tokenizer
 
 __all__ = ["show"]
@@ -21,11 +22,10 @@ def show(answer: Answer, tokenizer: Tokenizer | None) -> None:
     """Print an answer to stdout; pictures only where a person watches.
 
     Args:
-        answer: what was found.
-        tokenizer: of the model, where it is one of echotok's: it marks phrases and values.
+        answer: the answer to show.
+        tokenizer: the model's tokenizer where it is one of echotok's, to mark phrases and values;
+            else None.
     """
-    from rich.console import Console
-
     console = Console(highlight=False, markup=False, emoji=False)
     query = answer.query
     console.print(f"{visible(query.name)}: the best {len(answer.hits)} of {answer.pool_size:,}")
@@ -41,8 +41,6 @@ def show(answer: Answer, tokenizer: Tokenizer | None) -> None:
 
 
 def _show_hit(hit: Hit, tokenizer: Tokenizer | None, console: Console) -> None:
-    from rich.text import Text
-
     same = f", {hit.num_same:,} times the same text" if hit.num_same > 1 else ""
     head = f"{hit.rank}. cosine {hit.cosine:.3f}, {hit.item.name}{same}"
     text = hit.item.report or ""

@@ -22,6 +22,7 @@ from echoclip_r.model.build import normalize_frames
 from echoclip_r.model.precision import autocast
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.equality import report_ids
 from echoclip_r.training.config import TrainConfig
 
 __all__ = ["Validation", "ValidationSet"]
@@ -31,7 +32,9 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """Retrieval among the validation clips; identical reports count as right, ties against us.
+    """Retrieval among the validation clips.
+
+    Reports that normalize alike count as right, ties against us.
 
     Attributes:
         mcmrr: mean of the two mean ranks, from 1; chance is (n + 1) / 2 where all reports differ.
@@ -79,8 +82,7 @@ class ValidationSet:
         self.num_clips = len(frames)
         self._reports = reports
         self._frames = torch.from_numpy(np.stack(frames)) if frames else torch.empty(0)
-        _, text = np.unique(np.array(reports, dtype=object), return_inverse=True)
-        self._text = np.asarray(text, np.int64)
+        (self._text,) = report_ids(reports)
 
     def run(self, model: Any, *, precision: str, device: torch.device) -> Validation:
         """Rank every report for every clip, and every clip for every report.

@@ -1,31 +1,25 @@
-"""An encoding to look at: marked text in the terminal, and one self-contained HTML page.
+"""An encoding to look at as one self-contained HTML page.
 
-    [<moderate> mitral regurgitation]. Cal·ci·fied annulus, <4.2> cm
-
-Every report text is escaped, and control characters are shown, never sent to the terminal or the
-browser.
+Every text is escaped, and control characters are shown, never sent to the browser.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import string
-from collections.abc import Iterable, Iterator
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from echotok.engine.encoding import Encoding
-from echotok.view.tree import Node, View, counts, layout, shares, visible
+from echotok.engine.spans import Span
+from echotok.view.templates import render
+from echotok.view.tree import Node, View, counts, layout, pieces, shares
 
 if TYPE_CHECKING:
     from echotok.tokenizer import Tokenizer
 
 __all__ = ["View", "to_html"]
-
-
-_NAMES = {"phrase": "phrases", "value": "values", "bpe": "BPE"}
 
 
 def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:
@@ -38,69 +32,62 @@ def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:
     Returns:
         The page. It holds the reports' text, so it is to be kept as they are.
     """
-    page = (files("echotok.view") / "page.html").read_text(encoding="utf-8")
-    template = string.Template(page)
-    script = template.template.partition("<script>")[2].partition("</script>")[0]
+    from markupsafe import Markup
+
+    script = (resources.files("echotok.view") / "page.js").read_text(encoding="utf-8")
+    # The page's policy lets this script run, by its hash, and no other.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     reports = [_report(view) for view in views]
-    about = (
-        f"{tokenizer.name}, table {tokenizer.table.name} {tokenizer.table.version}, "
-        f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
-    )
-    return template.substitute(
+    return render(
+        "echotok.view",
+        "page.html",
+        script=Markup(script),
         script_sha256=digest,
-        about=_escape(about),
+        about=f"{tokenizer.name}, table {tokenizer.table.name} {tokenizer.table.version}, "
+        f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}",
         num_reports="1 report" if len(reports) == 1 else f"{len(reports):,} reports",
-        reports="\n".join(reports),
+        reports=reports,
     )
 
 
-def _escape(text: str) -> str:
-    return html.escape(visible(text))
+class _Marked(NamedTuple):
+    """A stretch of text with its CSS classes, and the ids and the tip of its tokens or ""."""
+
+    classes: str
+    ids: str
+    tip: str
+    parts: list[str | _Marked]
 
 
-def _report(view: View) -> str:
+def _report(view: View) -> dict[str, Any]:
     nodes = layout(view)
-    percent = {kind: f"{share:.1%}" for kind, share in shares(view, nodes).items()}
-    said = ", ".join(f"{percent[kind]} in {name}" for kind, name in _NAMES.items())
-    bar = "".join(f'<i class="{kind}" style="width:{percent[kind]}"></i>' for kind in _NAMES)
-    parts = [
-        f"<section>\n<h2>{_escape(view.source)}</h2>\n<p>{_counts_html(view)}</p>\n",
-        f'<div class="bar" role="img" aria-label="Visible characters: {said}">{bar}</div>\n',
-        f'<p class="shares">Visible characters: {said}</p>\n<div class="text">',
-    ]
-    at = 0
-    for node in nodes:
-        parts.append(_escape(view.text[at : node.span[0]]))
-        parts += _spans(view, node)
-        at = node.span[1]
-    parts.append("</div>\n</section>")
-    return "".join(parts)
+    num_tokens, _, beside = counts(view).partition(" ")
+    return {
+        "source": view.source,
+        "num_tokens": num_tokens,
+        "beside": beside,
+        "shares": {kind: f"{share:.1%}" for kind, share in shares(view, nodes).items()},
+        "parts": list(_parts(view, nodes, (0, nodes[-1].span[1] if nodes else 0))),
+    }
 
 
-def _counts_html(view: View) -> str:
-    first, _, others = counts(view).partition(" ")
-    return f"<b>{first}</b> {others}"
+def _parts(view: View, nodes: Sequence[Node], span: Span) -> Iterator[str | _Marked]:
+    for piece in pieces(view.text, nodes, span):
+        yield piece if isinstance(piece, str) else _marked(view, piece)
 
 
-def _spans(view: View, node: Node) -> Iterator[str]:
-    if node.positions:
-        encoding = view.encoding
-        tip = "\n".join(_tip(encoding, position) for position in node.positions)
-        ids = " ".join(str(encoding.ids[position]) for position in node.positions)
-        marker = " " + encoding.tokens[node.positions[0]][1:-1] if node.kind == "marker" else ""
-        yield (
-            f'<span class="{node.kind}{marker}" tabindex="0" data-id="{ids}" '
-            f'title="{_escape(tip)}">'
-        )
-    else:
-        yield f'<span class="{node.kind} word">'
-    at = node.span[0]
-    for child in node.children:
-        yield _escape(view.text[at : child.span[0]])
-        yield from _spans(view, child)
-        at = child.span[1]
-    yield _escape(view.text[at : node.span[1]]) + "</span>"
+def _marked(view: View, node: Node) -> _Marked:
+    encoding, classes = view.encoding, node.kind
+    if node.kind == "marker":
+        classes += " " + encoding.tokens[node.positions[0]][1:-1]  # join or space
+    elif not node.positions:
+        classes += " word"
+    return _Marked(
+        classes=classes,
+        ids=" ".join(str(encoding.ids[position]) for position in node.positions),
+        tip="\n".join(_tip(encoding, position) for position in node.positions),
+        parts=list(_parts(view, node.children, node.span)),
+    )
 
 
 def _tip(encoding: Encoding, position: int) -> str:

@@ -8,23 +8,14 @@ from echotok.view.tree import Node, View, counts, layout, visible
 
 __all__ = ["legend", "to_terminal"]
 
-
 _STYLES = {"phrase": "bold cyan", "value": "bold yellow", "bpe": "", "marker": "dim magenta"}
-
-
 _BRACKETS = {"phrase": ("[", "]"), "value": ("<", ">"), "dropped": ("{", "}")}
-
-
 _MARKERS = {"<join>": "\u203f", "<space>": "\u2423"}
-
-
 _DOT = "\u00b7"
 
 
 def legend() -> Text:
     """One line that explains the marks of `to_terminal`."""
-    from rich.text import Text
-
     return Text.assemble(
         ("[phrase]", _STYLES["phrase"]),
         "  ",
@@ -41,8 +32,6 @@ def to_terminal(view: View) -> Text:
     Args:
         view: the report.
     """
-    from rich.text import Text
-
     line = Text()
     line.append(visible(view.source).replace("\n", "\u240a"), style="bold underline")
     line.append(f"  {counts(view)}\n")

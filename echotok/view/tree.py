@@ -17,7 +17,7 @@ import regex
 from echotok.engine.encoding import Encoding
 from echotok.engine.spans import Span
 
-__all__ = ["Node", "View", "counts", "layout", "shares", "visible"]
+__all__ = ["Node", "View", "counts", "layout", "pieces", "shares", "visible"]
 
 # What a reader sees as one letter is never torn apart: emoji, accents, and joined Arabic script.
 _LETTER = regex.compile(r"[\p{Arabic}\p{Syriac}\p{M}]+|\X")
@@ -30,8 +30,9 @@ class View:
     Attributes:
         source: where it came from, e.g. `reports.csv:3`.
         text: the report.
-        encoding: what `Tokenizer.encode(text)` gave, truncated or not.
-        num_clip_tokens: its tokens in CLIP's standard tokenizer, None where that is not at hand.
+        encoding: the encoding of the text, truncated or not.
+        num_clip_tokens: number of tokens in CLIP's standard tokenizer; None where that is not at
+            hand.
     """
 
     source: str
@@ -143,12 +144,28 @@ def _span(encoding: Encoding, position: int) -> Span:
     return span
 
 
+def pieces(text: str, nodes: Sequence[Node], span: Span) -> Iterator[str | Node]:
+    """The nodes that lie in a stretch of text, in order, and the text around them.
+
+    Args:
+        text: the report.
+        nodes: in the order of the text.
+        span: the stretch.
+    """
+    at, end = span
+    for node in nodes:
+        yield text[at : node.span[0]]
+        yield node
+        at = node.span[1]
+    yield text[at:end]
+
+
 def shares(view: View, nodes: Sequence[Node]) -> dict[str, float]:
     """Shares of the visible characters that were encoded, by kind.
 
     Args:
         view: the report.
-        nodes: its `layout`.
+        nodes: the nodes that `layout` gave of it.
     """
     counts = {"phrase": 0, "value": 0, "bpe": 0}
 

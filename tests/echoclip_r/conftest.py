@@ -231,10 +231,11 @@ def phantom_embedded(
 def evaluation() -> Evaluation:
     """Two made-up models on phantom data, internal and external, one better than the other."""
     # Only tests of evaluation need torch and all this.
-    from echoclip_r.evaluation.datasets import describe
-    from echoclip_r.evaluation.outcomes import Dataset, Evaluation, make_items
+    from echoclip_r.evaluation.datasets import Dataset, describe, make_items
+    from echoclip_r.evaluation.outcomes import Evaluation
     from echoclip_r.evaluation.runner import compare, evaluate_model
     from echoclip_r.evaluation.tasks import read_tasks
+    from echoclip_r.metrics.bootstrap import Resampling
 
     tasks = read_tasks("phantom")
     outcomes, skipped = [], []
@@ -249,7 +250,9 @@ def evaluation() -> Evaluation:
             Dataset(name="external", test=parts[2], validation=None),
         ]
         described = {one.name: {"source": "phantom", **describe(one)} for one in datasets}
-        found, missed = evaluate_model(name, datasets, text_embeddings, tasks, num_draws=60)
+        found, missed = evaluate_model(
+            name, datasets, text_embeddings, tasks, resampling=Resampling(num_draws=60)
+        )
         outcomes += found
         skipped = missed
     return Evaluation(

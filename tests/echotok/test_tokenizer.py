@@ -608,7 +608,7 @@ def test_context_length_too_small(tok: echotok.Tokenizer, context_length: int) -
 
 # What importing and loading cost
 
-HEAVY = ("torch", "pandas", "open_clip", "numpy", "rich", "tokenizers", "transformers")
+HEAVY = ("torch", "pandas", "open_clip", "numpy", "rich", "jinja2", "tokenizers", "transformers")
 LOADED = f"import sys; print(*[name for name in {HEAVY} if name in sys.modules])"
 
 

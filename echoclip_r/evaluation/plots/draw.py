@@ -42,12 +42,12 @@ class Plot:
     """A picture.
 
     Attributes:
-        section: of the report.
+        section: part of the report that it belongs to.
         group: pictures that belong together.
-        name: of the files.
-        title: for people.
-        caption: what it shows.
-        svg: the picture.
+        name: stem of its PNG and SVG files.
+        title: heading inside the picture.
+        caption: a sentence on what it shows.
+        svg: the picture itself.
     """
 
     section: str

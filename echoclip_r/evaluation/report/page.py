@@ -6,19 +6,19 @@ Each figure stands beside chance or the always-median guess, and what is weak is
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from html import escape
-from importlib import resources
-from string import Template
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.plots.draw import Plot
 from echoclip_r.evaluation.report.tables import (
     COLUMNS,
+    Cell,
+    Row,
+    Table,
     count_text,
     figure_cell,
     guess_name,
-    html_table,
     main_figures,
     number_text,
     table_by_figure,
@@ -27,9 +27,9 @@ from echoclip_r.evaluation.report.tables import (
 )
 from echoclip_r.evaluation.report.words import DEFINITIONS, HEADINGS, LABELS
 from echoclip_r.evaluation.verdicts import is_better_low, verdict
+from echotok.view.templates import render
 
 __all__ = ["as_text", "render_report"]
-
 
 _UNITS = {"study": "studies", "clip": "clips"}
 
@@ -37,18 +37,20 @@ _UNITS = {"study": "studies", "clip": "clips"}
 def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
     """The page, with all pictures inside."""
     facts = evaluation.facts
-    template = (resources.files("echoclip_r.evaluation.report") / "page.html").read_text(
-        encoding="utf-8"
+    return render(
+        "echoclip_r.evaluation.report",
+        "page.html",
+        title=str(facts["title"]),
+        facts=facts,
+        units=_UNITS[facts["unit"]],
+        glances=[(dataset, _glance(evaluation, dataset)) for dataset in facts["datasets"]],
+        sections=list(_sections(evaluation, plots)),
+        differences=_differences(evaluation) if evaluation.comparisons else None,
+        skipped=_skipped(evaluation),
+        definitions={name: text for name, text in DEFINITIONS.items() if name not in HEADINGS},
+        count="{:,}".format,
+        svg_uri=_svg_uri,
     )
-    parts = [_head(evaluation), _glance(evaluation)]
-    for section in COLUMNS:
-        outcomes = [one for one in evaluation.outcomes if one.section == section]
-        if outcomes:
-            parts.append(f'<h2 id="{section}">{escape(HEADINGS[section])}</h2>')
-            parts.append(f"<p>{escape(DEFINITIONS[section])}</p>")
-            parts.append(_detail(section, outcomes, [p for p in plots if p.section == section]))
-    parts += [_differences(evaluation), _skipped(evaluation), _methods(evaluation)]
-    return Template(template).substitute(title=escape(str(facts["title"])), body="\n".join(parts))
 
 
 def as_text(evaluation: Evaluation) -> str:
@@ -68,159 +70,131 @@ def as_text(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _head(evaluation: Evaluation) -> str:
-    facts = evaluation.facts
-    lines = []
-    for name, data in facts["datasets"].items():
-        short = f"; {data['num_short']:,} have fewer than ten frames" if data["num_short"] else ""
-        lines.append(
-            f"<li>{escape(name)}: {data['num_items']:,} {_UNITS[facts['unit']]} of "
-            f"{data['num_patients']:,} patients, {data['num_frames']:,} frames{short}</li>"
-        )
-    sections = [s for s in COLUMNS if any(one.section == s for one in evaluation.outcomes)]
-    links = [f'<li><a href="#{s}">{escape(HEADINGS[s])}</a></li>' for s in sections]
-    links.append('<li><a href="#skipped">Not run</a></li><li><a href="#methods">Methods</a></li>')
-    note = f'<p class="note">{escape(facts["note"])}</p>' if facts.get("note") else ""
-    models = ", ".join(escape(name) for name in facts["models"])
-    return (
-        f"<h1>{escape(str(facts['title']))}</h1>\n<p>Models: {models}. Split: "
-        f"{escape(facts['split'])}.</p>\n{note}<ul>{''.join(lines)}</ul>\n"
-        f"<nav><ul>{''.join(links)}</ul></nav>"
-    )
-
-
-def _glance(evaluation: Evaluation) -> str:
+def _glance(evaluation: Evaluation, dataset: str) -> Table:
     """Every task in one row, every model in one column, with a verdict."""
     models = list(evaluation.facts["models"])
-    parts = []
-    for dataset in evaluation.facts["datasets"]:
-        rows: dict[str, dict[str, Outcome]] = {}
-        for one in evaluation.outcomes:
-            if one.dataset == dataset:
-                rows.setdefault(one.task, {})[one.model] = one
-        lines = [
+    by_task: dict[str, dict[str, Outcome]] = {}
+    for one in evaluation.outcomes:
+        if one.dataset == dataset:
+            by_task.setdefault(one.task, {})[one.model] = one
+    return Table(
+        head=["Task", "Figure", *models, "Chance or median guess", "n"],
+        rows=[
             _glance_row(by_model, models, name)
-            for by_model in rows.values()
+            for by_model in by_task.values()
             for name in main_figures(next(iter(by_model.values())))
-        ]
-        parts.append(
-            f"<h3>{escape(dataset.capitalize())}</h3>\n"
-            + html_table(
-                ["Task", "Figure", *models, "Chance or median guess", "n"],
-                lines,
-                "Value and 95 % interval (bootstrap over patients). Errors and ranks: less is "
-                "better.",
-            )
-        )
-    return '<h2 id="glance">At a glance</h2>\n' + "\n".join(parts)
+        ],
+        caption="Value and 95 % interval (bootstrap over patients). Errors and ranks: less is "
+        "better.",
+    )
 
 
-def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str], name: str) -> str:
+def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str], name: str) -> Row:
     first = next(iter(by_model.values()))
-    cells = [
-        figure_cell(model, by_model[model].scores.figures[name], verdict(by_model[model], name))
-        if model in by_model
-        else f'<td data-label="{escape(model)}"></td>'
-        for model in models
-    ]
     unit = f" ({first.about['unit']})" if first.section == "regression" else ""
-    return (
-        f'<tr><th scope="row">{escape(first.title)}</th>'
-        f'<td data-label="figure">{escape(LABELS[name] + unit)}</td>{"".join(cells)}'
-        f'<td data-label="{guess_name(first)}">'
-        f"{number_text(first.scores.figures[name].chance)}</td>"
-        f'<td data-label="n">{count_text(first)}</td></tr>'
-    )
-
-
-def _detail(section: str, outcomes: Sequence[Outcome], plots: Sequence[Plot]) -> str:
-    """A table a family of findings, a table a task of other sections, each with its pictures."""
-    by_family = section == "binary"
-    groups: dict[str, list[Outcome]] = {}
-    for one in outcomes:
-        groups.setdefault(one.family if by_family else one.title, []).append(one)
-    draw = table_by_outcome if by_family else table_by_figure
-    parts = []
-    for group, members in groups.items():
-        parts.append(f"<h3>{escape(group)}</h3>\n{draw(section, members)}")
-        parts.append(_pictures([plot for plot in plots if _is_of(plot, group)]))
-    parts.append(
-        _pictures([plot for plot in plots if not any(_is_of(plot, group) for group in groups)])
-    )
-    return "\n".join(parts)
-
-
-def _is_of(plot: Plot, group: str) -> bool:
-    return plot.group.partition(": ")[0] == group
-
-
-def _pictures(plots: Sequence[Plot]) -> str:
-    parts: list[str] = []
-    for group in dict.fromkeys(plot.group for plot in plots):
-        figures = "".join(
-            f'<figure><img alt="{escape(f"{group}: {plot.title}. {plot.caption}")}" '
-            f'src="data:image/svg+xml;base64,{base64.b64encode(plot.svg.encode()).decode()}">'
-            f"<figcaption>{escape(plot.caption)}</figcaption></figure>"
-            for plot in plots
-            if plot.group == group
+    shown = []
+    for model in models:
+        one = by_model.get(model)
+        shown.append(
+            Cell(label=model)
+            if one is None
+            else figure_cell(model, one.scores.figures[name], said=verdict(one, name))
         )
-        title = f"<h4>{escape(group)}</h4>\n" if ": " in group or len(parts) else ""
-        parts.append(f'{title}<div class="plots">{figures}</div>')
-    return "\n".join(parts)
+    guess = number_text(first.scores.figures[name].chance)
+    return Row(
+        title=first.title,
+        cells=[
+            Cell(label="figure", text=LABELS[name] + unit),
+            *shown,
+            Cell(label=guess_name(first), text=guess),
+            Cell(label="n", text=count_text(first)),
+        ],
+    )
 
 
-def _differences(evaluation: Evaluation) -> str:
-    if not evaluation.comparisons:
-        return ""
-    lines = []
+class _Group(NamedTuple):
+    """A table with its pictures, those that belong together under one title."""
+
+    title: str
+    table: Table | None
+    plots: list[tuple[str, list[Plot]]]
+
+
+class _Section(NamedTuple):
+    name: str
+    heading: str
+    definition: str
+    groups: list[_Group]
+
+
+def _sections(evaluation: Evaluation, plots: Sequence[Plot]) -> Iterator[_Section]:
+    for name in COLUMNS:
+        outcomes = [one for one in evaluation.outcomes if one.section == name]
+        if outcomes:
+            own = [plot for plot in plots if plot.section == name]
+            groups = list(_groups(name, outcomes, own))
+            yield _Section(name, HEADINGS[name], DEFINITIONS[name], groups)
+
+
+def _groups(section: str, outcomes: Sequence[Outcome], plots: Sequence[Plot]) -> Iterator[_Group]:
+    """A table for each family of findings, or for each task of other sections; then the rest."""
+    by_family = section == "binary"
+    members: dict[str, list[Outcome]] = {}
+    for one in outcomes:
+        members.setdefault(one.family if by_family else one.title, []).append(one)
+    table = table_by_outcome if by_family else table_by_figure
+    for title, group in members.items():
+        yield _Group(title, table(section, group), _pictures(plots, [title]))
+    others = {_owner(plot) for plot in plots} - set(members)
+    yield _Group("", None, _pictures(plots, others))
+
+
+def _pictures(plots: Sequence[Plot], owners: Collection[str]) -> list[tuple[str, list[Plot]]]:
+    """Pictures by their group; the first is without a title where the table has it already."""
+    groups: dict[str, list[Plot]] = {}
+    for plot in plots:
+        if _owner(plot) in owners:
+            groups.setdefault(plot.group, []).append(plot)
+    return [
+        (title if ": " in title or number else "", group)
+        for number, (title, group) in enumerate(groups.items())
+    ]
+
+
+def _owner(plot: Plot) -> str:
+    """The table that a picture belongs to: what its group begins with."""
+    return plot.group.partition(": ")[0]
+
+
+def _differences(evaluation: Evaluation) -> Table:
+    rows = []
     for one in evaluation.comparisons:
         low, high = one.difference.low, one.difference.high
         said = "no clear difference"
         if low > 0 or high < 0:
             more = one.second if (low > 0) != is_better_low(one.figure) else one.first
             said = f"{more} is better"
+        cells = [
+            Cell(label="figure", text=LABELS[one.figure]),
+            Cell(label="models", text=f"{one.second} minus {one.first}"),
+            figure_cell("difference", one.difference),
+            Cell(label="so", text=said),
+        ]
         where = "" if one.dataset == "internal" else f" ({one.dataset})"
-        lines.append(
-            f'<tr><th scope="row">{escape(one.title + where)}</th>'
-            f'<td data-label="figure">{escape(LABELS[one.figure])}</td>'
-            f'<td data-label="models">{escape(one.second)} minus {escape(one.first)}</td>'
-            f"{figure_cell('difference', one.difference, None)}"
-            f'<td data-label="so">{escape(said)}</td></tr>'
+        rows.append(Row(title=one.title + where, cells=cells))
+    return Table(head=["Task", "Figure", "Models", "Difference", ""], rows=rows)
+
+
+def _skipped(evaluation: Evaluation) -> Table:
+    rows = [
+        Row(
+            title=one.title,
+            cells=[Cell(label="data", text=one.dataset), Cell(label="why", text=one.reason)],
         )
-    return (
-        '<h2 id="differences">Differences between models</h2>\n<p>Paired bootstrap: both models on '
-        "the same draws of patients. There are many comparisons here; one in twenty would look "
-        "clear by luck alone.</p>"
-        + html_table(["Task", "Figure", "Models", "Difference", ""], lines)
-    )
-
-
-def _skipped(evaluation: Evaluation) -> str:
-    if not evaluation.skipped:
-        return '<h2 id="skipped">Not run</h2>\n<p>Every task was run.</p>'
-    lines = [
-        f'<tr><th scope="row">{escape(one.title)}</th>'
-        f'<td data-label="data">{escape(one.dataset)}</td>'
-        f'<td data-label="why">{escape(one.reason)}</td></tr>'
         for one in evaluation.skipped
     ]
-    return '<h2 id="skipped">Not run</h2>\n' + html_table(["Task", "Data", "Why"], lines)
+    return Table(head=["Task", "Data", "Why"], rows=rows)
 
 
-def _methods(evaluation: Evaluation) -> str:
-    facts = evaluation.facts
-    entries = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
-        for name, text in DEFINITIONS.items()
-        if name not in HEADINGS
-    )
-    models = "".join(
-        f"<li>{escape(name)}: <code>{escape(model['checkpoint'])}</code>, fingerprint "
-        f"<code>{escape(model['fingerprint'][:16])}</code></li>"
-        for name, model in facts["models"].items()
-    )
-    return (
-        f'<h2 id="methods">Methods</h2>\n<dl>{entries}</dl>\n<ul>{models}</ul>\n'
-        f'<p class="soft">Tasks: {escape(", ".join(facts["tasks"]))}. {facts["num_draws"]:,} '
-        f"draws of patients, seed {facts['seed']}.</p>"
-    )
+def _svg_uri(plot: Plot) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(plot.svg.encode()).decode("ascii")

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 
 from echoclip_r.evaluation.outcomes import Outcome
 from echoclip_r.evaluation.report.words import LABELS, label_of
 from echoclip_r.evaluation.verdicts import Verdict
-from echoclip_r.metrics.bootstrap import Estimate, Figure
+from echoclip_r.metrics.bootstrap import Estimate
 
 __all__ = [
     "COLUMNS",
+    "Cell",
+    "Row",
+    "Table",
     "count_text",
     "figure_cell",
     "guess_name",
-    "html_table",
     "main_figures",
     "number_text",
     "table_by_figure",
@@ -69,59 +71,82 @@ _MAIN = {
 }  # else AUC
 
 
-def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A cell; `label` names its column, which a phone shows in place of the table's head."""
+
+    label: str
+    text: str = ""
+    interval: str = ""
+    guess: str = ""
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row: its title, a soft line below that, and its cells."""
+
+    title: str
+    below: str = ""
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table: the names of its columns, that of the titles first, and its rows."""
+
+    head: Sequence[str]
+    rows: Sequence[Row]
+    caption: str = ""
+
+
+def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> Table:
     """A row an outcome, a column a figure: for many tasks with few figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
-    lines = []
     tasks = list(dict.fromkeys(one.task for one in outcomes))
     # What is to be compared stands together.
-    for one in sorted(outcomes, key=lambda one: (tasks.index(one.task), one.dataset != "internal")):
-        cells = [_figure(LABELS[name], one, name) for name in names]
-        lines.append(
-            f'<tr><th scope="row">{escape(one.title + where_text(one))}<br>'
-            f'<span class="soft">{escape(one.model)}</span></th>{"".join(cells)}'
-            f'<td data-label="n">{count_text(one)}</td>'
-            f'<td data-label="labels">{escape(source_text(one))}</td></tr>'
+    ordered = sorted(outcomes, key=lambda one: (tasks.index(one.task), one.dataset != "internal"))
+    rows = [
+        Row(
+            title=one.title + where_text(one),
+            below=one.model,
+            cells=[
+                *(_figure(LABELS[name], one, name) for name in names),
+                Cell(label="n", text=count_text(one)),
+                Cell(label="labels", text=source_text(one)),
+            ],
         )
-    return html_table(["", *(LABELS[name] for name in names), "n", "Labels from"], lines)
+        for one in ordered
+    ]
+    return Table(head=["", *(LABELS[name] for name in names), "n", "Labels from"], rows=rows)
 
 
-def table_by_figure(section: str, outcomes: Sequence[Outcome]) -> str:
+def table_by_figure(section: str, outcomes: Sequence[Outcome]) -> Table:
     """A row a figure, a column an outcome: for one task with many figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
     if section == "agreement":  # its families are those of the task files
         names += [name for name in outcomes[0].scores.figures if name not in names]
     columns = [one.model + where_text(one) for one in outcomes]
     unit = str(outcomes[0].about.get("unit", ""))
-    lines = []
+    rows = []
     for name in names:
         label = label_of(name) + (f" ({unit})" if unit and name in _WITH_UNIT else "")
         cells = [_figure(column, one, name) for column, one in zip(columns, outcomes, strict=True)]
-        lines.append(f'<tr><th scope="row">{escape(label)}</th>{"".join(cells)}</tr>')
+        rows.append(Row(title=label, cells=cells))
     for label, say in (("n", count_text), ("Labels from", source_text)):
-        cells = [
-            f'<td data-label="{escape(column)}">{escape(say(one))}</td>'
-            for column, one in zip(columns, outcomes, strict=True)
-            if say(one)
-        ]
-        if cells:
-            lines.append(f'<tr><th scope="row">{label}</th>{"".join(cells)}</tr>')
-    return html_table(["", *columns], lines)
+        said = [(column, say(one)) for column, one in zip(columns, outcomes, strict=True)]
+        if any(text for _, text in said):
+            cells = [Cell(label=column, text=text) for column, text in said]
+            rows.append(Row(title=label, cells=cells))
+    return Table(head=["", *columns], rows=rows)
 
 
-def _figure(label: str, outcome: Outcome, name: str) -> str:
+def _figure(label: str, outcome: Outcome, name: str) -> Cell:
     if name not in outcome.scores.figures:
-        return f'<td data-label="{escape(label)}"></td>'
-    return figure_cell(label, outcome.scores.figures[name], None, chance=True)
-
-
-def html_table(head: Sequence[str], lines: Sequence[str], caption: str = "") -> str:
-    """A table; the cells of `lines` are escaped already."""
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    return (
-        f"<table>{f'<caption>{escape(caption)}</caption>' if caption else ''}"
-        f"<thead><tr>{columns}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    )
+        return Cell(label=label)
+    figure = outcome.scores.figures[name]
+    guess = number_text(figure.chance) if abs(figure.chance) > 0 else ""
+    return figure_cell(label, figure, guess=guess)
 
 
 def where_text(outcome: Outcome) -> str:
@@ -156,18 +181,17 @@ def count_text(outcome: Outcome) -> str:
 
 
 def figure_cell(
-    label: str, estimate: Estimate, said: Verdict | None, *, chance: bool = False
-) -> str:
-    """A cell with value, interval, guess and verdict; `label` names the column on a phone."""
-    text = number_text(estimate.value)
-    if not math.isnan(estimate.low):
-        low, high = number_text(estimate.low), number_text(estimate.high)
-        text += f' <span class="interval">({low} to {high})</span>'
-    if chance and isinstance(estimate, Figure) and abs(estimate.chance) > 0:
-        text += f'<span class="verdict">guess {number_text(estimate.chance)}</span>'
-    if said is not None:
-        text += f'<span class="verdict {said.kind}">{escape(said.text)}</span>'
-    return f'<td data-label="{escape(label)}">{text}</td>'
+    label: str, estimate: Estimate, *, guess: str = "", said: Verdict | None = None
+) -> Cell:
+    """A cell with value and interval, with the guess below or a verdict."""
+    known = not math.isnan(estimate.low)
+    return Cell(
+        label=label,
+        text=number_text(estimate.value),
+        interval=f"({number_text(estimate.low)} to {number_text(estimate.high)})" if known else "",
+        guess=guess,
+        verdict=said,
+    )
 
 
 def number_text(value: float) -> str:

@@ -53,9 +53,9 @@ LABELS = {
 
 DEFINITIONS = {
     "retrieval": "Every video is compared with every report by cosine. The rank is that of the "
-    "best right answer: identical reports all count as right, and a wrong one that scores as high "
-    "counts as ahead. MCMRR is the mean of the two mean ranks, R@k the share found among the "
-    "first k.",
+    "best right answer: reports that differ in letter case or white space alone all count as "
+    "right, and a wrong one that scores as high counts as ahead. MCMRR is the mean of the two mean "
+    "ranks, R@k the share found among the first k.",
     "agreement": "What the report at rank 1 says, against what the true one says: findings that "
     "are at least mild, read from both by the same declared phrases. 'Same grade' is the share of "
     "findings in both whose grades agree, 'within tolerance' that of measurements. The guess is a "

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from echoclip_r.evaluation.agreement import agreement, top_candidates
+from echoclip_r.evaluation.agreement import agreement_scores
+from echoclip_r.metrics.bootstrap import Resampling
 from echoclip_r.text.findings import Finding
 
 
@@ -33,7 +34,9 @@ def test_counts_by_hand() -> None:
 
     A grade agrees within half a step, an ejection fraction within five points.
     """
-    scores = agreement(TRUE, FOUND, FINDINGS, np.arange(4), pool_values=TRUE, num_draws=10)
+    scores = agreement_scores(
+        TRUE, FOUND, FINDINGS, np.arange(4), pool_values=TRUE, resampling=Resampling(num_draws=10)
+    )
     found = {name: figure.value for name, figure in scores.figures.items()}
     assert found == pytest.approx(
         {
@@ -60,8 +63,13 @@ def test_chance_is_a_random_report_of_the_pool() -> None:
     pool[rng.random(pool.shape) < 0.2] = NAN
     truth = pool[:30]
     found = pool[rng.integers(0, 50, 30 * 2000)]
-    many = agreement(
-        np.tile(truth, (2000, 1)), found, FINDINGS, np.zeros(60_000), pool_values=pool, num_draws=1
+    many = agreement_scores(
+        np.tile(truth, (2000, 1)),
+        found,
+        FINDINGS,
+        np.zeros(60_000),
+        pool_values=pool,
+        resampling=Resampling(num_draws=1),
     )
     for name in ("precision", "recall", "f1", "precision:Valves", "within:ef"):
         figure = many.figures[name]
@@ -70,7 +78,9 @@ def test_chance_is_a_random_report_of_the_pool() -> None:
 
 def test_true_reports_agree_with_themselves() -> None:
     """Where the very report is found, everything agrees."""
-    scores = agreement(TRUE, TRUE, FINDINGS, np.arange(4), pool_values=TRUE, num_draws=10)
+    scores = agreement_scores(
+        TRUE, TRUE, FINDINGS, np.arange(4), pool_values=TRUE, resampling=Resampling(num_draws=10)
+    )
     assert all(
         figure.value == 1
         for name, figure in scores.figures.items()
@@ -82,20 +92,19 @@ def test_true_reports_agree_with_themselves() -> None:
 def test_joint_permutation_changes_nothing() -> None:
     """The order of the queries is no information."""
     order = np.array([2, 0, 3, 1])
-    plain = agreement(TRUE, FOUND, FINDINGS, np.arange(4), pool_values=TRUE, num_draws=30)
-    moved = agreement(
-        TRUE[order], FOUND[order], FINDINGS, np.arange(4)[order], pool_values=TRUE, num_draws=30
+    plain = agreement_scores(
+        TRUE, FOUND, FINDINGS, np.arange(4), pool_values=TRUE, resampling=Resampling(num_draws=30)
+    )
+    moved = agreement_scores(
+        TRUE[order],
+        FOUND[order],
+        FINDINGS,
+        np.arange(4)[order],
+        pool_values=TRUE,
+        resampling=Resampling(num_draws=30),
     )
     for name, figure in plain.figures.items():
         other = moved.figures[name]
         assert (figure.value, figure.low, figure.high) == pytest.approx(
             (other.value, other.low, other.high), nan_ok=True
         )
-
-
-def test_top_candidate_of_each_query() -> None:
-    """The highest cosine wins, also where queries take more than one block."""
-    rng = np.random.default_rng(1)
-    queries, candidates = rng.normal(size=(6000, 4)), rng.normal(size=(4000, 4))
-    expected = (queries @ candidates.T).argmax(axis=1)
-    assert top_candidates(queries, candidates).tolist() == expected.tolist()

@@ -10,6 +10,7 @@ import pytest
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.change import change_scores, follow, read_events
+from echoclip_r.metrics.bootstrap import Resampling
 
 
 def studies(*rows: tuple[str, str, int]) -> tuple[pd.DataFrame, np.ndarray]:
@@ -106,7 +107,10 @@ def test_scores_by_hand() -> None:
             "cosine": [0.2, 0.6, 0.5, 0.7, 0.6],
         }
     )
-    found = {name: f.value for name, f in change_scores(table, num_draws=20).figures.items()}
+    found = {
+        name: f.value
+        for name, f in change_scores(table, resampling=Resampling(num_draws=20)).figures.items()
+    }
     assert found == pytest.approx(
         {
             "auc": (1 + 1 + 1 + 0 + 1 + 0.5) / 6,

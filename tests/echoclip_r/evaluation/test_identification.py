@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.evaluation.identification import find_pairs, identification_scores
+from echoclip_r.metrics.bootstrap import Resampling
 
 
 def embedded(studies: list[tuple[str, str]], *, likeness: float, seed: int = 0) -> Embedded:
@@ -70,7 +71,7 @@ def test_auc_equals_scikit_learn_and_rises_with_likeness() -> None:
     aucs = []
     for likeness in (0.0, 0.3, 3.0):
         pairs = find_pairs(embedded(STUDIES, likeness=likeness))
-        figure = identification_scores(pairs, num_draws=100).figures["auc"]
+        figure = identification_scores(pairs, resampling=Resampling(num_draws=100)).figures["auc"]
         judged = pairs.table[pairs.table["kind"] != "same study"]
         expected = roc_auc_score(judged["kind"] == "same patient", judged["cosine"])
         assert figure.value == pytest.approx(expected)
@@ -84,7 +85,7 @@ def test_auc_equals_scikit_learn_and_rises_with_likeness() -> None:
 def test_means_of_each_kind() -> None:
     """The mean cosine of each kind is what its pairs have."""
     pairs = find_pairs(embedded(STUDIES, likeness=1))
-    scores = identification_scores(pairs, num_draws=10)
+    scores = identification_scores(pairs, resampling=Resampling(num_draws=10))
     for kind, cosines in pairs.table.groupby("kind")["cosine"]:
         figure = scores.figures[str(kind).replace(" ", "_")]
         assert figure.value == pytest.approx(cosines.mean())

@@ -84,6 +84,45 @@ def test_names_are_escaped(page: tuple[str, Checker]) -> None:
     assert "<model" not in html
 
 
+def test_a_script_is_text_wherever_it_stands(evaluation: Evaluation) -> None:
+    """In the title, the note, names of models, tasks, data and files, reasons and captions."""
+    script = "<script>alert(1)</script>"
+    facts = {
+        **evaluation.facts,
+        "title": f"title {script}",
+        "note": f"note {script}",
+        "split": f"split {script}",
+        "tasks": [f"file {script}"],
+        "models": {
+            f"{name} {script}": {"checkpoint": f"path {script}", "fingerprint": "0" * 64}
+            for name in evaluation.facts["models"]
+        },
+    }
+    outcomes = tuple(
+        replace(
+            one,
+            model=f"{one.model} {script}",
+            title=f"task {script}",
+            family=one.family and f"family {script}",
+            about={**one.about, "labels": f"label column '{script}'"},
+        )
+        for one in evaluation.outcomes
+    )
+    missed = Skipped(
+        section="binary", task="x", title=f"t {script}", dataset="internal", reason=f"r {script}"
+    )
+    plot = replace(PLOT, group=f"group {script}", title=script, caption=f"caption {script}")
+    made = replace(evaluation, facts=facts, outcomes=outcomes, skipped=(missed,))
+    html = render_report(made, [plot])
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    assert "<script" not in html.lower()
+    text = "".join(checker.text)
+    for what in ("title", "note", "split", "file", "path", "task", "family", "t", "r", "caption"):
+        assert f"{what} {script}" in text
+
+
 def test_every_outcome_is_there_with_interval_chance_and_n(
     page: tuple[str, Checker], evaluation: Evaluation
 ) -> None:

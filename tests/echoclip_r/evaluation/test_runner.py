@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,12 @@ from sklearn.metrics import roc_auc_score
 from echoclip_r.cli.main import main
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EvaluationError, ShardError
-from echoclip_r.evaluation.outcomes import Dataset, Evaluation, Outcome, make_items
+from echoclip_r.evaluation.config import EvaluateConfig
+from echoclip_r.evaluation.datasets import Dataset, make_items
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.runner import evaluate, evaluate_model
 from echoclip_r.evaluation.tasks import read_tasks
+from echoclip_r.metrics.bootstrap import Resampling
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.model.checkpoint import save_checkpoint
 from echoclip_r.text.codec import TextCodec
@@ -46,7 +48,9 @@ def run(
         test=make_items(embedded, "study", TASKS.findings),
         validation=None if validation is None else make_items(validation, "study", TASKS.findings),
     )
-    outcomes, skipped = evaluate_model("m", [dataset], helpers.text_embeddings, TASKS, num_draws=10)
+    outcomes, skipped = evaluate_model(
+        "m", [dataset], helpers.text_embeddings, TASKS, resampling=Resampling(num_draws=10)
+    )
     return {one.task: one for one in outcomes}, {one.task: one.reason for one in skipped}
 
 
@@ -205,12 +209,29 @@ def test_clips_of_a_study_are_judged_together_or_alone(helpers: SimpleNamespace)
     for unit in ("study", "clip"):
         items = make_items(pairs, unit, TASKS.findings)
         dataset = Dataset(name="internal", test=items, validation=None)
-        outcomes, _ = evaluate_model("m", [dataset], helpers.text_embeddings, TASKS, num_draws=5)
+        outcomes, _ = evaluate_model(
+            "m", [dataset], helpers.text_embeddings, TASKS, resampling=Resampling(num_draws=5)
+        )
         about = next(one.about for one in outcomes if one.section == "retrieval")
         assert about["num_reports"] == pairs.clips["study_id"].nunique()
         assert about["num_videos"] == (len(pairs.clips) if unit == "clip" else about["num_reports"])
     with pytest.raises(ValueError, match="'study' or 'clip'"):
         make_items(pairs, "frame", TASKS.findings)
+
+
+def test_reports_that_normalize_alike_are_right_answers(helpers: SimpleNamespace) -> None:
+    """Four studies whose reports differ in case and white space alone: any of them is right."""
+    embedded = helpers.phantom_embedded(20, seed=13, noise=0.6)
+    clips, report = embedded.clips, str(embedded.clips["report"].iloc[0])
+    spaced = report.replace(". ", ".\n\n").replace(" ", "  ")
+    plain, _ = run(helpers, embedded)
+    for place, text in enumerate((report, report.upper(), spaced, f"\t{report.lower()} ")):
+        clips.loc[place, "report"] = text
+    found, _ = run(helpers, embedded)
+    about = [one["retrieval"].about["num_different_reports"] for one in (plain, found)]
+    assert about[1] == about[0] - 3
+    figures = found["retrieval"].scores.figures
+    assert figures["mcmrr"].chance < plain["retrieval"].scores.figures["mcmrr"].chance
 
 
 def test_events_from_a_file(helpers: SimpleNamespace) -> None:
@@ -227,7 +248,7 @@ def test_events_from_a_file(helpers: SimpleNamespace) -> None:
         helpers.text_embeddings,
         TASKS,
         events={"mitral_surgery": late},
-        num_draws=5,
+        resampling=Resampling(num_draws=5),
     )
     surgery = next(one for one in outcomes if one.task == "mitral_surgery")
     assert surgery.about["labels"] == "file of events"
@@ -310,8 +331,15 @@ def test_one_seed_gives_one_result(
     written: Path, checkpoint: Path, training_shards: Path, tmp_path: Path
 ) -> None:
     """Again, with embeddings made anew: the same figures and the same page (I13)."""
-    data: dict[str, Any] = {"shards": training_shards, "external": training_shards}
-    evaluate([checkpoint] * 2, out=tmp_path, num_draws=20, names=["one", "two"], **data)
+    config = EvaluateConfig(
+        checkpoints=[checkpoint] * 2,
+        data=training_shards,
+        external=training_shards,
+        out=tmp_path,
+        names=["one", "two"],
+        resampling=Resampling(num_draws=20),
+    )
+    evaluate(config)
     for name in ("metrics.json", "report.html"):
         assert (tmp_path / name).read_text() == (written / name).read_text()
 
@@ -326,7 +354,7 @@ def test_a_planted_leak_is_refused(
     assert b'"patient_id": "P57"' in content
     test_shard.write_bytes(content.replace(b'"patient_id": "P57"', b'"patient_id": "P17"'))
     with pytest.raises(ShardError, match="a split is by patient"):
-        evaluate([checkpoint], out=tmp_path / "out", shards=shards)
+        evaluate(EvaluateConfig(checkpoints=[checkpoint], data=shards, out=tmp_path / "out"))
     code = main(
         ["evaluate", str(checkpoint), "--shards", str(shards), "--out", str(tmp_path / "out")]
     )
@@ -336,29 +364,14 @@ def test_a_planted_leak_is_refused(
 
 def test_manifest_is_made_to_shards_first(checkpoint: Path, archive: Path, tmp_path: Path) -> None:
     """One command from an archive's files to a report; the test split is the manifest's."""
-    found = evaluate(
-        [checkpoint], out=tmp_path, manifest=archive / "manifest.csv", num_draws=5, workers=0
+    config = EvaluateConfig(
+        checkpoints=[checkpoint],
+        data=archive / "manifest.csv",
+        out=tmp_path,
+        workers=0,
+        resampling=Resampling(num_draws=5),
     )
+    found = evaluate(config)
     assert found.facts["datasets"]["internal"]["num_clips"] == 4
     assert (tmp_path / "shards-internal" / "index.json").exists()
     assert (tmp_path / "report.html").exists()
-
-
-def arguments(**changed: Any) -> dict[str, Any]:
-    return {"shards": "s", "out": "o"} | changed
-
-
-@pytest.mark.parametrize(
-    ("checkpoints", "options", "message"),
-    [
-        ([], arguments(), "at least one checkpoint"),
-        (["c"], arguments(manifest="m"), "one of shards and manifest"),
-        (["c"], arguments(shards=None), "one of shards and manifest"),
-        (["c"], arguments(split="train"), "'test' or 'validation'"),
-        (["c"], arguments(names=["a", "b"]), "1 checkpoints have 2 names"),
-    ],
-)
-def test_bad_arguments(checkpoints: list[str], options: dict[str, Any], message: str) -> None:
-    """Each rule is named."""
-    with pytest.raises(ValueError, match=message):
-        evaluate(checkpoints, **options)

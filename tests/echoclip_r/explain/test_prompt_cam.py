@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -17,10 +16,8 @@ from PIL import Image
 from torch import nn
 
 from echoclip_r.cli.main import main
-from echoclip_r.errors import EvaluationError, MediaError
-from echoclip_r.explain.drawing import heatmaps, overlay
+from echoclip_r.errors import EvaluationError
 from echoclip_r.explain.prompt_cam import prompt_cam
-from echoclip_r.media.writing import write_animation
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.phantom.latents import sample_patient
@@ -181,40 +178,6 @@ def test_what_cannot_be_explained_is_refused(
     model, frames, prompts = (given.pop(name) for name in ("model", "frames", "prompts"))
     with pytest.raises(error, match=message):
         prompt_cam(model, frames, prompts, **given)
-
-
-def test_overlay_brightens_where_heat_is() -> None:
-    """A hot spot glows, what is cold stays as it was, and no heat changes nothing."""
-    heat = np.zeros((1, 8, 8), np.float32)
-    heat[0, 2, 5] = 3
-    shown = heatmaps(heat, 32)
-    assert np.unravel_index(shown[0].argmax(), (32, 32)) in {(9, 21), (9, 22), (10, 21), (10, 22)}
-    drawn = overlay(FRAMES[:1], shown)
-    assert drawn[0, 9, 21].astype(int).sum() > 450
-    assert (drawn[0, 30, 2] == 100).all()
-    assert (overlay(FRAMES[:1], np.zeros((1, 32, 32), np.float32)) == FRAMES[:1]).all()
-
-
-@pytest.mark.parametrize("ending", ["gif", "mp4"])
-def test_animation_plays_with_all_frames(tmp_path: Path, ending: str) -> None:
-    """Both kinds of file hold as many frames as were given."""
-    frames = np.random.default_rng(0).integers(0, 255, (5, 33, 64, 3)).astype(np.uint8)
-    path = tmp_path / f"heat.{ending}"
-    write_animation(path, frames)
-    if ending == "gif":
-        with Image.open(path) as image:
-            assert image.n_frames == 5
-    else:
-        with av.open(path) as container:
-            assert sum(1 for _ in container.decode(video=0)) == 5
-
-
-def test_animation_errors(tmp_path: Path) -> None:
-    """Another ending, or a folder that is not there, is said."""
-    with pytest.raises(MediaError, match=r"\.gif or \.mp4"):
-        write_animation(tmp_path / "heat.webm", FRAMES)
-    with pytest.raises(MediaError, match="cannot be written"):
-        write_animation(tmp_path / "none" / "heat.gif", FRAMES)
 
 
 def test_device_mask_lies_on_the_device() -> None:

@@ -8,6 +8,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from echoclip_r.errors import EvaluationError
+from echoclip_r.metrics.bootstrap import Resampling
 from echoclip_r.metrics.scores import (
     Operating,
     binary_scores,
@@ -23,7 +24,9 @@ def test_regression_equals_textbook_formulas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     truth = rng.normal(55, 12, 80)
     predicted = truth + rng.normal(2, 7, 80)
-    scores = regression_scores(truth, predicted, np.arange(80), guess=60, num_draws=20)
+    scores = regression_scores(
+        truth, predicted, np.arange(80), guess=60, resampling=Resampling(num_draws=20)
+    )
     found = {name: figure.value for name, figure in scores.figures.items()}
     error = predicted - truth
     assert found == pytest.approx(
@@ -48,7 +51,9 @@ def test_auc_and_ap_equal_scikit_learn_with_ties(seed: int) -> None:
     positive = rng.random(60) < 0.3
     positive[:2] = [True, False]
     score = np.round(rng.normal(positive, 1.0), 1 if seed % 2 else 0)
-    scores = binary_scores(positive, score, np.arange(60), operating=None, num_draws=10)
+    scores = binary_scores(
+        positive, score, np.arange(60), operating=None, resampling=Resampling(num_draws=10)
+    )
     assert scores.figures["auc"].value == pytest.approx(sk.roc_auc_score(positive, score))
     assert scores.figures["average_precision"].value == pytest.approx(
         sk.average_precision_score(positive, score)
@@ -63,9 +68,15 @@ def test_joint_permutation_changes_nothing() -> None:
     rng = np.random.default_rng(0)
     positive, score, who = rng.random(50) < 0.4, rng.random(50), rng.integers(0, 30, 50)
     order = rng.permutation(50)
-    plain = binary_scores(positive, score, who, operating=None, num_draws=50).figures["auc"]
+    plain = binary_scores(
+        positive, score, who, operating=None, resampling=Resampling(num_draws=50)
+    ).figures["auc"]
     moved = binary_scores(
-        positive[order], score[order], who[order], operating=None, num_draws=50
+        positive[order],
+        score[order],
+        who[order],
+        operating=None,
+        resampling=Resampling(num_draws=50),
     ).figures["auc"]
     assert (plain.value, plain.low, plain.high) == pytest.approx(
         (moved.value, moved.low, moved.high)
@@ -87,7 +98,7 @@ def test_threshold_comes_from_validation_and_is_only_applied_to_test() -> None:
     positive = np.array([True, True, False, False])
     score = np.array([0.4, 0.6, 0.1, 0.55])
     figures = binary_scores(
-        positive, score, np.arange(4), operating=operating, num_draws=10
+        positive, score, np.arange(4), operating=operating, resampling=Resampling(num_draws=10)
     ).figures
     assert figures["sensitivity"].value == 0.5
     assert figures["specificity"].value == 0.5

@@ -164,6 +164,22 @@ def test_html_is_escaped() -> None:
     assert all("onerror" not in attributes for _, attributes in page.elements)
 
 
+def test_a_script_is_text_wherever_it_stands(small_tok: echotok.Tokenizer) -> None:
+    """In the name of the file, as a value, inside and between phrases, and cut off."""
+    script = "<script>alert(1)</script>"
+    for text in (
+        script,
+        f"Mild {script} mitral regurgitation {script}",
+        f"5{script}6 MR. {script}",
+    ):
+        for cut in (None, 4):
+            encoding = small_tok.encode(text)
+            view = View(source=script, text=text, encoding=encoding.truncate(cut or 999))
+            raw = to_html([view], small_tok)
+            assert raw.lower().count("<script") == 1, "ours alone"
+            assert Page(raw).texts == [text]
+
+
 def test_the_page_needs_nothing_else() -> None:
     """No element loads anything, and the page's own policy forbids it."""
     raw = to_html([view_of(ECHO, "LVEF is 55%.")], ECHO)
