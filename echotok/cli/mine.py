@@ -75,7 +75,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         metavar="FILE",
-        help="texts to release from being held back, one a line, as the private file has them",
+        help="texts to release from being held back: lines of the private file as they stand, or "
+        "the text alone, one a line",
     )
     parser.add_argument(
         "--words",
@@ -115,6 +116,7 @@ def run(arguments: Namespace) -> int:
     """
     from echotok.cli.console import progress, tell
     from echotok.corpora import read_reports
+    from echotok.leftovers import describe_leftovers
     from echotok.mining import (
         UNITS,
         Options,
@@ -126,6 +128,7 @@ def run(arguments: Namespace) -> int:
         write_held_back,
         write_sheet,
     )
+    from echotok.mining.release import read_allowed
     from echotok.mining.session import kept_state, read_base, read_public_words
     from echotok.table.checks import validate_table
     from echotok.table.writing import append_phrases, write_table
@@ -156,19 +159,22 @@ def run(arguments: Namespace) -> int:
     private = Path(arguments.private or f"{out.resolve()}.private.csv")
     if out.resolve() in (private.resolve(), *private.resolve().parents):
         arguments.parser.error("--private names people: keep it outside of TABLE_DIR")
-    allowed = []
-    if arguments.allow is not None:
-        allowed = Path(arguments.allow).read_text(encoding="utf-8").splitlines()
-    store = ReportStore(units=options.units, find_private=PrivateFinder(allowed=allowed))
+    allowed = None if arguments.allow is None else read_allowed(Path(arguments.allow), units)
+    store = ReportStore(
+        units=options.units, find_private=PrivateFinder(allowed=allowed.lines if allowed else ())
+    )
     begin = time.monotonic()
     with progress("reading") as advance:
         for report in read_reports(
             arguments.reports,
             column=arguments.text_column,
             patient_column=arguments.patient_column,
+            warn=lambda text: tell(f"echotok: {text}"),
         ):
             store.add(report.text, patient=report.patient)
             advance(1)
+    for told_of in describe_leftovers(store.leftovers, store.num_reports):
+        tell(f"echotok: {told_of}")
     if arguments.steps:
         tell(f"step: {time.monotonic() - begin:.1f} s reading")
     state = Path(f"{out.resolve()}.mining-state.json")
@@ -188,6 +194,8 @@ def run(arguments: Namespace) -> int:
         append_phrases(mined.table, out)
     write_sheet(review_rows(store, mined), out / "review.tsv")
     validate_table(out)
+    if allowed is not None:
+        tell(f"echotok: {allowed.tell(store.released())}")
     held = store.held_back(k=options.k)
     if held:
         write_held_back(held, private)

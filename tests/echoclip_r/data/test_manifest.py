@@ -198,7 +198,6 @@ def test_splits_are_made_by_patient_and_stay(tmp_path):
     [
         ("study_id,patient_id,video", "row 1 has no column 'report'; it has 'study_id', 'patient"),
         ("Study ID,patient_id,video,report", "no column 'study_id'; .*rename 'Study ID' to 'study"),
-        ("study_id;patient_id;video;report", "the columns are parted by ';'; save the file with"),
         ("study_id,patient_id,video,report,report", "the same name in columns 4 and 5"),
         ("S1,P1,a.avi,Secret finding.", "names none of the columns study_id, .*is it a header"),
     ],
@@ -217,7 +216,8 @@ def test_wrong_columns_are_refused_with_the_remedy(tmp_path, header, message):
     [
         ("m.csv", b"", "the file is empty"),
         ("m.csv", HEADER.encode(), "no row below the header"),
-        ("m.csv", HEADER.encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
+        ("m.csv", HEADER.encode("utf-16"), "no row below the header"),
+        ("m.csv", HEADER.encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
         ("m.csv", f"{HEADER},Gr\u00f6\u00dfe".encode("latin-1"), "the header, is not UTF-8"),
         ("m.csv", f'{HEADER}\nS1,P1,a.avi,"Open'.encode(), "starts in line 2 cannot be parsed"),
         ("m.xlsx", b"PK", ".xlsx is not a known format; use .csv or .parquet"),
