@@ -352,7 +352,9 @@ def _common_names(
         if not person:
             if _is_eponym(beside, at, is_capital, says_case=says_case):
                 continue
-            if _is_word_too(bare) and not (unknown and after not in known("eponyms")):
+            if _is_word_too(bare) and not (
+                unknown and (after in known("surnames") or after not in known("eponyms"))
+            ):
                 continue
             if is_abbreviation(own):
                 continue
@@ -425,7 +427,7 @@ def _following(lined: str, at: int, is_name: Callable[[str], bool]) -> Iterator[
         word = _WORDS.match(lined, at)
         if word is None or (len(word[1]) > 1 and not is_name(word[1])):
             break
-        if whole and (_is_clinical(word[1]) or _is_value(lined, word.end(1))):
+        if whole and len(word[1]) > 1 and (_is_clinical(word[1]) or _is_value(lined, word.end(1))):
             break  # no comma or stop parts the name from what comes next
         if whole and _DEGREE.match(lined, word.start()):
             break
