@@ -2,9 +2,14 @@
 
     *.csv, *.tsv           a column of a table with a header
     *.jsonl, *.ndjson      a key of one JSON object a line
-    *.parquet              a column of text, read with pyarrow
-    a folder               every *.txt below it, in order
+    *.parquet, *.pq        a column of text, read with pyarrow
+    a folder               every *.txt and *.text below it, in order
     anything else, or "-"  the whole file (or stdin) is one report; with `lines`, each line is
+
+Each may be packed with gzip (`reports.csv.gz`). Tables may be parted by comma, semicolon, tab or
+`|`. A row, or a file of a folder, without a word in it (blank, null, NaN) is no report: it is left
+out, and a warning of this module's logger says how many were. Rows that are empty as a whole, as
+spreadsheets leave them at the end, are passed over.
 
 Errors name file, row and column or byte; they never quote a report (I9).
 """
@@ -13,18 +18,27 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 from echotok.errors import InputError
+from echotok.text_files import decode, find_dialect, open_lines, read_text
 
-__all__ = ["Report", "read_reports"]
+__all__ = ["Report", "holds_text", "read_reports"]
+
+_log = logging.getLogger(__name__)
 
 _DEFAULT_COLUMNS = ("text", "report", "report_text")
+_TEXT_ENDINGS = (".txt", ".text")
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+# What programs write for a cell that has nothing.
+_MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "nil"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +56,21 @@ class Report:
     patient: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blank:
+    """A place where a report is missing."""
+
+    source: str
+
+
 def read_reports(
     paths: Iterable[str | Path],
     *,
     column: str | None = None,
     lines: bool = False,
     patient_column: str | None = None,
+    keep_blank: bool = False,
+    warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
     """Stream the reports of files, folders or stdin.
 
@@ -56,6 +79,9 @@ def read_reports(
         column: column or JSON key; default `text`, `report` or `report_text`, whichever is there.
         lines: take each line of a plain text file as a report; empty lines are left out.
         patient_column: column or JSON key of the patient; plain text has none.
+        keep_blank: give rows and files without a report too, with an empty text, for output that
+            has a line for each.
+        warn: called with a sentence for what is left out.
 
     Raises:
         InputError: missing file or column, text that is not UTF-8, a malformed line, a table
@@ -64,52 +90,96 @@ def read_reports(
     for path in paths:
         if str(path) == "-":
             # Read as bytes, so that the encoding does not depend on the terminal's.
-            yield from _plain(_decode(sys.stdin.buffer.read(), "stdin"), "stdin", lines=lines)
+            yield from _plain(decode(sys.stdin.buffer.read(), "stdin"), "stdin", lines=lines)
             continue
         path = Path(path)
         if path.is_dir():
-            files = sorted(path.rglob("*.txt"))
-            if not files:
-                raise InputError(f"{path} holds no *.txt file; name the files, or another folder")
-            for file in files:
-                yield from _file(file, column, patient_column, lines=lines)
+            reports = _folder(path, warn, lines=lines)
         else:
-            yield from _file(path, column, patient_column, lines=lines)
+            reports = _file(path, column, patient_column, lines=lines)
+        yield from _without_blank(reports, path, warn, keep=keep_blank)
+
+
+def _without_blank(
+    reports: Iterator[Report | _Blank], path: Path, warn: Callable[[str], None], *, keep: bool
+) -> Iterator[Report]:
+    num_rows = num_blank = 0
+    for report in reports:
+        num_rows += 1
+        if isinstance(report, Report):
+            yield report
+            continue
+        num_blank += 1
+        if keep:
+            yield Report(text="", source=report.source)
+    if num_blank:
+        what = (
+            "each is taken as an empty text, so that line n stays report n"
+            if keep
+            else "they were left out, and no figure counts them"
+        )
+        warn(
+            f"{path}: {num_blank:,} of {num_rows:,} reports are missing (blank, null or NaN); "
+            f"{what}"
+        )
+
+
+def holds_text(cell: object) -> bool:
+    """Whether a cell holds a text with a word in it: not blank, null, NaN or a bare dash.
+
+    Args:
+        cell: of a table, or a value of a JSON object.
+    """
+    if not isinstance(cell, str):
+        return cell is not None and cell == cell  # NaN is not
+    return any(map(str.isalnum, cell)) and cell.strip().lower() not in _MISSING
+
+
+def _folder(folder: Path, warn: Callable[[str], None], *, lines: bool) -> Iterator[Report | _Blank]:
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    ]
+    files = [path for path in found if _ending(path) in _TEXT_ENDINGS]
+    others = Counter(_ending(path) or "no ending" for path in found if path not in set(files))
+    told = ", ".join(f"{count:,} {ending}" for ending, count in sorted(others.items()))
+    if not files:
+        holds = f" (it holds {told})" if told else ""
+        raise InputError(f"{folder} holds no *.txt file{holds}; name the files, or another folder")
+    if others:
+        warn(f"{folder}: of a folder only *.txt and *.text files are read; left out: {told}")
+    for path in files:
+        text = read_text(path)
+        if holds_text(text):
+            yield from _plain(text, str(path), lines=lines)
+        else:
+            yield _Blank(source=str(path))
+
+
+def _ending(path: Path) -> str:
+    """The ending of a file's name, in small letters, without that of gzip."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
 
 
 def _file(
     path: Path, column: str | None, patient_column: str | None, *, lines: bool
-) -> Iterator[Report]:
-    suffix = path.suffix.lower()
-    try:
-        if suffix in (".csv", ".tsv"):
-            with path.open(encoding="utf-8-sig", newline="") as stream:
-                delimiter = "\t" if suffix == ".tsv" else ","
-                yield from _table(stream, path, column, patient_column, delimiter)
-        elif suffix in (".jsonl", ".ndjson"):
-            with path.open(encoding="utf-8-sig") as stream:
-                yield from _json_lines(stream, path, column, patient_column)
-        elif suffix == ".parquet":
+) -> Iterator[Report | _Blank]:
+    ending = _ending(path)
+    if ending in _DELIMITERS:
+        with open_lines(path) as stream:
+            yield from _table(stream, path, column, patient_column, _DELIMITERS[ending])
+    elif ending in (".jsonl", ".ndjson"):
+        with open_lines(path) as stream:
+            yield from _json_lines(stream, path, column, patient_column)
+    elif ending in (".parquet", ".pq"):
+        try:
             yield from _parquet(path, column, patient_column)
-        else:
-            yield from _plain(_decode(path.read_bytes(), str(path)), str(path), lines=lines)
-    except UnicodeDecodeError as error:
-        # A stream's decoder counts from its last block: ask the whole file instead.
-        _decode(path.read_bytes(), str(path))
-        raise InputError(f"{path} is not UTF-8") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _decode(raw: bytes, name: str) -> str:
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{name} is not UTF-8 at byte {error.start} (line {line}); convert it first, for "
-            "example with iconv -f WINDOWS-1252 -t UTF-8"
-        ) from error
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+    else:
+        yield from _plain(read_text(path), str(path), lines=lines)
 
 
 def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
@@ -122,26 +192,42 @@ def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
 
 
 def _table(
-    stream: TextIO, path: Path, column: str | None, patient_column: str | None, delimiter: str
-) -> Iterator[Report]:
+    stream: Iterator[str],
+    path: Path,
+    column: str | None,
+    patient_column: str | None,
+    default: str,
+) -> Iterator[Report | _Blank]:
     # A report may be longer than the csv module's default limit of 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    first = next(stream, "")
+    sought = [name for name in (column, patient_column) if name is not None]
+    dialect = find_dialect(first, names=sought or _DEFAULT_COLUMNS, default=default)
+    reader = csv.reader(
+        stream if dialect.declared else chain([first], stream),
+        delimiter=dialect.delimiter,
+        skipinitialspace=dialect.spaced,
+        strict=True,
+    )
     try:
-        header = next(reader, [])
+        header = [name.strip() for name in next(reader, [])]
         at = header.index(_choose(column, header, path))
         whose = None
         if patient_column is not None:
             whose = header.index(_choose(patient_column, header, path))
         for row, cells in enumerate(reader, 1):
-            if not cells:
-                continue
+            if not any(map(str.strip, cells)):
+                continue  # spreadsheets leave some at the end
             if len(cells) != len(header):
                 raise InputError(
                     f"{path}: row {row} (line {reader.line_num}) has {len(cells)} cells, the "
                     f"header has {len(header)}; quote reports that hold commas or line breaks"
+                    + ("" if dialect.delimiter == "," else f" or {dialect.delimiter!r}")
                 )
             source = f"{path}:{row}"
+            if not holds_text(cells[at]):
+                yield _Blank(source=source)
+                continue
             patient = None if whose is None else _patient(cells[whose], source)
             yield Report(text=cells[at], source=source, patient=patient)
     except csv.Error as error:
@@ -149,8 +235,8 @@ def _table(
 
 
 def _json_lines(
-    stream: TextIO, path: Path, column: str | None, patient_column: str | None
-) -> Iterator[Report]:
+    stream: Iterator[str], path: Path, column: str | None, patient_column: str | None
+) -> Iterator[Report | _Blank]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -165,9 +251,12 @@ def _json_lines(
         if not isinstance(record, dict):
             raise InputError(f"{path}: line {number} is not a JSON object")
         key = _choose(column, list(record), path, where=f" in line {number}")
+        source = f"{path}:{number}"
+        if not holds_text(record[key]):
+            yield _Blank(source=source)
+            continue
         if not isinstance(record[key], str):
             raise InputError(f"{path}: line {number}: {key!r} is not a string")
-        source = f"{path}:{number}"
         patient = None
         if patient_column is not None:
             patient_key = _choose(patient_column, list(record), path, where=f" in line {number}")
@@ -175,7 +264,9 @@ def _json_lines(
         yield Report(text=record[key], source=source, patient=patient)
 
 
-def _parquet(path: Path, column: str | None, patient_column: str | None) -> Iterator[Report]:
+def _parquet(
+    path: Path, column: str | None, patient_column: str | None
+) -> Iterator[Report | _Blank]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -183,6 +274,7 @@ def _parquet(path: Path, column: str | None, patient_column: str | None) -> Iter
         raise InputError(
             f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV"
         ) from error
+    row = 0
     try:
         with ParquetFile(path) as file:
             names = list(file.schema_arrow.names)
@@ -190,13 +282,15 @@ def _parquet(path: Path, column: str | None, patient_column: str | None) -> Iter
             columns = [text_name]
             if patient_column is not None:
                 columns.append(_choose(patient_column, names, path))
-            row = 0
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for cells in zip(
                     *(batch.column(name).to_pylist() for name in columns), strict=True
                 ):
                     row += 1
                     source = f"{path}:{row}"
+                    if not holds_text(cells[0]):
+                        yield _Blank(source=source)
+                        continue
                     if not isinstance(cells[0], str):
                         raise InputError(f"{path}: row {row}: {text_name!r} is not a string")
                     patient = None if patient_column is None else _patient(cells[1], source)
@@ -206,7 +300,7 @@ def _parquet(path: Path, column: str | None, patient_column: str | None) -> Iter
 
 
 def _patient(value: object, source: str) -> str:
-    if value is None or str(value) == "":
+    if value is None or value != value or str(value).strip().lower() in ("", *_MISSING):
         raise InputError(
             f"{source}: no patient in this row; fill it in, or leave the patients out: then every "
             "report counts as a patient of its own"
@@ -216,9 +310,10 @@ def _patient(value: object, source: str) -> str:
 
 def _choose(column: str | None, names: list[str], path: Path, where: str = "") -> str:
     if column is None:
+        plain = {name.casefold(): name for name in reversed(names)}
         for name in _DEFAULT_COLUMNS:
-            if name in names:
-                return name
+            if name in plain:
+                return plain[name]
         raise InputError(
             f"{path} has no column text or report{where}; name one of its columns with --column: "
             f"{_listed(names)}"
@@ -230,6 +325,6 @@ def _choose(column: str | None, names: list[str], path: Path, where: str = "") -
 
 def _listed(names: list[str]) -> str:
     """Column names for a message, unless they look like report text (a file without header)."""
-    if all(re.fullmatch(r"[A-Za-z_][\w.-]{0,30}", name) for name in names) and names:
+    if all(re.fullmatch(r"[^\W\d][\w .-]{0,30}", name) for name in names) and names:
         return ", ".join(names)
     return f"{len(names)} that do not look like column names (is the header row missing?)"

@@ -18,6 +18,7 @@ from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.engine.encoding import Encoding
 from echotok.errors import MergesError
+from echotok.leftovers import find_leftovers
 from echotok.text import split_pieces
 from echotok.tokenizer import Tokenizer
 
@@ -53,6 +54,7 @@ class CorpusStats:
         clip_lengths: tokens of each report in CLIP's standard tokenizer; empty without its merges.
         num_phrase, num_value, num_bpe: visible characters by what encodes them.
         num_lossy: reports that do not decode to their normalized text (must be 0).
+        leftovers: reports that hold what other programs left there, by kind.
     """
 
     lengths: list[int] = field(default_factory=list)
@@ -61,6 +63,7 @@ class CorpusStats:
     num_value: int = 0
     num_bpe: int = 0
     num_lossy: int = 0
+    leftovers: Counter[str] = field(default_factory=Counter)
     _saved: Counter[str] = field(default_factory=Counter)
     _reports: Counter[str] = field(default_factory=Counter)
 
@@ -72,6 +75,7 @@ class CorpusStats:
         self.num_value += other.num_value
         self.num_bpe += other.num_bpe
         self.num_lossy += other.num_lossy
+        self.leftovers.update(other.leftovers)
         self._saved.update(other._saved)
         self._reports.update(other._reports)
         if len(self._reports) > _MAX_CANDIDATES:
@@ -161,6 +165,7 @@ class _Measurer:
             stats.lengths.append(len(encoding))
             if self.clip is not None:
                 stats.clip_lengths.append(count_clip_tokens(text, self.clip))
+            stats.leftovers.update(find_leftovers(text))
             normalized = self.tokenizer.normalize(text)
             if self.tokenizer.decode(encoding.ids) != normalized:
                 stats.num_lossy += 1

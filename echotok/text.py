@@ -24,7 +24,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 import regex
 
@@ -73,15 +73,28 @@ _SPACED_CLOSERS = (" )", " ]", " }", " ;", " :", " !", " ?", " %")
 _SPACED_STOP = re.compile(r" ([.,])(?![0-9])")
 
 
+_LONG_CLUSTER = 64  # characters
+
+
 @lru_cache(maxsize=4096)
 def _canonical(cluster: str) -> str:
     """Fold one cluster (a character and what may compose with it) to its fixed point."""
     before = cluster
     while True:
-        after = unicodedata.normalize("NFC", before).translate(_VARIANTS).lower()
+        ordered = _in_order(before) if len(before) > _LONG_CLUSTER else before
+        after = unicodedata.normalize("NFC", ordered).translate(_VARIANTS).lower()
         if after == before:
             return after
         before = after
+
+
+def _in_order(cluster: str) -> str:
+    """Put marks into canonical order, which NFC does by insertion: quadratic for a long run."""
+    decomposed = [one for character in cluster for one in unicodedata.normalize("NFD", character)]
+    ordered: list[str] = []
+    for _, run in groupby(decomposed, key=lambda one: unicodedata.combining(one) > 0):
+        ordered += sorted(run, key=unicodedata.combining)  # those with none are all equal
+    return "".join(ordered)
 
 
 def fold(text: str) -> tuple[str, list[tuple[int, int, int, int]]]:
@@ -137,11 +150,13 @@ def make_normalizer(units: tuple[str, ...]) -> Callable[[str], str]:
     if not longest_first:
         return lambda text: _space(fold(text)[0])
     names = "|".join(re.escape(unit) for unit in longest_first)
-    # The first group is a number that is not part of a word such as "a2".
+    # The first group ends a number that is not part of a word such as "a2". Its last digits are
+    # enough: to take in what stands before them, as in "1,2,3", would begin again at each comma.
+    # The lookbehind is asked at digits alone, since it walks over all marks before them.
     glued = regex.compile(
-        rf"(?<![\p{{L}}\p{{N}}]\p{{M}}*)({_DIGITS})({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
+        rf"(?=[0-9])(?<![\p{{L}}\p{{N}}]\p{{M}}*)([0-9]+)({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
     )
-    glued_ascii = re.compile(rf"(?<![a-z0-9])({_DIGITS})({names})(?![a-z0-9])")
+    glued_ascii = re.compile(rf"(?<![a-z0-9])([0-9]+)({names})(?![a-z0-9])")
     digit_letter = re.compile(r"[0-9](?:[^\x00-\x7f]|[" + "".join(_firsts(longest_first)) + "])")
 
     def normalize(text: str) -> str:

@@ -2,6 +2,7 @@
 
 Every cell stays the text that it was: an id "007" keeps its zeros and "NA" is no missing value.
 That, and naming the row of a stray byte, is why this is the csv module and not `pandas.read_csv`.
+Encodings, gzip and delimiters are those that `echotok` reads, by the same code.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import ManifestError
+from echotok.errors import InputError
+from echotok.text_files import find_dialect, open_lines
 
 __all__ = ["RawRow", "read_cells"]
 
 # Longer than any report; a cell beyond it is a quote that never closes.
 _MAX_CELL_CHARACTERS = 4_000_000
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab"}
 _TO_UTF8 = "save it as UTF-8, e.g. `iconv -f WINDOWS-1252 -t UTF-8 OLD.csv > NEW.csv`"
 
 
@@ -41,12 +47,16 @@ class RawRow:
 
 
 @contextmanager
-def read_cells(path: Path, *, ids: Sequence[str]) -> Iterator[tuple[list[str], Iterator[RawRow]]]:
+def read_cells(
+    path: Path, *, ids: Sequence[str], names: Sequence[str] = ()
+) -> Iterator[tuple[list[str], Iterator[RawRow]]]:
     """Open a table: its column names, and its rows one by one.
 
     Args:
-        path: a `.csv`, `.tsv` or `.parquet` file.
+        path: a `.csv`, `.tsv` or `.parquet` file; the first two may be packed with gzip, and be
+            parted by comma, semicolon, tab or `|`.
         ids: columns that must not be floating-point numbers in Parquet.
+        names: columns that are sought, which tell the delimiter; by default `ids`.
 
     Raises:
         ManifestError: the file as a whole cannot be read: it is not there, has another format or
@@ -56,37 +66,47 @@ def read_cells(path: Path, *, ids: Sequence[str]) -> Iterator[tuple[list[str], I
         raise ManifestError(f"{path}: this is a folder; name the .csv or .parquet file in it")
     if not path.is_file():
         raise ManifestError(f"{path}: there is no such file; a manifest is a .csv or .parquet file")
-    kind = path.suffix.lower()
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind in (".parquet", ".pq"):
         yield _read_parquet(path, ids)
-    elif kind in (".csv", ".tsv"):
-        with path.open("rb") as file:
-            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-                raise ManifestError(f"{path}: the file is UTF-16; {_TO_UTF8.split(',')[0]}")
-        delimiter = "\t" if kind == ".tsv" else ","
+    elif kind in _DELIMITERS:
         limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
         try:
             # Surrogates carry a stray byte through the parser, so that only its row is lost.
-            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-                yield _read_csv(path, csv.reader(text, delimiter=delimiter, strict=True))
+            with open_lines(path, errors="surrogateescape") as lines:
+                first = next(lines, "")
+                dialect = find_dialect(first, names=names or ids, default=_DELIMITERS[kind])
+                reader = csv.reader(
+                    lines if dialect.declared else chain([first], lines),
+                    delimiter=dialect.delimiter,
+                    skipinitialspace=dialect.spaced,
+                    strict=True,
+                )
+                yield _read_csv(path, reader, dialect.delimiter)
+        except InputError as error:
+            raise ManifestError(str(error)) from error
         finally:
             csv.field_size_limit(limit)
     else:
+        hint = "; save the sheet as CSV UTF-8" if kind in (".xlsx", ".xls", ".ods") else ""
         raise ManifestError(
-            f"{path}: {kind or 'no ending'} is not a known format; use .csv or .parquet"
+            f"{path}: {kind or 'no ending'} is not a known format; use .csv or .parquet{hint}"
         )
 
 
-def _read_csv(path: Path, reader: Any) -> tuple[list[str], Iterator[RawRow]]:
+def _read_csv(path: Path, reader: Any, delimiter: str) -> tuple[list[str], Iterator[RawRow]]:
     reader_rows = _guarded(path, reader)
     header = [name.strip() for name in next(reader_rows, [])]
     if stray := _stray_byte(header):
         raise ManifestError(f"{path}: row 1, the header, is not UTF-8 ({stray[1]}); {_TO_UTF8}")
     _check_header(path, header)
-    return header, _csv_rows(header, reader_rows)
+    return header, _csv_rows(header, reader_rows, delimiter)
 
 
-def _csv_rows(header: Sequence[str], reader_rows: Iterator[list[str]]) -> Iterator[RawRow]:
+def _csv_rows(
+    header: Sequence[str], reader_rows: Iterator[list[str]], delimiter: str
+) -> Iterator[RawRow]:
+    what = _DELIMITER_NAMES.get(delimiter, repr(delimiter))
     for number, row in enumerate(reader_rows, start=2):
         cells = [cell.strip() for cell in row]
         if not any(cells):
@@ -96,7 +116,7 @@ def _csv_rows(header: Sequence[str], reader_rows: Iterator[list[str]]) -> Iterat
                 number=number,
                 cells=(),
                 problem=f"{len(cells)} cells where the header has {len(header)}; "
-                "is a comma in a text without quotes around it?",
+                f"is a {what} in a text without quotes around it?",
             )
         elif stray := _stray_byte(cells):
             column, what = stray

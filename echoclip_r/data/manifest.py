@@ -74,7 +74,7 @@ def read_manifest(
     """Read and check a manifest.
 
     Args:
-        path: a `.csv`, `.tsv` or `.parquet` file, the first two in UTF-8.
+        path: a `.csv`, `.tsv` or `.parquet` file; how it may be written is `read_cells`'s to say.
         seed: of the splits that are made here.
         labels: columns that are labels; a row with a cell in them that is neither a number nor
             blank is rejected. None takes every further column that holds only numbers and blanks
@@ -90,7 +90,8 @@ def read_manifest(
             is in two splits (I10).
     """
     path = Path(path)
-    with read_cells(path, ids=("study_id", "patient_id")) as (header, rows):
+    names = (*REQUIRED, *OPTIONAL, *(labels or ()))
+    with read_cells(path, ids=("study_id", "patient_id"), names=names) as (header, rows):
         _check_columns(path, header, labels)
         reader = RowReader(path, header, strict_labels=labels or ())
         for row in rows:
@@ -124,8 +125,6 @@ def read_manifest(
 
 def _check_columns(path: Path, header: Sequence[str], labels: Sequence[str] | None) -> None:
     missing = [name for name in (*REQUIRED, *(labels or ())) if name not in header]
-    if len(header) == 1 and ";" in header[0]:
-        raise ManifestError(f"{path}: the columns are parted by ';'; save the file with commas")
     if not set(REQUIRED) & set(header) and not _near(header, "study_id"):
         # What stands there may be a report, so it is not quoted (I9).
         raise ManifestError(

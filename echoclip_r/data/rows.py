@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.data.splits import split_named
+from echotok.corpora import holds_text
+from echotok.errors import InputError
+from echotok.text_files import decode
 
 __all__ = ["OPTIONAL", "REQUIRED", "Reject", "RowReader", "number_of"]
 
@@ -20,6 +23,7 @@ OPTIONAL = ("split", "view", "date")
 
 _BLANK_LABELS = frozenset({"", "-", "na", "n/a", "none", "null"})
 _TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _YEARS = range(1900, 2101)
 
 
@@ -58,6 +62,7 @@ class RowReader:
         }
         # Clips of one study share one text, so an archive's reports are held once.
         self._texts: dict[str, str] = {}
+        self._listings: dict[Path, list[str]] = {}
         self._files: dict[str, str | ValueError] = {}
 
     def reject(
@@ -80,14 +85,14 @@ class RowReader:
                 if not record[column]:
                     raise ValueError("the cell is empty; every clip needs one")
             column, file = "video", record["video"]
-            path = os.path.normpath(self.path.parent / file)
+            path = os.path.normpath(self._find(file))
             if check_files and not Path(path).exists():
-                raise ValueError("there is no such file or folder; is the archive mounted?")
+                raise ValueError(self._why_missing(file))
             column, file = "report", ""
             if _is_text_file(record["report"]):
                 file = record["report"]
                 record["report"] = self._report_of(file)
-            if not any(character.isalnum() for character in record["report"]):
+            if not holds_text(record["report"]):
                 raise ValueError("the report holds no word; a clip without a report trains nothing")
             column, file = "split", ""
             cell = record.get("split", "")
@@ -120,19 +125,58 @@ class RowReader:
             )
         )
 
+    def _find(self, file: str) -> Path:
+        """Where a file lies; a path as Windows writes it is read where the other is not there."""
+        path = self.path.parent / file
+        if "\\" in file and not path.exists():
+            other = self.path.parent / file.replace("\\", "/")
+            if other.exists() or not _DRIVE.match(file):
+                return other
+        return path
+
+    def _why_missing(self, file: str) -> str:
+        if _DRIVE.match(file):
+            return (
+                "a path of a Windows machine, which is not there on this one; write it relative to "
+                "the folder of the manifest"
+            )
+        path = self._find(file)
+        folder = path.parent
+        if folder not in self._listings:
+            try:
+                self._listings[folder] = [other.name for other in folder.iterdir()]
+            except OSError:
+                self._listings[folder] = []
+        name = path.name.casefold()
+        for other in self._listings[folder]:
+            if other.casefold() == name:
+                return (
+                    "there is no such file or folder, but one whose name differs in capital "
+                    "letters; write the name as the folder has it"
+                )
+            if Path(other).stem.casefold() == name:
+                return (
+                    "there is no such file or folder, but one with the ending "
+                    f"{Path(other).suffix}; write the name with its ending"
+                )
+            if Path(other).stem.casefold() == path.stem.casefold():
+                return (
+                    "there is no such file or folder, but one of that name with the ending "
+                    f"{Path(other).suffix or '(none)'}; write the ending that it has"
+                )
+        return "there is no such file or folder; is the archive mounted?"
+
     def _report_of(self, file: str) -> str:
         if file not in self._files:
             try:
-                self._files[file] = (
-                    (self.path.parent / file).read_text(encoding="utf-8-sig").strip()
-                )
+                self._files[file] = decode(self._find(file).read_bytes(), "the report").strip()
             except OSError as error:
-                self._files[file] = ValueError(f"the report cannot be read: {error.strerror}")
-            except UnicodeDecodeError as error:
-                self._files[file] = ValueError(
-                    f"the report is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-                    f"{error.start}; save it as UTF-8"
-                )
+                why = f"the report cannot be read: {error.strerror}"
+                if isinstance(error, FileNotFoundError):
+                    why += f"; {self._why_missing(file)}"
+                self._files[file] = ValueError(why)
+            except InputError as error:
+                self._files[file] = ValueError(str(error))
         text = self._files[file]
         if isinstance(text, ValueError):
             raise text

@@ -276,12 +276,16 @@ def _labels(manifest: Manifest, figures: dict[str, Any]) -> Section:
 def _rejects(manifest: Manifest, figures: dict[str, Any]) -> Section:
     figures["num_rejects"] = len(manifest.rejects)
     kinds: dict[tuple[str, str], list[int]] = {}
+    reasons: dict[tuple[str, str], set[str]] = {}
     for reject in manifest.rejects:
         # Reasons that differ only in a row or byte are one kind on a page.
         plain = "".join("#" if character.isdigit() else character for character in reject.reason)
         kinds.setdefault((reject.column, plain), []).append(reject.row)
+        reasons.setdefault((reject.column, plain), set()).add(reject.reason)
     rows = []
-    for (column, reason), found in sorted(kinds.items(), key=lambda item: -len(item[1])):
+    for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
+        # The first of them is shown as it is, since an advice without its digits does not work.
+        column, reason = kind[0], min(reasons[kind])
         named = ", ".join(map(str, found[:_MAX_NAMED_REJECTS]))
         more = ", ..." if len(found) > _MAX_NAMED_REJECTS else ""
         rows.append((f"{column or 'row'}: {reason}", f"{len(found):,}", named + more))

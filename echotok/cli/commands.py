@@ -112,7 +112,11 @@ def build(arguments: Namespace) -> int:
     with progress() as told:
 
         def corpus() -> Iterator[str]:
-            for report in read_reports(arguments.corpus, column=arguments.column):
+            for report in read_reports(
+                arguments.corpus,
+                column=arguments.column,
+                warn=lambda text: tell(f"echotok: {text}"),
+            ):
                 told("reading the corpus", count=1)
                 yield report.text
 
@@ -194,18 +198,24 @@ def _check_column(arguments: Namespace, paths: list[str]) -> None:
         )
 
 
-def _reports(arguments: Namespace) -> Iterator[Report]:
+def _reports(arguments: Namespace, *, keep_blank: bool = False) -> Iterator[Report]:
     from echotok.corpora import read_reports
 
     if arguments.column is not None:
         _check_column(arguments, arguments.inputs)
-    return read_reports(_inputs(arguments), column=arguments.column, lines=arguments.lines)
+    return read_reports(
+        _inputs(arguments),
+        column=arguments.column,
+        lines=arguments.lines,
+        keep_blank=keep_blank,
+        warn=lambda text: tell(f"echotok: {text}"),
+    )
 
 
 def _encodings(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[tuple[Report, Encoding]]:
     """Encode the inputs; say at the end what was cut (I8)."""
     num_reports = num_cut = num_dropped = num_inside = 0
-    for report in _reports(arguments):
+    for report in _reports(arguments, keep_blank=True):
         try:
             encoding = tokenizer.encode(
                 report.text, refuse_control=getattr(arguments, "refuse_control", False)

@@ -67,8 +67,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--allow",
         metavar="FILE",
-        help="texts to release from being held back, one on each line, as the private file has "
-        "them",
+        help="texts to release from being held back: lines of the private file as they stand, or "
+        "the text alone, one a line",
     )
     parser.add_argument(
         "--words",
@@ -117,6 +117,7 @@ def run(arguments: Namespace) -> None:
             name=arguments.name,
             locale=arguments.locale,
             progress=told,
+            warn=lambda text: tell(f"echotok: {text}"),
         )
     if result.num_held_back:
         tell(

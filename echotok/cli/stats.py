@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from echotok.cli.console import progress
 from echotok.coverage import CorpusStats, measure, summarize
 from echotok.errors import InputError
+from echotok.leftovers import describe_leftovers
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -88,6 +89,7 @@ def _figures(
         },
         "num_reports": stats.num_reports,
         "num_lossy": stats.num_lossy,
+        "leftovers": dict(sorted(stats.leftovers.items())),
         "tokens": _lengths(stats.lengths),
         "clip_tokens": _lengths(stats.clip_lengths) if stats.clip_lengths else None,
         "ratio": stats.ratio,
@@ -177,6 +179,8 @@ def _lines(figures: dict[str, Any]) -> Iterator[Text]:
         yield line("lost", message, "bold red")
     else:
         yield line("lost", f"nothing: {num_reports:,} of {num_reports:,} decode exactly")
+    for told in describe_leftovers(figures["leftovers"], num_reports):
+        yield line("look", told, "bold yellow")
     yield from _stretch_lines(figures)
 
 

@@ -38,31 +38,15 @@ def find_candidates(
     Returns:
         The candidates, and which of them stand for values outside of phrases.
     """
-    views = make_views(segments, value_spans(segments, values), split)
-    joined = _join([mine_runs(segments, view, k=k, longest=longest) for view in views])
     spellings = {value.text for value in values}
-    bare = [number for number, text in enumerate(joined.texts) if text in spellings]
     slots = (*BUILT_IN_SLOTS, *dict.fromkeys(value.slot for value in values))
-    possible = np.array(
-        [
-            text in spellings or _fits_a_table(text, length, slots, units)
-            for text, length in zip(joined.texts, joined.lengths.tolist(), strict=True)
-        ],
-        dtype=bool,
-    )
-    kept = possible[joined.run] if len(possible) else np.zeros(0, dtype=bool)
-    return (
-        Runs(
-            texts=joined.texts,
-            num_slots=joined.num_slots,
-            lengths=joined.lengths,
-            run=joined.run[kept],
-            start=joined.start[kept],
-            end=joined.end[kept],
-            cost=joined.cost[kept],
-        ),
-        bare,
-    )
+
+    def fits(text: str, length: int) -> bool:
+        return text in spellings or _fits_a_table(text, length, slots, units)
+
+    views = make_views(segments, value_spans(segments, values), split)
+    joined = _join([mine_runs(segments, view, k=k, longest=longest, fits=fits) for view in views])
+    return joined, [number for number, text in enumerate(joined.texts) if text in spellings]
 
 
 def find_parts(

@@ -6,7 +6,9 @@ however frequent it is. It goes to a private file for a person to look at, who m
 Seen are structures (dates, times, phone numbers, e-mail, addresses, long numbers, numbers behind
 words such as MRN), names behind a title, in a field of a form or before a degree, and common given
 names and surnames. A word that is mostly a name in these places is held back in all others. Case
-counts where a report uses it; a report all in capitals is read with more suspicion.
+counts where a report uses it; a report all in capitals is read with more suspicion. A name ends
+where its line ends. A common name that is a word of medicine too (max, ANA, a month, `Austin Flint
+murmur`) needs another name beside it, a title, a field or a degree.
 
 This is a net, not a proof: k patients is the rule that protects (a rare name never comes near a
 table), and the net is there for the frequent ones, such as a reader who signs every report.
@@ -21,6 +23,8 @@ from functools import cache
 from importlib.resources import files
 
 import regex
+
+from echotok.text import fold
 
 __all__ = ["REASONS", "PrivateFinder", "Span", "is_month", "known"]
 
@@ -44,7 +48,7 @@ class Span:
 
 @cache
 def known(name: str) -> frozenset[str]:
-    """A list of `known_names.toml`: `given_names`, `surnames`, `eponyms` or `no_names`."""
+    """A list of `known_names.toml`, by its name."""
     text = (files("echotok.mining") / "known_names.toml").read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[name].split())
 
@@ -141,6 +145,11 @@ _CAPITAL_ADDRESS = regex.compile(
 _NAME = r"\p{L}[\p{L}\p{M}'-]*"
 _WORDS = regex.compile(rf"({_NAME})(\.?)")
 _GAP = regex.compile(r"[ ,]{1,2}|\. ")
+_LINE = regex.compile(r"[^\n]*")
+_LINE_END = regex.compile(r"[.,]?\n")
+# What stands behind a word that is a measurement or a label, and behind no name.
+_VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
+_ADJACENT = (" ", ", ")
 _TITLE = _compile(
     r"(?:dr|drs|mr|mrs|ms|miss|prof|professor|doctor|herr|herrn|frau|mme|monsieur|se\u00f1or|"
     r"se\u00f1ora|sister|father|rev)(?:\.? ?(?:dr|med|prof|habil))*"
@@ -167,8 +176,15 @@ _DEGREE = regex.compile(
 _DO = regex.compile(r"\bD\.?O\b")
 _BEFORE_DEGREE = regex.compile(rf"((?:{_NAME}\.?,? ){{0,3}}{_NAME}\.?)$")
 _CAPITAL = regex.compile(r"\b\p{Lu}[\p{L}\p{M}'\u2019-]*")
-_SEPARATOR = regex.compile(r" ?[:=]? ?(?:dr|prof|mr|mrs|ms)?\.? ?")
+_SEPARATOR = regex.compile(r"\s?[:=]?\s?(?:(?:dr|prof|mr|mrs|ms)(?![\p{L}\p{N}]))?\.?\s?")
 _MOST_WORDS = 4
+_LONGEST_ABBREVIATION = 4
+# A line is wrapped, and a name in it may go on in the next, only where it is so long.
+_LEAST_WRAPPED = 50
+
+
+# Where a line, or a column of one (a tab, many spaces), ends in a report as it was written.
+_BREAK = regex.compile(r"\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*|\s*\t\s*|\s{3,}")
 
 
 def is_month(word: str) -> bool:
@@ -180,11 +196,26 @@ def is_month(word: str) -> bool:
     return _MONTH_NAME.fullmatch(word) is not None
 
 
+@cache
+def _clinical_words() -> frozenset[str]:
+    """The words of the phrase table that comes with echotok: no names, eponyms apart."""
+    from echotok.tokenizer import load
+
+    words = {word[1] for phrase in load("echo").table.live for word in _WORDS.finditer(phrase.text)}
+    return frozenset(words) - known("eponyms") - known("given_names") - known("surnames")
+
+
+def _is_clinical(word: str) -> bool:
+    bare = word.removesuffix("'s")
+    return bare in _clinical_words() or bare in known("eponym_nouns") or bare in known("no_names")
+
+
 class PrivateFinder:
     """Finds what may name a person in one part of a report.
 
     Args:
-        allowed: normalized texts that a person has released: a whole span, or a single word.
+        allowed: normalized texts that a person has released, as `held_back` of a `ReportStore` has
+            them; the store lets them go, since only it knows what stands in one run.
     """
 
     def __init__(self, *, allowed: Collection[str] = ()) -> None:
@@ -194,14 +225,28 @@ class PrivateFinder:
         """What is held back, as spans of the normalized text; they may overlap.
 
         Args:
-            raw: the part as it was written: its capitals count.
+            raw: the part as it was written: its capitals and its lines count.
             normalized: the same, normalized.
         """
-        found = list(_structures(raw, normalized))
-        found += _names(raw, normalized)
-        if not self.allowed:
-            return found
-        return [span for span in found if normalized[span.start : span.end] not in self.allowed]
+        return [*_structures(raw, normalized), *_names(raw, normalized)]
+
+
+def _with_breaks(raw: str, normalized: str) -> str:
+    """The normalized text with a line break or tab for the space where a line or column ends."""
+    breaks = list(_BREAK.finditer(raw))
+    if not breaks:
+        return normalized
+    # The k-th visible character of the one is the k-th of the other.
+    visible = [at for at, character in enumerate(normalized) if character != " "]
+    characters = list(normalized)
+    count = begin = 0
+    for found in breaks:
+        count += len("".join(fold(raw[begin : found.start()])[0].split()))
+        begin = found.end()
+        if 0 < count < len(visible) and characters[visible[count] - 1].isspace():
+            column = found.group().isspace() and not set(found.group()) - set(" \t\u00a0")
+            characters[visible[count] - 1] = "\t" if column else "\n"
+    return "".join(characters)
 
 
 def _structures(raw: str, normalized: str) -> Iterator[Span]:
@@ -216,28 +261,43 @@ def _structures(raw: str, normalized: str) -> Iterator[Span]:
 
 
 def _names(raw: str, normalized: str) -> Iterator[Span]:
-    capitals = {word.replace("\u2019", "'").lower() for word in _CAPITAL.findall(raw)}
+    written: dict[str, set[str]] = {}
+    for form in _CAPITAL.findall(raw):
+        written.setdefault(form.replace("\u2019", "'").lower(), set()).add(form)
     # A report all in capitals, or all in small letters, says nothing by its case.
     says_case = raw != raw.upper() and raw != raw.lower()
+    lined = _with_breaks(raw, normalized)
+
+    def is_capital(word: str) -> bool:
+        return not says_case or word in written or word.removesuffix("'s") in written
 
     def is_name(word: str) -> bool:
-        bare = word.removesuffix("'s")
-        if bare in known("no_names"):
-            return False
-        return not says_case or word in capitals or bare in capitals
+        return word.removesuffix("'s") not in known("no_names") and is_capital(word)
+
+    def is_abbreviation(word: str) -> bool:
+        forms = written.get(word, ())
+        short = 1 < len(word) <= _LONGEST_ABBREVIATION
+        return says_case and short and bool(forms) and all(form.isupper() for form in forms)
 
     for pattern in (_TITLE, _FIELD):
         for match in pattern.finditer(normalized):
             if match.group() in ("mr", "ms") and not _MISTER.search(raw):
                 continue  # mitral regurgitation and stenosis
-            separator = _SEPARATOR.match(normalized, match.end())
+            separator = _SEPARATOR.match(lined, match.end())
             at = separator.end() if separator else match.end()
-            if at > match.end():
-                yield from _following(normalized, at, is_name)
+            if at == match.end():
+                continue
+            if "\n" in lined[match.end() : at] and not _is_name_line(
+                lined, at, is_name, whole=pattern is _FIELD
+            ):
+                continue  # a field that was left empty
+            if pattern is _FIELD and _names_a_method(lined, at):
+                continue  # performed by Simpson's method
+            yield from _following(lined, at, is_name)
     for match in _DEGREE.finditer(normalized):
         if match.group() == " do" and not (says_case and _DO.search(raw)):
             continue
-        before = _BEFORE_DEGREE.search(normalized, 0, match.start())
+        before = _BEFORE_DEGREE.search(lined, 0, match.start())
         if before is None:
             continue
         for word in reversed(list(_WORDS.finditer(before.group()))):
@@ -245,41 +305,153 @@ def _names(raw: str, normalized: str) -> Iterator[Span]:
                 break
             start = before.start() + word.start()
             yield Span(start=start, end=start + len(word[1]), reason="name")
-    words = [(word[1], word.start(), word.end(1)) for word in _WORDS.finditer(normalized)]
+    yield from _common_names(lined, is_name, is_capital, is_abbreviation, says_case=says_case)
+
+
+def _common_names(
+    lined: str,
+    is_name: Callable[[str], bool],
+    is_capital: Callable[[str], bool],
+    is_abbreviation: Callable[[str], bool],
+    *,
+    says_case: bool,
+) -> Iterator[Span]:
+    """Given names and surnames of the lists, where nothing says that they are words of medicine."""
+    words = [(word[1], word.start(), word.end(1)) for word in _WORDS.finditer(lined)]
+
+    def beside(at: int, other: int) -> str:
+        """The word beside another, "" where a stop or the end of the line is between them."""
+        if not 0 <= other < len(words):
+            return ""
+        low, high = sorted((at, other))
+        return words[other][0] if lined[words[low][2] : words[high][1]] in _ADJACENT else ""
+
+    def is_listed(word: str) -> bool:
+        bare = word.removesuffix("'s")
+        listed = bare in known("given_names") or bare in known("surnames")
+        return listed and bare not in known("eponyms") and is_name(word)
+
     for at, (own, start, end) in enumerate(words):
         bare = own.removesuffix("'s")
-        given = bare in known("given_names") and bare not in known("eponyms")
-        if not (
-            given or (bare in known("surnames") and bare not in known("eponyms"))
-        ) or not is_name(own):
+        if not is_listed(own):
             continue
-        yield Span(start=start, end=end, reason="name")
-        # A surname behind or before a given name may be any word.
-        neighbours = words[at + 1 : at + 2] if given else ()
-        for other, low, high in neighbours:
-            apart = normalized[end:low]
-            if (
-                apart in (" ", ", ")
-                and says_case
-                and other in capitals
-                and other not in known("no_names")
+        given = bare in known("given_names")
+        before, after = beside(at, at - 1), beside(at, at + 1)
+        # Another name on either side makes a person, whatever the word means by itself.
+        person = any(is_listed(word) and not _is_word_too(word) for word in (before, after))
+        follows = (
+            given
+            and says_case
+            and is_capital(after)
+            and after not in known("no_names")
+            and not _is_value(lined, words[at + 1][2])
+            if after
+            else False
+        )
+        unknown = follows and not (_is_clinical(after) or is_abbreviation(after))
+        if not person:
+            if _is_eponym(beside, at, is_capital, says_case=says_case):
+                continue
+            if _is_word_too(bare) and not (
+                unknown and (after in known("surnames") or after not in known("eponyms"))
             ):
-                yield Span(start=low, end=high, reason="name")
+                continue
+            if is_abbreviation(own):
+                continue
+        yield Span(start=start, end=end, reason="name")
+        # A surname behind a given name may be any word that is no term.
+        if unknown:
+            yield Span(start=words[at + 1][1], end=words[at + 1][2], reason="name")
 
 
-def _following(normalized: str, at: int, is_name: Callable[[str], bool]) -> Iterator[Span]:
+def _is_word_too(word: str) -> bool:
+    bare = word.removesuffix("'s")
+    return bare in known("words_too") or is_month(bare)
+
+
+def _is_value(lined: str, at: int) -> bool:
+    return _VALUE.match(lined, at) is not None
+
+
+def _is_eponym(
+    beside: Callable[[int, int], str],
+    at: int,
+    is_capital: Callable[[str], bool],
+    *,
+    says_case: bool,
+) -> bool:
+    """Whether a sign, disease, operation or device is named: `David procedure`."""
+    if beside(at, at - 1) in known("given_names"):
+        return False
+    after = beside(at, at + 1)
+    if after and after not in known("eponym_nouns"):
+        if after in known("given_names") or after in known("surnames"):
+            return False
+        after = beside(at + 1, at + 2)
+    return after in known("eponym_nouns") and not (says_case and is_capital(after))
+
+
+def _is_name_line(lined: str, at: int, is_name: Callable[[str], bool], *, whole: bool) -> bool:
+    """Whether a line begins with a name, or holds nothing but one."""
+    line = _LINE.match(lined, at)
+    words = list(_WORDS.finditer(line.group())) if line else []
+    if not words or line is None:
+        return False
+    first = words[0][1]
+    if not is_name(first) or _is_clinical(first) or _is_value(lined, at + words[0].end(1)):
+        return False
+    if not whole:
+        return True
+    text = _DEGREE.sub("", line.group())
+    words = list(_WORDS.finditer(text))
+    rest = _WORDS.sub("", text)
+    return (
+        len(words) <= _MOST_WORDS + 1
+        and not rest.strip(" ,.")
+        and all(is_name(word[1]) and not _is_clinical(word[1]) for word in words)
+    )
+
+
+def _names_a_method(lined: str, at: int) -> bool:
+    own = _WORDS.match(lined, at)
+    if own is None or own[1].removesuffix("'s") not in known("eponyms"):
+        return False
+    after = _WORDS.match(lined, own.end(1) + 1)
+    return lined[own.end(1) :][:1] == " " and after is not None and _is_clinical(after[1])
+
+
+def _following(lined: str, at: int, is_name: Callable[[str], bool]) -> Iterator[Span]:
     found: list[Span] = []
-    whole = False  # initials alone are no name
+    whole = 0  # initials alone are no name
     for _ in range(_MOST_WORDS):
-        word = _WORDS.match(normalized, at)
+        word = _WORDS.match(lined, at)
         if word is None or (len(word[1]) > 1 and not is_name(word[1])):
+            break
+        if whole and len(word[1]) > 1 and (_is_clinical(word[1]) or _is_value(lined, word.end(1))):
+            break  # no comma or stop parts the name from what comes next
+        if whole and _DEGREE.match(lined, word.start()):
             break
         if len(word[1]) > 1 or word[2]:
             found.append(Span(start=word.start(), end=word.end(1), reason="name"))
-            whole |= len(word[1]) > 1
-        gap = _GAP.match(normalized, word.end(1))
-        if gap is None or (len(word[1]) > 2 and gap.group() == ". "):
+            whole += len(word[1]) > 1
+        gap = _GAP.match(lined, word.end(1))
+        if gap is not None and len(word[1]) > 2 and gap.group() == ". ":
             break
+        if gap is None:
+            gap = _LINE_END.match(lined, word.end(1))
+            if gap is None or whole > 1 or not _is_wrapped(lined, gap.end()):
+                break
         at = gap.end()
     if whole:
         yield from found
+
+
+def _is_wrapped(lined: str, at: int) -> bool:
+    """Whether the word at the beginning of a line had no room in the line before it."""
+    before = lined.rfind("\n", 0, at - 1) + 1
+    word = _WORDS.match(lined, at)
+    if word is None or _is_clinical(word[1]) or _is_value(lined, word.end(1)):
+        return False
+    length = at - 1 - before
+    widest = max(map(len, lined.split("\n")))
+    return length >= _LEAST_WRAPPED and length + 1 + len(word[1]) > widest

@@ -1,12 +1,15 @@
 """Candidate phrases: runs of pieces that occur in at least k patients.
 
 Runs grow by one element at a time, so that a run is looked at only where its beginning was frequent
-enough. Of runs that always occur together only the longest stays: it saves at least as much, and a
-fragment of a fixed expression is nothing to show to a reader.
+enough. Of runs that always occur together only the longest that a table can hold stays: it saves at
+least as much, and a fragment of a fixed expression is nothing to show to a reader. Where the
+longest holds something that no table can (`lvef>55%`, a brace), its longest parts without it stand
+for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +61,32 @@ class Runs:
     cost: Ints
 
 
-def mine_runs(segments: Segments, view: View, *, k: int, longest: int, parts: bool = False) -> Runs:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """The frequent runs of one length, by number.
+
+    Attributes:
+        length: elements.
+        first: int64 (num_runs,), one position of each.
+        right, left: int64 (num_runs,), the run one longer that it always goes on to on that side,
+            or -1 where it does not always go on in one way.
+    """
+
+    length: int
+    first: Ints
+    right: Ints
+    left: Ints
+
+
+def mine_runs(
+    segments: Segments,
+    view: View,
+    *,
+    k: int,
+    longest: int,
+    parts: bool = False,
+    fits: Callable[[str, int], bool] | None = None,
+) -> Runs:
     """Find the runs of a view that k patients hold and that no longer run stands for.
 
     Args:
@@ -67,6 +95,8 @@ def mine_runs(segments: Segments, view: View, *, k: int, longest: int, parts: bo
         k: patients that must hold a run.
         longest: elements that a run may have.
         parts: also the runs that always stand in one and the same longer run.
+        fits: whether a table can hold a run, by its text and its number of elements; None takes
+            all. What does not fit stands for no other run, and is not returned.
     """
     size = len(view.elements)
     segment_of = np.searchsorted(segments.starts, view.nodes, side="right") - 1
@@ -77,20 +107,25 @@ def mine_runs(segments: Segments, view: View, *, k: int, longest: int, parts: bo
     keys = view.elements[alive]
     gram = np.full(size, -1, dtype=np.int64)
     found: list[tuple[Ints, int, Ints]] = []  # first positions, length, run numbers of positions
+    levels: list[_Level] = []
     previous: tuple[Ints, Ints] | None = None
     for length in range(1, longest + 2):
         numbers = _frequent(keys, segment_of[alive], segments, num_holders, k)
         kept = numbers >= 0
         alive, numbers = alive[kept], numbers[kept]
         grown = np.full(size, -1, dtype=np.int64)
-        grown[alive] = numbers
+        # A run of the greatest length stands for itself, also where it always goes on.
+        if length <= longest:
+            grown[alive] = numbers
         if previous is not None:
             at, number = previous
-            closed = _closed(at, number, grown)
+            level = _level(length - 1, at, number, grown)
+            levels.append(level)
+            chosen = (level.right < 0) & (level.left < 0)
             if length == 2 or parts:
-                closed[:] = True  # single words are needed by themselves
-            chosen = closed[number]
-            found.append((at[chosen], length - 1, number[chosen]))
+                chosen[:] = True  # single words are needed by themselves
+            held = chosen[number]
+            found.append((at[held], length - 1, number[held]))
         if not len(alive):
             break
         previous = (alive, numbers)
@@ -99,6 +134,8 @@ def mine_runs(segments: Segments, view: View, *, k: int, longest: int, parts: bo
         goes_on = view.elements[following] >= 0
         alive, following = alive[goes_on], following[goes_on]
         keys = gram[alive] * (2 * len(view.texts)) + spaced[following]
+    if fits is not None:
+        found = _fitting(view, found, levels, fits)
     return _assemble(view, found)
 
 
@@ -124,18 +161,78 @@ def _frequent(keys: Ints, segment_of: Ints, segments: Segments, num_holders: Int
     return np.asarray(numbers[inverse], dtype=np.int64)
 
 
-def _closed(at: Ints, number: Ints, grown: Ints) -> Bools:
-    """Which runs do not always go on in one and the same way, to the right or to the left."""
+def _level(length: int, at: Ints, number: Ints, grown: Ints) -> _Level:
+    """The runs of one length, and to which longer run each always goes on."""
     count = int(number.max(initial=-1)) + 1
-    closed = np.ones(count, dtype=bool)
     before = np.where(at > 0, grown[at - 1], -1)
+    sides = []
     for extension in (grown[at], before):
         low = np.full(count, np.iinfo(np.int64).max)
         high = np.full(count, -1, dtype=np.int64)
         np.minimum.at(low, number, extension)
         np.maximum.at(high, number, extension)
-        closed &= ~((low == high) & (low >= 0))
-    return closed
+        sides.append(np.where(low == high, high, -1))
+    first = np.zeros(count, dtype=np.int64)
+    first[number[::-1]] = at[::-1]
+    return _Level(length=length, first=first, right=sides[0], left=sides[1])
+
+
+def _fitting(
+    view: View,
+    found: list[tuple[Ints, int, Ints]],
+    levels: list[_Level],
+    fits: Callable[[str, int], bool],
+) -> list[tuple[Ints, int, Ints]]:
+    """What was found, each run that does not fit in a table replaced by its longest parts that do.
+
+    A run that always goes on to a longer one occurs where that one does, so its positions follow
+    from those of the longest.
+    """
+    kept: list[tuple[Ints, int, Ints]] = []
+    # Of the runs one longer that nothing stands for: their positions, by number.
+    open_runs: dict[int, Ints] = {}
+    for level, (at, length, number) in zip(reversed(levels), reversed(found), strict=True):
+        here: dict[int, Ints] = {}
+        order = np.argsort(number, kind="stable")
+        bounds = np.flatnonzero(np.diff(number[order], prepend=-1))
+        for positions in np.split(at[order], bounds[1:]) if len(order) else ():
+            here[int(number[np.searchsorted(at, positions[0])])] = positions
+        for run in _only_in(level, open_runs):
+            right, left = int(level.right[run]), int(level.left[run])
+            here.setdefault(run, open_runs[right] if right in open_runs else open_runs[left] + 1)
+        open_runs = {
+            run: positions
+            for run, positions in here.items()
+            if not fits(_text(view, int(positions[0]), length), length)
+        }
+        taken = sorted(run for run in here if run not in open_runs)
+        if taken:
+            kept.append(
+                (
+                    np.concatenate([here[run] for run in taken]),
+                    length,
+                    np.repeat(taken, [len(here[run]) for run in taken]),
+                )
+            )
+    return kept[::-1]
+
+
+def _only_in(level: _Level, open_runs: dict[int, Ints]) -> list[int]:
+    """The runs that always go on to longer ones, of which none can stand for them."""
+    if not open_runs:
+        return []
+    numbers = np.fromiter(open_runs, dtype=np.int64)
+    right, left = np.isin(level.right, numbers), np.isin(level.left, numbers)
+    only = (right | (level.right < 0)) & (left | (level.left < 0)) & (right | left)
+    return np.flatnonzero(only).tolist()
+
+
+def _text(view: View, position: int, length: int) -> str:
+    words = range(position, position + length)
+    return "".join(
+        " " * bool(view.spaced[word] and word > position) + view.texts[view.elements[word]]
+        for word in words
+    )
 
 
 def _assemble(view: View, found: list[tuple[Ints, int, Ints]]) -> Runs:
@@ -149,14 +246,7 @@ def _assemble(view: View, found: list[tuple[Ints, int, Ints]]) -> Runs:
     for at, length, number in found:
         names, first, inverse = np.unique(number, return_index=True, return_inverse=True)
         for position in at[first]:
-            words = range(position, position + length)
-            texts.append(
-                "".join(
-                    " " * bool(view.spaced[word] and word > position)
-                    + view.texts[view.elements[word]]
-                    for word in words
-                )
-            )
+            texts.append(_text(view, int(position), length))
             lengths.append(length)
             slots.append(int(slotted[position + length] - slotted[position]))
         base = len(texts) - len(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from echotok.corpora import read_reports
 from echotok.errors import InputError, OptionError
+from echotok.leftovers import describe_leftovers
 from echotok.mining import (
     UNITS,
     Mined,
@@ -25,6 +27,7 @@ from echotok.mining import (
     write_held_back,
     write_sheet,
 )
+from echotok.mining.release import read_allowed
 from echotok.table.checks import validate_table
 from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_fallback
@@ -34,6 +37,7 @@ from echotok.text import is_number, make_normalizer, split_pieces
 __all__ = ["MineResult", "mine_reports", "state_path"]
 
 _LONGEST_WORD = 100
+_log = logging.getLogger(__name__)
 
 
 class _Told(Protocol):
@@ -86,6 +90,7 @@ def mine_reports(
     name: str | None = None,
     locale: str = "en",
     progress: _Told | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> MineResult:
     """Propose a phrase table for the reports of a place.
 
@@ -104,13 +109,16 @@ def mine_reports(
         num_merges: merges of the fallback; None tries sizes out on a fifth of the patients.
         private: file that lists what was held back, never inside of `out`; None puts it beside
             `out`, as ``OUT.private.csv``.
-        allow: file of texts to release from being held back, one on each line.
+        allow: file of texts to release from being held back: lines of the private file as they
+            stand, or the text alone, one on each line.
         words: public word lists, which train the fallback beside the words of the reports.
         base: table folder to grow: rows are appended, every id and the fallback stay.
         name: of the table; None takes that of the folder.
         locale: language of the reports.
         progress: called with the step, the share of the work that is done (0 to 1, or None where
             it is not known), and ``count=`` the reports that were read since the last call.
+        warn: called with each remark on the reports (missing ones, leftovers of markup) and on
+            what was released; None logs it.
 
     Returns:
         The table, and what was written where.
@@ -154,14 +162,19 @@ def mine_reports(
         num_merges=num_merges,
         words=_read_public_words(words, units),
     )
-    allowed = [] if allow is None else _read_lines(Path(allow), "--allow takes a text file")
+    allowed = None if allow is None else read_allowed(Path(allow), units)
+    say = warn or _log.warning
     told: _Told = progress or _say_nothing
-    store = ReportStore(units=units, find_private=PrivateFinder(allowed=allowed))
+    store = ReportStore(
+        units=units, find_private=PrivateFinder(allowed=allowed.lines if allowed else ())
+    )
     with _writable(out, private):
         paths = [reports] if isinstance(reports, str | Path) else reports
-        for report in read_reports(paths, column=column, patient_column=patient_column):
+        for report in read_reports(paths, column=column, patient_column=patient_column, warn=say):
             store.add(report.text, patient=report.patient)
             told("reading", count=1)
+        for remark in describe_leftovers(store.leftovers, store.num_reports):
+            say(remark)
         with _kept_state(state_path(out), options, store) as (trials, keep):
             if old is not None:
                 mined = grow(store, options, old, report=told)
@@ -176,6 +189,8 @@ def mine_reports(
         review = out / "review.tsv"
         write_sheet(review_rows(store, mined), review)
         validate_table(out)
+        if allowed is not None:
+            say(allowed.tell(store.released()))
         if held := store.held_back(k=k):
             write_held_back(held, private)
     return MineResult(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import regex
 
+from echotok.leftovers import find_leftovers
 from echotok.mining.privacy import PrivateFinder, known
 from echotok.mining.segments import Bools, Ints, Segments
 from echotok.text import make_normalizer, split_pieces, split_stops
@@ -55,6 +56,9 @@ class ReportStore:
     Args:
         units: as in `PhraseTable.units`.
         find_private: finds what may name a person; None looks for nothing.
+
+    Attributes:
+        leftovers: reports that hold what other programs left there, by kind.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ReportStore:
     ) -> None:
         self.normalize = make_normalizer(units)
         self._find_private = find_private
+        self.leftovers: Counter[str] = Counter()
         self._of_part: dict[str, tuple[int, ...]] = {}
         self._numbers: dict[str, int] = {}
         self._posted_segments = array("i")
@@ -70,6 +75,8 @@ class ReportStore:
         self._patient_of_report = array("i")
         self._num_patients = 0
         self._known_names: tuple[int, frozenset[str]] | None = None
+        allowed = find_private.allowed if find_private else frozenset()
+        self._release = _Release(allowed)
 
     def add(self, text: str, *, patient: Hashable | None = None) -> None:
         """Take a report.
@@ -85,6 +92,7 @@ class ReportStore:
         self._num_patients += number == self._num_patients
         report = len(self._patient_of_report)
         self._patient_of_report.append(number)
+        self.leftovers.update(find_leftovers(text))
         for part in _PART.split(text.strip()):
             numbers = self._of_part.get(part)
             if numbers is None:
@@ -144,7 +152,7 @@ class ReportStore:
                     bare = piece.removeprefix(" ")
                     if bare in as_name:
                         total[bare] += weight
-            never = known("eponyms") | known("no_names") | self._find_private.allowed
+            never = known("eponyms") | known("no_names") | known("words_too")
             small = self._written_small(as_name)
             names = frozenset(
                 word
@@ -173,7 +181,7 @@ class ReportStore:
         names = self._names()
         where: dict[tuple[str, str], list[int]] = {}
         for number, key in enumerate(self._numbers):
-            pieces, reasons = _marked(key, names)
+            pieces, reasons = self._release(*_marked(key, names))
             at = 0
             while at < len(pieces):
                 why, first = reasons[at], at
@@ -196,6 +204,13 @@ class ReportStore:
                     HeldBack(text=text, reason=why, documents=len(reports), patients=len(patients))
                 )
         return sorted(found, key=lambda held: (-held.patients, held.reason, held.text))
+
+    def released(self) -> frozenset[str]:
+        """The allowed texts that stand where something would be held back."""
+        names, release = self._names(), _Release(self._release.allowed)
+        for key in self._numbers:
+            release(*_marked(key, names))
+        return frozenset(release.met)
 
     @property
     def texts(self) -> list[str]:
@@ -245,7 +260,7 @@ class ReportStore:
         private: list[bool] = []
         starts = [0]
         for number in order:
-            split, reasons = _marked(keys[number], names)
+            split, reasons = self._release(*_marked(keys[number], names))
             pieces += [vocabulary.setdefault(piece, len(vocabulary)) for piece in split]
             private += [reason is not None for reason in reasons]
             pieces.append(-1)
@@ -263,6 +278,41 @@ class ReportStore:
             num_reports=self.num_reports if reports is None else int(reports.sum()),
             num_patients=self._num_patients,
         )
+
+
+class _Release:
+    """Lets go, of what is held back, the texts that a person has allowed.
+
+    Args:
+        allowed: the texts, as `HeldBack.text` has them, or parts of them.
+    """
+
+    def __init__(self, allowed: Collection[str]) -> None:
+        self.allowed = frozenset(allowed)
+        self.met: set[str] = set()
+        self._longest = max((len(split_pieces(text)) for text in self.allowed), default=0)
+
+    def __call__(
+        self, pieces: list[str], reasons: list[str | None]
+    ) -> tuple[list[str], list[str | None]]:
+        """The pieces, and the reasons without those of released texts: the longest first."""
+        if not self.allowed:
+            return pieces, reasons
+        left = list(reasons)
+        at = 0
+        while at < len(pieces):
+            why, last = reasons[at], at
+            while why is not None and last < len(pieces) and reasons[last] == why:
+                last += 1
+            for end in range(min(last, at + self._longest), at, -1):
+                text = "".join(pieces[at:end]).removeprefix(" ")
+                if text in self.allowed:
+                    self.met.add(text)
+                    left[at:end] = [None] * (end - at)
+                    at = end - 1
+                    break
+            at += 1
+        return pieces, left
 
 
 def _marked(key: str, names: frozenset[str]) -> tuple[list[str], list[str | None]]:

@@ -102,7 +102,7 @@ def test_wrong_json_key(tmp_path: Path) -> None:
         (f'["{SECRET}"]', "line 2 is not a JSON object"),
         (f'"{SECRET}"', "line 2 is not a JSON object"),
         (f'{{"text": ["{SECRET}"]}}', "line 2: 'text' is not a string"),
-        ('{"text": null}', "line 2: 'text' is not a string"),
+        ('{"text": 5}', "line 2: 'text' is not a string"),
     ],
 )
 def test_malformed_json_line(tmp_path: Path, line: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """The manifest: what is read, what is left out and why, and what is refused."""
 
+import gzip
 import re
 from datetime import date
 
@@ -74,7 +75,7 @@ def test_reports_can_lie_in_text_files(tmp_path):
     )
     assert "cannot be read: No such file" in missing.reason
     assert latin.row == 4
-    assert "not UTF-8: byte 0xe4 at offset 2" in latin.reason
+    assert "the report is not UTF-8 at byte 2 (line 1)" in latin.reason
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,6 @@ def test_splits_are_made_by_patient_and_stay(tmp_path):
     [
         ("study_id,patient_id,video", "row 1 has no column 'report'; it has 'study_id', 'patient"),
         ("Study ID,patient_id,video,report", "no column 'study_id'; .*rename 'Study ID' to 'study"),
-        ("study_id;patient_id;video;report", "the columns are parted by ';'; save the file with"),
         ("study_id,patient_id,video,report,report", "the same name in columns 4 and 5"),
         ("S1,P1,a.avi,Secret finding.", "names none of the columns study_id, .*is it a header"),
     ],
@@ -217,7 +217,8 @@ def test_wrong_columns_are_refused_with_the_remedy(tmp_path, header, message):
     [
         ("m.csv", b"", "the file is empty"),
         ("m.csv", HEADER.encode(), "no row below the header"),
-        ("m.csv", HEADER.encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
+        ("m.csv", HEADER.encode("utf-16"), "no row below the header"),
+        ("m.csv", HEADER.encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
         ("m.csv", f"{HEADER},Gr\u00f6\u00dfe".encode("latin-1"), "the header, is not UTF-8"),
         ("m.csv", f'{HEADER}\nS1,P1,a.avi,"Open'.encode(), "starts in line 2 cannot be parsed"),
         ("m.xlsx", b"PK", ".xlsx is not a known format; use .csv or .parquet"),
@@ -302,3 +303,56 @@ def test_a_named_label_must_be_a_number_in_every_row(tmp_path):
         read_manifest(path, labels=["lvef"])
     with pytest.raises(ManifestError, match="column 'video' has a meaning of its own"):
         read_manifest(path, labels=["video"])
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "start"),
+    [
+        (HEADER.replace(",", ";"), "S1;P1;a.avi;Normal, no MR.", ""),
+        (HEADER.replace(",", "\t"), "S1\tP1\ta.avi\tNormal, no MR.", ""),
+        (HEADER.replace(",", "|"), "S1|P1|a.avi|Normal, no MR.", ""),
+        (HEADER.replace(",", ";"), "S1;P1;a.avi;Normal, no MR.", "sep=;\n"),
+        (HEADER.replace(",", ", "), 'S1, P1, a.avi, "Normal, no MR."', ""),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_manifest_may_be_parted_and_encoded_otherwise(tmp_path, header, row, start, encoding):
+    """The same files as in echotok are read, packed with gzip too."""
+    raw = f"{start}{header}\n{row}\n".encode(encoding)
+    for name, content in (("m.csv", raw), ("m.csv.gz", gzip.compress(raw))):
+        (tmp_path / name).write_bytes(content)
+        manifest = read_manifest(tmp_path / name, check_files=False)
+        assert list(manifest.frame["report"]) == ["Normal, no MR."]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("clips\\a.avi", ""),
+        ("clips/a", "but one with the ending .avi; write the name with its ending"),
+        ("clips/A.AVI", "differs in capital letters; write the name as the folder has it"),
+        ("clips\\A.avi", "differs in capital letters"),
+        ("clips/a.mp4", "with the ending .avi; write the ending that it has"),
+        ("D:\\clips\\a.avi", "a path of a Windows machine"),
+        ("\\\\server\\clips\\a.avi", "a path of a Windows machine"),
+        ("clips/b.avi", "there is no such file or folder; is the archive mounted?"),
+    ],
+)
+def test_a_video_that_is_written_otherwise(tmp_path, written, reason):
+    """A Windows path is resolved; another case or ending is said, and following it helps."""
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "a.avi").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text(f"{HEADER}\nS1,P1,{written},Normal.\n")
+    manifest = read_manifest(tmp_path / "m.csv")
+    if not reason:
+        assert list(manifest.frame["path"]) == [str(tmp_path / "clips" / "a.avi")]
+        return
+    assert reason in manifest.rejects[0].reason
+
+
+@pytest.mark.parametrize("report", ["nan", "NULL", "-", "<NA>"])
+def test_a_report_that_is_missing_is_a_reject(tmp_path, report):
+    """What programs write for nothing is no report."""
+    (tmp_path / "m.csv").write_text(f"{HEADER}\nS1,P1,a.avi,{report}\nS2,P2,b.avi,Normal.\n")
+    manifest = read_manifest(tmp_path / "m.csv", check_files=False)
+    assert [(reject.row, reject.column) for reject in manifest.rejects] == [(2, "report")]

@@ -1,0 +1,267 @@
+"""Text files as other people's programs write them: read where that is safe, else refused.
+
+Read are UTF-8 and, where the file begins with a byte-order mark, UTF-16 and UTF-32, each also
+inside of gzip. What is no text (a workbook, a document, UTF-16 without its mark) is refused with
+what it is and what to do. A table's delimiter is told from the names in its header.
+
+Errors name file, byte and line; they never quote what is there (I9).
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from echotok.errors import InputError
+
+__all__ = ["Dialect", "decode", "find_dialect", "open_lines", "read_text"]
+
+_HEAD = 65_536
+_GZIP = b"\x1f\x8b"
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_AS_CSV = "open it in the program that made it and save it as CSV UTF-8"
+_AS_TEXT = "save it as plain text in UTF-8"
+_MAGIC = (
+    (
+        b"%PDF",
+        "a PDF document",
+        "export its text, for example with pdftotext -layout OLD.pdf NEW.txt",
+    ),
+    (b"{\\rtf", "an RTF document", _AS_TEXT),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls or .doc)", _AS_CSV),
+    (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
+    (b"SQLite format 3\x00", "an SQLite database", "export the table as CSV"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (b"Rar!", "a RAR archive", "unpack it"),
+    (b"BZh", "a bzip2 file", "unpack it with bunzip2"),
+    (b"\xfd7zXZ\x00", "an xz file", "unpack it with unxz"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it with unzstd"),
+    (b"\x89PNG", "a picture (PNG)", "it needs the text that it shows"),
+    (b"\xff\xd8\xff", "a picture (JPEG)", "it needs the text that it shows"),
+)
+_ZIPPED = (
+    ("xl/", "an Excel workbook (.xlsx)", _AS_CSV),
+    ("word/", "a Word document (.docx)", _AS_TEXT),
+    ("ppt/", "a PowerPoint document (.pptx)", _AS_TEXT),
+    ("content.xml", "an OpenDocument file (.ods or .odt)", _AS_CSV),
+)
+_CONVERT = "convert it first, for example with iconv -f {encoding} -t UTF-8 OLD > NEW"
+_DELIMITERS = ",;\t|"
+_COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How a table parts its cells.
+
+    Attributes:
+        delimiter: one character.
+        declared: whether the first line is no header but says the delimiter (`sep=;`).
+        spaced: whether a space stands behind a delimiter, as in `id, report`.
+    """
+
+    delimiter: str
+    declared: bool = False
+    spaced: bool = False
+
+
+def find_dialect(first_line: str, *, names: Collection[str], default: str) -> Dialect:
+    """Tell the delimiter of a table: the one that gives the most of the columns that are sought.
+
+    Args:
+        first_line: of the file.
+        names: columns that are sought.
+        default: the delimiter where the header tells nothing.
+    """
+    line = first_line.strip("\r\n")
+    if found := re.fullmatch(r"\"?sep=(.)\"?", line.lstrip("\ufeff"), re.IGNORECASE):
+        return Dialect(delimiter=found[1], declared=True)
+    wanted = {name.casefold() for name in names}
+
+    def rank(delimiter: str) -> tuple[int, int, bool]:
+        cells = _names(line, delimiter)
+        known = sum(name.casefold() in wanted for name in cells)
+        named = all(_COLUMN_NAME.fullmatch(name) for name in cells if name)
+        return known, len(cells) if named else 0, delimiter == default
+
+    best = max(_DELIMITERS, key=rank)
+    delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
+    spaced = re.search(re.escape(delimiter) + r" +\S", line) is not None
+    return Dialect(delimiter=delimiter, spaced=spaced)
+
+
+def _names(line: str, delimiter: str) -> list[str]:
+    cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
+
+
+def read_text(path: Path) -> str:
+    """The text of a whole file.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        return decode(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def decode(raw: bytes, name: str) -> str:
+    """The text of bytes.
+
+    Args:
+        raw: the whole file.
+        name: of the file, for messages.
+
+    Raises:
+        InputError: they are no text, or in an encoding that does not say itself.
+    """
+    if raw.startswith(_GZIP):
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(_cut_gzip(name)) from error
+    encoding = _encoding(raw[:_HEAD], name, io.BytesIO(raw))
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(_not_in(encoding, error, raw, name)) from None
+    if "\x00" in text:
+        raise InputError(_holds_nul(name, text.count("\n", 0, text.index("\x00")) + 1))
+    return text
+
+
+@contextmanager
+def open_lines(path: Path, *, errors: str = "strict") -> Iterator[Iterator[str]]:
+    """Open a text file, as a stream of lines with their ends.
+
+    Args:
+        path: the file.
+        errors: what becomes of bytes that are not UTF-8, as in `open`.
+
+    Raises:
+        InputError: it cannot be read, or is no text; also while the lines are read.
+    """
+    try:
+        with path.open("rb") as file:
+            stream = cast(BinaryIO, file)
+            if file.peek(2)[:2] == _GZIP:
+                stream = cast(BinaryIO, gzip.GzipFile(fileobj=file))
+            head = stream.read(_HEAD)
+            stream.seek(0)
+            encoding = _encoding(head, str(path), stream)
+            stream.seek(0)
+            if encoding != "utf-8-sig":
+                errors = "strict"
+            with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text:
+                yield _without_nul(text, path)
+    except UnicodeDecodeError as error:
+        # A stream's decoder counts from its last block: ask the whole file instead.
+        read_text(path)
+        raise InputError(f"{path} is not UTF-8") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(_cut_gzip(str(path))) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _without_nul(lines: Iterator[str], path: Path) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if "\x00" in line:
+            raise InputError(_holds_nul(str(path), number))
+        yield line
+
+
+def _encoding(head: bytes, name: str, stream: BinaryIO) -> str:
+    """The encoding that the beginning of a file tells, or why it is no text."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            # UTF-16 that was converted as if it were an 8-bit encoding keeps its mark, spoilt.
+            return encoding
+    if head.startswith(b"PK\x03\x04"):
+        raise InputError(f"{name} is {_zipped(stream)}")
+    for magic, what, remedy in _MAGIC:
+        if head.startswith(magic):
+            raise InputError(f"{name} is {what} and no plain text; {remedy}")
+    if b"\x00" in head:
+        raise InputError(_without_mark(head, name))
+    return "utf-8-sig"
+
+
+def _zipped(stream: BinaryIO) -> str:
+    try:
+        members = zipfile.ZipFile(stream).namelist()
+    except (zipfile.BadZipFile, OSError):
+        return "a ZIP archive that is damaged; copy it again"
+    for begin, what, remedy in _ZIPPED:
+        if any(member.startswith(begin) for member in members):
+            return f"{what} and no plain text; {remedy}"
+    return "a ZIP archive and no plain text; unpack it"
+
+
+def _without_mark(head: bytes, name: str) -> str:
+    if head.startswith(("\u00ff\u00fe".encode(), "\u00fe\u00ff".encode())):
+        return (
+            f"{name} is UTF-16 text that was converted as if it were in another encoding, and is "
+            "full of NUL characters; take the file as it was before: with its byte-order mark it "
+            "is read as it is"
+        )
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    for encoding, many, few in (("UTF-16LE", odd, even), ("UTF-16BE", even, odd)):
+        if many > len(head) // 5 and few < many // 10:
+            return (
+                f"{name} looks like UTF-16 without a byte-order mark; "
+                f"{_CONVERT.format(encoding=encoding)}"
+            )
+    return _holds_nul(name, head.count(b"\n", 0, head.index(0)) + 1)
+
+
+def _holds_nul(name: str, line: int) -> str:
+    return (
+        f"{name} holds a NUL character in line {line}, which text does not: it is a binary file, "
+        "or was converted from the wrong encoding; export it again as UTF-8"
+    )
+
+
+def _cut_gzip(name: str) -> str:
+    return f"{name}: the gzip stream is damaged or cut off; copy the file again"
+
+
+def _not_in(encoding: str, error: UnicodeDecodeError, raw: bytes, name: str) -> str:
+    if encoding != "utf-8-sig":
+        return (
+            f"{name} begins with the mark of {encoding.upper()} but is not {encoding.upper()} at "
+            f"byte {error.start:,}; was it copied whole?"
+        )
+    at = error.start
+    if raw.startswith(codecs.BOM_UTF8):  # the decoder counts behind the mark
+        at += len(codecs.BOM_UTF8)
+    line = raw.count(b"\n", 0, at) + 1
+    if error.reason == "unexpected end of data" and not raw[:at].isascii():
+        return f"{name} ends in the middle of a UTF-8 character (line {line}); was it copied whole?"
+    where = f"{name} is not UTF-8 at byte {at} (line {line})"
+    try:
+        raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return (
+            f"{where}, nor is it WINDOWS-1252; convert it first with iconv -f ENCODING -t UTF-8 "
+            "OLD > NEW; who exported the file knows its encoding"
+        )
+    return f"{where}; {_CONVERT.format(encoding='WINDOWS-1252')} (Western Windows)"

@@ -1,0 +1,182 @@
+"""What is held back as a name, what is a word of medicine, and what a person may release."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, mine
+from echotok.mining.release import read_allowed
+from echotok.text import make_normalizer
+
+_NORMALIZE = make_normalizer(UNITS)
+
+
+def _held(text: str) -> set[str]:
+    normalized = _NORMALIZE(text)
+    return {normalized[span.start : span.end] for span in PrivateFinder()(text, normalized)}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", " \r\n \r\n", ",\n", "\t"])
+@pytest.mark.parametrize("next_line", ["LVEF 55%", "Aorta: 3 cm", "Mild MR is seen"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Sonographer: Wrenna Poldark", {"wrenna", "poldark"}),
+        ("SONOGRAPHER: WRENNA POLDARK", {"wrenna", "poldark"}),
+        ("Sonographer: Poldark", {"poldark"}),
+        ("Seen by Dr. Poldark", {"poldark"}),
+        ("Signed by Wrenna A. Poldark", {"wrenna", "a", "poldark"}),
+        ("Referring physician: POLDARK, WRENNA", {"poldark", "wrenna"}),
+        ("Wrenna Poldark, MD", {"wrenna", "poldark"}),
+    ],
+)
+def test_a_name_ends_with_its_line(name: str, words: set[str], next_line: str, end: str) -> None:
+    """The name is held back, and nothing of the next line, in capitals too."""
+    assert _held(name + end + next_line) == words
+    assert _held((name + end + next_line).upper()) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Sonographer:\nLVEF 55%", set()),
+        ("Sonographer:\nReader: Wrenna Poldark", {"wrenna", "poldark"}),
+        ("Referring physician:\nPOLDARK, WRENNA\nLVEF 55%", {"poldark", "wrenna"}),
+        ("REFERRING PHYSICIAN:\nPOLDARK, WRENNA\nLVEF 55%", {"poldark", "wrenna"}),
+        (
+            "These findings were discussed by telephone with Dr. Wrenna\nPoldark at noon.",
+            {"wrenna", "poldark"},
+        ),
+        ("Seen with Dr.\nPoldark today", {"poldark"}),
+    ],
+)
+def test_a_name_on_the_next_line_is_found(text: str, words: set[str]) -> None:
+    """A field may be filled in the next line, and a wrapped line may part a name."""
+    assert _held(text) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AV Max PG 20 mmHg",
+        "AV MAX PG 20 MMHG",
+        "LVOT Max Velocity 1.2 m/s",
+        "Austin Flint murmur is heard",
+        "AUSTIN FLINT MURMUR IS HEARD",
+        "ANA positive. CRP normal",
+        "ANA POSITIVE",
+        "Crystal deposition is seen",
+        "Follow-up in Jan or June",
+        "Mark the site. Grant number. Chase the result",
+        "Marfan syndrome, Barlow valve, Ross procedure, Bentall graft",
+        "Swan-Ganz catheter, Swan catheter, Medtronic Hall valve",
+        "Carpentier-Edwards ring; Edwards prosthesis; St. Jude valve; Amplatz device",
+        "Wilkins score 8, Simpson biplane, Doppler",
+        "David procedure was done; Nelson syndrome; Graham Steell murmur",
+        "LVEF was confirmed by Doppler and performed by Simpson's method",
+    ],
+)
+def test_words_of_medicine_are_no_names(text: str) -> None:
+    """Eponyms, devices, short capitals and months without another sign of a person stay."""
+    assert _held(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Max Poldark read this.", {"max", "poldark"}),
+        ("Read by Max Mueller", {"max", "mueller"}),
+        ("Jan Smith came.", {"jan", "smith"}),
+        ("ANA GARCIA WAS SEEN", {"ana", "garcia"}),
+        ("Dr. Max\nAorta normal", {"max"}),
+        ("Dr. Ross did a Ross procedure", {"ross"}),
+        ("Crystal Poldark, RDCS", {"crystal", "poldark"}),
+        ("Technologist: AUSTIN", {"austin"}),
+        ("David Miller was seen", {"david", "miller"}),
+        ("JOHN MILLER\nLVEF", {"john"}),
+        ("Jane Smith\nProcedure: TTE", {"jane", "smith"}),
+    ],
+)
+def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: set[str]) -> None:
+    """A title, a field, a degree or another name makes a person of any of them."""
+    assert _held(text) == words
+
+
+_LAYOUTS = [
+    "Sonographer: Wrenna Poldark\nLVEF NN%",
+    "SONOGRAPHER: POLDARK, WRENNA\r\nLVEF NN%",
+    "Read by:\nWrenna Poldark, MD\nLVEF NN%",
+    "Wrenna Poldark\nMD\nLVEF NN%",
+    "Dr. Wrenna Poldark | LVEF NN%",
+    "Tech:\tWrenna Poldark\tLVEF NN%",
+    "Seen with Prof. Dr. W. Poldark.\nLVEF NN%",
+    "e-signed by Wrenna Poldark on 3/14/2019 at 12:31 PM\nLVEF NN%",
+    "cc: Mrs. Wrenna Poldark-Quenby\nLVEF NN%",
+    "MRN: 48-NN-31-77 DOB: 4/11/1951\nLVEF NN%",
+    "Call +49 30 1234567 or w.poldark@marvin.example\nLVEF NN%",
+    "gez. Dr. med. W. Poldark\nLVEF NN%",
+]
+
+
+@pytest.mark.parametrize("layout", _LAYOUTS)
+def test_no_layout_lets_an_identity_out(layout: str) -> None:
+    """Nothing of the identity is in the table, and what stands in the next line is."""
+    store = ReportStore(units=UNITS, find_private=PrivateFinder())
+    # The bare name, as a signature, where the layout tells the whole of it.
+    signature = "Wrenna Poldark" if "wrenna poldark" in layout.lower() else "End of report."
+    for number in range(120):
+        line = layout.replace("NN", str(40 + number % 30))
+        store.add(f"{line}\nNo pericardial effusion is seen.\n{signature}")
+    mined = mine(store, Options(vocab_size=300))
+    texts = [phrase.text for phrase in mined.table.phrases]
+    written = " ".join([*texts, *map("".join, mined.fallback.merges)])
+    for secret in ("wrenna", "poldark", "quenby", "2019", "1951", "marvin", "1234567"):
+        assert secret not in written
+    assert any("lvef" in text for text in texts)
+
+
+def _released(tmp_path: Path, lines: list[str]) -> tuple[ReportStore, str, set[str]]:
+    path = tmp_path / "allow.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    allowed = read_allowed(path, UNITS)
+    store = ReportStore(units=UNITS, find_private=PrivateFinder(allowed=allowed.lines))
+    for number in range(40):
+        store.add(f"Signed by Wrenna Poldark. LVEF {number + 30}%. Seen on March 5, 2019.")
+        store.add("Referring physician: POLDARK, WRENNA. Discussed with Dr. Quenby.")
+    told = allowed.tell(store.released())
+    return store, told, {held.text for held in store.held_back(k=5)}
+
+
+def test_lines_of_the_private_file_release_their_texts(tmp_path: Path) -> None:
+    """Every line of the private file, as it stands, is released, and the table may hold it."""
+    store, _, held = _released(tmp_path, [])
+    assert {"wrenna poldark", "march 5, 2019", "quenby"} <= held
+    private = tmp_path / "private.csv"
+    from echotok.mining import write_held_back
+
+    write_held_back(store.held_back(k=5), private)
+    lines = private.read_text(encoding="utf-8").splitlines()
+    store, told, left = _released(tmp_path, lines)
+    assert left == set()
+    assert f"released {len(lines) - 1} texts of" in told
+    assert "nothing that is held back" not in told
+    texts = {phrase.text for phrase in mine(store, Options(vocab_size=300)).table.phrases}
+    assert any("wrenna poldark" in text for text in texts)
+    # The text alone, and as a spreadsheet writes it with semicolons.
+    with private.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    assert _released(tmp_path, [row[0] for row in rows])[2] == set()
+    assert _released(tmp_path, [";".join(row) for row in rows])[2] == set()
+
+
+def test_a_line_that_releases_nothing_is_named_by_its_number(tmp_path: Path) -> None:
+    """What matches nothing is said without its text."""
+    _, told, left = _released(tmp_path, ["text,reason,documents,patients", "quenby", "", "gone"])
+    assert "released 1 text of" in told
+    assert "line 4 of it matches nothing that is held back" in told
+    assert "gone" not in told
+    assert "quenby" not in left
+    assert left

@@ -1,0 +1,226 @@
+"""Files of other people: what is read, what is refused, and that the advice of a refusal works."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from command_line import Run
+
+from echotok.corpora import read_reports
+from echotok.errors import InputError
+from echotok.leftovers import describe_leftovers, find_leftovers
+
+_TEXTS = ["Mild MR, Gr\u00f6\u00dfe 3 cm.", "Severe AS; no effusion."]
+_TABLE = 'id,report\n1,"' + _TEXTS[0] + '"\n2,"' + _TEXTS[1] + '"\n'
+
+
+def _read(path: Path, **options: object) -> list[str]:
+    return [report.text for report in read_reports([path], **options)]  # type: ignore[arg-type]
+
+
+def _refused(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        _read(path)
+    assert "effusion" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        _TABLE.encode("utf-8-sig"),
+        _TABLE.encode("utf-16"),
+        b"\xfe\xff" + _TABLE.encode("utf-16-be"),
+        _TABLE.encode("utf-32"),
+        gzip.compress(_TABLE.encode()),
+        gzip.compress(_TABLE.encode("utf-16")),
+        _TABLE.replace("\n", "\r\n").encode(),
+    ],
+)
+@pytest.mark.parametrize("name", ["r.csv", "r.CSV", "r.csv.gz"])
+def test_encodings_that_say_themselves_are_read(tmp_path: Path, raw: bytes, name: str) -> None:
+    """UTF-8 with a mark, UTF-16 and UTF-32 with theirs, and gzip, whatever the file is called."""
+    path = tmp_path / name
+    path.write_bytes(raw)
+    assert _read(path) == _TEXTS
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("id;report", '1;"{0}"\n2;"{1}"'),
+        ("id\treport", "1\t{0}\n2\t{1}"),
+        ("id|report", "1|{0}\n2|{1}"),
+        ("sep=;\nid;report", '1;"{0}"\n2;"{1}"'),
+        ("sep=,\nid,report", '1,"{0}"\n2,"{1}"'),
+        ("id, report", '1, "{0}"\n2, "{1}"'),
+        ('"ID";"Report"', '"1";"{0}"\n"2";"{1}"'),
+        ("id;report;", '1;"{0}";\n2;"{1}";'),
+    ],
+)
+def test_the_delimiter_is_told_from_the_header(tmp_path: Path, header: str, rows: str) -> None:
+    """Semicolons, tabs, bars, `sep=` and a space behind the comma, in a .csv file."""
+    path = tmp_path / "r.csv"
+    path.write_text(f"{header}\n{rows.format(*_TEXTS)}\n", encoding="utf-8")
+    assert _read(path) == _TEXTS
+
+
+def test_unknown_columns_of_any_delimiter_are_listed(tmp_path: Path) -> None:
+    """The names that stand there are told, and one of them works with --column."""
+    path = tmp_path / "r.csv"
+    path.write_text("id;befund\n1;Normal; mild\n".replace("; mild", ""), encoding="utf-8")
+    assert _refused(path).endswith("name one of its columns with --column: id, befund")
+    assert _read(path, column="befund") == ["Normal"]
+
+
+@pytest.mark.parametrize("order", ["LE", "BE"])
+def test_utf_16_without_its_mark_is_named_and_the_advice_works(tmp_path: Path, order: str) -> None:
+    """The command of the message gives a file that is read."""
+    if shutil.which("iconv") is None:
+        pytest.skip("iconv is not installed")
+    path, new = tmp_path / "r.csv", tmp_path / "new.csv"
+    path.write_bytes(_TABLE.encode(f"utf-16-{order}"))
+    assert f"iconv -f UTF-16{order} -t UTF-8 OLD > NEW" in _refused(path)
+    command = ["iconv", "-f", f"UTF-16{order}", "-t", "UTF-8", str(path)]
+    new.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert _read(new) == _TEXTS
+
+
+def test_windows_1252_is_named_and_the_advice_works(tmp_path: Path) -> None:
+    """The command of the message gives a file that is read."""
+    if shutil.which("iconv") is None:
+        pytest.skip("iconv is not installed")
+    path, new = tmp_path / "r.csv", tmp_path / "new.csv"
+    path.write_bytes(_TABLE.encode("cp1252"))
+    assert "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW" in _refused(path)
+    command = ["iconv", "-f", "WINDOWS-1252", "-t", "UTF-8", str(path)]
+    new.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert _read(new) == _TEXTS
+
+
+def _zip(member: str) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(member, "x")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (_zip("xl/workbook.xml"), "is an Excel workbook (.xlsx) and no plain text; open it in"),
+        (_zip("word/document.xml"), "is a Word document (.docx) and no plain text; save it as"),
+        (_zip("content.xml"), "is an OpenDocument file (.ods or .odt)"),
+        (_zip("a.csv"), "is a ZIP archive and no plain text; unpack it"),
+        (b"%PDF-1.7 x", "is a PDF document and no plain text; export its text"),
+        (b"{\\rtf1 x}", "is an RTF document and no plain text; save it as plain text in UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1x", "is an old Office file (.xls or .doc)"),
+        (b"PAR1xx", "is a Parquet file and no plain text; give it a name that ends in .parquet"),
+        (_TABLE.encode("utf-16").decode("cp1252", "replace").encode(), "is UTF-16 text that was"),
+        (b"report\nNormal\x00 effusion\n", "holds a NUL character in line 2"),
+        (b"report\n" + b"Normal.\n" * 20_000 + b"\x00\n", "holds a NUL character in line 20002"),
+        (gzip.compress(_TABLE.encode())[:-12], "the gzip stream is damaged or cut off"),
+        ("report\nGr\u00f6\u00dfe \u00f6".encode()[:-1], "ends in the middle of a UTF-8 character"),
+        (_TABLE.encode("utf-16")[:-1], "begins with the mark of UTF-16 but is not UTF-16 at"),
+    ],
+)
+@pytest.mark.parametrize("name", ["r.csv", "r.txt"])
+def test_what_is_no_text_is_refused_by_its_name(
+    tmp_path: Path, name: str, raw: bytes, message: str
+) -> None:
+    """The message says what the file is and what to do, and nothing of its text."""
+    path = tmp_path / name
+    path.write_bytes(raw)
+    assert message in _refused(path)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "nan", "NaN", "NULL", "None", "-", "\u00a0", "<NA>"])
+def test_blank_cells_change_no_figure(run: Run, tmp_path: Path, blank: str) -> None:
+    """A column half of blank cells gives the figures of the reports alone, and says the count."""
+    full, half = tmp_path / "full.csv", tmp_path / "half.csv"
+    rows = [f'{n},"{_TEXTS[n % 2]}"' for n in range(10)]
+    full.write_text("\n".join(["id,report", *rows]), encoding="utf-8")
+    blanks = [f"{n},{blank}" for n in range(10)]
+    half.write_text("\n".join(["id,report", *rows, *blanks, ",", ",,,"]), encoding="utf-8")
+    told = "10 of 20 reports are missing (blank, null or NaN)"
+    result = run("stats", "--json", half)
+    assert (
+        json.loads(result.out)["tokens"] == json.loads(run("stats", "--json", full).out)["tokens"]
+    )
+    assert told in result.err
+    # A line of ids stays where its report is.
+    lines = run("encode", half)
+    assert len(lines.out.splitlines()) == 20
+    assert f"{told}; each is taken as an empty text" in lines.err
+
+
+def test_null_in_json_lines_and_parquet_is_left_out(tmp_path: Path) -> None:
+    """null and NaN are no reports and stop nothing."""
+    lines = tmp_path / "r.jsonl"
+    lines.write_text('{"text": "a"}\n{"text": null}\n{"text": NaN}\n{"text": ""}\n{"text": "b"}\n')
+    assert _read(lines) == ["a", "b"]
+    assert len(_read(lines, keep_blank=True)) == 5
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"report": ["a", None, "b"]}), tmp_path / "r.parquet")
+    assert _read(tmp_path / "r.parquet") == ["a", "b"]
+
+
+def test_trailing_rows_of_a_spreadsheet_do_not_stop_patients(tmp_path: Path) -> None:
+    """Rows of commas alone have no patient and need none."""
+    path = tmp_path / "r.csv"
+    path.write_text("patient,report\np1,Normal\np2,\n,\n,\n", encoding="utf-8")
+    assert _read(path, patient_column="patient") == ["Normal"]
+
+
+def test_folders_read_every_spelling_of_txt_and_tell_the_rest(tmp_path: Path) -> None:
+    """*.TXT, *.text and *.Txt are reports; what is left out is counted."""
+    for name in ("a.txt", "b.TXT", "c.text", "d.Txt", "e.txt.gz", "f.docx", "g"):
+        raw = name.encode()
+        (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    (tmp_path / "h.txt").write_text("\n")
+    told: list[str] = []
+    texts = [report.text for report in read_reports([tmp_path], warn=told.append)]
+    assert texts == ["a.txt", "b.TXT", "c.text", "d.Txt", "e.txt.gz"]
+    assert told[0].endswith("files are read; left out: 1 .docx, 1 no ending")
+    assert "1 of 6 reports are missing" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("<p>Mild MR.</p><br/>", ["HTML"]),
+        ("Mild&nbsp;MR", ["HTML"]),
+        ("EF <55% and >40%, A<b", []),
+        ("Mild MR\\par \\b0 normal", ["RTF"]),
+        ("C:\\param and 1\\2", []),
+        ("peri\u00adcardium", ["soft hyphens"]),
+        ("mild\u200bMR", ["zero-width characters"]),
+        ("EF \uff15\uff15%", ["full-width letters or digits"]),
+        ("Mild \ufffd", ["characters that were lost in a conversion"]),
+        ("Gr\u00f6\u00dfe 10\u00b2 \u00b5m, 3 \u2013 4", []),
+    ],
+)
+def test_leftovers_are_known(text: str, kinds: list[str]) -> None:
+    """What other programs leave is told from what reports say."""
+    assert find_leftovers(text) == kinds
+    for told in describe_leftovers(dict.fromkeys(kinds, 3), 10):
+        assert told.startswith("3 of 10 reports hold ")
+
+
+def test_stats_and_mine_say_what_keeps_phrases_from_matching(run: Run, tmp_path: Path) -> None:
+    """Both say how many reports hold which leftovers."""
+    path = tmp_path / "r.csv"
+    rows = [f"{n},<p>Mild mitral\u00ad regurgitation.</p>" for n in range(20)]
+    path.write_text("\n".join(["id,report", *rows]), encoding="utf-8")
+    said = run("stats", path)
+    mined = run("mine", path, "--vocab-size", "300", "--out", tmp_path / "t")
+    for told in (said.out + said.err, mined.err):
+        assert "20 of 20 reports hold HTML" in told
+        assert "20 of 20 reports hold soft hyphens" in told
