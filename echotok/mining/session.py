@@ -33,6 +33,7 @@ from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_fallback
 from echotok.table.writing import append_phrases, write_table
 from echotok.text import is_number, make_normalizer, split_pieces
+from echotok.text_files import read_text
 
 __all__ = ["MineResult", "mine_reports", "state_path"]
 
@@ -238,20 +239,13 @@ def _writable(out: Path, private: Path) -> Iterator[None]:
         raise
 
 
-def _read_lines(path: Path, what: str) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start:,} is not UTF-8; {what}") from error
-
-
 def _read_public_words(paths: Sequence[str | Path], units: tuple[str, ...]) -> tuple[str, ...]:
     """The words of public word lists, normalized."""
     what = "--words takes a text file with one word a line"
     normalize = make_normalizer(units)
     words: set[str] = set()
     for path in paths:
-        for number, line in enumerate(_read_lines(Path(path), what), 1):
+        for number, line in enumerate(read_text(Path(path)).splitlines(), 1):
             word = line.strip().partition("\t")[0].partition(" ")[0]
             if len(word) > _LONGEST_WORD:
                 raise InputError(

@@ -148,10 +148,11 @@ def test_a_value_error_of_our_own_shows_itself(
         ("mine a.csv --column no --out t", "a.csv has no column 'no'; it has: text"),
         ("mine a.csv --out a.csv", "a.csv is there already and not empty; name another folder"),
         ("mine a.csv --out a.csv/t", "a.csv/t: Not a directory"),
-        ("mine a.csv --out t --words no.txt", "no.txt: No such file or directory"),
+        ("mine a.csv --out t --words no.txt", "cannot read no.txt: No such file or directory"),
         (
             "mine a.csv --out t --allow bad.txt",
-            "bad.txt: byte 0 is not UTF-8; --allow takes a text file",
+            "bad.txt is not UTF-8 at byte 0 (line 1); convert it first, for example with iconv -f "
+            "WINDOWS-1252 -t UTF-8 OLD > NEW (Western Windows)",
         ),
         ("encode a.csv --column no", "a.csv has no column 'no'; it has: text"),
         ("decode folder", "folder: Is a directory"),

@@ -287,10 +287,10 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
     assert "words.txt:2: 10,000,000 letters are no word" in done.stderr
-    words.write_bytes(b"\xff\xfe")
+    words.write_bytes(b"\xffab")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
-    assert "byte 0 is not UTF-8" in done.stderr
+    assert "is not UTF-8 at byte 0" in done.stderr
 
 
 def test_no_merge_spells_a_planted_name(mined: echotok.Tokenizer) -> None:
