@@ -113,6 +113,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         "num_studies": result.num_studies,
         "num_shards": len(result.shards),
         "num_rejects": len(result.rejects),
+        "num_remarks": len(result.remarks),
         "num_unsure": result.num_unsure,
         "num_resumed": result.num_resumed,
     }
@@ -127,9 +128,17 @@ def _prepare(arguments: argparse.Namespace) -> None:
         print(f"{result.num_resumed:,} of the clips were finished by an earlier run")
     if result.num_unsure:
         print(f"{result.num_unsure:,} clips whose sector is not sure were kept")
+    if result.remarks:
+        num_files = len({remark.row for remark in result.remarks})
+        path = result.out_dir / "remarks.csv"
+        print(f"{num_files:,} clips were used although their files are not right; {path} says why")
     if result.rejects:
         path = result.out_dir / "rejects.csv"
         print(f"{len(result.rejects):,} rows were left out; {path} says why")
+    print(
+        "Lettering inside of a sector stays in its frames: a mask cannot remove it. Look at the "
+        "clips with `echoclip-r preview`, and leave clips out by a manifest column `exclude` (yes)"
+    )
 
 
 def _add_summary(commands: Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.reading import probe, read_frames
+from echoclip_r.media.clip import Clip
+from echoclip_r.media.reading import probe, read
 from echoclip_r.sector.find import Sector, apply_sector, find_sector
 
 __all__ = ["Frames", "MaskedClip", "pick_frames", "read_masked", "read_unmasked"]
@@ -39,11 +40,13 @@ class MaskedClip:
         frames: RGB, uint8 (T, size_px, size_px, 3).
         indices: where each of them is in the file, from 0, rising.
         sector: what they were masked with, and whether it was found for sure.
+        notes: sentences on what is wrong with the file, and how it was read in spite of that.
     """
 
     frames: Frames
     indices: tuple[int, ...]
     sector: Sector
+    notes: tuple[str, ...] = ()
 
 
 def read_masked(
@@ -67,7 +70,7 @@ def read_masked(
         MediaError: the clip cannot be read, or its sector is not sure.
     """
     seed = f"0\0{Path(path).name}" if seed is None else seed
-    frames, indices, sector = _read(path, lambda total: pick_frames(total, num_frames, seed=seed))
+    clip, chosen, sector = _read(path, lambda total: pick_frames(total, num_frames, seed=seed))
     if not (sector.sure or keep_unsure):
         raise MediaError(
             path,
@@ -76,7 +79,10 @@ def read_masked(
             "all is well",
         )
     return MaskedClip(
-        frames=apply_sector(frames, sector, size_px), indices=tuple(indices), sector=sector
+        frames=apply_sector(clip.frames[chosen], sector, size_px),
+        indices=tuple(clip.indices[place] for place in chosen),
+        sector=sector,
+        notes=clip.info.notes,
     )
 
 
@@ -91,8 +97,8 @@ def read_unmasked(path: Path | str) -> tuple[Frames, Sector]:
     Raises:
         MediaError: the clip cannot be read.
     """
-    middle, _, sector = _read(path, lambda total: [_evenly(total)[_num_evenly(total) // 2]])
-    return middle, sector
+    clip, chosen, sector = _read(path, lambda total: [_evenly(total)[_num_evenly(total) // 2]])
+    return clip.frames[chosen], sector
 
 
 def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
@@ -115,15 +121,20 @@ def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
     return [low + int(generator.random() * (high - low)) for low, high in itertools.pairwise(edges)]
 
 
-def _read(path: Path | str, choose: Callable[[int], list[int]]) -> tuple[Frames, list[int], Sector]:
-    """The chosen frames as they are in the file, their indices, and the clip's sector."""
+def _read(path: Path | str, choose: Callable[[int], list[int]]) -> tuple[Clip, list[int], Sector]:
+    """Some frames as they are in the file, the places of the chosen ones, and the sector."""
     total = probe(path).num_frames
     chosen, evenly = choose(total), _evenly(total)
-    wanted = sorted({*chosen, *evenly})
-    frames = read_frames(path, wanted)
+    clip = read(path, sorted({*chosen, *evenly}))
     # From the evenly spread ones alone: neither seed nor number of frames moves the mask.
-    sector = find_sector(frames[np.searchsorted(wanted, evenly)])
-    return frames[np.searchsorted(wanted, chosen)], chosen, sector
+    sector = find_sector(clip.frames[_places(clip, evenly)])
+    return clip, _places(clip, chosen), sector
+
+
+def _places(clip: Clip, wanted: Sequence[int]) -> list[int]:
+    """Where the wanted frames are in what was read; for a damaged one, the nearest that was."""
+    read_ones = np.asarray(clip.indices)
+    return sorted({int(np.abs(read_ones - index).argmin()) for index in wanted})
 
 
 def _evenly(num_frames: int) -> list[int]:

@@ -7,6 +7,7 @@ A manifest is a CSV or Parquet file with a header and one row a clip:
     report                  the text, or the path of a `.txt` file
     split                   optional: train, validation or test; a blank one is made by patient
     view, date              optional: "A4C"; an ISO date
+    exclude                 optional: yes leaves the clip out, e.g. for lettering inside of the fan
     anything else           a label, where every cell is a number or blank
 
 A row that cannot be used is left out and named (`Reject`); what would spoil the rest, such as a

@@ -4,10 +4,11 @@
     OUT/index.json            options, counts, and each shard's name, counts and sha256
     OUT/SHA256SUMS            the same sums for `sha256sum -c`
     OUT/rejects.csv           what was left out: row, study, column, file and reason
+    OUT/remarks.csv           where there are any: what is wrong with files that were used
     OUT/state/                what a second run needs to go on; not for training
 
-`rejects.csv` and `state` name studies and files as the archive does, also where the shards hold
-pseudonyms: they stay with the archive.
+`rejects.csv`, `remarks.csv` and `state` name studies and files as the archive does, also where the
+shards hold pseudonyms: they stay with the archive.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from echoclip_r.data.rows import Reject
 from echoclip_r.data.samples import SampleOptions, source_fingerprint
 from echoclip_r.data.shard_records import (
     Record,
+    Remark,
     ShardInfo,
     claim_shards,
     load_record,
     noted_item,
     write_index,
     write_rejects,
+    write_remarks,
     writing_shards,
 )
 from echoclip_r.data.shard_writer import ShardTask, write_shard
@@ -50,6 +53,7 @@ class PrepareResult:
         out_dir: where it lies.
         shards: all shards that hold a clip, in order.
         rejects: all rows that were left out, by row, for a reason of the manifest or the clip.
+        remarks: by row, on clips that were used although something is wrong with their files.
         num_studies: studies with at least one clip; each has one report.
         num_resumed: clips in shards that an earlier run had finished.
     """
@@ -57,6 +61,7 @@ class PrepareResult:
     out_dir: Path
     shards: tuple[ShardInfo, ...]
     rejects: tuple[Reject, ...]
+    remarks: tuple[Remark, ...]
     num_studies: int
     num_resumed: int
 
@@ -197,6 +202,8 @@ def _finish(
     found = [records[shard.name] for shard in plan.shards]
     rejects = [*plan.manifest.rejects, *(reject for record in found for reject in record.rejects)]
     rejects.sort(key=lambda reject: reject.row)
+    remarks = [remark for record in found for remark in record.remarks]
+    remarks.sort(key=lambda remark: remark.row)
     shards = tuple(record.info for record in found if record.info.num_clips)
     frame = plan.manifest.frame
     kept = frame[~frame["row"].isin([reject.row for reject in rejects])]
@@ -210,6 +217,7 @@ def _finish(
         }
     with writing_shards(out_dir, "the index"):
         write_rejects(out_dir, rejects)
+        write_remarks(out_dir, remarks)
         write_index(
             out_dir,
             shards,
@@ -227,6 +235,7 @@ def _finish(
         out_dir=out_dir,
         shards=shards,
         rejects=tuple(rejects),
+        remarks=tuple(remarks),
         num_studies=int(kept["study_id"].nunique()),
         num_resumed=num_resumed,
     )

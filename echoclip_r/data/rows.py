@@ -19,8 +19,9 @@ from echotok.text_files import decode
 __all__ = ["OPTIONAL", "REQUIRED", "Reject", "RowReader", "number_of"]
 
 REQUIRED = ("study_id", "patient_id", "video", "report")
-OPTIONAL = ("split", "view", "date")
+OPTIONAL = ("split", "view", "date", "exclude")
 
+_KEPT = ("split", "view", "date")  # by the usable rows; the other one marks those that are not
 _BLANK_LABELS = frozenset({"", "-", "na", "n/a", "none", "null"})
 _TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -55,7 +56,7 @@ class RowReader:
         self.strict_labels = strict_labels
         self.rejects: list[Reject] = []
         self.num_rows = 0
-        names = ("row", "study_id", "patient_id", "video", "path", "report", *OPTIONAL)
+        names = ("row", "study_id", "patient_id", "video", "path", "report", *_KEPT)
         self.columns: dict[str, list[Any]] = {name: [] for name in names}
         self.extras: dict[str, list[str]] = {
             name: [] for name in header if name and name not in REQUIRED + OPTIONAL
@@ -81,6 +82,9 @@ class RowReader:
         file = ""
         column = ""
         try:
+            column = "exclude"
+            if _is_marked(record.get("exclude", "")):
+                raise ValueError("the manifest marks it to be left out")
             for column in REQUIRED:
                 if not record[column]:
                     raise ValueError("the cell is empty; every clip needs one")
@@ -181,6 +185,16 @@ class RowReader:
         if isinstance(text, ValueError):
             raise text
         return text
+
+
+def _is_marked(cell: str) -> bool:
+    try:
+        number = 1.0 if cell.lower() == "x" else number_of(cell)
+    except ValueError:
+        number = math.inf
+    if number not in (0.0, 1.0) and not math.isnan(number):
+        raise ValueError("the mark is unclear; write yes to leave the clip out, or no")
+    return number == 1.0
 
 
 def _is_text_file(report: str) -> bool:

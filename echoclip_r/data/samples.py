@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +98,13 @@ class Sample:
         files: name and content, in the order of the shard.
         num_frames: how many of them are frames.
         sure: whether the sector was found for sure.
+        notes: what is wrong with the file of the clip; see `MaskedClip`.
     """
 
     files: tuple[tuple[str, bytes], ...]
     num_frames: int
     sure: bool
+    notes: tuple[str, ...]
 
 
 def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
@@ -125,7 +128,12 @@ def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
     ]
     files.append((f"{row.key}.txt", row.report.encode()))
     files.append((f"{row.key}.json", _record(row, clip, options.hash_salt)))
-    return Sample(files=tuple(files), num_frames=len(clip.frames), sure=clip.sector.sure)
+    return Sample(
+        files=tuple(files),
+        num_frames=len(clip.frames),
+        sure=clip.sector.sure,
+        notes=clip.notes,
+    )
 
 
 def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
@@ -154,7 +162,7 @@ def _record(row: ClipRow, clip: MaskedClip, salt: str | None) -> bytes:
         study_id = pseudonym("study", row.study_id, salt)
         patient_id = pseudonym("patient", row.patient_id, salt)
         day = shifted_date(row.date, row.patient_id, salt)
-    record = {
+    record: dict[str, Any] = {
         "study_id": study_id,
         "patient_id": patient_id,
         "view": row.view or None,
@@ -163,4 +171,6 @@ def _record(row: ClipRow, clip: MaskedClip, salt: str | None) -> bytes:
         "frames": clip.indices,
         "sector": {"sure": clip.sector.sure, "reason": clip.sector.reason},
     }
+    if clip.notes:
+        record["notes"] = clip.notes
     return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()

@@ -20,6 +20,7 @@ from echoclip_r.storage import claim, read_json, write_text, writing
 
 __all__ = [
     "Record",
+    "Remark",
     "ShardInfo",
     "claim_shards",
     "drop_note",
@@ -29,6 +30,7 @@ __all__ = [
     "save_record",
     "write_index",
     "write_rejects",
+    "write_remarks",
     "writing_shards",
 ]
 
@@ -65,6 +67,23 @@ class ShardInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """What is wrong with the file of a clip that is used in spite of it.
+
+    Attributes:
+        row: of the manifest.
+        study_id: of the row.
+        file: the clip as the manifest writes it.
+        remark: a sentence.
+    """
+
+    row: int
+    study_id: str
+    file: str
+    remark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What `state` keeps of a finished shard.
 
@@ -72,11 +91,13 @@ class Record:
         info: the shard.
         sources: fingerprint of the clips that it was made from.
         rejects: its rows that were left out.
+        remarks: on its rows that were used.
     """
 
     info: ShardInfo
     sources: str
     rejects: tuple[Reject, ...]
+    remarks: tuple[Remark, ...] = ()
 
 
 def claim_shards(
@@ -111,13 +132,15 @@ def load_record(out_dir: Path, name: str) -> Record | None:
     try:
         info = ShardInfo(**record["info"])
         rejects = tuple(Reject(**reject) for reject in record["rejects"])
+        # Records of earlier versions know no remarks.
+        remarks = tuple(Remark(**remark) for remark in record.get("remarks", ()))
         sources = str(record["sources"])
     except (KeyError, TypeError):
         return None
     path = out_dir / info.name
     if info.num_clips and not (path.is_file() and path.stat().st_size == info.num_bytes):
         return None
-    return Record(info=info, sources=sources, rejects=rejects)
+    return Record(info=info, sources=sources, rejects=rejects, remarks=remarks)
 
 
 def note_item(out_dir: Path, name: str, item: int) -> None:
@@ -140,12 +163,29 @@ def noted_item(out_dir: Path, name: str) -> int | None:
 
 def write_rejects(out_dir: Path, rejects: Iterable[Reject]) -> None:
     """Write `rejects.csv`."""
+    lines = [
+        (reject.row, reject.study_id, reject.column, reject.file, reject.reason)
+        for reject in rejects
+    ]
+    _write_csv(out_dir / "rejects.csv", ("row", "study_id", "column", "file", "reason"), lines)
+
+
+def write_remarks(out_dir: Path, remarks: Sequence[Remark]) -> None:
+    """Write `remarks.csv`, or remove an older one where there is nothing to say."""
+    path = out_dir / "remarks.csv"
+    if not remarks:
+        path.unlink(missing_ok=True)
+        return
+    lines = [(remark.row, remark.study_id, remark.file, remark.remark) for remark in remarks]
+    _write_csv(path, ("row", "study_id", "file", "remark"), lines)
+
+
+def _write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
     buffer = StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["row", "study_id", "column", "file", "reason"])
-    for reject in rejects:
-        writer.writerow([reject.row, reject.study_id, reject.column, reject.file, reject.reason])
-    write_text(out_dir / "rejects.csv", buffer.getvalue())
+    writer.writerow(header)
+    writer.writerows(lines)
+    write_text(path, buffer.getvalue())
 
 
 def write_index(
@@ -198,7 +238,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _delete_shards(out_dir: Path) -> None:
-    ours = [out_dir / name for name in ("index.json", "SHA256SUMS", "rejects.csv")]
+    ours = [out_dir / name for name in ("index.json", "SHA256SUMS", "rejects.csv", "remarks.csv")]
     for split in SPLITS:
         ours += out_dir.glob(f"{split}-[0-9][0-9][0-9][0-9][0-9][0-9].tar")
     ours += (out_dir / "state").glob("*-[0-9][0-9][0-9][0-9][0-9][0-9].*")

@@ -14,6 +14,7 @@ from echoclip_r.data.rows import Reject
 from echoclip_r.data.samples import ClipRow, Sample, SampleOptions, make_sample, source_fingerprint
 from echoclip_r.data.shard_records import (
     Record,
+    Remark,
     ShardInfo,
     drop_note,
     note_item,
@@ -62,6 +63,7 @@ def write_shard(job: Job[ShardTask]) -> Record:
     final = task.out_dir / f"{name}.tar"
     sources = source_fingerprint(task.rows)
     rejects: list[Reject] = []
+    remarks: list[Remark] = []
     samples = num_frames = num_unsure = 0
     # Making a sample turns whatever a clip does into a reject, so an OSError is one of writing.
     with writing_shards(task.out_dir, final.name):
@@ -83,6 +85,10 @@ def write_shard(job: Job[ShardTask]) -> Record:
                             )
                             continue
                         _add(tar, result)
+                        remarks += [
+                            Remark(row=row.row, study_id=row.study_id, file=row.video, remark=note)
+                            for note in result.notes
+                        ]
                         samples += 1
                         num_frames += result.num_frames
                         num_unsure += not result.sure
@@ -103,7 +109,7 @@ def write_shard(job: Job[ShardTask]) -> Record:
             num_bytes=num_bytes if samples else 0,
             sha256=sha256 if samples else "",
         )
-        record = Record(info=info, sources=sources, rejects=tuple(rejects))
+        record = Record(info=info, sources=sources, rejects=tuple(rejects), remarks=tuple(remarks))
         save_record(task.out_dir, name, record)
     return record
 

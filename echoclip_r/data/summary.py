@@ -246,7 +246,13 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
     rows += [
         (f"view {view or '(blank)'}", f"{count:,}") for view, count in figures["views"].items()
     ]
-    return Section(title="Studies", header=("", "value"), rows=tuple(rows))
+    return Section(
+        title="Studies",
+        header=("", "value"),
+        rows=tuple(rows),
+        note="Clips are masked to their sector; lettering inside of it stays. Look at them with "
+        "`echoclip-r preview`, and leave clips out by a column `exclude` (yes).",
+    )
 
 
 def _labels(manifest: Manifest, figures: dict[str, Any]) -> Section:

@@ -1,4 +1,4 @@
-"""DICOM pixel data through pydicom: one frame or many, any photometric interpretation, as RGB.
+"""DICOM pixel data: one frame or many, single pictures or a video stream, of any colours, as RGB.
 
 Only pixels and what is needed to show them leave this module: no other tag is kept, and no error
 quotes a tag's value, which may be a patient's name (I9).
@@ -6,31 +6,36 @@ quotes a tag's value, which may be a patient's name (I9).
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from PIL import Image
-from pydicom.encaps import parse_basic_offsets, parse_fragments
+from PIL import Image, JpegImagePlugin
+from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
+from pydicom.pixels.common import PhotometricInterpretation
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.pixels.utils import iter_pixels, pixel_array
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.pixels.utils import as_pixel_options, iter_pixels, pixel_array
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGLSTransferSyntaxes
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.clip import ClipInfo, check_indices
+from echoclip_r.media import video
+from echoclip_r.media.clip import Clip, ClipInfo, check_indices, collect
+from echoclip_r.media.dicom_header import Fragment, Header, is_video, read_header
+from echoclip_r.media.display import Display
 
 __all__ = ["looks_like", "probe", "read"]
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _WINDOW = ("WindowCenter", "WindowWidth")
-_CUT_OFF = "the file was cut off; copy or export it again"
+_DAMAGED = "the file is damaged or its header is wrong; copy or export it again"
 
 
 def looks_like(path: Path, head: bytes) -> bool:
@@ -38,25 +43,36 @@ def looks_like(path: Path, head: bytes) -> bool:
     return head[128:132] == b"DICM" or path.suffix.lower() in _SUFFIXES
 
 
-def probe(path: Path) -> ClipInfo:
+def probe(path: Path) -> tuple[ClipInfo, Display]:
     """Size and rate of a DICOM clip; see `echoclip_r.media.reading.probe`."""
     with _reading(path):
-        return _header(path)[0]
+        header = read_header(path)
+        _check_decoder(header)
+        if not is_video(header.syntax):
+            return header.info, header.display
+        stream_data = _read(path, header.frames[0])
+        with _reading_stream(header):
+            info, display = video.probe(path, stream_data)
+        return _facts_of_stream(header, info, display)
 
 
-def read(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
-    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read_frames`."""
+def read(path: Path, indices: Sequence[int] | None) -> Clip:
+    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read`."""
     with _reading(path):
-        info, header = _header(path)
-        if indices is None:
-            indices = range(info.num_frames)
-        check_indices(info, indices)
-        unique, places = np.unique(np.asarray(indices, np.int64), return_inverse=True)
-        out = np.empty((len(unique), info.height_px, info.width_px, 3), np.uint8)
-        for place, frame in enumerate(_decode(path, header, unique.tolist())):
-            out[place] = frame
-        # The usual case, every frame wanted once and in order, needs no second copy.
-        return out if np.array_equal(unique, indices) else out[places]
+        header = read_header(path)
+        _check_decoder(header)
+        if is_video(header.syntax):
+            stream_data = _read(path, header.frames[0])
+            with _reading_stream(header):
+                clip = video.read(path, indices, stream_data)
+            info, display = _facts_of_stream(header, clip.info, clip.display)
+            return replace(clip, info=info, display=display)
+        indices = range(header.info.num_frames) if indices is None else indices
+        check_indices(header.info, indices)
+        wanted = sorted(set(indices))
+        decode = _decode_compressed if header.syntax.is_encapsulated else _decode_plain
+        decoded = decode(path, header, wanted) if wanted else iter(())
+        return collect(header.info, header.display, indices=indices, decoded=decoded, why=_DAMAGED)
 
 
 @contextmanager
@@ -76,127 +92,177 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as error:
         # Plugins raise whatever they like. The text may quote the file, so only its kind is told.
         raise MediaError(
-            path,
-            f"its pixel data cannot be decoded ({type(error).__name__}): it is damaged, or in a "
-            "coding that no installed decoder of pydicom reads (for lossless and 12-bit JPEG: "
-            'pip install "echotok[gpl-decoders]", which is under GPL-3.0)',
+            path, f"its pixel data cannot be decoded ({type(error).__name__}): {_DAMAGED}"
         ) from None
 
 
-def _header(path: Path) -> tuple[ClipInfo, pydicom.Dataset]:
-    """Everything before the pixels, and whether the pixels are all there."""
-    with path.open("rb") as file:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-        syntax = header.file_meta.get("TransferSyntaxUID")
-        if syntax is None:
-            raise MediaError(path, "it states no transfer syntax, so its pixels cannot be decoded")
-        if "Rows" not in header or not (syntax.is_deflated or file.read(4)):
-            raise MediaError(path, "it holds no pixel data (a report, waveform or header alone)")
-        frames = header.get("NumberOfFrames", 1)
-        info = ClipInfo(
-            path=path,
-            num_frames=int(1 if frames is None else frames),
-            height_px=int(header.Rows),
-            width_px=int(header.Columns),
-            fps_hz=_fps_hz(header),
-            codec=str(syntax.name),
-        )
-        if header.get("SamplesPerPixel", 1) not in (1, 3):
-            raise MediaError(path, "its pixels have neither one nor three values each")
-        if syntax.is_encapsulated:
-            _check_fragments(file, info)
-        elif not syntax.is_deflated:
-            _check_length(file, info, header)
-    return info, header
-
-
-def _check_fragments(file: BinaryIO, info: ClipInfo) -> None:
-    """Walk over the compressed frames' lengths, without reading them."""
-    file.seek(8, os.SEEK_CUR)
-    parse_basic_offsets(file)
+@contextmanager
+def _reading_stream(header: Header) -> Iterator[None]:
     try:
-        num_fragments, offsets = parse_fragments(file)
-    except (EOFError, ValueError):
-        raise MediaError(info.path, f"its last frame breaks off: {_CUT_OFF}") from None
-    if num_fragments < info.num_frames:
+        yield
+    except MediaError as error:
         raise MediaError(
-            info.path, f"it holds {num_fragments} of {info.num_frames} frames: {_CUT_OFF}"
+            error.path,
+            f"its pixels are a video stream ({header.syntax.name}), and {error.reason}",
+        ) from None
+
+
+def _facts_of_stream(header: Header, info: ClipInfo, display: Display) -> tuple[ClipInfo, Display]:
+    """What is known of a stream, with what only the DICOM header says."""
+    stated, notes = header.info, list(info.notes)
+    if "NumberOfFrames" in header.dataset and stated.num_frames != info.num_frames:
+        notes.append(
+            f"its header states {stated.num_frames} frames, and its video stream holds "
+            f"{info.num_frames}; those of the stream are used"
         )
-    file.seek(offsets[-1] + 4)
-    end = offsets[-1] + 8 + int.from_bytes(file.read(4), "little")
-    if end > info.path.stat().st_size:
-        raise MediaError(info.path, f"its last frame breaks off: {_CUT_OFF}")
+    if (stated.height_px, stated.width_px) != (info.height_px, info.width_px):
+        notes.append(
+            f"its header states frames of {stated.width_px} x {stated.height_px}, and its video "
+            f"stream has {info.width_px} x {info.height_px}; those of the stream are used"
+        )
+    info = replace(
+        info,
+        fps_hz=stated.fps_hz or info.fps_hz,
+        codec=stated.codec,
+        regions=stated.regions,
+        notes=tuple(notes),
+    )
+    if header.display.pixel_aspect != 1.0:
+        display = replace(display, pixel_aspect=header.display.pixel_aspect)
+    return info, display
 
 
-def _check_length(file: BinaryIO, info: ClipInfo, header: pydicom.Dataset) -> None:
-    left = info.path.stat().st_size - file.tell()
-    samples = 2 if header.PhotometricInterpretation == "YBR_FULL_422" else header.SamplesPerPixel
-    bits = info.num_frames * info.height_px * info.width_px * samples * header.BitsAllocated
-    if left < bits // 8:
-        raise MediaError(info.path, f"it holds {left} of {bits // 8} bytes of pixels: {_CUT_OFF}")
-
-
-def _fps_hz(header: pydicom.Dataset) -> float | None:
-    """Frames a second, from the first of the attributes that say so."""
-    frame_time_ms = header.get("FrameTime")
-    if frame_time_ms:
-        return 1000.0 / float(frame_time_ms)
-    steps = header.get("FrameTimeVector")
-    if steps and np.ndim(steps) and len(steps) > 1 and sum(steps[1:]) > 0:
-        return 1000.0 * (len(steps) - 1) / float(sum(steps[1:]))
-    for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
-        rate = header.get(keyword)
-        if rate:
-            return float(rate)
-    return None
-
-
-def _decode(
-    path: Path, header: pydicom.Dataset, indices: Sequence[int]
-) -> Iterator[NDArray[np.uint8]]:
-    """RGB frames in the order of ``indices``."""
-    if not indices:
+def _check_decoder(header: Header) -> None:
+    """Refuse a coding that nothing here reads, with its name and what would read it."""
+    syntax = header.syntax
+    if is_video(syntax) or not syntax.is_encapsulated:
         return
-    syntax = header.file_meta.TransferSyntaxUID
-    photometric = str(header.PhotometricInterpretation)
+    try:
+        if get_decoder(syntax).is_available:
+            return
+        how = "pip install pyjpegls" if syntax in JPEGLSTransferSyntaxes else ""
+    except NotImplementedError:
+        raise MediaError(
+            header.info.path,
+            f"its pixels are coded as {_name(syntax)}, which cannot be read; export it again "
+            "uncompressed, or as JPEG",
+        ) from None
+    how = how or 'pip install "echotok[gpl-decoders]"'
+    raise MediaError(
+        header.info.path,
+        f"its pixels are coded as {_name(syntax)}, which needs a further decoder: {how}"
+        + ("" if "jpegls" in how else " (it is under GPL-3.0)")
+        + "; or export it again uncompressed",
+    )
+
+
+def _name(syntax: UID) -> str:
+    return syntax.name if syntax.name != syntax else "a private transfer syntax"
+
+
+def _read(path: Path, fragments: Sequence[Fragment]) -> bytes:
+    with path.open("rb") as file:
+        parts = []
+        for start, length in fragments:
+            file.seek(start)
+            parts.append(file.read(length))
+    return b"".join(parts)
+
+
+def _decode_plain(
+    path: Path, header: Header, indices: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """RGB frames of uncompressed pixels, in the order of ``indices``."""
+    to_rgb = _converter(header)
     # pydicom reads single frames from a path; only a deflated file must be unpacked whole.
-    source = pydicom.dcmread(path) if syntax.is_deflated else path
-    if syntax == JPEGBaseline8Bit and photometric.startswith("YBR_FULL"):
-        # The values of pydicom's own conversion (within rounding) in a fraction of its time.
-        size = (int(header.Columns), int(header.Rows))
-        for raw in iter_pixels(source, indices=indices, raw=True, decoding_plugin="pillow"):
-            yield np.asarray(Image.frombytes("YCbCr", size, raw.tobytes()).convert("RGB"))
-        return
-    if photometric == "YBR_FULL_422" and not syntax.is_encapsulated:
+    source = header.dataset if header.syntax.is_deflated else path
+    options = header.options
+    if header.photometric == "YBR_FULL_422":
         # pydicom 3.0.2's iterator takes every frame after the first to be of full colour.
         for index in indices:
-            yield pixel_array(source, index=index)
+            yield index, to_rgb(pixel_array(source, index=index, **options))
         return
-    to_rgb = _converter(header, photometric)
-    for pixels in iter_pixels(source, indices=indices):
-        yield to_rgb(pixels)
+    frames = iter_pixels(source, indices=indices, **options)
+    for index, pixels in zip(indices, frames, strict=True):
+        yield index, to_rgb(pixels)
 
 
-def _converter(
-    header: pydicom.Dataset, photometric: str
-) -> Callable[[NDArray[np.integer]], NDArray[np.uint8]]:
+def _decode_compressed(
+    path: Path, header: Header, indices: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """RGB frames of compressed pixels, in the order of ``indices``, without damaged ones."""
+    to_rgb = _converter(header)
+    decoder = get_decoder(header.syntax)
+    options = as_pixel_options(header.dataset, number_of_frames=1)
+    for name in ("extended_offsets", "pixel_keyword"):
+        options.pop(name, None)
+    options["pixel_keyword"] = "PixelData"
+    is_ybr = header.photometric.startswith("YBR_FULL")
+    failure = None
+    found = False
+    for index in indices:
+        encoded = _read(path, header.frames[index])
+        try:
+            if header.syntax == JPEGBaseline8Bit and is_ybr:
+                pixels = _jpeg_to_rgb(encoded)
+            else:
+                if header.syntax in JPEG2000TransferSyntaxes and is_ybr and _is_mixed(encoded):
+                    options["photometric_interpretation"] = PhotometricInterpretation.RGB
+                pixels = to_rgb(decoder.as_array(encapsulate([encoded]), **options)[0])
+        except MemoryError:
+            raise
+        except Exception as error:
+            failure = error
+            continue
+        found = True
+        yield index, pixels
+    if failure is not None and not found:
+        raise failure
+
+
+def _jpeg_to_rgb(encoded: bytes) -> NDArray[np.uint8]:
+    """A baseline JPEG in colour, under a header that says YCbCr, by the JPEG's own word.
+
+    For YCbCr this gives the values of pydicom's own conversion (within rounding) in a fraction of
+    its time. A JPEG of RGB names its components so, or says in Adobe's mark that nothing was
+    transformed.
+    """
+    with Image.open(BytesIO(encoded), formats=["JPEG"]) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        names = bytes(component[0] for component in image.layer)
+        transform = None if "jfif" in image.info else image.info.get("adobe_transform")
+        is_rgb = names in (b"RGB", b"rgb") or transform == 0
+        if not (transform == 0 or (names == b"RGB" and transform is None)):
+            # Else Pillow takes what is YCbCr, or is called "rgb", for YCbCr and converts it.
+            image.draft("YCbCr", image.size)
+        return np.asarray(image if is_rgb else image.convert("RGB"))
+
+
+def _is_mixed(encoded: bytes) -> bool:
+    """Whether a JPEG 2000 frame was mixed from RGB before coding: its decoder gives RGB back."""
+    place = encoded.find(b"\xff\x52")  # the marker of the coding style
+    return place > 0 and encoded[place + 8 : place + 9] == b"\x01"
+
+
+def _converter(header: Header) -> Callable[[NDArray[np.integer]], NDArray[np.uint8]]:
     """The function from one decoded frame to RGB bytes; the same for every frame of a file."""
-    bits = int(header.BitsStored)
-    if header.get("SamplesPerPixel", 1) == 3:
+    dataset = header.dataset
+    bits = int(dataset.BitsStored)
+    if header.samples == 3:
         return lambda pixels: (pixels >> max(bits - 8, 0)).astype(np.uint8)
-    if photometric == "PALETTE COLOR":
+    if header.photometric == "PALETTE COLOR":
         every_value = np.arange(2**bits, dtype=np.uint8 if bits <= 8 else np.uint16)
-        palette = apply_color_lut(every_value, header)[:, :3]
+        palette = apply_color_lut(every_value, dataset)[:, :3]
         if palette.max() > 255:
             palette = palette >> 8
         colours = palette.astype(np.uint8)
         return lambda pixels: colours[pixels]
-    low, high = _grey_range(header, bits)
-    if photometric == "MONOCHROME1":
+    low, high = _grey_range(dataset, bits)
+    if header.photometric == "MONOCHROME1":
         low, high = high, low
 
     def to_grey(pixels: NDArray[np.integer]) -> NDArray[np.uint8]:
-        values = apply_modality_lut(pixels, header).astype(np.float32)
+        values = apply_modality_lut(pixels, dataset).astype(np.float32)
         scaled = np.clip((values - low) * (255.0 / (high - low)), 0, 255)
         grey = np.rint(scaled).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
@@ -204,15 +270,15 @@ def _converter(
     return to_grey
 
 
-def _grey_range(header: pydicom.Dataset, bits: int) -> tuple[float, float]:
+def _grey_range(dataset: pydicom.Dataset, bits: int) -> tuple[float, float]:
     """The values shown as black and as white: the file's window, else all that can be stored."""
-    if bits > 8 and header.get("WindowWidth") and header.get("WindowCenter") is not None:
+    if bits > 8 and dataset.get("WindowWidth") and dataset.get("WindowCenter") is not None:
         # Several windows are alternatives; the first is the default view.
-        center, width = (float(np.ravel(header[key].value)[0]) for key in _WINDOW)
+        center, width = (float(np.ravel(dataset[key].value)[0]) for key in _WINDOW)
         # PS3.3 C.11.2.1.2.1: the range is one value narrower than the width says.
         half = max(width - 1.0, 1.0) / 2.0
         return center - 0.5 - half, center - 0.5 + half
-    signed = header.get("PixelRepresentation", 0) == 1
+    signed = dataset.get("PixelRepresentation", 0) == 1
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
-    low, high = apply_modality_lut(ends, header)
+    low, high = apply_modality_lut(ends, dataset)
     return float(low), float(high)

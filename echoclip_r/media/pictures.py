@@ -9,15 +9,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.clip import ClipInfo, check_indices, over_black
+from echoclip_r.media.clip import Clip, ClipInfo, check_indices, collect, over_black
+from echoclip_r.media.display import Display, display_of_orientation
 
 __all__ = ["looks_like", "probe", "read"]
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _SIGNATURES = (b"GIF8", b"\x89PNG\r\n", b"\xff\xd8\xff", b"BM", b"II*\x00", b"MM\x00*")
+
+_DAMAGED = "damaged or cut off; copy or export it again"
+
+
+class _DamagedPicture(MediaError):
+    """One picture that cannot be decoded; in a folder of many it may be left out."""
 
 
 def looks_like(head: bytes) -> bool:
@@ -25,55 +32,58 @@ def looks_like(head: bytes) -> bool:
     return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def probe(path: Path) -> ClipInfo:
+def probe(path: Path) -> tuple[ClipInfo, Display]:
     """Size and rate of a GIF, picture or folder; see `echoclip_r.media.reading.probe`."""
     if not path.is_dir():
         with _open(path, path) as image:
             return _info(path, image)
     files = _list_folder(path)
-    info = _folder_info(path, files)
+    info, display = _folder_info(path, files)
     for file in files:
         with _open(path, file) as image:
-            _check_size(info, file, image)
-    return info
+            _check_size(info, display, file, image)
+    return info, display
 
 
-def read(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
-    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read_frames`."""
+def read(path: Path, indices: Sequence[int] | None) -> Clip:
+    """All frames (``indices`` None) or some; see `echoclip_r.media.reading.read`."""
     if path.is_dir():
         return _read_folder(path, indices)
     with _open(path, path) as image:
-        info = _info(path, image)
-        if indices is None:
-            indices = range(info.num_frames)
+        info, display = _info(path, image)
+        indices = range(info.num_frames) if indices is None else indices
         check_indices(info, indices)
         wanted = set(indices)
-        frames = {
-            index: _to_rgb(path, path, frame)
+        decoded = (
+            (index, _to_rgb(path, path, frame))
             for index, frame in enumerate(ImageSequence.Iterator(image))
             if index in wanted
-        }
-    return _stack(info, [frames[index] for index in indices])
+        )
+        return collect(info, display, indices=indices, decoded=decoded, why=_DAMAGED)
 
 
-def _read_folder(path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]:
+def _read_folder(path: Path, indices: Sequence[int] | None) -> Clip:
     files = _list_folder(path)
-    info = _folder_info(path, files)
-    if indices is None:
-        indices = range(info.num_frames)
+    info, display = _folder_info(path, files)
+    indices = range(info.num_frames) if indices is None else indices
     check_indices(info, indices)
-    frames = []
-    for index in indices:
-        with _open(path, files[index]) as image:
-            _check_size(info, files[index], image)
-            frames.append(_to_rgb(path, files[index], image))
-    return _stack(info, frames)
+    first_failure: list[MediaError] = []
 
+    def decoded() -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        for index in sorted(set(indices)):
+            try:
+                with _open(path, files[index]) as image:
+                    _check_size(info, display, files[index], image)
+                    yield index, _to_rgb(path, files[index], image)
+            except _DamagedPicture as error:
+                first_failure.append(error)
 
-def _stack(info: ClipInfo, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    if not frames:
-        return np.empty((0, info.height_px, info.width_px, 3), np.uint8)
-    return np.stack(frames)
+    try:
+        return collect(info, display, indices=indices, decoded=decoded(), why=_DAMAGED)
+    except MediaError:
+        if first_failure:
+            raise first_failure[0] from None
+        raise
 
 
 @contextmanager
@@ -84,16 +94,14 @@ def _open(path: Path, file: Path) -> Iterator[Image.Image]:
         with Image.open(file) as image:
             yield image
     except UnidentifiedImageError as error:
-        raise MediaError(path, f"{where} is not a picture that Pillow can read") from error
+        raise _DamagedPicture(path, f"{where} is not a picture that Pillow can read") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise MediaError(
-            path, f"{where} is damaged or cut off; copy or export it again ({error})"
-        ) from error
+        raise _DamagedPicture(path, f"{where} is {_DAMAGED} ({error})") from error
 
 
-def _info(path: Path, image: Image.Image) -> ClipInfo:
+def _info(path: Path, image: Image.Image) -> tuple[ClipInfo, Display]:
     duration_ms = image.info.get("duration")
-    return ClipInfo(
+    info = ClipInfo(
         path=path,
         num_frames=getattr(image, "n_frames", 1),
         height_px=image.height,
@@ -101,6 +109,26 @@ def _info(path: Path, image: Image.Image) -> ClipInfo:
         fps_hz=1000.0 / duration_ms if duration_ms else None,
         codec=(image.format or "picture").lower(),
     )
+    return info, _display(image)
+
+
+def _display(image: Image.Image) -> Display:
+    """How a picture is to be shown: turned by its orientation tag, with square pixels."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    aspect = _pixel_aspect(image)
+    if image.format == "TIFF":
+        # Pillow turns these itself, and already gives the turned size.
+        return Display(pixel_aspect=1.0 / aspect if orientation in (5, 6, 7, 8) else aspect)
+    return display_of_orientation(orientation, pixel_aspect=aspect)
+
+
+def _pixel_aspect(image: Image.Image) -> float:
+    """Width of a pixel over its height, from how many there are to a length either way."""
+    for name in ("aspect", "dpi", "jfif_density"):
+        across, down = (float(density) for density in image.info.get(name, (0, 0)))
+        if across > 0 and down > 0:
+            return down / across
+    return 1.0
 
 
 def _list_folder(path: Path) -> list[Path]:
@@ -123,9 +151,9 @@ def _natural_key(file: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], file.name
 
 
-def _folder_info(path: Path, files: Sequence[Path]) -> ClipInfo:
+def _folder_info(path: Path, files: Sequence[Path]) -> tuple[ClipInfo, Display]:
     with _open(path, files[0]) as image:
-        return ClipInfo(
+        info = ClipInfo(
             path=path,
             num_frames=len(files),
             height_px=image.height,
@@ -133,14 +161,21 @@ def _folder_info(path: Path, files: Sequence[Path]) -> ClipInfo:
             fps_hz=None,
             codec=f"folder of {(image.format or 'picture').lower()}",
         )
+        return info, _display(image)
 
 
-def _check_size(info: ClipInfo, file: Path, image: Image.Image) -> None:
+def _check_size(info: ClipInfo, display: Display, file: Path, image: Image.Image) -> None:
     if image.size != (info.width_px, info.height_px):
         raise MediaError(
             info.path,
             f"the picture {file.name} is {image.width} x {image.height}, the first one "
             f"{info.width_px} x {info.height_px}; a folder must hold one clip",
+        )
+    if _display(image) != display:
+        raise MediaError(
+            info.path,
+            f"the picture {file.name} states another orientation or shape of pixels than the "
+            "first one; a folder must hold one clip",
         )
 
 

@@ -3,17 +3,20 @@
     path -> probe       -> ClipInfo (frames, size, rate)
          -> read_clip   -> every frame, uint8 (T, H, W, 3)
          -> read_frames -> the frames asked for, without decoding the others where the format allows
+         -> read        -> the same, without those that do not decode, and with the clip's notes
 
-What is read is always RGB, in the file's own size; grey becomes three equal channels, an alpha
-channel is laid over black, and more than 8 bits are scaled to 8 by a rule that is the same for
-every frame. Whatever cannot be read raises `MediaError`, which names the file and the reason and
-quotes neither DICOM tag values nor pixels (I9, I12).
+What is read is always RGB, upright and on square pixels, as a player shows it (see `display`);
+grey becomes three equal channels, an alpha channel is laid over black, and more than 8 bits are
+scaled to 8 by a rule that is the same for every frame. Whatever cannot be read raises
+`MediaError`, which names the file and the reason and quotes neither DICOM tag values nor pixels
+(I9, I12). Whatever could be read only by not believing the file is said in `ClipInfo.notes` (I15).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,17 +25,18 @@ from numpy.typing import NDArray
 
 from echoclip_r.errors import MediaError
 from echoclip_r.media import dicom, pictures, video
-from echoclip_r.media.clip import ClipInfo
+from echoclip_r.media.clip import Clip, ClipInfo, shown
+from echoclip_r.media.display import Display
 
-__all__ = ["probe", "read_clip", "read_frames"]
+__all__ = ["probe", "read", "read_clip", "read_frames"]
 
 
 class _Reader(Protocol):
-    """What each of the three modules offers."""
+    """What each of the three modules offers: frames as they are stored, and how to show them."""
 
-    def probe(self, path: Path) -> ClipInfo: ...
+    def probe(self, path: Path) -> tuple[ClipInfo, Display]: ...
 
-    def read(self, path: Path, indices: Sequence[int] | None) -> NDArray[np.uint8]: ...
+    def read(self, path: Path, indices: Sequence[int] | None) -> Clip: ...
 
 
 def probe(path: Path | str) -> ClipInfo:
@@ -45,7 +49,29 @@ def probe(path: Path | str) -> ClipInfo:
         MediaError: there is no such file, it is not a clip, or it was cut off.
     """
     path = Path(path)
-    return _reader(path).probe(path)
+    return shown(*_reader(path).probe(path))
+
+
+def read(path: Path | str, indices: Sequence[int] | None = None) -> Clip:
+    """Read a clip, or some frames of it, as it is to be shown.
+
+    One frame in ten may be damaged; such frames are left out and named in the clip's notes.
+
+    Args:
+        path: the clip.
+        indices: frame numbers from 0, in any order, repeats allowed; None for all.
+
+    Raises:
+        MediaError: the clip cannot be read, has no such frame, or too many are damaged.
+    """
+    path = Path(path)
+    wanted = None if indices is None else [int(index) for index in indices]
+    stored = _reader(path).read(path, wanted)
+    return replace(
+        stored,
+        info=shown(stored.info, stored.display),
+        frames=stored.display.frames(stored.frames),
+    )
 
 
 def read_clip(path: Path | str) -> NDArray[np.uint8]:
@@ -55,10 +81,11 @@ def read_clip(path: Path | str) -> NDArray[np.uint8]:
         RGB, uint8, shape (num_frames, height, width, 3).
 
     Raises:
-        MediaError: the clip cannot be read whole.
+        MediaError: the clip cannot be read whole; `read` leaves a damaged frame out.
     """
-    path = Path(path)
-    return _reader(path).read(path, None)
+    clip = read(path)
+    _check_whole(clip, range(clip.info.num_frames))
+    return clip.frames
 
 
 def read_frames(path: Path | str, indices: Sequence[int]) -> NDArray[np.uint8]:
@@ -76,10 +103,20 @@ def read_frames(path: Path | str, indices: Sequence[int]) -> NDArray[np.uint8]:
         RGB, uint8, shape (len(indices), height, width, 3), in the order of ``indices``.
 
     Raises:
-        MediaError: the clip cannot be read, or has no such frame.
+        MediaError: the clip cannot be read, has no such frame, or one of them is damaged.
     """
-    path = Path(path)
-    return _reader(path).read(path, [int(index) for index in indices])
+    clip = read(path, indices)
+    _check_whole(clip, indices)
+    return clip.frames
+
+
+def _check_whole(clip: Clip, indices: Sequence[int]) -> None:
+    if missing := sorted(set(indices) - set(clip.indices)):
+        raise MediaError(
+            clip.info.path,
+            f"its pixel data cannot be decoded in frame {missing[0]} of {clip.info.num_frames}; "
+            "copy or export it again",
+        )
 
 
 def _reader(path: Path) -> _Reader:

@@ -361,7 +361,7 @@ def test_an_unforeseen_error_of_a_decoder_is_a_reject_without_its_text(
     def fails(path, indices):
         raise ZeroDivisionError("Patient^Name")
 
-    monkeypatch.setattr("echoclip_r.data.clips.read_frames", fails)
+    monkeypatch.setattr("echoclip_r.data.clips.read", fails)
     with pytest.raises(ShardError, match=r"ZeroDivisionError in test_preparation\.py") as error:
         prepare(archive / "manifest.csv", tmp_path, workers=0, **SMALL)
     assert "Patient^Name" not in str(error.value)
@@ -376,14 +376,14 @@ def test_a_decoder_that_kills_its_process_costs_one_clip(archive, shards, tmp_pa
 import os, signal, sys
 import echoclip_r.data.clips as clips
 
-read_frames = clips.read_frames
+read = clips.read
 
 def dies(path, indices):
     if path.endswith("clip-05.avi"):
         os.kill(os.getpid(), signal.SIGSEGV)
-    return read_frames(path, indices)
+    return read(path, indices)
 
-clips.read_frames = dies  # workers import this file too
+clips.read = dies  # workers import this file too
 
 if __name__ == "__main__":
     from echoclip_r.data.preparation import prepare
