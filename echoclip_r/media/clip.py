@@ -162,9 +162,9 @@ def collect(
         which = (
             f"frame {missing[0]}"
             if len(missing) == 1
-            else f"{len(missing)} of {num_wanted} frames, the first of them {missing[0]},"
+            else f"{len(missing)} of {num_wanted} frames, the first of them {missing[0]}"
         )
-        raise MediaError(info.path, f"{which} cannot be decoded: {why}")
+        raise MediaError(info.path, f"its pixel data cannot be decoded in {which}: {why}")
     if missing:
         named = f"{'frames' if len(missing) > 1 else 'frame'} {', '.join(map(str, missing))}"
         left_out = "which are" if len(missing) > 1 else "which is"

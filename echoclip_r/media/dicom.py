@@ -6,6 +6,7 @@ quotes a tag's value, which may be a patient's name (I9).
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,14 +22,22 @@ from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, convert_color_space
 from pydicom.pixels.utils import as_pixel_options, iter_pixels, pixel_array
-from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGLSTransferSyntaxes
+from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGLSTransferSyntaxes
 
 from echoclip_r.errors import MediaError
 from echoclip_r.media import video
 from echoclip_r.media.clip import Clip, ClipInfo, check_indices, collect
-from echoclip_r.media.dicom_header import Fragment, Header, is_video, read_header
+from echoclip_r.media.dicom_header import (
+    UNREAD_CODING,
+    Fragment,
+    Header,
+    form_note,
+    is_video,
+    proven_form,
+    read_header,
+)
 from echoclip_r.media.display import Display
 
 __all__ = ["looks_like", "probe", "read"]
@@ -70,18 +79,25 @@ def read(path: Path, indices: Sequence[int] | None) -> Clip:
         indices = range(header.info.num_frames) if indices is None else indices
         check_indices(header.info, indices)
         wanted = sorted(set(indices))
-        decode = _decode_compressed if header.syntax.is_encapsulated else _decode_plain
-        decoded = decode(path, header, wanted) if wanted else iter(())
-        return collect(header.info, header.display, indices=indices, decoded=decoded, why=_DAMAGED)
+        notes: list[str] = []
+        if header.syntax.is_encapsulated:
+            decoded = _decode_compressed(path, header, wanted, notes)
+        else:
+            decoded = _decode_plain(path, header, wanted)
+        clip = collect(header.info, header.display, indices=indices, decoded=decoded, why=_DAMAGED)
+        return replace(clip, info=replace(clip.info, notes=(*clip.info.notes, *notes)))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     """Turn what pydicom and its plugins raise into `MediaError`."""
+    log = logging.getLogger("pydicom")
+    level = log.level
     try:
         with warnings.catch_warnings():
-            # They quote tag values, and every one that matters here comes back as an error.
+            # Both quote tag values, and what matters here comes back as an error or a note.
             warnings.simplefilter("ignore")
+            log.setLevel(logging.CRITICAL + 1)
             yield
     except MediaError:
         raise
@@ -94,6 +110,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise MediaError(
             path, f"its pixel data cannot be decoded ({type(error).__name__}): {_DAMAGED}"
         ) from None
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager
@@ -142,22 +160,14 @@ def _check_decoder(header: Header) -> None:
             return
         how = "pip install pyjpegls" if syntax in JPEGLSTransferSyntaxes else ""
     except NotImplementedError:
-        raise MediaError(
-            header.info.path,
-            f"its pixels are coded as {_name(syntax)}, which cannot be read; export it again "
-            "uncompressed, or as JPEG",
-        ) from None
+        raise MediaError(header.info.path, UNREAD_CODING.format(syntax.name)) from None
     how = how or 'pip install "echotok[gpl-decoders]"'
     raise MediaError(
         header.info.path,
-        f"its pixels are coded as {_name(syntax)}, which needs a further decoder: {how}"
+        f"its pixels are coded as {syntax.name}, which needs a further decoder: {how}"
         + ("" if "jpegls" in how else " (it is under GPL-3.0)")
         + "; or export it again uncompressed",
     )
-
-
-def _name(syntax: UID) -> str:
-    return syntax.name if syntax.name != syntax else "a private transfer syntax"
 
 
 def _read(path: Path, fragments: Sequence[Fragment]) -> bytes:
@@ -173,6 +183,8 @@ def _decode_plain(
     path: Path, header: Header, indices: Sequence[int]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """RGB frames of uncompressed pixels, in the order of ``indices``."""
+    if not indices:
+        return
     to_rgb = _converter(header)
     # pydicom reads single frames from a path; only a deflated file must be unpacked whole.
     source = header.dataset if header.syntax.is_deflated else path
@@ -188,39 +200,63 @@ def _decode_plain(
 
 
 def _decode_compressed(
-    path: Path, header: Header, indices: Sequence[int]
+    path: Path, header: Header, indices: Sequence[int], notes: list[str]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """RGB frames of compressed pixels, in the order of ``indices``, without damaged ones."""
+    """RGB frames of compressed pixels, in the order of ``indices``, without damaged ones.
+
+    Where their colours are not what the header says, a sentence is added to ``notes``.
+    """
     to_rgb = _converter(header)
-    decoder = get_decoder(header.syntax)
-    options = as_pixel_options(header.dataset, number_of_frames=1)
-    for name in ("extended_offsets", "pixel_keyword"):
-        options.pop(name, None)
-    options["pixel_keyword"] = "PixelData"
-    is_ybr = header.photometric.startswith("YBR_FULL")
+    said = header.photometric
+    form = None
     failure = None
-    found = False
     for index in indices:
         encoded = _read(path, header.frames[index])
         try:
-            if header.syntax == JPEGBaseline8Bit and is_ybr:
-                pixels = _jpeg_to_rgb(encoded)
+            if header.syntax == JPEGBaseline8Bit and said.startswith("YBR_FULL"):
+                pixels, true_form = _jpeg_to_rgb(encoded)
             else:
-                if header.syntax in JPEG2000TransferSyntaxes and is_ybr and _is_mixed(encoded):
-                    options["photometric_interpretation"] = PhotometricInterpretation.RGB
-                pixels = to_rgb(decoder.as_array(encapsulate([encoded]), **options)[0])
+                decoded, true_form = _decode_frame(encoded, header, form)
+                pixels = to_rgb(decoded)
         except MemoryError:
             raise
         except Exception as error:
             failure = error
             continue
-        found = True
+        if form is None and true_form == "RGB" and said.startswith("YBR_FULL"):
+            notes.append(form_note(said, true_form))
+        form = form or true_form
         yield index, pixels
-    if failure is not None and not found:
+    if failure is not None and form is None:
         raise failure
 
 
-def _jpeg_to_rgb(encoded: bytes) -> NDArray[np.uint8]:
+def _decode_frame(
+    encoded: bytes, header: Header, form: str | None
+) -> tuple[NDArray[np.integer], str]:
+    """One frame as RGB or as single values, and the form that its colours were stored in.
+
+    Args:
+        encoded: the frame.
+        header: of the file.
+        form: of the frames before it, or None for the first: one file has one form.
+    """
+    options = as_pixel_options(header.dataset, number_of_frames=1, pixel_keyword="PixelData")
+    options.pop("extended_offsets", None)
+    said = header.photometric
+    if header.syntax in JPEG2000TransferSyntaxes and said.startswith("YBR") and _is_mixed(encoded):
+        options["photometric_interpretation"] = PhotometricInterpretation.RGB
+    decoder = get_decoder(header.syntax)
+    pixels, properties = decoder.as_array(encapsulate([encoded]), raw=True, **options)
+    decided = str(properties["photometric_interpretation"])  # pydicom looks into JPEG's own marks
+    if pixels.dtype == np.uint8 and decided.startswith("YBR_FULL"):
+        decided = form or proven_form(pixels, decided)
+    if decided.startswith("YBR_FULL"):
+        pixels = convert_color_space(pixels, "YBR_FULL", "RGB")
+    return pixels, decided
+
+
+def _jpeg_to_rgb(encoded: bytes) -> tuple[NDArray[np.uint8], str]:
     """A baseline JPEG in colour, under a header that says YCbCr, by the JPEG's own word.
 
     For YCbCr this gives the values of pydicom's own conversion (within rounding) in a fraction of
@@ -235,7 +271,8 @@ def _jpeg_to_rgb(encoded: bytes) -> NDArray[np.uint8]:
         if not (transform == 0 or (names == b"RGB" and transform is None)):
             # Else Pillow takes what is YCbCr, or is called "rgb", for YCbCr and converts it.
             image.draft("YCbCr", image.size)
-        return np.asarray(image if is_rgb else image.convert("RGB"))
+        pixels = np.asarray(image if is_rgb else image.convert("RGB"))
+    return pixels, "RGB" if is_rgb else "YBR_FULL_422"
 
 
 def _is_mixed(encoded: bytes) -> bool:

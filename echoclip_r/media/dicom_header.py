@@ -23,10 +23,21 @@ from echoclip_r.errors import MediaError
 from echoclip_r.media.clip import ClipInfo, Region
 from echoclip_r.media.display import Display
 
-__all__ = ["Fragment", "Header", "is_video", "read_header"]
+__all__ = [
+    "UNREAD_CODING",
+    "Fragment",
+    "Header",
+    "form_note",
+    "is_video",
+    "proven_form",
+    "read_header",
+]
 
 Fragment = tuple[int, int]  # where it begins in the file, and its length in bytes
 
+UNREAD_CODING = (
+    "its pixels are coded as {}, which cannot be read; export it again uncompressed, or as JPEG"
+)
 _CUT_OFF = "the file was cut off; copy or export it again"
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _FORMS = (*_COLOURS, "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
@@ -103,6 +114,8 @@ def read_header(path: Path) -> Header:
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         if syntax is None:
             raise MediaError(path, "it states no transfer syntax, so its pixels cannot be decoded")
+        if not syntax.is_transfer_syntax:
+            raise MediaError(path, UNREAD_CODING.format("a private transfer syntax"))
         if syntax.is_deflated:
             dataset = pydicom.dcmread(path)
             tag, length = _deflated_pixels(dataset)
@@ -296,6 +309,7 @@ def _layout(
     if stated is not None and stated < 1:
         return {}, stated, []
     options: dict[str, Any] = {}
+    notes: list[str] = []
     if samples == 3 and "PlanarConfiguration" not in dataset:
         options["planar_configuration"] = 0
 
@@ -306,8 +320,13 @@ def _layout(
         return 0 <= length - math.ceil(frame_bytes(values) * frames) <= 1
 
     own = 2 if photometric == "YBR_FULL_422" else samples
+    if own == 3 and bits == 8 and length >= frame_bytes(3):
+        found = proven_form(_first_frame(peek, dataset), photometric)
+        if found != photometric:
+            options["photometric_interpretation"] = found
+            notes = [form_note(photometric, found)]
     if fits(own, stated or 1):
-        return options, stated or 1, []
+        return options, stated or 1, notes
     if bits == 8 and photometric in _COLOURS:
         choices = {
             values: frames
@@ -316,7 +335,7 @@ def _layout(
         }
         if len(choices) == 2:
             # Both forms of colour fit some number of frames; rows of the wrong one do not match.
-            head = np.frombuffer(peek(int(frame_bytes(3))), np.uint8)
+            head = np.frombuffer(peek(3 * pixels), np.uint8)
             rough = {values: _roughness(head, dataset, values) for values in choices}
             choices = {min(rough, key=lambda values: (rough[values], values != own)): 0}
         if choices and own not in choices:
@@ -326,8 +345,8 @@ def _layout(
             options.setdefault("planar_configuration", int(dataset.get("PlanarConfiguration", 0)))
             found = "YBR_FULL_422"
             if values == 3:
-                head = np.frombuffer(peek(int(frame_bytes(3))), np.uint8)
-                found = _full_colour(head, dataset)
+                as_rgb, as_ybr = _colour(_first_frame(peek, dataset))
+                found = "RGB" if as_rgb <= as_ybr else "YBR_FULL"
             options["photometric_interpretation"] = found
             said = f"its header says {photometric}, but the length of its pixels is that of {found}"
             return options, frames, [f"{said}; they were read as that"]
@@ -337,7 +356,7 @@ def _layout(
     if not frames:
         whole = math.ceil(frame_bytes(own) * (stated or 1))
         raise MediaError(path, f"it holds {length} of {whole} bytes of pixels: {_CUT_OFF}")
-    return options, frames, []
+    return options, frames, notes
 
 
 def _roughness(head: NDArray[np.uint8], dataset: pydicom.Dataset, values: int) -> float:
@@ -353,14 +372,41 @@ def _roughness(head: NDArray[np.uint8], dataset: pydicom.Dataset, values: int) -
     return float(np.abs(np.diff(grey.astype(np.int16), axis=0)).mean())
 
 
-def _full_colour(head: NDArray[np.uint8], dataset: pydicom.Dataset) -> str:
-    """RGB or YBR_FULL, whichever makes a frame more grey: most of ultrasound is."""
-    if dataset.get("PlanarConfiguration", 0) == 1:
-        head = head.reshape(3, -1).T
-    first, second, third = head.reshape(-1, 3).T.astype(np.int16)
+def _first_frame(peek: Callable[[int], bytes], dataset: pydicom.Dataset) -> NDArray[np.uint8]:
+    """Pixels of the first uncompressed frame of full colour, (N, 3)."""
+    head = np.frombuffer(peek(3 * int(dataset.Rows) * int(dataset.Columns)), np.uint8)
+    planar = dataset.get("PlanarConfiguration", 0) == 1
+    return head.reshape(3, -1).T if planar else head.reshape(-1, 3)
+
+
+def proven_form(pixels: NDArray[np.integer], said: str) -> str:
+    """The form of colours that 8-bit pixels themselves prove, else the one that is said.
+
+    Black of RGB is no colour at all in YCbCr, and the black and grey of YCbCr are a teal in RGB
+    that fills no screen. Nothing else is proof.
+
+    Args:
+        pixels: values as they are stored, (..., 3).
+        said: RGB, YBR_FULL or YBR_FULL_422.
+    """
+    as_rgb, as_ybr = _colour(pixels)
+    if said.startswith("YBR_FULL"):
+        impossible = (pixels[..., 1:] < 16).all(axis=-1).mean()
+        return "RGB" if impossible > 0.1 and as_rgb < as_ybr else said
+    return "YBR_FULL" if said == "RGB" and as_ybr < 16 and as_rgb > 64 else said
+
+
+def form_note(said: str, found: str) -> str:
+    """What to say where the header and the pixels differ in their form of colours."""
+    return f"its header says {said}, but its pixels are {found}; they were read as that"
+
+
+def _colour(pixels: NDArray[np.integer]) -> tuple[float, float]:
+    """How far from grey pixels are on average, taken as RGB and as YCbCr."""
+    first, second, third = (pixels[..., place].astype(np.int16) for place in range(3))
     as_rgb = np.abs(second - first).mean() + np.abs(third - first).mean()
     as_ybr = np.abs(second - 128).mean() + np.abs(third - 128).mean()
-    return "RGB" if as_rgb <= as_ybr else "YBR_FULL"
+    return float(as_rgb), float(as_ybr)
 
 
 def _fps_hz(dataset: pydicom.Dataset) -> float | None:

@@ -23,6 +23,7 @@ import pytest
 import webdataset
 from PIL import Image
 
+from echoclip_r.data.manifest import read_manifest
 from echoclip_r.data.preparation import prepare
 from echoclip_r.errors import ShardError
 from echoclip_r.media.reading import read_clip
@@ -568,3 +569,76 @@ def test_options_out_of_range_are_refused(archive, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         prepare(archive / "manifest.csv", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_clip_with_a_damaged_frame_is_used_and_remarked(archive, tmp_path):
+    """The sample's record, `remarks.csv` and the result say it; the other clips are as before."""
+    for file in archive.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    damaged = tmp_path / "clip-05.avi"
+    data = bytearray(damaged.read_bytes())
+    place = data.index(b"movi")
+    for _ in range(8):
+        place = data.index(b"00dc", place + 4)
+    size = int.from_bytes(data[place + 4 : place + 8], "little")
+    data[place + 8 : place + 8 + size] = b"\x55" * size
+    damaged.write_bytes(data)
+    options = SMALL | {"frames_per_clip": 99}
+    result = prepare(tmp_path / "manifest.csv", tmp_path / "out", workers=0, **options)
+    assert not result.rejects
+    (remark,) = result.remarks
+    assert (remark.row, remark.file) == (7, "clip-05.avi")
+    assert remark.remark == "its pixel data cannot be decoded in frame 7 of 17, which is left out"
+    written = read_rows(tmp_path / "out" / "remarks.csv")
+    assert [line["remark"] for line in written] == [remark.remark]
+    (record,) = [record for record in records(tmp_path / "out") if "notes" in record]
+    assert record["notes"] == [remark.remark]
+    assert record["frames"] == [index for index in range(17) if index != 7]
+    again = prepare(tmp_path / "manifest.csv", tmp_path / "out", workers=0, **options)
+    assert again.remarks == result.remarks
+    assert again.num_resumed == 12
+
+
+def test_an_archive_without_faults_has_no_remarks(shards):
+    """Nothing is written where there is nothing to say."""
+    assert not (shards / "remarks.csv").exists()
+
+
+@pytest.mark.parametrize("mark", ["yes", "1", "TRUE", "x", "1.0"])
+def test_a_column_leaves_clips_out(archive, tmp_path, mark):
+    """What a mask cannot remove can be marked in the manifest; no or blank keeps the clip."""
+    rows = read_rows(archive / "manifest.csv")
+    for number, row in enumerate(rows):
+        row["video"] = str(archive / row["video"])
+        row["exclude"] = {3: mark, 4: "no", 5: "0"}.get(number, "")
+    write_rows(tmp_path / "manifest.csv", rows)
+    manifest = read_manifest(tmp_path / "manifest.csv")
+    assert len(manifest.frame) == len(rows) - 1
+    assert "exclude" not in manifest.labels
+    (reject,) = manifest.rejects
+    assert (reject.row, reject.column) == (5, "exclude")
+    assert reject.reason == "the manifest marks it to be left out"
+
+
+def test_an_unclear_mark_is_not_guessed(archive, tmp_path):
+    """The row is named, and the message says what to write."""
+    rows = read_rows(archive / "manifest.csv")
+    marked = [row | {"exclude": "perhaps"} for row in rows]
+    write_rows(tmp_path / "manifest.csv", marked)
+    manifest = read_manifest(tmp_path / "manifest.csv", check_files=False)
+    assert len(manifest.rejects) == len(rows)
+    assert manifest.rejects[0].reason == (
+        "the mark is unclear; write yes to leave the clip out, or no"
+    )
