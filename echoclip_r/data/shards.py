@@ -131,7 +131,7 @@ class Clip:
         key: its name there, e.g. `test-00000012`.
         frames_encoded: JPEG or PNG of each frame, in order.
         report: the study's report.
-        record: study_id, patient_id, view, date, labels, frames, sector.
+        record: study_id, patient_id, view, date, labels, frames, sector, and perhaps notes.
     """
 
     key: str

@@ -24,7 +24,12 @@ from pydicom.pixels.common import PhotometricInterpretation
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, convert_color_space
 from pydicom.pixels.utils import as_pixel_options, iter_pixels, pixel_array
-from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGLSTransferSyntaxes
+from pydicom.uid import (
+    JPEG2000TransferSyntaxes,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSTransferSyntaxes,
+)
 
 from echoclip_r.errors import MediaError
 from echoclip_r.media import video
@@ -156,17 +161,22 @@ def _check_decoder(header: Header) -> None:
     if is_video(syntax) or not syntax.is_encapsulated:
         return
     try:
-        if get_decoder(syntax).is_available:
-            return
-        how = "pip install pyjpegls" if syntax in JPEGLSTransferSyntaxes else ""
+        decoder = get_decoder(syntax)
     except NotImplementedError:
         raise MediaError(header.info.path, UNREAD_CODING.format(syntax.name)) from None
-    how = how or 'pip install "echotok[gpl-decoders]"'
+    # Pillow calls itself a decoder of this coding, but reads no more than 8 bits of it.
+    is_deep = syntax == JPEGExtended12Bit and header.dataset.get("BitsStored", 8) > 8
+    if decoder.is_available and not (is_deep and decoder.available_plugins == ("pillow",)):
+        return
+    how = (
+        "pip install pyjpegls"
+        if syntax in JPEGLSTransferSyntaxes
+        else 'pip install "echotok[gpl-decoders]" (it is under GPL-3.0)'
+    )
     raise MediaError(
         header.info.path,
-        f"its pixels are coded as {syntax.name}, which needs a further decoder: {how}"
-        + ("" if "jpegls" in how else " (it is under GPL-3.0)")
-        + "; or export it again uncompressed",
+        f"its pixels are coded as {syntax.name}, which needs a further decoder: {how}; or export "
+        "it again uncompressed",
     )
 
 
@@ -213,7 +223,9 @@ def _decode_compressed(
     for index in indices:
         encoded = _read(path, header.frames[index])
         try:
-            if header.syntax == JPEGBaseline8Bit and said.startswith("YBR_FULL"):
+            if header.syntax == JPEGBaseline8Bit and (
+                said.startswith("YBR_FULL") or _num_components(encoded) != header.samples
+            ):
                 pixels, true_form = _jpeg_to_rgb(encoded)
             else:
                 decoded, true_form = _decode_frame(encoded, header, form)
@@ -223,7 +235,9 @@ def _decode_compressed(
         except Exception as error:
             failure = error
             continue
-        if form is None and true_form == "RGB" and said.startswith("YBR_FULL"):
+        is_rgb = true_form == "RGB" and said.startswith("YBR_FULL")
+        is_other_depth = true_form.startswith("MONOCHROME") != said.startswith("MONOCHROME")
+        if form is None and (is_rgb or is_other_depth) and said != "PALETTE COLOR":
             notes.append(form_note(said, true_form))
         form = form or true_form
         yield index, pixels
@@ -257,7 +271,7 @@ def _decode_frame(
 
 
 def _jpeg_to_rgb(encoded: bytes) -> tuple[NDArray[np.uint8], str]:
-    """A baseline JPEG in colour, under a header that says YCbCr, by the JPEG's own word.
+    """A baseline JPEG by its own word, which goes before a header of YCbCr or of another depth.
 
     For YCbCr this gives the values of pydicom's own conversion (within rounding) in a fraction of
     its time. A JPEG of RGB names its components so, or says in Adobe's mark that nothing was
@@ -265,6 +279,8 @@ def _jpeg_to_rgb(encoded: bytes) -> tuple[NDArray[np.uint8], str]:
     """
     with Image.open(BytesIO(encoded), formats=["JPEG"]) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        if len(image.layer) == 1:
+            return np.asarray(image.convert("RGB")), "MONOCHROME2"
         names = bytes(component[0] for component in image.layer)
         transform = None if "jfif" in image.info else image.info.get("adobe_transform")
         is_rgb = names in (b"RGB", b"rgb") or transform == 0
@@ -273,6 +289,12 @@ def _jpeg_to_rgb(encoded: bytes) -> tuple[NDArray[np.uint8], str]:
             image.draft("YCbCr", image.size)
         pixels = np.asarray(image if is_rgb else image.convert("RGB"))
     return pixels, "RGB" if is_rgb else "YBR_FULL_422"
+
+
+def _num_components(encoded: bytes) -> int:
+    with Image.open(BytesIO(encoded), formats=["JPEG"]) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        return len(image.layer)
 
 
 def _is_mixed(encoded: bytes) -> bool:

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, fragment_frame, generate_frames
+from pydicom.encaps import encapsulate, encapsulate_extended, fragment_frame, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,6 +21,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
     UltrasoundMultiFrameImageStorage,
@@ -84,7 +85,7 @@ def packed_422(frames: Frames) -> bytes:
 
 def jpeg(frame: Frames, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=97, subsampling=0, **options)
+    Image.fromarray(frame).save(buffer, "JPEG", quality=97, **({"subsampling": 0} | options))
     return buffer.getvalue()
 
 
@@ -178,6 +179,14 @@ def test_a_stream_knows_its_frames_better_than_the_header(
     )
 
 
+def test_a_stream_has_the_pixels_of_its_header(tmp_path: Path) -> None:
+    """PixelAspectRatio holds for a stream, too."""
+    stream = encode("mpeg2video", "mpeg2video", make_clip(), size=(HEIGHT, WIDTH))
+    tags: dict[str, object] = {"PixelAspectRatio": [3, 4]}
+    path = save(tmp_path / "a.dcm", compressed([stream], "1.2.840.10008.1.2.4.100", **tags))
+    assert read_clip(path).shape == (NUM_FRAMES, 48, 85, 3)
+
+
 def test_a_stream_that_is_none_is_named(tmp_path: Path) -> None:
     """What is wrong is said of the stream, and a file that was cut off is called so."""
     path = save(tmp_path / "a.dcm", compressed([b"noise" * 400], "1.2.840.10008.1.2.4.102"))
@@ -224,6 +233,13 @@ def as_jpeg_without_table(frames: Frames, **tags: object) -> Dataset:
     return data
 
 
+def as_jpeg_with_an_extended_table(frames: Frames, **tags: object) -> Dataset:
+    data = as_jpeg(frames, **tags)
+    parts = encapsulate_extended([jpeg(frame) for frame in frames])
+    data.PixelData, data.ExtendedOffsetTable, data.ExtendedOffsetTableLengths = parts
+    return data
+
+
 def as_jpeg_in_pieces(frames: Frames, **tags: object) -> Dataset:
     data = as_jpeg(frames, **tags)
     data.PixelData = encapsulate([jpeg(frame) for frame in frames], fragments_per_frame=3)
@@ -259,6 +275,7 @@ STORED: dict[str, tuple[Callable[..., Dataset], float]] = {  # maker, largest er
     "deflated": (deflated, 0),
     "jpeg": (as_jpeg, 8),
     "jpeg without an offset table": (as_jpeg_without_table, 8),
+    "jpeg with an extended offset table": (as_jpeg_with_an_extended_table, 8),
     "jpeg in pieces": (as_jpeg_in_pieces, 8),
     "jpeg in pieces without a table": (as_jpeg_in_pieces_without_table, 8),
     "rle": (as_codec(RLELossless), 0),
@@ -394,12 +411,30 @@ def test_a_jpeg_says_itself_how_its_colours_are_stored(tmp_path: Path, kind: str
     assert np.abs(frames.astype(int) - make_clip()).max() <= 8
 
 
+@pytest.mark.parametrize("said", ["MONOCHROME2", "RGB", "YBR_FULL_422"])
+@pytest.mark.parametrize("stored", ["grey", "colour"])
+def test_a_jpeg_says_itself_whether_it_is_in_colour(tmp_path: Path, said: str, stored: str) -> None:
+    """One value a pixel in the header and three in the JPEG, and the other way round."""
+    frames = make_clip() if stored == "colour" else np.repeat(make_clip()[..., :1], 3, axis=-1)
+    parts = [jpeg(frame if stored == "colour" else frame[..., 0]) for frame in frames]
+    samples = 1 if said == "MONOCHROME2" else 3
+    data = compressed(parts, photometric=said, SamplesPerPixel=samples)
+    clip = read(save(tmp_path / "a.dcm", data))
+    assert np.abs(clip.frames.astype(int) - frames).max() <= 8
+    agrees = (said == "MONOCHROME2") == (stored == "grey")
+    assert bool(clip.info.notes) == (not agrees)
+
+
 def test_a_jpeg_2000_that_mixed_its_colours_gives_rgb(tmp_path: Path) -> None:
     """Its decoder undoes the mixing, so a header of YBR_FULL must not convert once more."""
     data = make_dicom(make_clip(), "YBR_RCT")
     data.compress(JPEG2000Lossless, generate_instance_uid=False)
     data.PhotometricInterpretation = "YBR_FULL"
     np.testing.assert_array_equal(read_clip(save(tmp_path / "a.dcm", data)), make_clip())
+    data.PhotometricInterpretation = "YBR_RCT"
+    clip = read(save(tmp_path / "a.dcm", data))
+    np.testing.assert_array_equal(clip.frames, make_clip())
+    assert clip.info.notes == ()
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
@@ -584,12 +619,16 @@ def test_what_is_no_clip_is_called_what_it_is(tmp_path: Path, make: Callable[[],
         probe(tmp_path / "a.dcm")
 
 
-def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("syntax", "package"),
+    [(JPEGLSLossless, "pyjpegls"), (JPEGLosslessSV1, r'"echotok\[gpl-decoders\]"')],
+)
+def test_a_missing_decoder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str, package: str
+) -> None:
     """A coding that only a further package reads: the message says which."""
-    data = compressed([b"\xff\xd8\xff" + bytes(400)], JPEGLSLossless)
+    data = compressed([b"\xff\xd8\xff" + bytes(400)], syntax)
     path = save(tmp_path / "a.dcm", data)
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
-    with pytest.raises(
-        MediaError, match=r"JPEG-LS Lossless.*further decoder: pip install pyjpegls"
-    ):
+    with pytest.raises(MediaError, match=f"needs a further decoder: pip install {package}"):
         probe(path)

@@ -284,6 +284,14 @@ def test_one_frame_of_a_video_that_does_not_decode(tmp_path: Path, codec: str) -
         read_frames(path, [7])
 
 
+def test_the_first_frame_may_be_the_damaged_one(tmp_path: Path) -> None:
+    """The clip begins with the second one then."""
+    path = write(tmp_path / "a.avi", make_clip(), codec="mjpeg", pixels="yuvj444p")
+    whole = read_clip(path)
+    damage(path, 0)
+    np.testing.assert_array_equal(read(path).frames, whole[1:])
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["jpg", "png", "webp", "tif"])
 def test_pictures_with_an_orientation(tmp_path: Path, name: str, orientation: int) -> None:
