@@ -54,6 +54,7 @@ def test_the_summary_counts_and_never_quotes(tmp_path):
         assert "2 (66.7%)" in page
         assert "initials" in page
         assert "there is no such file or folder" in page
+        assert "lettering inside of it stays" in page
         for secret in ("Zebra", "S-1", "P-1"):
             assert secret not in page
 
