@@ -111,7 +111,7 @@ def test_a_loss_that_is_no_number_stops_the_run(training_shards: Path, tmp_path:
     assert (tmp_path / "run" / "checkpoints" / "step-00000001" / "state.safetensors").is_file()
     chosen = config(lr=1e-4, warmup_steps=0)
     with pytest.raises(TrainingError, match="the loss of step 2"):
-        train(chosen, training_shards, tmp_path / "run", device="cpu", resume=True)
+        train(chosen, training_shards, tmp_path / "run", device="cpu")
 
 
 def test_a_folder_with_a_run_is_not_written_over(run: TrainResult, training_shards: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_folder_with_a_run_is_not_written_over(run: TrainResult, training_shar
         train(chosen, training_shards, run.out, device="cpu")
     other = replace(chosen, batch_size=4, seed=1, lr=1e-9)
     with pytest.raises(TrainingError, match="batch_size was 8 and is 4; seed was 0 and is 1"):
-        train(other, training_shards, run.out, device="cpu", resume=True)
-    finished = train(chosen, training_shards, run.out, device="cpu", resume=True)
+        train(other, training_shards, run.out, device="cpu")
+    finished = train(chosen, training_shards, run.out, device="cpu")
     assert (finished.num_steps, finished.best) == (30, run.best)
 
 
@@ -136,7 +136,7 @@ def test_more_warm_up_than_steps_is_refused(training_shards: Path, tmp_path: Pat
 def test_tensorboard_is_asked_for_by_name(training_shards: Path, tmp_path: Path) -> None:
     """It is no dependency."""
     with pytest.raises(TrainingError, match="pip install tensorboard"):
-        train(config(), training_shards, tmp_path / "run", device="cpu", tensorboard=True)
+        train(config(), training_shards, tmp_path / "run", device="cpu", boards=["tensorboard"])
 
 
 def test_a_frozen_tower_leaves_a_run_as_it_came(training_shards: Path, tmp_path: Path) -> None:
