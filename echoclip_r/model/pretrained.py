@@ -130,7 +130,13 @@ def trained_folder(pretrained: str) -> Path | None:
     """
     path = Path(pretrained)
     if path.is_dir():
-        return find_checkpoint(path)
+        try:
+            return find_checkpoint(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{path}: it is a folder without a checkpoint; give the folder of a run, one of "
+                "its checkpoints, or a file of weights"
+            ) from error
     if path.name == WEIGHTS and (path.parent / DESCRIPTION).is_file():
         return path.parent
     return None
