@@ -474,7 +474,7 @@ class Run:
         else:
             go_on = f"The last good checkpoint is {good}: the same command goes on from it"
         cure = (
-            f"a lower learning rate (--set lr={self.config.lr / 10:.2g}), --set grad_clip_norm=1, "
+            f"a lower learning rate (--set lr={min(self.config.lr / 10, 1e-3):.2g}), --set grad_clip_norm=1, "
             "or --set precision=fp32 (bf16 in place of fp16)"
             if step
             else "--set precision=fp32, or other --pretrained weights, since no learning rate has "
