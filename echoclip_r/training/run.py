@@ -473,9 +473,10 @@ class Run:
             go_on = "There is no checkpoint before it: the same command begins anew"
         else:
             go_on = f"The last good checkpoint is {good}: the same command goes on from it"
+        lower = min(self.config.lr / 10, 1e-3)
         cure = (
-            f"a lower learning rate (--set lr={min(self.config.lr / 10, 1e-3):.2g}), --set grad_clip_norm=1, "
-            "or --set precision=fp32 (bf16 in place of fp16)"
+            f"a lower learning rate (--set lr={lower:.2g}), --set grad_clip_norm=1, or "
+            "--set precision=fp32 (bf16 in place of fp16)"
             if step
             else "--set precision=fp32, or other --pretrained weights, since no learning rate has "
             "come in yet"
