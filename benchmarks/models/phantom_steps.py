@@ -164,7 +164,7 @@ def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
     elif "figures" in known:
         found: dict[str, Any] = known["figures"]
         return found
-    result = train(config, shards, run, resume=True)
+    result = train(config, shards, run)
     figures = {
         "num_steps": result.num_steps,
         "seconds": result.seconds,

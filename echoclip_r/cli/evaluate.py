@@ -15,6 +15,7 @@ from echoclip_r.cli.options import (
     add_seed,
     add_split,
     add_workers,
+    device_of,
     go_on,
     nothing_kept,
     whole_number,
@@ -105,7 +106,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         names=None if arguments.names is None else arguments.names.split(","),
         title=arguments.title,
         note=arguments.note,
-        device=arguments.device,
+        device=device_of(arguments),
         batch_size=arguments.batch_size,
         workers=arguments.workers,
         resampling=Resampling(num_draws=arguments.draws, seed=arguments.seed),
@@ -163,7 +164,7 @@ def _explain(arguments: argparse.Namespace) -> None:
     from echoclip_r.explain.drawing import draw_prompt_cam
     from echoclip_r.model.checkpoint import load_checkpoint
 
-    model = load_checkpoint(arguments.checkpoint, device=arguments.device)
+    model = load_checkpoint(arguments.checkpoint, device=device_of(arguments))
     cosine = draw_prompt_cam(
         model,
         arguments.video,

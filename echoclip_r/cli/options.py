@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from echotok.cli.console import tell
 from echotok.cli.options import add_json, whole_number
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "add_split",
     "add_workers",
     "at_least_zero",
+    "device_of",
     "go_on",
     "nothing_kept",
     "picture",
@@ -86,18 +88,26 @@ def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
         parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=what)
     else:
         parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
-    add_device(parser, default="cpu")
+    add_device(parser)
 
 
-def add_device(parser: ArgumentParser, *, default: str | None) -> None:
-    """Add `--device`."""
+def add_device(parser: ArgumentParser) -> None:
+    """Add `--device`, the same for all commands."""
     parser.add_argument(
         "--device",
-        default=default,
         metavar="NAME",
-        help="where the model computes: cpu, cuda, cuda:1, ... "
-        f"(default: {default or 'a GPU where there is one'})",
+        help="where the model computes: cpu, cuda, cuda:1, ... (default: the best there is, a GPU "
+        "of CUDA where there is one)",
     )
+
+
+def device_of(arguments: argparse.Namespace) -> str:
+    """The device that `--device` means, said on stderr before anything is computed."""
+    from echoclip_r.model.precision import device_name, pick_device
+
+    device = pick_device(arguments.device)
+    tell(f"computing on {device_name(device)}")
+    return str(device)
 
 
 def add_split(parser: ArgumentParser, choices: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from echoclip_r.cli.options import (
     add_out_folder,
     add_overwrite,
     add_split,
+    device_of,
     go_on,
     nothing_kept,
     picture,
@@ -52,7 +53,7 @@ def _load(arguments: argparse.Namespace) -> TrainedModel:
     from echoclip_r.model.checkpoint import load_checkpoint
 
     return load_checkpoint(
-        arguments.checkpoint, device=arguments.device, tokenizer=arguments.tokenizer
+        arguments.checkpoint, device=device_of(arguments), tokenizer=arguments.tokenizer
     )
 
 

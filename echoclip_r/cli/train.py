@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echoclip_r.cli.options import add_device, add_json, add_out_folder, add_seed
 from echoclip_r.errors import EchoclipError, OptionError
+
+if TYPE_CHECKING:
+    from echoclip_r.training.config import TrainConfig
 
 __all__ = ["add_commands"]
 
@@ -20,18 +24,26 @@ def add_commands(commands: Any) -> None:
         "train",
         help="train EchoCLIP or EchoCLIP-R",
         description="Train a model on shards: one random frame of each clip and its report. On "
-        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. Stopped, it goes on "
-        "with --resume. OUT/best holds the weights with the best retrieval on the validation "
-        "split, OUT/log.jsonl the figures.",
+        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. Stopped by Ctrl-C or "
+        "TERM it writes a checkpoint; stopped or killed, it goes on when the same command is given "
+        "again. OUT/best holds the weights with the best retrieval on the validation split, "
+        "OUT/log.jsonl the figures, OUT/config.toml the settings.",
     )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="settings in TOML: OUT/config.toml of another run, or your own; the other options "
+        "change them",
+    )
+    what.add_argument(
         "--recipe",
-        required=True,
         choices=("echoclip", "echoclip-r", "echoclip-r-span"),
         help="echoclip: random 77-token spans through CLIP's tokenizer; echoclip-r: whole reports "
         "through a phrase tokenizer; echoclip-r-span: whole reports and runs of their sentences",
     )
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--shards", type=Path, metavar="DIR", help="from `echoclip-r prepare`")
     source.add_argument(
         "--manifest", type=Path, metavar="FILE", help="prepared into OUT/shards first"
@@ -49,17 +61,31 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--pretrained",
         metavar="NAME",
-        help="start from these weights: an open_clip name, e.g. laion400m_s13b_b51k, or a file",
+        help="start from these weights: an open_clip name, e.g. laion400m_s13b_b51k, a file, or "
+        "the folder of a run or checkpoint",
     )
     parser.add_argument(
         "--scale",
-        default="paper",
         choices=("paper", "phantom"),
         help="paper: the published model and settings; phantom: a tiny model and settings for "
         "frames of 64 pixels and two CPU cores (default: paper)",
     )
     add_seed(parser, "weights, order, frames and crops")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in OUT")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        metavar="CHECKPOINT",
+        help="go on from this checkpoint of OUT, such as step-00001000, and set later ones aside; "
+        "without a name, and without the option, from the last",
+    )
+    parser.add_argument(
+        "--tasks",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="task file that evaluations of the model take by default: phantom, or a TOML file, "
+        "which is kept with it; again for more",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -69,45 +95,40 @@ def add_commands(commands: Any) -> None:
         help="any other setting, such as batch_size=256, lr=1e-4, epochs=10, accumulate=8, "
         "workers=8, context_length=128 (a wrong name lists them all)",
     )
-    add_device(parser, default=None)
+    add_device(parser)
     parser.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard, too")
+    parser.add_argument(
+        "--wandb",
+        action="store_true",
+        help="write OUT/wandb for Weights & Biases, too; nothing is sent (`wandb sync` does that)",
+    )
     add_json(parser, "print the result as JSON")
-    parser.set_defaults(run=_train, stopped=_stopped)
+    # None: not given, so that it does not change what the file of --config says.
+    parser.set_defaults(run=_train, stopped=_stopped, seed=None)
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from echoclip_r.training.config import with_settings
-    from echoclip_r.training.recipes import RECIPES, phantom_scale
+    from echoclip_r.evaluation.tasks import read_tasks
     from echoclip_r.training.run import train
 
-    options = {"pretrained": arguments.pretrained}
-    if arguments.recipe != "echoclip":
-        options["tokenizer"] = arguments.tokenizer
-    elif arguments.tokenizer is not None:
-        raise OptionError("recipe echoclip reads open_clip's own tokenizer; leave --tokenizer out")
-    config = RECIPES[arguments.recipe](**options)
-    if arguments.scale == "phantom":
-        config = phantom_scale(config)
-    settings = [f"seed={arguments.seed}", *arguments.settings]
-    if arguments.model is not None:
-        settings.insert(0, f"model={arguments.model}")
-    config = with_settings(config, settings)
-    shards = arguments.shards
-    if shards is None:
+    config, shards, tasks = _settings(arguments)
+    read_tasks(*tasks)  # what is wrong with them is said before a run of days, not after
+    if arguments.manifest is not None:
         shards = arguments.out / "shards"
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise EchoclipError(
                 "--manifest is for one process; with torchrun run `echoclip-r prepare` first, and "
                 "give --shards"
             )
-        _prepare(arguments.manifest, shards, config.model.towers, seed=arguments.seed)
+        _prepare(arguments.manifest, shards, config.model.towers, seed=config.seed)
     result = train(
         config,
         shards,
         arguments.out,
-        resume=arguments.resume,
+        checkpoint=arguments.resume,
+        tasks=tasks,
         device=arguments.device,
-        tensorboard=arguments.tensorboard,
+        boards=[name for name in ("tensorboard", "wandb") if getattr(arguments, name)],
     )
     if int(os.environ.get("RANK", "0")):
         return
@@ -136,6 +157,39 @@ def _train(arguments: argparse.Namespace) -> None:
         print(f"{result.num_bad:,} clips could not be used; {result.out / 'rejects.csv'} says why")
 
 
+def _settings(arguments: argparse.Namespace) -> tuple[TrainConfig, Path, Sequence[str]]:
+    """The run's configuration, shards and task files: from a file or a recipe, then the options."""
+    from echoclip_r.training.config import with_settings
+    from echoclip_r.training.recipes import RECIPES, phantom_scale
+    from echoclip_r.training.run_file import read_run_file
+
+    shards, tasks, settings = arguments.shards, arguments.tasks, []
+    if arguments.config is not None:
+        if arguments.scale is not None:
+            raise OptionError('write scale = "phantom" into the file of --config, not --scale')
+        found = read_run_file(arguments.config)
+        config, shards, tasks = found.config, shards or found.shards, tasks or found.tasks
+        named = ("pretrained", "tokenizer")
+        settings = [f"{name}={value}" for name in named if (value := getattr(arguments, name))]
+    else:
+        options = {"pretrained": arguments.pretrained}
+        if arguments.recipe != "echoclip":
+            options["tokenizer"] = arguments.tokenizer
+        elif arguments.tokenizer is not None:
+            raise OptionError(
+                "recipe echoclip reads open_clip's own tokenizer; leave --tokenizer out"
+            )
+        config = RECIPES[arguments.recipe](**options)
+        if arguments.scale == "phantom":
+            config = phantom_scale(config)
+    if shards is None and arguments.manifest is None:
+        raise OptionError("one of --shards and --manifest is needed: what is the model to learn?")
+    for name in ("model", "seed"):
+        if getattr(arguments, name) is not None:
+            settings.append(f"{name}={getattr(arguments, name)}")
+    return with_settings(config, [*settings, *arguments.settings]), shards, tasks
+
+
 def _prepare(manifest: Path, shards: Path, towers: str, *, seed: int) -> None:
     """Make shards of the size that the model reads; finished ones are kept as they are."""
     from echoclip_r.data.preparation import prepare
@@ -155,9 +209,8 @@ def _stopped(arguments: argparse.Namespace) -> str:
 
     last = last_checkpoint(arguments.out)
     if last is not None:
-        return f"{last} is kept; give the same command with --resume to go on from it"
+        return f"{last} is kept; give the same command again to go on from it"
     kept = f"; the shards in {arguments.out / 'shards'} are kept" if arguments.manifest else ""
     return (
-        f"{arguments.out} holds no checkpoint yet, so there is nothing to resume{kept}; give the "
-        "same command again to begin anew"
+        f"{arguments.out} holds no checkpoint yet{kept}; give the same command again to begin anew"
     )

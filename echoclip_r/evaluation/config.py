@@ -43,8 +43,8 @@ class EvaluateConfig:
     """The report's heading."""
     note: str = ""
     """A sentence below the heading, such as what the data are."""
-    device: str = "cpu"
-    """Where models compute: `cpu`, `cuda`, `cuda:1`."""
+    device: str | None = None
+    """Where models compute: `cpu`, `cuda`, `cuda:1`; None takes the best there is."""
     batch_size: int = 256
     """Frames that are embedded at a time."""
     workers: int = 1

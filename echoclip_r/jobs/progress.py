@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -15,10 +16,11 @@ __all__ = ["Progress"]
 
 _log = logging.getLogger("echoclip_r")  # the command line sets its level: -q is for errors only
 _REDRAW_S = 0.1
+_LINE_S = 60.0
 
 
 class Progress:
-    """A bar on stderr where that is a terminal; elsewhere, as in a batch job's output, nothing.
+    """A bar on stderr where that is a terminal; elsewhere, as in a batch job, a line a minute.
 
     It is drawn from the thread that works, never from one of its own, so that processes can be
     forked beside it.
@@ -35,7 +37,12 @@ class Progress:
         self, total: int, *, unit: str, what: str, done: int = 0, shown: bool = True
     ) -> None:
         self._bar: Bar | None = None
-        if not (shown and sys.stderr.isatty() and _log.isEnabledFor(logging.WARNING)):
+        shown = shown and _log.isEnabledFor(logging.WARNING)
+        self._lines = shown and not sys.stderr.isatty()
+        self._total, self._unit, self._what, self._note = total, unit, what, ""
+        self._first = self._done = done
+        self._began_s = self._drawn_s = time.monotonic()
+        if not shown or self._lines:
             return
         from rich import progress  # only who watches waits for it
         from rich.console import Console
@@ -51,7 +58,6 @@ class Progress:
             auto_refresh=False,
         )
         self._task = self._bar.add_task(what, total=total, completed=done, note="")
-        self._drawn_s = time.monotonic()
         self._bar.start()
 
     def __enter__(self) -> Self:
@@ -67,6 +73,10 @@ class Progress:
 
     def advance(self, num: int = 1) -> None:
         """Count units that have been finished."""
+        self._done += num
+        if self._lines and time.monotonic() - self._drawn_s >= _LINE_S:
+            self._drawn_s = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
         if self._bar is not None:
             self._bar.advance(self._task, num)
             if time.monotonic() - self._drawn_s > _REDRAW_S:
@@ -75,6 +85,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say something at the end of the bar's line, in place of what was said there."""
+        self._note = text
         if self._bar is not None:
             self._bar.update(self._task, note=text)
 
@@ -83,3 +94,12 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _line(self) -> str:
+        """Where the work is, as a line of a log."""
+        rate = max(self._done - self._first, 1) / (time.monotonic() - self._began_s)
+        left = timedelta(seconds=round((self._total - self._done) / rate))
+        note = f"; {self._note}" if self._note else ""
+        return (
+            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, about {left} left{note}"
+        )

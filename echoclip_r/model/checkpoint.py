@@ -7,6 +7,7 @@ RUN/checkpoints/step-00001000  the last ones, with what a run needs to go on
     echoclip_r.json            what the model is, how it was trained, step, figures, versions,
                                fingerprints
     tokenizer.json             the tokenizer's artifact, unless it is open_clip's own
+    tasks-1.toml, ...          task files that an evaluation takes, where the run names some
     state.safetensors, state.json
                                optimizer, generators, place in the data (not in `best`)
 
@@ -33,8 +34,9 @@ from safetensors.torch import load_file, save_file
 import echotok
 from echoclip_r.errors import CheckpointError
 from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
-from echoclip_r.model.precision import usable_device
+from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
+from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
 from echoclip_r.storage import whole_folder, writing
@@ -46,9 +48,12 @@ __all__ = [
     "last_checkpoint",
     "list_checkpoints",
     "load_checkpoint",
+    "load_codec",
     "load_state",
     "read_description",
     "save_checkpoint",
+    "tasks_of",
+    "tokenizer_of",
 ]
 
 _log = logging.getLogger(__name__)
@@ -58,7 +63,7 @@ MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
 STATE, STATE_FACTS = "state.safetensors", "state.json"
-_GO_ON = "Earlier checkpoints are whole: go on with --resume"
+_GO_ON = "Earlier checkpoints are whole: the same command goes on from the last"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,7 @@ def save_checkpoint(
     training: Mapping[str, Any] | None = None,
     tensors: Mapping[str, torch.Tensor] | None = None,
     state: Mapping[str, Any] | None = None,
+    tasks: TaskFiles | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all; an older one of the name is replaced.
 
@@ -107,6 +113,7 @@ def save_checkpoint(
         training: how it is trained, ready for JSON, or None where no run makes it.
         tensors: with `state`, what a run needs to go on; None for weights alone.
         state: what a run needs to go on, ready for JSON.
+        tasks: what an evaluation asks the model unless it is told otherwise.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -125,7 +132,10 @@ def save_checkpoint(
         if state is not None:
             _save_tensors(partial / STATE, tensors or {})
             _save_json(partial / STATE_FACTS, state)
+        tasks = tasks or TaskFiles()
+        tasks.save(partial)
         described = {
+            "tasks": list(tasks.names),
             "format": FORMAT,
             "model": spec.to_dict(),
             "training": training,
@@ -139,13 +149,16 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path | str, *, device: str | torch.device = "cpu", tokenizer: Path | str | None = None
+    path: Path | str,
+    *,
+    device: str | torch.device | None = None,
+    tokenizer: Path | str | None = None,
 ) -> TrainedModel:
     """Load a model to embed with.
 
     Args:
         path: a checkpoint, or a run's folder, of which the best is taken, else the last.
-        device: where the model computes.
+        device: where the model computes, see `echoclip_r.model.precision.pick_device`.
         tokenizer: a grown version of the checkpoint's tokenizer to go on with; rows that are new
             start from their pieces' rows, which is said in the log. Any other is refused (I6).
 
@@ -154,10 +167,10 @@ def load_checkpoint(
         ArtifactError: the tokenizer's file is damaged.
         OptionError: there is no such device here.
     """
-    device = usable_device(device)
+    device = pick_device(device)
     description = read_description(find_checkpoint(Path(path)))
     folder, spec = description.folder, description.spec
-    codec = _load_codec(description)
+    codec = load_codec(description)
     model = build_model(description.model_config, name=spec.towers)
     load_open_clip_weights(model, folder)
     fingerprint = f"{description.facts.get('weights_sha256')}:{codec.fingerprint}"
@@ -236,6 +249,33 @@ def read_description(folder: Path) -> Description:
     )
 
 
+def tasks_of(path: Path | str) -> tuple[str, ...]:
+    """The task files that a model was trained to answer, as `read_tasks` takes them; () for none.
+
+    Args:
+        path: a checkpoint, or a run's folder.
+
+    Raises:
+        CheckpointError: no checkpoint there, or a damaged one.
+    """
+    folder = find_checkpoint(Path(path))
+    names = map(str, read_description(folder).facts.get("tasks", ()))
+    return tuple(str(folder / name) if (folder / name).is_file() else name for name in names)
+
+
+def tokenizer_of(path: Path | str) -> Path | None:
+    """The artifact of a checkpoint's tokenizer; None for open_clip's own.
+
+    Args:
+        path: a checkpoint, or a run's folder.
+
+    Raises:
+        CheckpointError: no checkpoint there.
+    """
+    artifact = find_checkpoint(Path(path)) / TOKENIZER
+    return artifact if artifact.is_file() else None
+
+
 def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what a run needs to go on: `tensors` and `state`, as `save_checkpoint` was given them.
 
@@ -269,7 +309,13 @@ _READERS: Mapping[int, Callable[[Mapping[str, Any]], tuple[ModelSpec, Mapping[st
 _READERS = {1: _read_format_1, 2: _read_format_2}
 
 
-def _load_codec(description: Description) -> TextCodec:
+def load_codec(description: Description) -> TextCodec:
+    """The tokenizer that a checkpoint was trained with.
+
+    Raises:
+        CheckpointError: another one is in its place.
+        ArtifactError: its file is damaged.
+    """
     folder, stated = description.folder, description.facts["tokenizer"]
     path = None if description.spec.tokenizer is None else folder / TOKENIZER
     codec = TextCodec.load(path, context_length=description.spec.context_length)

@@ -1,4 +1,4 @@
-"""A device that can be used, and its precision: `auto` resolved, autocast, the loss scaler."""
+"""Where and how precisely is computed: the device, `auto` resolved, autocast, the loss scaler."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import torch
 
 from echoclip_r.errors import OptionError
 
-__all__ = ["autocast", "needs_scaler", "resolve_precision", "usable_device"]
+__all__ = ["autocast", "device_name", "needs_scaler", "pick_device", "resolve_precision"]
 
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def usable_device(name: str | torch.device) -> torch.device:
-    """A device that this machine has and that this build of PyTorch can use.
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device that is asked for, or the best one here: a GPU of CUDA where there is one.
 
     Args:
-        name: `cpu`, `cuda`, `cuda:1`, `mps`, ...
+        name: `cpu`, `cuda`, `cuda:1`, `mps`, ..., or None for the best.
 
     Raises:
         OptionError: there is no such device here.
     """
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -30,10 +32,17 @@ def usable_device(name: str | torch.device) -> torch.device:
         # What PyTorch raises depends on the build; the first line of it says the reason.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise OptionError(
-            f"device {str(name)!r} cannot be used here ({reason}); give cpu (--device cpu), or "
-            "install a build of PyTorch for this machine's GPU"
+            f"device {str(name)!r} cannot be used here ({reason}); leave --device out to take the "
+            "best one there is, or give cpu (--device cpu)"
         ) from error
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """A device as people call it, e.g. `cpu` or `cuda (NVIDIA H100)`."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return device.type
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

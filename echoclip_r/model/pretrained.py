@@ -1,4 +1,4 @@
-"""The weights of others: found by open_clip's name or a path, with the vocabulary transferred."""
+"""Weights to start from: others', by open_clip's name or a file, and those of runs of ours."""
 
 from __future__ import annotations
 
@@ -14,26 +14,36 @@ from open_clip.pretrained import (
     get_pretrained_cfg,
     list_pretrained_tags_by_model,
 )
+from safetensors.torch import load_file
 
+import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.build import build_model, model_config
+from echoclip_r.model.build import WEIGHTS, build_model, model_config
+from echoclip_r.model.checkpoint import (
+    DESCRIPTION,
+    find_checkpoint,
+    load_codec,
+    read_description,
+    tokenizer_of,
+)
+from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
-from echoclip_r.model.vocabulary import VocabularyReport, transfer_from_clip
+from echoclip_r.model.vocabulary import VocabularyReport, grow_embedding, transfer_from_clip
 from echoclip_r.text.codec import TextCodec
 
-__all__ = ["load_pretrained", "load_published"]
+__all__ = ["default_tokenizer", "load_pretrained", "load_published", "trained_folder"]
 
 # Ours are variants of this one, whose published weights fit their towers.
 _BASE = "convnext_base"
 
 
-def load_published(spec: ModelSpec, *, device: str | torch.device = "cpu") -> TrainedModel:
+def load_published(spec: ModelSpec, *, device: str | torch.device | None = None) -> TrainedModel:
     """A model with the weights that its spec names, to embed with; no training of ours is in it.
 
     Args:
         spec: its `pretrained` is an open_clip tag or a file of weights.
-        device: where the model computes.
+        device: where the model computes, see `echoclip_r.model.precision.pick_device`.
 
     Raises:
         CheckpointError: no such weights, or they do not fit the model.
@@ -45,6 +55,7 @@ def load_published(spec: ModelSpec, *, device: str | torch.device = "cpu") -> Tr
             f"the spec of {spec.towers} names no weights, and random ones embed nothing; set its "
             "pretrained to an open_clip tag or to a file of weights"
         )
+    device = pick_device(device)
     codec = TextCodec.load(spec.tokenizer, context_length=spec.context_length)
     model = build_model(model_config(spec, codec), name=spec.towers)
     load_pretrained(model, spec, codec)
@@ -59,7 +70,7 @@ def load_published(spec: ModelSpec, *, device: str | torch.device = "cpu") -> Tr
         text=codec,
         name=f"{spec.towers} ({Path(spec.pretrained).stem})",
         fingerprint=digest.hexdigest(),
-        device=torch.device(device),
+        device=device,
     )
 
 
@@ -68,9 +79,11 @@ def load_pretrained(model: Any, spec: ModelSpec, codec: TextCodec) -> Vocabulary
 
     Args:
         model: `open_clip.CLIP` of the spec.
-        spec: its `pretrained` is an open_clip tag of the model (for ours, of `convnext_base`), or a
-            file: safetensors, or a state dict that `torch.load` reads with `weights_only`.
-        codec: its tokenizer; a phrase tokenizer's token embedding is made anew from CLIP's.
+        spec: its `pretrained` is an open_clip tag of the model (for ours, of `convnext_base`), a
+            file (safetensors, or a state dict that `torch.load` reads with `weights_only`), or the
+            folder of a run or of a checkpoint.
+        codec: its tokenizer. A phrase tokenizer's token embedding is made anew from CLIP's; from a
+            checkpoint of the same tokenizer it is taken, from one of an older version of it, grown.
 
     Returns:
         Where the embedding's rows came from, None where they stayed as they were.
@@ -79,6 +92,8 @@ def load_pretrained(model: Any, spec: ModelSpec, codec: TextCodec) -> Vocabulary
         CheckpointError: no such weights, or they do not fit the model.
     """
     assert spec.pretrained is not None
+    if (folder := trained_folder(spec.pretrained)) is not None:
+        return _load_trained(model, spec, codec, folder)
     path = _find(spec.pretrained, spec.towers)
     try:
         state = dict(load_state_dict(path))
@@ -107,18 +122,103 @@ def load_pretrained(model: Any, spec: ModelSpec, codec: TextCodec) -> Vocabulary
     return report
 
 
+def trained_folder(pretrained: str) -> Path | None:
+    """The checkpoint that `pretrained` means, by its run, itself or its weights; None for others.
+
+    Raises:
+        CheckpointError: it is a folder without a checkpoint.
+    """
+    path = Path(pretrained)
+    if path.is_dir():
+        try:
+            return find_checkpoint(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{path}: it is a folder without a checkpoint; give the folder of a run, one of "
+                "its checkpoints, or a file of weights"
+            ) from error
+    if path.name == WEIGHTS and (path.parent / DESCRIPTION).is_file():
+        return path.parent
+    return None
+
+
+def default_tokenizer(pretrained: str | None) -> str:
+    """The phrase tokenizer of a run that names none: that of the weights, where they have one.
+
+    Args:
+        pretrained: the weights to start from, see `ModelSpec.pretrained`.
+
+    Returns:
+        `echo`; `echo-clip`, which shares CLIP's rows, for weights of CLIP's vocabulary; or the
+        artifact of a run's tokenizer.
+
+    Raises:
+        CheckpointError: `pretrained` is a folder without a checkpoint.
+    """
+    if pretrained is None:
+        return "echo"
+    folder = trained_folder(pretrained)
+    artifact = None if folder is None else tokenizer_of(folder)
+    return "echo-clip" if artifact is None else str(artifact)
+
+
+def _load_trained(
+    model: Any, spec: ModelSpec, codec: TextCodec, folder: Path
+) -> VocabularyReport | None:
+    """Fill a model with the weights of a checkpoint of ours, and fit them to its tokenizer."""
+    description = read_description(folder)
+    old = load_codec(description)
+    try:
+        state = load_file(folder / WEIGHTS)
+        embedding = state["token_embedding.weight"]
+    except Exception as error:  # safetensors has an exception of its own
+        raise CheckpointError(
+            f"{folder}: the weights cannot be loaded ({type(error).__name__}: {error}); copy the "
+            "checkpoint again"
+        ) from error
+    report = None
+    if codec.tokenizer is None and old.tokenizer is not None:
+        raise CheckpointError(
+            f"{folder}: its rows are those of tokenizer {old.name}, and this recipe reads "
+            "open_clip's own; take --recipe echoclip-r or echoclip-r-span"
+        )
+    if codec.tokenizer is not None:
+        if old.tokenizer is None:
+            embedding, report = transfer_from_clip(embedding, codec.tokenizer)
+        elif old.fingerprint != codec.fingerprint:
+            try:
+                embedding, report = grow_embedding(
+                    embedding, old=old.tokenizer, new=codec.tokenizer
+                )
+            except echotok.ArtifactError as error:
+                raise CheckpointError(
+                    f"{folder}: {error}. Leave --tokenizer out to take that of the weights, or "
+                    "give a growth of it"
+                ) from error
+        state["token_embedding.weight"] = embedding
+    try:
+        resize_pos_embed(state, model)
+        resize_text_pos_embed(state, model)
+        model.load_state_dict(state)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        towers = description.spec.towers
+        raise CheckpointError(
+            f"{folder}: its weights are of model {towers} and do not fit {spec.towers}; give "
+            f"--model {towers}"
+        ) from error
+    return report
+
+
 def _find(pretrained: str, model: str) -> str:
     if Path(pretrained).is_file():
         return pretrained
-    if Path(pretrained).is_dir():
-        raise CheckpointError(f"{pretrained}: it is a folder; give the file of weights in it")
     name = _BASE if model in ("echoclip", "echoclip-r") else model
     found = get_pretrained_cfg(name, pretrained)
     if not found:
         tags = ", ".join(list_pretrained_tags_by_model(name)) or "none"
         raise CheckpointError(
-            f"pretrained {pretrained!r} is neither a file nor a name that open_clip has for "
-            f"{name} (it has: {tags})"
+            f"pretrained {pretrained!r} is neither a file, nor the folder of a run, nor a name "
+            f"that open_clip has for {name} (it has: {tags})"
         )
     try:
         return str(download_pretrained(found))

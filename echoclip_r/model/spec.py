@@ -42,7 +42,7 @@ class ModelSpec:
     """Ids that the text tower reads, BOS and EOS included."""
     pretrained: str | None = field(default=None, metadata=rule(may_change=True))
     """The weights that it starts from: an open_clip tag (`laion400m_s13b_b51k`), a file of weights,
-    or None for random ones."""
+    the folder of a run or checkpoint, or None for random ones."""
     freeze_image: bool = False
     """Whether training leaves the image tower as it is."""
     freeze_text: bool = False

@@ -87,7 +87,7 @@ def transfer_from_clip(
         raise ValueError(
             f"the pretrained embedding has {embedding_VD.shape[0]:,} rows and CLIP's vocabulary "
             f"{clip.vocab_size:,}: which row means what is not known. Start from a model of the "
-            "standard vocabulary; to go on from a run of ours, use --resume or `load_checkpoint`"
+            "standard vocabulary; of a run of ours give the folder, which says what its rows mean"
         )
     special = {tokenizer.eos_id: clip.eot_token_id, tokenizer.bos_id: clip.sot_token_id}
     assigned = set(tokenizer.assigned_ids)

@@ -5,7 +5,8 @@ the row of clips that this gives is cut into one slice for each rank and each of
 that all clips are read by someone, none by two, and every rank has the same number of batches.
 A reader takes one frame of each clip and mixes what it has read in a buffer. What is drawn for a
 clip (its frame, how that is changed, and its texts, in this order) depends on (seed, epoch, key)
-alone.
+alone. How many readers there are belongs to the sequence and stays as the run was begun; how many
+processes do their work does not, as long as each has as many readers as the others.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.prefetch import made_ahead
+from echoclip_r.training.stopping import ignore_signals
 from echoclip_r.training.views import Reading
 
 __all__ = ["Batch", "TrainData"]
@@ -99,7 +101,7 @@ class TrainData(IterableDataset[Batch]):
         world_size: number of processes.
 
     Raises:
-        ShardError: the training split has fewer clips than a batch.
+        ShardError: the training split has fewer clips than a batch, or fewer than two.
         OptionError: the batch size is not a multiple of the processes times `accumulate`.
     """
 
@@ -120,10 +122,16 @@ class TrainData(IterableDataset[Batch]):
                 f"({world_size} processes x accumulate {config.accumulate}); change one of them"
             )
         num_clips = index.num_clips("train")
+        if num_clips < 2:
+            raise ShardError(
+                f"{index.folder}: the training split has {num_clips} clips, and a model learns by "
+                "telling two or more apart; prepare shards with more clips in the split `train`"
+            )
         if num_clips < config.batch_size:
             raise ShardError(
                 f"{index.folder}: the training split has {num_clips:,} clips, fewer than a batch "
-                f"of {config.batch_size:,}; set a smaller batch_size, or add clips"
+                f"of {config.batch_size:,}; set a smaller batch_size (--set "
+                f"batch_size={num_clips}, or less), or add clips"
             )
         self._shards = index.shards["train"]
         self._config = config
@@ -156,17 +164,19 @@ class TrainData(IterableDataset[Batch]):
             pin_memory=pin_memory,
             # It draws a seed that nothing uses; not from the generator that serves dropout.
             generator=torch.Generator(),
+            worker_init_fn=ignore_signals,
         )
         return iter(loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        """This reader's batches: every one, or a worker's share of them in its order."""
+        """The batches from the first step on: every one, or a worker's share of them in its order.
+
+        Batch b comes from slice b % readers of its epoch's clips, whoever makes it. DataLoader
+        asks worker 0 first, wherever the run goes on, and then the others in turn.
+        """
         info = get_worker_info()
-        readers = 1 if info is None else info.num_workers
-        # DataLoader asks worker 0 first, wherever the run goes on.
-        reader = self._first_step % readers if info is None else 0
-        if info is not None:
-            reader = (self._first_step + info.id) % readers
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        readers = self._config.num_readers
         first_epoch, done = divmod(self._first_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self._config.epochs):
             begin = epoch * self.steps_per_epoch
@@ -174,9 +184,19 @@ class TrainData(IterableDataset[Batch]):
                 len(range((r - begin) % readers, self.steps_per_epoch, readers))
                 for r in range(readers)
             ]
-            passed = len(range((reader - begin) % readers, done, readers))
-            start = self._rank * self.steps_per_epoch + sum(shares[:reader])
-            yield from self._batches(epoch, start=start, num=shares[reader], passed=passed)
+            slices: dict[int, Iterator[Batch]] = {}
+            for batch in range(begin + done, begin + self.steps_per_epoch):
+                if (batch - self._first_step) % workers != worker:
+                    continue
+                reader = batch % readers
+                if reader not in slices:
+                    slices[reader] = self._batches(
+                        epoch,
+                        start=self._rank * self.steps_per_epoch + sum(shares[:reader]),
+                        num=shares[reader],
+                        passed=len(range((reader - begin) % readers, done, readers)),
+                    )
+                yield next(slices[reader])
             done = 0
 
     def _batches(self, epoch: int, *, start: int, num: int, passed: int) -> Iterator[Batch]:

@@ -56,8 +56,9 @@ class TrainConfig:
     """Clips a step, of all processes together."""
     accumulate: int = field(default=1, metadata=rule(least=1))
     """Parts that a process's batch is cut into to save memory; the result is the same."""
-    epochs: int = field(default=50, metadata=rule(least=1))
-    """Passes over the training split; each shows one frame of every clip."""
+    epochs: int = field(default=50, metadata=rule(least=1, may_change=True))
+    """Passes over the training split; each shows one frame of every clip. A run may go on with
+    more; the learning rate then follows the longer cosine from where it is."""
     lr: float = field(default=5e-5, metadata=rule(above=0, may_change=True))
     """Highest learning rate."""
     warmup_steps: int = field(default=2000, metadata=rule(least=0, may_change=True))
@@ -79,8 +80,12 @@ class TrainConfig:
 
     seed: int = field(default=0, metadata=rule(least=0))
     """Decides the first weights, the order of the clips, and all that is drawn of each."""
-    workers: int = field(default=0, metadata=rule(least=0))
+    workers: int = field(default=0, metadata=rule(least=0, may_change=True))
     """Processes that read and decode for each training process; 0 takes a thread instead."""
+    readers: int | None = field(default=None, metadata=rule(least=1, may_change=True))
+    """Slices that an epoch is read in, which decides the order of the clips: None takes as many as
+    workers, or 1. A run keeps the number that it was begun with, and goes on with any number of
+    workers that divides it."""
     cache_mb: int = field(default=2048, metadata=rule(least=0, may_change=True))
     """Shards of up to this size in all are kept in memory by each reader; larger ones are not."""
     validate_every_epochs: int = field(default=1, metadata=rule(least=1, may_change=True))
@@ -96,6 +101,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.num_readers % max(self.workers, 1):
+            raise OptionError(
+                f"workers is {self.workers} and readers is {self.num_readers}: each worker must "
+                f"have as many readers as the others, so set workers to {self._possible_workers()}"
+            )
         if type(self.model) is not ModelSpec:
             raise OptionError(f"model is {self.model!r}; it takes a ModelSpec")
         if type(self.augmentation) is not Augmentation:
@@ -121,6 +131,15 @@ class TrainConfig:
                     "does not know where sentences end; set tokenizer to echo, echo-clip or an "
                     "artifact"
                 )
+
+    @property
+    def num_readers(self) -> int:
+        """The slices that an epoch is read in."""
+        return self.readers or max(self.workers, 1)
+
+    def _possible_workers(self) -> str:
+        readers = self.num_readers
+        return "0 or " + " or ".join(str(n) for n in range(1, readers + 1) if readers % n == 0)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole configuration, ready for JSON; `config_from_dict` reads it back."""

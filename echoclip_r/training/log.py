@@ -1,4 +1,4 @@
-"""What a run tells: a progress line, `log.jsonl`, `rejects.csv`, and TensorBoard where asked."""
+"""What a run tells: a progress line, `log.jsonl`, `rejects.csv`; TensorBoard, W&B where asked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import csv
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from echoclip_r.data.shards import BadClip
-from echoclip_r.errors import TrainingError
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.storage import write_text
+from echoclip_r.training.boards import Board, make_board
 from echoclip_r.training.validation import Validation
 
 __all__ = ["RunLog", "read_log"]
@@ -30,20 +30,25 @@ class RunLog:
         out: the folder of the run, or None to tell nothing.
         num_steps: steps of the whole run.
         first_step: the step after which it goes on; later lines of an earlier try are dropped.
-        tensorboard: whether to write TensorBoard's files, to `out/tensorboard`.
+        boards: `tensorboard` writes its files to `out/tensorboard`; `wandb` (Weights & Biases)
+            writes to `out/wandb` and sends nothing, unless WANDB_MODE says so.
 
     Raises:
-        TrainingError: TensorBoard is asked for and not installed.
+        TrainingError: a board is asked for and not installed, or there is none of that name.
     """
 
     def __init__(
-        self, out: Path | None, *, num_steps: int, first_step: int, tensorboard: bool = False
+        self, out: Path | None, *, num_steps: int, first_step: int, boards: Sequence[str] = ()
     ) -> None:
         self._out = out
-        self._board: Any = None
+        self._boards: list[Board] = []
         self._bad: set[str] = set()
         self._line = Progress(
-            num_steps, unit="steps", what="train", done=first_step, shown=out is not None
+            num_steps,
+            unit="steps",
+            what="train",
+            done=first_step,
+            shown=out is not None and _log.isEnabledFor(logging.WARNING),
         )
         if out is None:
             return
@@ -54,15 +59,7 @@ class RunLog:
                 self._bad = {row["key"] for row in csv.DictReader(file)}
         else:
             (out / REJECTS).unlink(missing_ok=True)
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise TrainingError(
-                    "tensorboard is not installed; `pip install tensorboard`, or leave the option "
-                    f"out: {out / LOG} has the same figures"
-                ) from None
-            self._board = SummaryWriter(str(out / "tensorboard"), purge_step=first_step)
+        self._boards = [make_board(name, out, first_step=first_step) for name in boards]
 
     @property
     def num_bad(self) -> int:
@@ -73,11 +70,17 @@ class RunLog:
         """Move the progress line on."""
         self._line.advance(num)
 
-    def figures(self, figures: Mapping[str, float]) -> None:
-        """Write a line of figures: loss, lr, logit_scale, frames_per_s and others."""
+    def figures(self, figures: Mapping[str, float], *, next_validation: int | None = None) -> None:
+        """Write a line of figures: loss, lr, logit_scale, frames_per_s and others.
+
+        Args:
+            figures: by name.
+            next_validation: the step of the next validation, None where there is none.
+        """
+        then = "" if next_validation is None else f", validation at step {next_validation:,}"
         self._line.note(
             f"loss {figures['loss']:.3f}, lr {figures['lr']:.1e}, scale "
-            f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s"
+            f"{figures['logit_scale']:.1f}, {figures['frames_per_s']:.0f} frames/s{then}"
         )
         self._write(dict(figures))
 
@@ -110,18 +113,22 @@ class RunLog:
     def close(self) -> None:
         """End the progress line."""
         self._line.close()
-        if self._board is not None:
-            self._board.close()
+        for board in self._boards:
+            board.close()
 
     def _write(self, figures: dict[str, Any]) -> None:
         if self._out is None:
             return
         with (self._out / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(figures) + "\n")
-        if self._board is not None:
-            for name, value in (figures | figures.pop("validation", {})).items():
-                if name not in ("step", "epoch"):
-                    self._board.add_scalar(name, value, figures["step"])
+        plain = figures | figures.get("validation", {})
+        scalars = {
+            name: float(value)
+            for name, value in plain.items()
+            if name not in ("step", "epoch", "best", "validation")
+        }
+        for board in self._boards:
+            board.write(scalars, step=figures["step"])
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from echoclip_r.model.precision import usable_device
+from echoclip_r.model.precision import pick_device
 
 __all__ = ["Process", "distributed_process"]
 
@@ -40,18 +40,18 @@ def distributed_process(device: str | None = None) -> Iterator[Process]:
     """This process as `torchrun` set it up, or the only one; leaves the group at the end.
 
     Args:
-        device: `cpu`, `cuda`, ...; None takes the GPU of `LOCAL_RANK` where there is one.
+        device: `cpu`, `cuda`, ...; None takes the best, see `pick_device`. Of several GPUs each
+            process takes that of its `LOCAL_RANK`.
 
     Raises:
-        OptionError: there is no such device.
+        OptionError: there is no such device here.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "cuda":
-        kind = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    place = usable_device(kind)
+    place = pick_device(device)
     if place.type == "cuda":
+        if place.index is None:
+            place = pick_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(place)
     ours = world_size > 1 and not distributed.is_initialized()
     if ours:

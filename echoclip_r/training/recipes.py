@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from echoclip_r.model.pretrained import default_tokenizer
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import TrainConfig, changed
 from echoclip_r.training.loss import Contrastive
@@ -41,15 +42,15 @@ def echoclip_r(*, pretrained: str | None = None, tokenizer: str | None = None) -
 
     Args:
         pretrained: the weights to start from, see `ModelSpec.pretrained`.
-        tokenizer: see `ModelSpec.tokenizer`; None takes `echo-clip`, which shares CLIP's rows, for
-            pretrained weights, else `echo`.
+        tokenizer: see `ModelSpec.tokenizer`; None takes that of the pretrained run, or
+            `echo-clip`, which shares CLIP's rows, for other pretrained weights, else `echo`.
 
     Example:
         >>> config = echoclip_r()
         >>> config.model.tokenizer, config.batch_size, config.lr, config.warmup_steps, config.epochs
         ('echo', 1024, 5e-05, 2000, 50)
     """
-    chosen = tokenizer or ("echo" if pretrained is None else "echo-clip")
+    chosen = tokenizer or default_tokenizer(pretrained)
     return TrainConfig(
         recipe="echoclip-r",
         model=ModelSpec(towers="echoclip-r", tokenizer=chosen, pretrained=pretrained),

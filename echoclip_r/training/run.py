@@ -10,7 +10,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from echoclip_r.data.shards import read_index
-from echoclip_r.errors import OptionError, TrainingError
+from echoclip_r.errors import CheckpointError, OptionError, TrainingError
 from echoclip_r.model.build import (
     build_model,
     freeze_towers,
@@ -27,9 +28,18 @@ from echoclip_r.model.build import (
     load_open_clip_weights,
     model_config,
 )
-from echoclip_r.model.checkpoint import list_checkpoints, load_state, save_checkpoint
-from echoclip_r.model.precision import needs_scaler, resolve_precision
+from echoclip_r.model.checkpoint import (
+    last_checkpoint,
+    list_checkpoints,
+    load_state,
+    read_description,
+    save_checkpoint,
+    tasks_of,
+)
+from echoclip_r.model.precision import device_name, needs_scaler, resolve_precision
 from echoclip_r.model.pretrained import load_pretrained
+from echoclip_r.model.task_files import read_task_files
+from echoclip_r.storage import lock, write_text, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import TrainConfig
@@ -37,9 +47,19 @@ from echoclip_r.training.log import RunLog
 from echoclip_r.training.loss import TotalLoss
 from echoclip_r.training.optimizer import learning_rate, make_optimizer, update
 from echoclip_r.training.processes import Process, distributed_process
-from echoclip_r.training.resume import check_patients, check_same_run, start_of
+from echoclip_r.training.resume import (
+    check_folder,
+    check_patients,
+    config_of,
+    resumed_config,
+    set_aside,
+    set_aside_later,
+    start_of,
+)
+from echoclip_r.training.run_file import RunFile, write_run_file
 from echoclip_r.training.state import Progress, TrainResult, pack_state, unpack_state
 from echoclip_r.training.step import Towers, backward
+from echoclip_r.training.stopping import Interrupted, StopSignals
 from echoclip_r.training.validation import ValidationSet
 
 __all__ = ["Run", "train"]
@@ -50,40 +70,64 @@ def train(
     shards_dir: Path | str,
     out: Path | str,
     *,
-    resume: bool = False,
+    checkpoint: str | None = None,
+    tasks: Sequence[str] = (),
     device: str | None = None,
-    tensorboard: bool = False,
+    boards: Sequence[str] = (),
 ) -> TrainResult:
-    """Train a model.
+    """Train a model, or go on with a run in `out` as if it had never stopped.
+
+    INT (Ctrl-C) and TERM let the step end and write a checkpoint; the same call goes on from it.
 
     Args:
         config: from a recipe, see `echoclip_r.training.recipes`.
         shards_dir: from `echoclip_r.data.preparation.prepare`.
         out: the folder of the run.
-        resume: whether to go on from the last checkpoint in `out`, as if the run had never
-            stopped; where there is none yet, the run begins.
-        device: `cpu`, `cuda`, ...; None takes a GPU where there is one.
-        tensorboard: whether to write TensorBoard's files, too.
+        checkpoint: the one in `out` to go on from, such as `step-00001000`; later ones are set
+            aside. None takes the last.
+        tasks: task files that an evaluation of the model takes unless it is told others: paths,
+            which are copied into each checkpoint, or names of those in the package. Where none
+            is given, a run keeps those that it was begun with.
+        device: see `echoclip_r.model.precision.pick_device`.
+        boards: where figures are shown, too: `tensorboard`, `wandb`.
 
     Raises:
-        TrainingError: `out` holds another run; the run cannot go on; the loss is not a number.
+        TrainingError: `out` holds another run, or another process trains there; the run cannot go
+            on; the loss is not a number.
+        Interrupted: a signal stopped the run.
         ShardError: the shards cannot be read, are too few, or a patient is in two splits.
         CheckpointError: a checkpoint or pretrained weights cannot be read or written.
         ArtifactError: the tokenizer cannot be loaded.
         OptionError: two settings do not go together, or one does not fit the shards.
     """
-    with distributed_process(device) as process:
-        run = Run(config, Path(shards_dir), Path(out), process, resume=resume)
+    out = Path(out)
+    with (
+        distributed_process(device) as process,
+        StopSignals(one_process=process.world_size == 1) as stop,
+        _folder_of_its_own(out, process),
+    ):
+        run = Run(config, Path(shards_dir), out, process, checkpoint=checkpoint, tasks=tasks)
         log = RunLog(
             run.out if process.is_first else None,
             num_steps=run.data.num_steps,
             first_step=run.progress.step,
-            tensorboard=tensorboard,
+            boards=boards,
         )
         try:
-            return run.go(log)
+            return run.go(log, stop)
         finally:
             log.close()
+
+
+@contextmanager
+def _folder_of_its_own(out: Path, process: Process) -> Iterator[None]:
+    """The run's folder, in which no other run writes; the first process holds it for all."""
+    if not process.is_first:
+        yield
+        return
+    with lock(out, what="the checkpoints of a run", error=TrainingError):
+        check_folder(out)
+        yield
 
 
 class Run:
@@ -94,17 +138,27 @@ class Run:
         shards_dir: where the shards lie.
         out: the folder of the run.
         process: this process among those of the run.
-        resume: whether a run in `out` goes on.
+        checkpoint: the one to go on from, None for the last.
+        tasks: task files that its checkpoints name.
     """
 
     def __init__(
-        self, config: TrainConfig, shards_dir: Path, out: Path, process: Process, *, resume: bool
+        self,
+        config: TrainConfig,
+        shards_dir: Path,
+        out: Path,
+        process: Process,
+        *,
+        checkpoint: str | None = None,
+        tasks: Sequence[str] = (),
     ) -> None:
-        self.config, self.out, self.process = config, out, process
-        start = start_of(out, resume=resume)
+        start = start_of(out, config, named=checkpoint)
         self.index = read_index(shards_dir)
         if start is not None:
-            check_same_run(start, config, self.index, process)
+            config = resumed_config(start, config, self.index, process)
+        self.config, self.out, self.process = config, out, process
+        self.tasks = read_task_files(tasks or (() if start is None else tasks_of(start)))
+        self.notes: list[str] = []
         if process.is_first:
             check_patients(self.index, out)
         spec = config.model
@@ -150,7 +204,9 @@ class Run:
         torch.manual_seed(config.seed + 1_000_003 * (process.rank + 1))
         self.progress = Progress()
         if start is not None:
-            self._restore(start)
+            self._restore(start, named=checkpoint)
+        self.first_step = self.saved_step = self.progress.step
+        self._prune_next = True
         self.towers: nn.Module = Towers(self.model)
         if process.world_size > 1:
             self.towers = DistributedDataParallel(
@@ -162,24 +218,32 @@ class Run:
         if process.is_first:
             self._describe()
 
-    def go(self, log: RunLog) -> TrainResult:
+    def go(self, log: RunLog, stop: StopSignals) -> TrainResult:
         """Make the steps that are left.
 
         Args:
             log: where figures and messages go.
+            stop: whether a signal asked the run to stop.
+
+        Raises:
+            TrainingError: the loss or a weight is no longer a number.
+            Interrupted: a signal stopped the run; a checkpoint holds its last step.
         """
         progress, per_epoch = self.progress, self.data.steps_per_epoch
         self._say_what_is_trained(log)
+        stop.wait()
         self.towers.train()
+        self._validate(log, stop)  # where a signal came between a step and its validation
         batches = self.data.batches(progress.step, pin_memory=self.process.device.type == "cuda")
         began = logged = time.perf_counter()
         earlier, logged_step = progress.seconds, progress.step
         for batch in batches:
             lr = learning_rate(progress.step, config=self.config, num_steps=self.data.num_steps)
-            self._step(batch, lr)
+            asked = self._step(batch, lr, stop)
+            if self._prune_next:
+                self._prune()
             log.step()
             log.bad_clips(batch.bad)
-            epoch, rest = divmod(progress.step, per_epoch)
             at_end = progress.step == self.data.num_steps
             progress.seconds = earlier + time.perf_counter() - began
             if progress.step % self.config.log_every_steps == 0 or at_end:
@@ -191,13 +255,18 @@ class Run:
                         logit_scale=float(self.model.logit_scale.detach().exp()),
                         frames_per_s=done / (now - logged),
                         steps_per_epoch=per_epoch,
-                    )
+                    ),
+                    next_validation=self._next_validation(),
                 )
                 logged, logged_step = now, progress.step
-            if rest == 0 and (epoch % self.config.validate_every_epochs == 0 or at_end):
-                self._validate(log, epoch=epoch)
-            if progress.step % self.config.checkpoint_every_steps == 0 or at_end:
+            if not asked or at_end:
+                self._validate(log, stop)
+                asked = asked or (stop.asked and self.process.world_size == 1)
+            if progress.step % self.config.checkpoint_every_steps == 0 or at_end or asked:
                 self._save()
+            if asked and not at_end:
+                raise Interrupted("a signal")
+        self._prune()
         return TrainResult(
             out=self.out,
             num_steps=progress.step,
@@ -207,8 +276,12 @@ class Run:
             seconds=progress.seconds,
         )
 
-    def _step(self, batch: Batch, lr: float) -> None:
-        """One step of the optimizer, unless the loss is not a number."""
+    def _step(self, batch: Batch, lr: float, stop: StopSignals) -> bool:
+        """One step of the optimizer, unless the loss is not a number.
+
+        Returns:
+            Whether any process was asked to stop; the same in all of them.
+        """
         progress = self.progress
         self.optimizer.zero_grad(set_to_none=True)
         value = backward(
@@ -219,41 +292,78 @@ class Run:
             accumulate=self.config.accumulate,
             scaler=self.scaler,
         )
+        asked = stop.asked
         if self.process.world_size > 1:
-            distributed.all_reduce(value)
-            value /= self.process.world_size
+            both = torch.stack([value, torch.full_like(value, float(asked))])
+            distributed.all_reduce(both)
+            value, asked = both[0] / self.process.world_size, bool(both[1] > 0)
         if not math.isfinite(loss := float(value)):  # the same in all processes
-            self._stop(loss, lr)
+            self._stop(f"the loss of step {progress.step + 1:,} is {loss}", lr)
         progress.loss = loss
         update(self.model, self.optimizer, lr=lr, config=self.config, scaler=self.scaler)
         progress.step += 1
         progress.num_texts += len(batch.frames) * self.process.world_size
         progress.num_truncated += batch.num_truncated * self.process.world_size
+        return asked
 
-    def _validate(self, log: RunLog, *, epoch: int) -> None:
+    def _validates_at(self, step: int) -> bool:
+        """Whether the validation split is looked at after a step."""
+        epoch, rest = divmod(step, self.data.steps_per_epoch)
+        at_end = step == self.data.num_steps
+        return rest == 0 and (epoch % self.config.validate_every_epochs == 0 or at_end)
+
+    def _next_validation(self) -> int | None:
+        """The step of the next validation, None where there is none."""
+        per_epoch = self.data.steps_per_epoch
+        if self.validation is None or self.progress.step >= self.data.num_steps:
+            return None
+        every = per_epoch * self.config.validate_every_epochs
+        return min(-(-(self.progress.step + 1) // every) * every, self.data.num_steps)
+
+    def _validate(self, log: RunLog, stop: StopSignals) -> None:
         """Retrieval on the validation split, by the first process; keeps the best weights."""
-        if self.validation is None:
+        progress = self.progress
+        if progress.validated >= progress.step or not self._validates_at(progress.step):
             return
+        if self.validation is None:
+            progress.validated = progress.step
+            return
+        alone = self.process.world_size == 1  # the others wait in their next step
+        epoch = progress.step // self.data.steps_per_epoch
         try:
             found = self.validation.run(
-                self.model, precision=self.precision, device=self.process.device
+                self.model,
+                precision=self.precision,
+                device=self.process.device,
+                stop=lambda: alone and stop.asked,
             )
         except ValueError as error:
+            progress.validated = progress.step
             log.say(f"epoch {epoch}: no validation, because {error}")
             return
         finally:
             self.towers.train()
+        if found is None:
+            return
+        progress.validated = progress.step
         log.bad_clips(self.validation.bad)
-        best = self.progress.best
+        best = progress.best
         is_best = best is None or found.mcmrr < best.mcmrr
-        log.validation(found, step=self.progress.step, epoch=epoch, best=is_best)
+        log.validation(found, step=progress.step, epoch=epoch, best=is_best)
         if is_best:
-            self.progress.best = found
+            progress.best = found
             self._write(self.out / "best")
 
     def _save(self) -> None:
-        """Write a checkpoint to go on from, and delete the oldest."""
+        """Write a checkpoint to go on from; the oldest is deleted once the next step went well."""
         tensors = pack_state(self.optimizer, self.process)  # every process gives its part
+        if broken := self._not_finite(tensors):
+            lr = learning_rate(
+                self.progress.step - 1, config=self.config, num_steps=self.data.num_steps
+            )
+            self._stop(f"{broken} is not finite after step {self.progress.step:,}", lr)
+        self.saved_step = self.progress.step
+        self._prune_next = True
         if not self.process.is_first:
             return
         state = {
@@ -264,8 +374,25 @@ class Run:
             "tokenizer_sha256": self.codec.fingerprint,
         }
         self._write(self.out / "checkpoints" / f"step-{self.progress.step:08d}", tensors, state)
-        for old in list_checkpoints(self.out)[: -self.config.keep_checkpoints]:
-            shutil.rmtree(old)
+
+    def _prune(self) -> None:
+        """Delete the oldest checkpoints.
+
+        Not before a loss has been computed from the newest: until then it may be one that a run
+        cannot go on from, and the one before it is the last good one.
+        """
+        self._prune_next = False
+        if self.process.is_first:
+            for old in list_checkpoints(self.out)[: -self.config.keep_checkpoints]:
+                shutil.rmtree(old)
+
+    def _not_finite(self, tensors: Mapping[str, torch.Tensor]) -> str | None:
+        """The first weight or optimizer state that is not finite."""
+        named: list[tuple[str, torch.Tensor]] = list(self.model.named_parameters())
+        for name, tensor in [*named, *tensors.items()]:
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                return name
+        return None
 
     def _write(
         self,
@@ -290,36 +417,76 @@ class Run:
             },
             tensors=tensors,
             state=state,
+            tasks=self.tasks,
         )
 
-    def _restore(self, folder: Path) -> None:
+    def _restore(self, folder: Path, *, named: str | None) -> None:
         load_open_clip_weights(self.model, folder)
         tensors, state = load_state(folder)
         unpack_state(tensors, self.optimizer, self.process)
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])
+        if broken := self._not_finite(tensors):
+            earlier = [path.name for path in list_checkpoints(self.out) if path.name < folder.name]
+            advice = (
+                f"go on from an earlier one with --resume {earlier[-1]}"
+                if earlier
+                else f"begin a new run in another --out, or move {folder} away to begin here"
+            )
+            raise TrainingError(
+                f"{folder}: no run can go on from it, because {broken} is not finite; {advice}"
+            )
         self.progress = Progress.from_state(state)
+        if self.progress.step > self.data.num_steps:
+            raise TrainingError(
+                f"{folder}: the run has made {self.progress.step:,} steps, and epochs "
+                f"{self.config.epochs} are {self.data.num_steps:,}; set more epochs, or go on from "
+                "an earlier checkpoint (--resume NAME)"
+            )
+        before = config_of(read_description(folder)).epochs
+        if before != self.config.epochs:
+            self.notes.append(
+                f"epochs was {before} and is {self.config.epochs}: from here on the learning rate "
+                "follows the new cosine, so the result is not that of a run begun with it"
+            )
+        if named is not None and Path(named).name == folder.name:
+            self.progress.began_at = folder.name
+            if self.process.is_first and (names := set_aside_later(self.out, folder)):
+                self.notes.append(
+                    f"{', '.join(names)}: set aside in {self.out / 'checkpoints' / 'set-aside'}, "
+                    "which may be deleted"
+                )
+                if "best" in names:
+                    self.progress.best = None
 
-    def _stop(self, loss: float, lr: float) -> None:
-        """End the run at a loss that is not a number; the weights are those before the step."""
-        self._save()
-        scale = float(self.model.logit_scale.detach().exp())
-        broken = [
-            name
-            for name, parameter in self.model.named_parameters()
-            if not bool(torch.isfinite(parameter).all())
-        ]
-        weights = (
-            f"{len(broken)} weights are not finite, the first {broken[0]}: a step before this one "
-            "went wrong, so go on from an earlier checkpoint"
-            if broken
-            else "all weights are finite"
+    def _stop(self, what: str, lr: float) -> None:
+        """End the run where a number is none; the last checkpoint that is good stays the last."""
+        if self.process.world_size > 1:
+            distributed.barrier()  # all have read the folder's checkpoints
+        bad = ""
+        step = self.progress.step
+        newest = last_checkpoint(self.out) if self.process.is_first else None
+        if newest is not None and step > self.first_step and self.saved_step == step:
+            bad = f" {newest.name}, from which no step could be made, is now {set_aside(newest)}."
+        good = last_checkpoint(self.out)
+        if good is None:
+            go_on = "There is no checkpoint before it: the same command begins anew"
+        else:
+            go_on = f"The last good checkpoint is {good}: the same command goes on from it"
+        lower = min(self.config.lr / 10, 1e-3)
+        cure = (
+            f"a lower learning rate (--set lr={lower:.2g}), --set grad_clip_norm=1, or "
+            "--set precision=fp32 (bf16 in place of fp16)"
+            if step
+            else "--set precision=fp32, or other --pretrained weights, since no learning rate has "
+            "come in yet"
         )
+        again = "" if good is None else "; an earlier checkpoint is taken with --resume NAME"
+        scale = float(self.model.logit_scale.detach().exp())
         raise TrainingError(
-            f"the loss of step {self.progress.step + 1:,} is {loss} (lr {lr:.2g}, logit scale "
-            f"{scale:.1f}, precision {self.precision}); {weights}. The state before that step is "
-            f"saved in {self.out / 'checkpoints'}. Go on with --resume and one of: a lower lr, "
-            "--set grad_clip_norm=1, --set precision=fp32 (or bf16 in place of fp16)"
+            f"{self.out}: {what} (lr {lr:.2g}, logit scale {scale:.1f}, precision "
+            f"{self.precision}).{bad} {go_on}. As it is it would end here again, so add one of: "
+            f"{cure}{again}"
         )
 
     def _describe(self) -> None:
@@ -334,8 +501,16 @@ class Run:
             "world_size": self.process.world_size,
             "device": str(self.process.device),
             "precision": self.precision,
+            "tasks": list(self.tasks.names),
         }
-        (self.out / "config.json").write_text(json.dumps(content, indent=1) + "\n")
+        with writing(self.out, "the run's settings", error=CheckpointError):
+            write_text(self.out / "config.json", json.dumps(content, indent=1) + "\n")
+            run = RunFile(
+                config=self.config,
+                shards=self.index.folder.resolve(),
+                tasks=self.tasks.save(self.out.resolve()),
+            )
+            write_run_file(self.out / "config.toml", run)
         if self.vocabulary is not None:
             self.vocabulary.save(self.out / "vocabulary.csv")
 
@@ -346,10 +521,23 @@ class Run:
             f"tokenizer "
             f"{self.codec.name}, {self.index.num_clips('train'):,} clips, "
             f"{self.data.num_steps:,} steps of {self.config.batch_size:,} on "
-            f"{self.process.world_size} x {self.process.device.type}, {self.precision}"
+            f"{self.process.world_size} x {device_name(self.process.device)}, {self.precision}"
         )
-        if self.progress.step:
+        for note in self.notes:
+            log.say(note)
+        if self.progress.step == self.data.num_steps:
+            log.say(
+                f"the run has made all of its {self.data.num_steps:,} steps. For more of them set "
+                f"more epochs (--set epochs={2 * self.config.epochs}); another run begins with "
+                f"these weights by --pretrained {self.out} and another --out"
+            )
+        elif self.progress.step:
             log.say(f"going on after step {self.progress.step:,}")
+        if self.config.num_readers > 1 and not self.progress.step:
+            log.say(
+                f"the clips are read by {self.config.num_readers} readers, which decides their "
+                "order: the run goes on with this number of workers, or one that divides it"
+            )
         if self.vocabulary is not None:
             log.say(f"token embedding: {self.vocabulary}")
         if self.process.is_first and self.validation is None:

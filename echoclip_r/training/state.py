@@ -33,6 +33,8 @@ class Progress:
         best: the best validation, None before the first.
         num_texts: items that were shown.
         num_truncated: those of them whose report did not fit the context.
+        validated: the step at which the last validation was made, or given up.
+        began_at: the checkpoint that was named to go on from, None where none was.
     """
 
     step: int = 0
@@ -41,6 +43,8 @@ class Progress:
     best: Validation | None = None
     num_texts: int = 0
     num_truncated: int = 0
+    validated: int = 0
+    began_at: str | None = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Progress:
@@ -52,6 +56,9 @@ class Progress:
             best=None if state["best"] is None else Validation(**state["best"]),
             num_texts=int(state["num_texts"]),
             num_truncated=int(state["num_truncated"]),
+            # States of version 0.1.0 were saved behind the validation of their step.
+            validated=int(state.get("validated", state["step"])),
+            began_at=state.get("began_at"),
         )
 
     def to_state(self) -> dict[str, Any]:
@@ -63,6 +70,8 @@ class Progress:
             "best": None if self.best is None else self.best.to_dict(),
             "num_texts": self.num_texts,
             "num_truncated": self.num_truncated,
+            "validated": self.validated,
+            "began_at": self.began_at,
         }
 
     def figures(

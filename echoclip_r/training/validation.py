@@ -6,6 +6,7 @@ It serves to choose a checkpoint. The figures that are reported of a model come 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -84,7 +85,9 @@ class ValidationSet:
         self._frames = torch.from_numpy(np.stack(frames)) if frames else torch.empty(0)
         (self._text,) = report_ids(reports)
 
-    def run(self, model: Any, *, precision: str, device: torch.device) -> Validation:
+    def run(
+        self, model: Any, *, precision: str, device: torch.device, stop: Callable[[], bool]
+    ) -> Validation | None:
         """Rank every report for every clip, and every clip for every report.
 
         Leaves the model in evaluation mode, and the generators in the state in which they were.
@@ -93,6 +96,10 @@ class ValidationSet:
             model: `open_clip.CLIP`.
             precision: `fp32`, `bf16` or `fp16`.
             device: where the model lies.
+            stop: asked between parts whether to give up.
+
+        Returns:
+            What was found, or None where it was given up.
 
         Raises:
             ValueError: an embedding is not a number.
@@ -101,6 +108,8 @@ class ValidationSet:
         images, texts = [], []
         with torch.inference_mode(), autocast(precision, device):
             for start in range(0, self.num_clips, _AT_ONCE):
+                if stop():
+                    return None
                 frames = self._frames[start : start + _AT_ONCE].to(device)
                 images.append(_unit(model.encode_image(normalize_frames(frames, model))))
                 ids = self._codec.encode(self._reports[start : start + _AT_ONCE]).ids

@@ -97,6 +97,7 @@ def test_only_the_last_checkpoints_are_kept(run: Path) -> None:
         "best",
         "checkpoints",
         "config.json",
+        "config.toml",
         "log.jsonl",
         "splits.json",
     ]
@@ -194,7 +195,8 @@ def test_a_full_disk_leaves_the_checkpoint_that_was_there(
     shutil.copytree(best, out / "best")
     description = read_description(best)
     with pytest.raises(
-        CheckpointError, match=r"the disk is full, so the checkpoint was not .* with --resume$"
+        CheckpointError,
+        match=r"the disk is full, so the checkpoint was .* same command goes on from the last$",
     ):
         save_checkpoint(
             out / "best",
@@ -219,11 +221,11 @@ def test_weights_alone_are_nothing_to_go_on_from(run: Path) -> None:
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     run: Path, training_shards: Path, tmp_path: Path, workers: int
 ) -> None:
-    """SIGKILL at a random step, then --resume: weights, state and log are the same (I13)."""
+    """SIGKILL at a random step, then the same command: the same weights, state and log (I13)."""
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "echoclip_r", "train", "--recipe", "echoclip-r"]
     command += ["--scale", "phantom", "--shards", str(training_shards), "--out", str(out)]
-    command += ["--device", "cpu", "--resume"]
+    command += ["--device", "cpu"]
     settings = [*SETTINGS, f"workers={workers}", "log_every_steps=1"]
     command += [word for setting in settings for word in ("--set", setting)]
     # The unbroken run was made in this process: as many threads, so that sums round alike.

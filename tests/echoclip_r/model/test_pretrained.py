@@ -72,7 +72,7 @@ def test_the_base_model_takes_weights_as_they_are(clip_weights: tuple[Path, Any]
     [
         (
             "laion5b",
-            "neither a file nor a name that open_clip has for convnext_base",
+            "nor the folder of a run, nor a name that open_clip has for convnext_base",
         ),
         ("README", "cannot be read"),
         ("other", "do not fit model echoclip-tiny"),

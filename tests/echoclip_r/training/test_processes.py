@@ -174,4 +174,4 @@ def test_a_run_of_two_processes(training_shards: Path, tmp_path: Path) -> None:
     assert state["world_size"] == 2
     config = with_settings(phantom_scale(echoclip_r_span()), settings)
     with pytest.raises(TrainingError, match="2 processes were used, now 1"):
-        train(config, training_shards, out, resume=True, device="cpu")
+        train(config, training_shards, out, device="cpu")

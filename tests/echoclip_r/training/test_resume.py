@@ -143,7 +143,7 @@ def test_a_run_of_format_1_goes_on_to_the_weights_of_an_unbroken_one(
 ) -> None:
     """Bit for bit, and what it writes from there is format 2 (I13)."""
     to_format_1(stopped / "checkpoints" / "step-00000008")
-    train(config(), training_shards, stopped, device="cpu", resume=True)
+    train(config(), training_shards, stopped, device="cpu")
     last = Path("checkpoints") / "step-00000010"
     ours, theirs = load_file(stopped / last / WEIGHTS), load_file(run / last / WEIGHTS)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -177,13 +177,13 @@ def test_what_decides_the_result_may_not_change(
 ) -> None:
     """Wherever it stands: in the run, its model, its views, its losses or its augmentation."""
     with pytest.raises(TrainingError, match=message):
-        train(config(**changes), training_shards, run, device="cpu", resume=True)
+        train(config(**changes), training_shards, run, device="cpu")
 
 
 def test_what_may_change_is_let_through(stopped: Path, training_shards: Path) -> None:
     """The rate, the precision and how often something is written."""
     other = config(lr=1e-4, precision="fp32", log_every_steps=1, keep_checkpoints=1)
-    train(other, training_shards, stopped, device="cpu", resume=True)
+    train(other, training_shards, stopped, device="cpu")
     last = stopped / "checkpoints" / "step-00000010"
     assert config_of(read_description(last)) == other
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == [last.name]
