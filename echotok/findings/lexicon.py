@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +30,7 @@ class Term(NamedTuple):
     denied: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class Mark(NamedTuple):
     """A run of pieces that means something.
 
     Attributes:
@@ -114,9 +112,9 @@ class Lexicon:
                     f"[[structure]] {structure.name!r}",
                     structures=structure.parts or (structure.name,),
                 )
-        # (structure, words) -> the findings that they say together.
-        self.states: dict[tuple[str, str], tuple[Term, ...]] = {}
-        self.quantities: dict[tuple[str, str], tuple[str, ...]] = {}
+        # words -> structure -> the findings that they say together.
+        self.states: dict[str, dict[str, tuple[Term, ...]]] = {}
+        self.quantities: dict[str, dict[str, tuple[str, ...]]] = {}
         self.whole: dict[str, tuple[str, ...]] = {}
         self.visual: dict[str, tuple[str, ...]] = {}
         for finding in rules.findings.values():
@@ -141,12 +139,12 @@ class Lexicon:
                     self._add(phrase, where, term=Term(name, 0.0, True))
                     continue
                 for word in self._add(phrase, where, state=True):
-                    found = self.states.get((of, word), ())
-                    self.states[of, word] = (*found, Term(name, value, denied))
+                    said = self.states.setdefault(word, {})
+                    said[of] = (*said.get(of, ()), Term(name, value, denied))
         for phrase in finding.quantities:
             for word in self._add(phrase, where, quantity=True):
-                found_names = self.quantities.get((of, word), ())
-                self.quantities[of, word] = (*found_names, name)
+                names = self.quantities.setdefault(word, {})
+                names[of] = (*names.get(of, ()), name)
         if finding.whole:
             self.whole[of] = (*self.whole.get(of, ()), name)
         if finding.visual:
@@ -174,8 +172,7 @@ class Lexicon:
                 self._marks.append(_EMPTY)
                 self._parsed.append(self._parse(phrase, at, where))
             mark = self._marks[at]
-            self._marks[at] = replace(
-                mark,
+            self._marks[at] = mark._replace(
                 cues=mark.cues | {cue} if cue else mark.cues,
                 unit=unit or mark.unit,
                 doubtful=phrase in self._capitals,
@@ -228,17 +225,17 @@ class Lexicon:
                 # A bare word of a slot means nothing by itself.
                 at = match.end
                 continue
-            mark = replace(self._marks[match.phrase], first=at, end=match.end)
+            mark = Mark(at, match.end, *self._marks[match.phrase][2:])
             for slot, first, last, value in match.values:
                 if slot == "severity":
                     low, rank, high = self._rank(value)
-                    mark = replace(mark, grade=rank, grade_low=low, grade_high=high)
+                    mark = mark._replace(grade=rank, grade_low=low, grade_high=high)
                 elif slot == "number":
-                    mark = replace(mark, number="".join(pieces[first:last]).strip())
+                    mark = mark._replace(number="".join(pieces[first:last]).strip())
             if mark.unit and (mark.terms or mark.structures or mark.cues) and not (
                 found and found[-1].number and found[-1].end == at
             ):
-                mark = replace(mark, unit="")
+                mark = mark._replace(unit="")
             found.append(mark)
             at = match.end
         return found

@@ -9,7 +9,7 @@ before it; of a list, the members without a grade of their own share one (`mild 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from echotok.findings.lexicon import Lexicon, Mark, Term
@@ -175,9 +175,8 @@ class _Finder:
                 return []
         return []
 
-    def _said_of(self, at: int, known: Iterable[str]) -> list[tuple[int, str]]:
+    def _said_of(self, at: int, known: Container[str]) -> list[tuple[int, str]]:
         """`(mark, structure)` that a word at `at` is said of; mark -1 for the context's."""
-        known = set(known)
 
         def among(group: Sequence[int]) -> list[tuple[int, str]]:
             return [
@@ -225,10 +224,9 @@ class _Finder:
             mention.value = float(mark.number) if mark.number.isdigit() else None
 
     def _state(self, at: int, word: str) -> None:
-        table = self.lexicon.states
-        said_of = self._said_of(at, {structure for structure, said in table if said == word})
-        for index, structure in said_of:
-            for term in table[structure, word]:
+        table = self.lexicon.states[word]
+        for index, structure in self._said_of(at, table):
+            for term in table[structure]:
                 self.mentions.append(
                     Mention(
                         name=term.name,
@@ -274,16 +272,11 @@ class _Finder:
         return -1
 
     def _quantity(self, at: int, mark: Mark, predicate: int) -> None:
-        table = self.lexicon.quantities
+        table = self.lexicon.quantities.get(mark.quantity, {})
         cues = self.marks[predicate].cues
-        if mark.named:
-            said_of = [(-1, "")]
-        else:
-            said_of = self._said_of(
-                at, {structure for structure, said in table if said == mark.quantity}
-            )
+        said_of = [(-1, "")] if mark.named else self._said_of(at, table)
         for index, structure in said_of:
-            for name in mark.named or table[structure, mark.quantity]:
+            for name in mark.named or table[structure]:
                 rule = self.rules.findings[name]
                 normal = "normal" in cues
                 if not normal and rule.abnormal not in ("either", *cues):

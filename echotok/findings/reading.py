@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,8 +18,7 @@ from echotok.text import offsets, split_pieces
 __all__ = ["Finding", "Reader", "findings", "reader_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """One mention of a finding.
 
     Attributes:
@@ -35,8 +34,8 @@ class Finding:
         section: `history`, `conclusion`, `body`, or "" where no heading says.
         written: the number and unit as they stand in the report, normalized; "" for others.
         plausible: False for a number outside of the rule's range.
-        words: `(role, start, end)` of what made the row: `name`, `grade`, `number` or the kind of
-            a cue.
+        words: `(role, start, end)` of what made the row, where that was asked for: `name`,
+            `grade`, `number` or the kind of a cue.
     """
 
     name: str
@@ -88,6 +87,8 @@ class _Said(NamedTuple):
     used: int
 
 
+# A comma or point with three digits behind it may part thousands.
+_OPEN_NUMBER = re.compile(r"\d[.,]\d{3}(?!\d)")
 _REMEMBERED = 50_000
 _NOTHING = _Said((), (), 0, 0)
 
@@ -110,15 +111,21 @@ class Reader:
         self._known: dict[tuple[object, ...], _Said] = {}
         self.units = self.used = 0
 
-    def read(self, report: str, *, decimals: Decimals | None = None) -> tuple[Finding, ...]:
+    def read(
+        self, report: str, *, decimals: Decimals | None = None, words: bool = False
+    ) -> tuple[Finding, ...]:
         """The findings of a report.
 
         Args:
             report: any text.
             decimals: of the corpus, for numbers that the report itself leaves open.
+            words: say which words made each row.
         """
-        own = count_decimals((report,))
-        decimal_mark = own.mark or (decimals.mark if decimals is not None else "")
+        decimal_mark = ""
+        if _OPEN_NUMBER.search(report):
+            decimal_mark = count_decimals((report,)).mark
+            if not decimal_mark and decimals is not None:
+                decimal_mark = decimals.mark
         rows: list[Finding] = []
         subjects: tuple[tuple[str, ...], ...] = ()
         age = 0
@@ -144,22 +151,16 @@ class Reader:
                 subjects, age = said.subjects, 0
             age += 1
             for row in said.rows:
+                # By position: this is done for every row of every report.
                 rows.append(
                     Finding(
-                        name=row.name,
-                        value=row.value,
-                        unit=row.unit,
-                        low=row.low,
-                        high=row.high,
-                        status=row.status,
-                        structure=row.structure,
-                        start=row.start + start,
-                        end=row.end + start,
-                        sentence=number,
-                        section=section,
-                        written=row.written,
-                        plausible=row.plausible,
-                        words=tuple((role, a + start, b + start) for role, a, b in row.words),
+                        *row[:7],
+                        row[7] + start,
+                        row[8] + start,
+                        number,
+                        section,
+                        *row[11:13],
+                        _moved(row[13], start) if words else (),
                     )
                 )
         return tuple(rows)
@@ -311,6 +312,12 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     return begins and ends
 
 
+def _moved(
+    words: tuple[tuple[str, int, int], ...], by: int
+) -> tuple[tuple[str, int, int], ...]:
+    return tuple((role, start + by, end + by) for role, start, end in words)
+
+
 def _is_unit(mark: Mark) -> bool:
     return bool(
         mark.terms or mark.structures or mark.state or mark.quantity or mark.named or mark.number
@@ -358,8 +365,7 @@ def _joined(marks: list[Mark], pieces: Sequence[str]) -> list[Mark]:
             ):
                 low, high = sorted((one.grade, mark.grade))
                 found[-2:] = [
-                    replace(
-                        mark,
+                    mark._replace(
                         first=one.first,
                         grade=(low + high) / 2,
                         grade_low=low,
@@ -377,7 +383,7 @@ def _joined(marks: list[Mark], pieces: Sequence[str]) -> list[Mark]:
                 and link.end == mark.first
             ):
                 joined = f"{one.number} to {mark.number}"
-                found[-2:] = [replace(mark, first=one.first, number=joined)]
+                found[-2:] = [mark._replace(first=one.first, number=joined)]
                 continue
         found.append(mark)
     return found
@@ -389,7 +395,12 @@ class _Places:
     def __init__(
         self, text: str, normalized: str, pieces: Sequence[str], marks: Sequence[Mark]
     ) -> None:
-        self._starts, self._ends = offsets(text, normalized)
+        self._starts: Sequence[int]
+        self._ends: Sequence[int]
+        if text.isascii() and text.lower() == normalized:
+            self._starts, self._ends = range(len(text)), range(1, len(text) + 1)
+        else:
+            self._starts, self._ends = offsets(text, normalized)
         self._bounds = [0]
         for piece in pieces:
             self._bounds.append(self._bounds[-1] + len(piece))

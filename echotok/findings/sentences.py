@@ -116,6 +116,8 @@ class Sentences:
                 section, line_bound = "", False
             while start < end and report[start].isspace():
                 start += 1
+            while start < end and report[end - 1].isspace():
+                end -= 1
             if start < end:
                 yield Sentence(start, end, section, heading, fresh)
                 fresh = False
