@@ -125,8 +125,8 @@ class Lexicon:
         where, name, of = f"[[finding]] {finding.name!r}", finding.name, finding.structure
         for term in finding.terms:
             self._add(term, where, term=Term(name))
-        for term, value in finding.says.items():
-            self._add(term, where, term=Term(name, value, value == 0))
+        for term, said_value in finding.says.items():
+            self._add(term, where, term=Term(name, said_value, said_value == 0))
         for phrase in finding.named_quantities:
             self._add(phrase, where, named=name)
         for phrases, denied in (
@@ -134,7 +134,7 @@ class Lexicon:
             (finding.denied, True),
         ):
             for phrase in phrases:
-                value = 0.0 if denied else finding.state_values.get(phrase)
+                value: float | str | None = 0.0 if denied else finding.state_values.get(phrase)
                 if not of:
                     self._add(phrase, where, term=Term(name, 0.0, True))
                     continue
@@ -202,11 +202,10 @@ class Lexicon:
             match = longest(pieces, at)
             if match is None:
                 cues = _SEPARATOR_CUES.get(pieces[at].strip())
-                if cues is not None and pieces[at].strip() == "+":
-                    if [piece.strip() for piece in pieces[at : at + 3]] == ["+", "/", "-"]:
-                        found.append(Mark(first=at, end=at + 3, cues=_PLUS_MINUS))
-                        at += 3
-                        continue
+                if cues is not None and "".join(pieces[at : at + 3]).strip() == "+/-":
+                    found.append(Mark(first=at, end=at + 3, cues=_PLUS_MINUS))
+                    at += 3
+                    continue
                 if cues is not None:
                     found.append(Mark(first=at, end=at + 1, cues=cues))
                 at += 1
@@ -218,9 +217,7 @@ class Lexicon:
                 elif slot == "severity":
                     low, rank, high = self._rank(value)
                     found.append(
-                        Mark(
-                            first=at, end=match.end, grade=rank, grade_low=low, grade_high=high
-                        )
+                        Mark(first=at, end=match.end, grade=rank, grade_low=low, grade_high=high)
                     )
                 # A bare word of a slot means nothing by itself.
                 at = match.end
@@ -232,8 +229,10 @@ class Lexicon:
                     mark = mark._replace(grade=rank, grade_low=low, grade_high=high)
                 elif slot == "number":
                     mark = mark._replace(number="".join(pieces[first:last]).strip())
-            if mark.unit and (mark.terms or mark.structures or mark.cues) and not (
-                found and found[-1].number and found[-1].end == at
+            if (
+                mark.unit
+                and (mark.terms or mark.structures or mark.cues)
+                and not (found and found[-1].number and found[-1].end == at)
             ):
                 mark = mark._replace(unit="")
             found.append(mark)
@@ -269,5 +268,3 @@ def _expanded(text: str, where: str) -> Iterator[str]:
 def compile_rules(rules: FindingsRules) -> Lexicon:
     """The lexicon of rules, made once."""
     return Lexicon(rules)
-
-

@@ -8,6 +8,7 @@ before it; of a list, the members without a grade of their own share one (`mild 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +22,29 @@ _SEPARATORS = frozenset((",", ";", "and", "or", "stop", "with"))
 _CHAIN = frozenset((",", "and", "or", "("))
 _PREDICATES = frozenset(("normal", "high", "low"))
 _LINKS = frozenset(
-    "of in the at both a an across for involving within on through over affecting about".split()
-)
+    (
+        "of", "in", "the", "at", "both", "a", "an", "across", "for", "involving", "within",
+        "on", "through", "over", "affecting", "about"
+    )
+)  # fmt: skip
 _NOT_COUNTED = frozenset(
-    "chamber chambers view views year years beats cusps leaflets leads vessel vessels valves "
-    "d month months days segments segment".split()
-)
-_REFERENCE = frozenset("nl normal ref reference range nml n norm".split())
+    (
+        "chamber", "chambers", "view", "views", "year", "years", "beats", "cusps", "leaflets",
+        "leads", "vessel", "vessels", "valves", "d", "month", "months", "days", "segments",
+        "segment"
+    )
+)  # fmt: skip
+_REFERENCE = frozenset(
+    (
+        "nl", "normal", "ref", "reference", "range", "nml", "n", "norm"
+    )
+)  # fmt: skip
 _CHANGES = frozenset(
-    "improved increased decreased risen rose dropped fallen fell changed declined recovered "
-    "worsened reduced progressed grown".split()
-)
+    (
+        "improved", "increased", "decreased", "risen", "rose", "dropped", "fallen", "fell",
+        "changed", "declined", "recovered", "worsened", "reduced", "progressed", "grown"
+    )
+)  # fmt: skip
 _REACH = 14
 """Pieces between a measurement's name and its number."""
 _TO = re.compile(r"(.*?)%? to (.*)")
@@ -89,8 +102,10 @@ def find_mentions(
     """The mentions of a sentence, in order.
 
     Args:
-        marks, pieces: of the sentence.
-        lexicon, rules: what they mean.
+        marks: of the sentence.
+        pieces: of the sentence.
+        lexicon: what the marks mean.
+        rules: what the lexicon was made from.
         context: structures that a word without one is said of, the nearest first: those of the
             sentences before, and of the heading.
     """
@@ -144,8 +159,11 @@ class _Finder:
                 else:
                     groups.append([at])
                 open_group = True
-            elif mark.state or mark.terms or mark.quantity or not (
-                mark.cues & _CHAIN or mark.grade is not None
+            elif (
+                mark.state
+                or mark.terms
+                or mark.quantity
+                or not (mark.cues & _CHAIN or mark.grade is not None)
             ):
                 open_group = False
         return groups
@@ -169,7 +187,9 @@ class _Finder:
                     return group
                 if not gap or gap <= {"the", "both"}:
                     before = any(
-                        index < at and self._same_segment(index, at) for g in self.groups for index in g
+                        index < at and self._same_segment(index, at)
+                        for g in self.groups
+                        for index in g
                     )
                     return [] if before else group
                 return []
@@ -400,7 +420,9 @@ class _Finder:
 
     def _share_back(self, index: int, at: int, mark: Mark) -> None:
         """`MR and TR are mild`: all of the list have the grade behind it."""
-        family = {self.rules.findings[one.name].family for one in self.mentions if one.anchor == index}
+        family = {
+            self.rules.findings[one.name].family for one in self.mentions if one.anchor == index
+        }
         verb = any("verb" in one.cues for one in self.marks[index + 1 : at])
         if not verb:
             return
@@ -415,7 +437,7 @@ class _Finder:
     def _share(self) -> None:
         """`mild mitral and tricuspid regurgitation`, `mild MR and TR`: the first one's grade."""
         ordered = sorted(self.mentions, key=lambda one: (min(one.marks), one.anchor))
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in itertools.pairwise(ordered):
             if after.grade is not None or before.grade is None or after.denied or before.prior:
                 continue
             if before.grade_mark > min(before.marks, default=0) and before.grade_mark != min(
@@ -570,7 +592,10 @@ class _Finder:
         if behind == "-" and self._piece(mark.end + 1) in _NOT_COUNTED:
             return True
         if behind == "/" or before == "/":
-            return self._piece(mark.end + 1)[:1].isdigit() or self._piece(mark.first - 2)[-1:].isdigit()
+            return (
+                self._piece(mark.end + 1)[:1].isdigit()
+                or self._piece(mark.first - 2)[-1:].isdigit()
+            )
         return False
 
     def _take(self, mention: Mention, index: int, unit: str) -> None:
@@ -586,9 +611,13 @@ class _Finder:
             mention.spread = marks[behind].number[1:]
             mention.marks.append(behind)
             behind += 1
-        if behind < len(marks) and marks[behind].unit and not marks[behind].number:
-            if marks[behind].first == marks[behind - 1].end:
-                mention.marks.append(behind)
+        if (
+            behind < len(marks)
+            and marks[behind].unit
+            and not marks[behind].number
+            and marks[behind].first == marks[behind - 1].end
+        ):
+            mention.marks.append(behind)
         if "to" in mention.number and self._piece(marks[index].first - 1) == "from":
             changed = any(piece.strip() in _CHANGES for piece in self.pieces[: marks[index].first])
             if changed and (parts := _TO.fullmatch(mention.number)):

@@ -13,7 +13,7 @@ from echotok.findings.rules import FindingsRules, read_findings_rules
 from echotok.findings.scope import Status, Verdict, judge
 from echotok.findings.sentences import Sentences
 from echotok.findings.values import Decimals, count_decimals, read_quantity
-from echotok.text import offsets, split_pieces
+from echotok.text import Offsets, split_pieces
 
 __all__ = ["Finding", "Reader", "findings", "reader_of"]
 
@@ -252,9 +252,7 @@ class Reader:
                 if quantity is None:
                     return None
                 value, low, high, unit, _, plausible = quantity
-                written = " ".join(
-                    one for one in (mention.number, quantity.written_unit) if one
-                )
+                written = " ".join(one for one in (mention.number, quantity.written_unit) if one)
                 if status == "absent":
                     status = "present"
             elif status in ("absent", "not_assessed"):
@@ -312,9 +310,7 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     return begins and ends
 
 
-def _moved(
-    words: tuple[tuple[str, int, int], ...], by: int
-) -> tuple[tuple[str, int, int], ...]:
+def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str, int, int], ...]:
     return tuple((role, start + by, end + by) for role, start, end in words)
 
 
@@ -395,12 +391,8 @@ class _Places:
     def __init__(
         self, text: str, normalized: str, pieces: Sequence[str], marks: Sequence[Mark]
     ) -> None:
-        self._starts: Sequence[int]
-        self._ends: Sequence[int]
-        if text.isascii() and text.lower() == normalized:
-            self._starts, self._ends = range(len(text)), range(1, len(text) + 1)
-        else:
-            self._starts, self._ends = offsets(text, normalized)
+        same = text.isascii() and text.lower() == normalized
+        self._offsets = None if same else Offsets(text, normalized)
         self._bounds = [0]
         for piece in pieces:
             self._bounds.append(self._bounds[-1] + len(piece))
@@ -411,7 +403,8 @@ class _Places:
         first = min(self._marks[index].first for index in indices)
         last = max(self._marks[index].end for index in indices)
         start = self._bounds[first] + (self._pieces[first][0] == " ")
-        return self._starts[start], self._ends[self._bounds[last] - 1]
+        end = self._bounds[last]
+        return (start, end) if self._offsets is None else self._offsets.span(start, end)
 
     def words(self, mention: Mention, verdict: Verdict) -> tuple[tuple[str, int, int], ...]:
         """What made a row, by role."""

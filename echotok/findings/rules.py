@@ -166,12 +166,12 @@ class FindingsRules:
     findings: Mapping[str, FindingRule]
 
 
-def read_findings_rules(*sources: str | Path) -> FindingsRules:
+def read_findings_rules(*sources: str | Path | Mapping[str, Any]) -> FindingsRules:
     """Read rules files, each laid over those before it, the first over `echo`.
 
     Args:
-        sources: paths, or `echo` for what ships with the package. A file with `alone = true` is
-            laid over nothing.
+        sources: paths, `echo` for what ships with the package, or the content of a file as a
+            program has it. A file with `alone = true` is laid over nothing.
 
     Raises:
         InputError: a file cannot be read, or breaks a rule; the message says where and what to do.
@@ -181,8 +181,8 @@ def read_findings_rules(*sources: str | Path) -> FindingsRules:
         >>> rules.findings["mitral_regurgitation"].structure
         'mitral_valve'
     """
-    names = tuple(str(source) for source in sources if str(source) != "echo")
-    return _read(names) if names else _read_shipped()
+    laid = tuple(source for source in sources if str(source) != "echo")
+    return _read(laid) if laid else _read_shipped()
 
 
 @cache
@@ -196,11 +196,12 @@ def _shipped(name: str) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def _read(names: tuple[str, ...]) -> FindingsRules:
+def _read(laid: tuple[str | Path | Mapping[str, Any], ...]) -> FindingsRules:
     merged: dict[str, Any] = {}
     used: list[str] = []
-    for source in ("echo", *names):
-        content = _content(source)
+    for given in ("echo", *laid):
+        content = given if isinstance(given, Mapping) else _content(str(given))
+        source = "given rules" if isinstance(given, Mapping) else str(given)
         if content.get("alone") is True:
             merged, used = {}, []
         _lay(merged, content, source)
@@ -214,7 +215,9 @@ def _read(names: tuple[str, ...]) -> FindingsRules:
             capitals=frozenset(_texts(merged["capitals"], "capitals")),
             slots={key: _texts(value, key) for key, value in merged["slots"].items()},
             grades=_numbers(merged["grades"], "[grades]"),
-            units={key: _numbers(value, f"[units] {key}") for key, value in merged["units"].items()},
+            units={
+                key: _numbers(value, f"[units] {key}") for key, value in merged["units"].items()
+            },
             sections={key: _texts(value, key) for key, value in merged["sections"].items()},
             cues={key: _texts(value, key) for key, value in merged["cues"].items()},
             structures={
@@ -373,7 +376,13 @@ def _check(rules: FindingsRules) -> None:
                 )
     for finding in rules.findings.values():
         label = f"[[finding]] {finding.name!r}"
-        of_structure = finding.states or finding.state_values or finding.quantities or finding.whole or finding.visual
+        of_structure = (
+            finding.states
+            or finding.state_values
+            or finding.quantities
+            or finding.whole
+            or finding.visual
+        )
         if finding.structure and finding.structure not in rules.structures:
             raise ValueError(f"{label}: there is no [[structure]] {finding.structure!r}")
         if of_structure and not finding.structure:

@@ -158,11 +158,11 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
         cues = marks[index].cues
         if "stop" in cues or (";" in cues and kind == "past_before"):
             return index
-        if cues & {kind, "not_a_denial"} or (
-            kind != "deny_before" and consumed and "deny_before" in cues
-        ):
-            if consumed or kind in cues:
-                return index
+        # The nearest cue governs; a denial ends what is doubted or past.
+        if kind in cues or (consumed and "not_a_denial" in cues):
+            return index
+        if kind != "deny_before" and consumed and "deny_before" in cues:
+            return index
         if consumed and cues & _SEPARATORS and _own_right(marks, index):
             return index
         if index in anchors:
@@ -180,15 +180,15 @@ def _own_right(marks: Sequence[Mark], at: int) -> bool:
     if first.cues & {"deny_before", "doubt_before", "affirm_behind", "not_a_denial"}:
         return True
     if "with" in cues:
-        return first.grade is not None or bool(first.number) or bool(first.cues & _PREDICATES) or verb
+        return (
+            first.grade is not None or bool(first.number) or bool(first.cues & _PREDICATES) or verb
+        )
     if "or" in cues:
         return verb and not any("deny_behind" in mark.cues for mark in segment)
     for index, mark in enumerate(segment):
         if mark.grade is not None or mark.number or mark.cues & (_PREDICATES | {"affirm_behind"}):
             return True
-        if mark.state.endswith(("ed", "ic")) and (
-            index or (segment[1:] and segment[1].structures)
-        ):
+        if mark.state.endswith(("ed", "ic")) and (index or (segment[1:] and segment[1].structures)):
             return True
     return verb
 
@@ -202,9 +202,9 @@ def _back(marks: Sequence[Mark], at: int, anchors: set[int]) -> int:
             break
         if cues & {"deny_before"} and index != at - 1:
             break
-        if consumed and cues & (_SEPARATORS | {"verb"}):
-            if not cues & {",", "and", "or"} or not _bare_before(marks, index, anchors):
-                break
+        listed = cues & {",", "and", "or"} and _bare_before(marks, index, anchors)
+        if consumed and cues & (_SEPARATORS | {"verb"}) and not listed:
+            break
         if index in anchors:
             consumed = True
         index -= 1
@@ -216,8 +216,14 @@ def _bare_before(marks: Sequence[Mark], at: int, anchors: set[int]) -> bool:
     index, named = at - 1, False
     while index >= 0 and not marks[index].cues & _SEPARATORS:
         mark = marks[index]
-        if mark.grade is not None or mark.number or mark.cues & (
-            _PREDICATES | {"verb", "seen", "deny_field", "deny_behind", "affirm_behind", ":", "-"}
+        if (
+            mark.grade is not None
+            or mark.number
+            or mark.cues
+            & (
+                _PREDICATES
+                | {"verb", "seen", "deny_field", "deny_behind", "affirm_behind", ":", "-"}
+            )
         ):
             return False
         named = named or index in anchors or bool(mark.structures)

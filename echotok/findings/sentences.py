@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from echotok.findings.lexicon import Lexicon
 from echotok.findings.rules import FindingsRules
+from echotok.text import split_pieces
 
 __all__ = ["Sentence", "Sentences"]
 
@@ -47,7 +48,8 @@ _HEADING = re.compile(r"\s*(?:\d{1,2}[.)]\s*)?([A-Za-z][A-Za-z0-9 ,/&()'-]{0,60}
 _CAPITALS = re.compile(r"\s*([A-Z][A-Z0-9 ,/&()-]{2,60})\s*$")
 _DANGLING = re.compile(
     r"(?:[,/&(-]|\b(?:the|a|an|of|and|or|nor|no|not|with|without|to|from|at|by|in|on|for|is|are|was"
-    r"|were|be|been|than|that|which|such as|approximately|about|estimated|significant|consistent|evidence"
+    r"|were|be|been|than|that|which|such as|approximately|about|estimated|significant|consistent"
+    r"|evidence"
     r"|left|right|mitral|tricuspid|pulmonary|pulmonic|ventricular|atrial|systolic|diastolic"
     r"|pericardial|regional|any|there|has|have|hemodynamically|haemodynamically))$",
     re.IGNORECASE,
@@ -72,12 +74,13 @@ class Sentences:
             for heading in headings
         }
         self._lexicon = lexicon
-        self._known: dict[str, tuple[str, tuple[str, ...]] | None] = {}
+        self._known: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._longest = max(map(len, self._kinds), default=0)
 
     def split(self, report: str) -> Iterator[Sentence]:
         """The sentences of a report, in order; blank ones are left out."""
-        section, heading = "", ()
+        section = ""
+        heading: tuple[str, ...] = ()
         line_bound = False  # the section holds for its own line and those that continue it
         fresh = True
         for start, end, begins_line, blank in _runs(report):
@@ -130,18 +133,18 @@ class Sentences:
             kind = self._kinds.get(normalized, "")
             structures: list[str] = []
             if not kind:
-                from echotok.text import split_pieces
-
-                marks = self._lexicon.marks(split_pieces(normalized))
+                pieces = split_pieces(normalized)
+                marks = self._lexicon.marks(pieces)
                 covered = sum(mark.end - mark.first for mark in marks)
-                for mark in marks:
-                    if not mark.terms and not mark.state:
-                        structures += mark.structures
-                pieces = len(split_pieces(normalized))
-                if any(mark.terms or mark.state or mark.quantity or mark.named for mark in marks):
-                    structures = []
-                elif covered * 2 < pieces:
-                    structures = []
+                says_more = any(
+                    mark.state
+                    or mark.quantity
+                    or mark.named
+                    or (mark.terms and not mark.structures)
+                    for mark in marks
+                )
+                if not says_more and covered * 2 >= len(pieces):
+                    structures = [name for mark in marks for name in mark.structures]
             known = (kind, tuple(dict.fromkeys(structures)))
             if len(self._known) > 10_000:
                 self._known.clear()

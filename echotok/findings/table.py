@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from echotok.findings.reading import Finding, Reader, reader_of
+from echotok.findings.reading import Finding, Reader
 from echotok.findings.rules import FindingRule, FindingsRules, read_findings_rules
 from echotok.findings.values import Decimals, count_decimals
 
@@ -23,6 +22,7 @@ __all__ = [
     "Read",
     "answer",
     "answers",
+    "as_number",
     "findings_table",
     "read_many",
     "to_cells",
@@ -72,11 +72,11 @@ def read_many(
         for chunk in chunks:
             yield from _read_chunk(reader, chunk, decimals)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_begin, initargs=(rules,)) as pool:
         # A window, so that a stream is not read to its end before the first answer.
         waiting = []
         for chunk in chunks:
-            waiting.append(pool.submit(_work, rules.sources[1:], chunk, decimals))
+            waiting.append(pool.submit(_work, chunk, decimals))
             if len(waiting) >= 4 * workers:
                 yield from waiting.pop(0).result()
         for task in waiting:
@@ -89,13 +89,18 @@ def _chunks(reports: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _work(sources: tuple[str, ...], chunk: list[str], decimals: Decimals) -> list[Read]:
-    return _read_chunk(reader_of(_rules(sources)), chunk, decimals)
+_reader: Reader | None = None
+"""The reader of this worker process."""
 
 
-@lru_cache(maxsize=2)
-def _rules(sources: tuple[str, ...]) -> FindingsRules:
-    return read_findings_rules(*sources)
+def _begin(rules: FindingsRules) -> None:
+    global _reader
+    _reader = Reader(rules)
+
+
+def _work(chunk: list[str], decimals: Decimals) -> list[Read]:
+    assert _reader is not None, "the pool calls _begin first"
+    return _read_chunk(_reader, chunk, decimals)
 
 
 def _read_chunk(reader: Reader, chunk: list[str], decimals: Decimals) -> list[Read]:
@@ -316,3 +321,15 @@ def to_cells(report: object, row: Finding) -> list[object]:
         row.written,
         row.plausible,
     ]
+
+
+def as_number(said: Answer) -> float:
+    """An answer as one number: what a wide table and the labels of a model hold.
+
+    Returns:
+        The grade or number; 1 for what is there without a grade (from mild on); NaN for what is
+        unknown: unsaid, possible, prior, not assessed, or a class.
+    """
+    if isinstance(said.value, float):
+        return said.value
+    return 1.0 if said.status == "present" and said.value is None else float("nan")

@@ -94,7 +94,8 @@ def read_quantity(
         units: spellings and factors by dimension.
         decimal_mark: "," or "." where the text says which it uses, else "".
         spread: the number behind a "+/-", or "".
-        lower, upper: words beside it say "at least", "at most".
+        lower: a word beside it says "at least".
+        upper: a word beside it says "at most".
 
     Returns:
         The quantity, or None where the unit belongs to something else.
@@ -105,7 +106,7 @@ def read_quantity(
     table = units.get(rule.dimension, {})
     if written_unit and written_unit not in table:
         return None
-    options = []
+    options: list[tuple[float, float | None, str]] = []
     for mark in (decimal_mark,) if decimal_mark else (".", ","):
         first = _float(match["first"], mark)
         second = None if match["second"] is None else _float(match["second"], mark)
@@ -198,4 +199,6 @@ def _float(written: str, decimal_mark: str) -> float:
         if several or (mark != decimal_mark and not text.lstrip("-").startswith("0")):
             return float(text.replace(mark, ""))
     head, _, tail = text.replace(",", ".").rpartition(".")
-    return float(f"{head.replace('.', '')}.{tail}" if head or "." in text.replace(",", ".") else tail)
+    return float(
+        f"{head.replace('.', '')}.{tail}" if head or "." in text.replace(",", ".") else tail
+    )

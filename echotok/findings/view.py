@@ -117,8 +117,7 @@ def explain_page(report: str, rows: Sequence[Finding], rules: FindingsRules) -> 
     return template.render(
         rules=f"{', '.join(rules.sources)} {rules.version}",
         stretches=[
-            (visible(report[start:end]), status)
-            for start, end, status in _stretches(report, rows)
+            (visible(report[start:end]), status) for start, end, status in _stretches(report, rows)
         ],
         rows=[
             {
