@@ -119,6 +119,12 @@ class Lexicon:
         self.visual: dict[str, tuple[str, ...]] = {}
         for finding in rules.findings.values():
             self._add_finding(finding)
+        # "tr" is a trace before a valve's leak, and the tricuspid valve's own leak elsewhere.
+        self._either = {
+            self._phrases[grade.text]: row
+            for row, grade in enumerate(self._grades)
+            if grade.text in self._phrases
+        }
         self._matcher = Matcher(self._parsed, self._values, severity=self._grades)
 
     def _add_finding(self, finding: FindingRule) -> None:
@@ -222,6 +228,17 @@ class Lexicon:
                 # A bare word of a slot means nothing by itself.
                 at = match.end
                 continue
+            if match.phrase in self._either and match.end < size:
+                after = longest(pieces, match.end)
+                if (
+                    after is not None
+                    and after.phrase != BARE_VALUE
+                    and self._marks[after.phrase].terms
+                ):
+                    rank = self._rank(self._either[match.phrase])[1]
+                    found.append(Mark(at, match.end, grade=rank))
+                    at = match.end
+                    continue
             mark = Mark(at, match.end, *self._marks[match.phrase][2:])
             for slot, first, last, value in match.values:
                 if slot == "severity":

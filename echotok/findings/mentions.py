@@ -21,30 +21,30 @@ __all__ = ["Mention", "find_mentions", "is_separator"]
 _SEPARATORS = frozenset((",", ";", "and", "or", "stop", "with"))
 _CHAIN = frozenset((",", "and", "or", "("))
 _PREDICATES = frozenset(("normal", "high", "low"))
-_LINKS = frozenset(
-    (
-        "of", "in", "the", "at", "both", "a", "an", "across", "for", "involving", "within",
-        "on", "through", "over", "affecting", "about"
-    )
-)  # fmt: skip
-_NOT_COUNTED = frozenset(
-    (
-        "chamber", "chambers", "view", "views", "year", "years", "beats", "cusps", "leaflets",
-        "leads", "vessel", "vessels", "valves", "d", "month", "months", "days", "segments",
-        "segment"
-    )
-)  # fmt: skip
+_LINKS = frozenset((
+    "of", "in", "the", "at", "both", "a", "an", "across", "for", "involving", "within", "on",
+    "through", "over", "affecting", "about",
+))  # fmt: skip
+_APART = frozenset(("behind", "above", "below", "near", "beside", "next", "adjacent"))
+_PRONOUNS = frozenset((
+    "it", "its", "this", "they", "these", "both", "which", "there", "and", "cavity",
+    "chamber", "chambers", "valve", "leaflet", "leaflets", "cusp", "cusps", "wall", "walls",
+    "ventricle", "atrium", "function", "size", "systole", "diastole",
+))  # fmt: skip
+_NOT_COUNTED = frozenset((
+    "chamber", "chambers", "view", "views", "year", "years", "beats", "cusps", "leaflets",
+    "leads", "vessel", "vessels", "valves", "d", "month", "months", "days", "segments",
+    "segment",
+))  # fmt: skip
 _REFERENCE = frozenset(
     (
         "nl", "normal", "ref", "reference", "range", "nml", "n", "norm"
     )
 )  # fmt: skip
-_CHANGES = frozenset(
-    (
-        "improved", "increased", "decreased", "risen", "rose", "dropped", "fallen", "fell",
-        "changed", "declined", "recovered", "worsened", "reduced", "progressed", "grown"
-    )
-)  # fmt: skip
+_CHANGES = frozenset((
+    "improved", "increased", "decreased", "risen", "rose", "dropped", "fallen", "fell",
+    "changed", "declined", "recovered", "worsened", "reduced", "progressed", "grown",
+))  # fmt: skip
 _REACH = 14
 """Pieces between a measurement's name and its number."""
 _TO = re.compile(r"(.*?)%? to (.*)")
@@ -154,6 +154,9 @@ class _Finder:
         open_group = False
         for at, mark in enumerate(self.marks):
             if mark.structures:
+                own = at + 1 < len(self.marks) and bool(self.marks[at + 1].state)
+                if open_group and own and self.marks[groups[-1][0] - 1].state:
+                    open_group = False  # "dilation of the LV, left atrial enlargement"
                 if open_group:
                     groups[-1].append(at)
                 else:
@@ -176,7 +179,11 @@ class _Finder:
         for group in self.groups:
             if group[0] > at:
                 if not near:
-                    return group
+                    gap = {
+                        piece.strip()
+                        for piece in self.pieces[self.marks[at].end : self.marks[group[0]].first]
+                    }
+                    return [] if gap & _APART else group
                 if group[0] != at + 1:
                     return []
                 gap = {
@@ -213,10 +220,23 @@ class _Finder:
                 return found
         if found := among(self._following(at, near=False)):
             return found
+        if self._own_subject(at):
+            return []
         for names in self.context:
             if found := [(-1, name) for name in names if name in known]:
                 return found
         return []
+
+    def _own_subject(self, at: int) -> bool:
+        """Whether a word is said of something else, which no rule knows: `the sinus is wide`."""
+        for index in range(at - 1, -1, -1):
+            mark = self.marks[index]
+            if "verb" in mark.cues:
+                words = {piece.strip() for piece in self.pieces[: mark.first]}
+                return (
+                    bool(words) and not words & _PRONOUNS and "there" not in self.pieces[mark.first]
+                )
+        return False
 
     # Mentions
 
@@ -322,9 +342,7 @@ class _Finder:
                 return
             group = earlier[-1]
             between = marks[group[-1] + 1 : at]
-            if not all(mark.cues & {"verb", ":", "-", ","} for mark in between):
-                return
-            if any("," in mark.cues for mark in between) and len(between) > 1:
+            if not all(mark.cues & {"verb", ":", "-"} for mark in between):
                 return
         last = max(at, group[-1])
         behind = marks[last + 1 : last + 2]
@@ -479,12 +497,18 @@ class _Finder:
                 mark.first - marks[at].end > _REACH and not mark.number
             ):
                 break
-            if past and mark.number and mention.number:
+            if past and mark.number:
                 self._number_was(mention, index)
-                return
-            if mark.cues & {"past_before", "past_noun", "past_when"} or (
-                mention.number and self._piece(mark.first) in ("was", "were", "from")
+                if mention.number:
+                    return
+                past, previous = False, index  # "previously 30%, now 55%"
+                continue
+            if mark.cues & {"past_before", "past_noun"} or (
+                "past_when" in mark.cues and any("comparison" in one.cues for one in marks[:index])
             ):
+                past = True
+                continue
+            if mention.number and self._piece(mark.first) in ("was", "were", "from"):
                 past = True
                 continue
             if mark.cues & {";", "stop"} or any(

@@ -186,7 +186,9 @@ class Reader:
         counted = [index for index, mark in enumerate(marks) if _is_unit(mark)]
         if not mentions:
             return _Said((), subjects, len(counted), 0)
-        verdicts = judge(marks, mentions, prior=prior)
+        verdicts = judge(
+            marks, mentions, size=len(pieces) - (pieces[-1].strip() in (".", "!")), prior=prior
+        )
         places = _Places(text, normalized, pieces, marks)
         rows: list[Finding] = []
         used: set[int] = set()

@@ -33,12 +33,15 @@ class Verdict(NamedTuple):
     denied: bool = False
 
 
-def judge(marks: Sequence[Mark], mentions: Sequence[Mention], *, prior: bool) -> list[Verdict]:
+def judge(
+    marks: Sequence[Mark], mentions: Sequence[Mention], *, size: int, prior: bool
+) -> list[Verdict]:
     """The status of each mention of a sentence.
 
     Args:
         marks: of the sentence.
         mentions: of the sentence.
+        size: pieces of the sentence, a closing stop left out.
         prior: the section is about before: history, indication.
     """
     anchors = {mention.anchor for mention in mentions} | {
@@ -51,15 +54,21 @@ def judge(marks: Sequence[Mark], mentions: Sequence[Mention], *, prior: bool) ->
         cues = mark.cues
         if not cues:
             if mark.number == "0" and at and marks[at - 1].cues & _ANSWERS and at - 2 in anchors:
-                reaches.setdefault("deny_field", []).append((at, _back(marks, at, anchors), at))
+                reaches.setdefault("deny_field", []).append(
+                    (at, _back(marks, at, anchors, "deny_field"), at)
+                )
             continue
         if cues & {"comparison", "past_before"}:
             compared = True
         answer = at > 0 and (bool(marks[at - 1].cues & _ANSWERS) or at - 1 in anchors)
         if "deny_field" in cues and (answer or _follows(marks, at, anchors)):
-            last = at + 1 >= len(marks) or bool(marks[at + 1].cues & (_SEPARATORS | {")"}))
+            last = mark.end >= size or (
+                at + 1 < len(marks)
+                and marks[at + 1].first == mark.end
+                and bool(marks[at + 1].cues & (_SEPARATORS | {")"}))
+            )
             if last or "deny_before" not in cues:
-                start = _back(marks, at, anchors)
+                start = _back(marks, at, anchors, "deny_field")
                 reaches.setdefault("deny_field", []).append((at, start, at))
                 continue
         # Some stand on either side: `possible AS`, `AS possible`.
@@ -75,7 +84,7 @@ def judge(marks: Sequence[Mark], mentions: Sequence[Mention], *, prior: bool) ->
                 reaches.setdefault(kind, []).append((at, at, end))
         for kind in _BEHIND:
             if kind in cues and not (ahead and either):
-                reaches.setdefault(kind, []).append((at, _back(marks, at, anchors), at))
+                reaches.setdefault(kind, []).append((at, _back(marks, at, anchors, kind), at))
         if "past_when" in cues and compared:
             end = next(
                 (i for i in range(at + 1, len(marks)) if marks[i].cues & {",", ";", "stop"}),
@@ -98,13 +107,15 @@ def _verdict(
 
     before, behind = reached("deny_before"), reached("deny_behind")
     answer = reached("deny_field")
-    past = reached("past_before", "past_behind", "past_when", "past_noun")
+    past = reached("past_behind", "past_when")
+    # "The previously noted effusion has resolved" is about now.
+    past += reached("past_before", "past_noun") if not behind else []
     unseen = reached("unseen_before", "unseen_behind")
     doubt = reached("doubt_before", "doubt_behind")
     others = reached("others")
     denials = bool(before) + bool(behind) if not answer else 1
     denied = (denials + mention.denied) % 2 == 1
-    if mention.prior or prior or (past and not behind):
+    if mention.prior or prior or past:
         return Verdict("prior", tuple(past), denied=denied)
     if unseen:
         return Verdict("not_assessed", tuple(unseen))
@@ -193,12 +204,14 @@ def _own_right(marks: Sequence[Mark], at: int) -> bool:
     return verb
 
 
-def _back(marks: Sequence[Mark], at: int, anchors: set[int]) -> int:
+def _back(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
     """From which mark on a cue behind reaches."""
     consumed, index = False, at - 1
     while index >= 0:
         cues = marks[index].cues
-        if "stop" in cues or cues & {"deny_behind", "deny_field", "affirm_behind", "unseen_behind"}:
+        said = cues & {"deny_behind", "deny_field", "affirm_behind", "unseen_behind"}
+        # "was not present on the prior study": what was so before may itself be a denial.
+        if "stop" in cues or (said and (consumed or kind != "past_behind")):
             break
         if cues & {"deny_before"} and index != at - 1:
             break
