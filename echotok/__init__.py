@@ -7,6 +7,7 @@
 'lvef is 55-60%.'
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from echotok.engine.batch import Batch
@@ -29,6 +30,9 @@ from echotok.tokenizer import Tokenizer, load
 
 if TYPE_CHECKING:
     from echotok.building import build
+    from echotok.findings.reading import findings
+    from echotok.findings.rules import read_findings_rules
+    from echotok.findings.table import findings_table
     from echotok.mining.session import mine_reports as mine
 
 __all__ = [
@@ -47,8 +51,11 @@ __all__ = [
     "TableError",
     "Tokenizer",
     "build",
+    "findings",
+    "findings_table",
     "load",
     "mine",
+    "read_findings_rules",
     "read_table",
     "validate_table",
 ]
@@ -58,19 +65,21 @@ __version__ = "0.1.0"
 # Imported when they are first asked for: building and mining need what encoding does not.
 _LAZY = {
     "build": ("echotok.building", "build"),
+    "findings_table": ("echotok.findings.table", "findings_table"),
+    "read_findings_rules": ("echotok.findings.rules", "read_findings_rules"),
     "mine": ("echotok.mining.session", "mine_reports"),
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "findings":  # the package, which can be called
+        return import_module("echotok.findings")
     if name not in _LAZY:
         raise AttributeError(f"module 'echotok' has no attribute {name!r}")
-    from importlib import import_module
-
     module, attribute = _LAZY[name]
     found = globals()[name] = getattr(import_module(module), attribute)
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, "findings"})

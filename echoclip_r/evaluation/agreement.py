@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from echoclip_r.evaluation.labels import Finding
 from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.retrieval import top_reports
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights
 from echoclip_r.metrics.scores import Scores, measure
-from echoclip_r.text.findings import Finding
 
 __all__ = ["agreement_scores", "families", "is_number", "judge_agreement"]
 
@@ -47,7 +47,7 @@ def judge_agreement(trial: Trial) -> Judgement:
 
 def is_number(finding: Finding) -> bool:
     """Whether it is a measurement, and not something that is there or not."""
-    return "{number}" in finding.phrases.values()
+    return finding.kind == "number"
 
 
 def families(findings: Sequence[Finding]) -> dict[str, list[int]]:

@@ -17,10 +17,10 @@ from echoclip_r.data.splits import SPLITS
 from echoclip_r.embedding.embedder import embed
 from echoclip_r.embedding.embeddings import Embedded, joined
 from echoclip_r.errors import EvaluationError, OptionError
+from echoclip_r.evaluation.labels import Finding, read_findings
 from echoclip_r.evaluation.tasks import Label
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.trained import TrainedModel
-from echoclip_r.text.findings import Finding, read_findings
 
 __all__ = [
     "Dataset",

@@ -10,10 +10,11 @@ finding are added to those that are there), others are added.
                     against, in place of normal_study
     normal_study    prompts that say that all is normal, at the head of the file
     [[event]]       name, title, columns: 1 on a patient's first study after the event
-    [[finding]]     name, title, family, phrases = { phrase = value }; tolerance, unsaid
+    [[finding]]     name of a rule of echotok.findings, which says the rest; phrases = { phrase =
+                    value } of your own; title, family, tolerance, unsaid
 
 `label` says where the truth is: `columns`, of which the first that the manifest has is taken, else
-`finding`, a name whose phrases are looked for in the report; `at_least` or `below` make it a yes or
+`finding`, a name that is looked for in the report; `at_least` or `below` make it a yes or
 no. A prompt of a regression holds `{value}`, and may be a table `{ text, from, to }` where it is
 worded for some values only.
 """
@@ -28,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.text.findings import Finding
+from echoclip_r.evaluation.labels import Finding, make_finding
 
 __all__ = ["Binary", "Event", "Finding", "Label", "Prompt", "Regression", "Tasks", "read_tasks"]
 
@@ -280,7 +281,8 @@ def _check_keys(entry: Mapping[str, Any], kind: type[Any]) -> None:
     if unknown := sorted(set(entry) - known):
         raise ValueError(f"key {unknown[0]!r} is not known; there are {', '.join(sorted(known))}")
     for one in fields(kind):
-        if one.default is MISSING and one.name not in entry:
+        needed = one.default is MISSING and one.default_factory is MISSING
+        if needed and one.name not in entry:
             raise ValueError(f"key {one.name!r} is missing")
 
 
@@ -351,12 +353,12 @@ def _event(entry: Mapping[str, Any]) -> Event:
 
 def _finding(entry: Mapping[str, Any]) -> Finding:
     _check_keys(entry, Finding)
-    for phrase, value in entry["phrases"].items():
+    for phrase, value in entry.get("phrases", {}).items():
         if isinstance(value, str) and (value not in ("{severity}", "{number}")):
             raise ValueError(f"phrase {phrase!r} has the value {value!r}; give a number or a slot")
         if isinstance(value, str) and phrase.count(value) != 1:
             raise ValueError(f"phrase {phrase!r} must hold {value} once, as that is its value")
-    return Finding(**entry)
+    return make_finding(entry)
 
 
 _READERS = {

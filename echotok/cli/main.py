@@ -1,4 +1,4 @@
-"""The command line: `echotok encode | decode | show | stats | mine | build | validate`.
+"""The command line: `echotok encode | decode | show | stats | findings | mine | build | validate`.
 
 Results go to stdout, messages to stderr. Exit codes: 0 done, 1 an error that says what to do (or a
 broken rule in `validate`, a lossy report in `stats`), 2 bad usage, 130 interrupted, 141 when the
@@ -13,6 +13,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from echotok.cli import commands as cli_commands
+from echotok.cli import findings as cli_findings
 from echotok.cli import mine as cli_mine
 from echotok.cli.options import (
     add_clip_merges,
@@ -60,6 +61,7 @@ def make_parser() -> ArgumentParser:
         ("decode", "turn lines of ids back into normalized text", _decode_arguments),
         ("show", "show reports with their tokens marked", _show_arguments),
         ("stats", "measure compression and coverage of a corpus", _stats_arguments),
+        ("findings", "turn reports into a table of what they say", cli_findings.add_arguments),
         ("mine", "propose a phrase table for your reports", cli_mine.add_arguments),
         ("build", "make a tokenizer from a phrase table", _build_arguments),
         ("validate", "check a phrase table", _validate_arguments),

@@ -10,6 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from echoclip_r.evaluation.agreement import families, is_number
 from echoclip_r.evaluation.identification import KINDS
+from echoclip_r.evaluation.labels import Finding
 from echoclip_r.evaluation.outcomes import Outcome
 from echoclip_r.evaluation.plots.style import (
     BLUE,
@@ -23,7 +24,6 @@ from echoclip_r.evaluation.plots.style import (
     interval_text,
     thinned,
 )
-from echoclip_r.text.findings import Finding
 
 __all__ = ["draw_agreement", "draw_change", "draw_identification", "draw_rank_curve"]
 

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from echoclip_r.evaluation.agreement import agreement_scores
+from echoclip_r.evaluation.labels import Finding
 from echoclip_r.metrics.bootstrap import Resampling
-from echoclip_r.text.findings import Finding
 
 
 def finding(name: str, family: str, slot: str = "{severity}", tolerance: float = 0.5) -> Finding:
     return Finding(
-        name=name, title=name, family=family, phrases={f"{slot} {name}": slot}, tolerance=tolerance
+        name=name,
+        title=name,
+        family=family,
+        kind="number" if slot == "{number}" else "grade",
+        tolerance=tolerance,
     )
 
 

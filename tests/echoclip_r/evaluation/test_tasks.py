@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from echoclip_r.errors import EvaluationError
+from echoclip_r.evaluation.labels import read_findings
 from echoclip_r.evaluation.tasks import read_tasks
-from echoclip_r.text.findings import read_findings
 
 BINARY = """
 [[binary]]

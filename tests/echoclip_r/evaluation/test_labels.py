@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from echoclip_r.errors import EvaluationError
+from echoclip_r.evaluation.labels import Finding, read_findings
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.patient_files import label_cells
 from echoclip_r.phantom.report.reports import write_reports
-from echoclip_r.text.findings import Finding, read_findings
 
 FINDINGS = {finding.name: finding for finding in read_tasks().findings}
 
