@@ -24,7 +24,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
-	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy \
+	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy bench-sector \
 	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
 	architecture readme wheel clean
 
@@ -118,6 +118,9 @@ bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (so
 
 bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
 	$(PY) benchmarks/data/privacy.py
+
+bench-sector: $(READY_TORCH) ## Measure the sector on real clips, phantoms of many looks and kinds to refuse (half an hour)
+	$(PY) benchmarks/data/sector.py
 
 bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels (some 20 minutes)
 	$(PY) benchmarks/models/phantom_labels.py --patients 3000 --epochs 5

@@ -1,8 +1,7 @@
-"""What in a clip is sector, and what is laid over it: told by how each pixel behaves over time.
+"""How each pixel of a clip behaves over time, and what of it is ultrasound for certain.
 
-    frames -> shrink -> measure -> moving_evidence      parts that change often and are thick
-                     -> textured_evidence   the same for a still picture, by texture
-              measure + the fitted mask -> crossing_graphics     lettering across the edge
+    frames -> shrink -> measure -> Motion -> find_region -> Region      thick, lit, and changing
+                                 textured_region                a still picture, by its texture
 
 All of it works on a small grey picture, in which lettering is one or two pixels thick.
 """
@@ -16,34 +15,41 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 __all__ = [
-    "Evidence",
     "Motion",
-    "crossing_graphics",
-    "lit_beside",
+    "Region",
+    "close",
+    "corner_noise",
+    "disc",
+    "find_region",
     "measure",
-    "moving_evidence",
+    "parts_of",
     "shrink",
-    "textured_evidence",
+    "still_graphics",
+    "textured_region",
+    "thick",
 ]
 
 Mask = NDArray[np.bool_]
 Work = NDArray[np.float32]
 
-# A pixel moves if this share of steps between frames changes it: more than a trace or clock does.
-_MOVING_SHARE = 0.35
-# By how much, in grey levels of 255.
-_MIN_CHANGE = 0.35
-# Coding errors reach this far from what causes them, and are at most this share of it.
+# A pixel is lit or dark if it is in this share of the frames: a trace, which passes each pixel
+# once in a while, is neither, and tissue that a black level clamps now and then is lit.
+_SHARE = 0.2
+# What changes by less, in grey levels of 255, stands still; and by less than this share of what
+# is near it: coding errors reach so far.
+_MIN_CHANGE = 3.0
+_RINGING = 0.05
 _CODING_BLOCK_PX = 8
-_RINGING = 0.08
-# Smaller than this share of the picture, what moves is no sector.
-_MIN_AREA = 0.03
-# Brighter than this, of 255, is lit.
-_LIT = 24.0
-# And than this, no black ground.
-_DIM = 12.0
-# Lettering that would take more than this share of the sector away is a doubt.
-_MAX_NOTCH = 0.03
+# A ground brighter than this is no ground: the picture fills the frame.
+_MAX_GROUND = 60.0
+# Parts smaller than this share of the largest are strays.
+_MIN_PART = 0.08
+# A stroke of lettering, shrunk, is at least this bright.
+_STROKE = 24.0
+# And neighbours in a flat colour differ by less.
+_FLAT = 0.5
+# A part belongs to the picture if this share of it changes.
+_MIN_MOVING = 0.15
 
 
 def shrink(frames: NDArray[np.uint8], picks: NDArray[np.intp], step: int) -> Work:
@@ -59,20 +65,7 @@ def shrink(frames: NDArray[np.uint8], picks: NDArray[np.intp], step: int) -> Wor
         for first in range(step):
             place += rows[:, first::step]
     work /= step**2
-    return np.ascontiguousarray(work.transpose(1, 2, 0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What a clip shows of its sector, at the size of the work picture.
-
-    Attributes:
-        parts: the sector's visible parts, largest first; each bool, shape (h, w).
-        unknown: bool, shape (h, w); pixels that speak neither for the sector nor against it.
-    """
-
-    parts: tuple[Mask, ...]
-    unknown: Mask
+    return work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,66 +73,125 @@ class Motion:
     """How each pixel of the work picture behaves over time; all float32, shape (h, w).
 
     Attributes:
-        level: its median.
-        peak: its largest value.
-        low: its smallest value.
-        change: what a third of the steps between frames change it by, or more.
-        spread: what a third of the frames differ from its median by, or more.
+        level: its median, above the ground.
+        high: the level that a fifth of the frames reach, above the ground.
+        low: the level that a fifth of the frames do not reach, above the ground.
+        peak: its largest value, above the ground.
+        floor: its smallest value, above the ground.
+        ground: the grey level of the screen around the picture.
     """
 
     level: Work
-    peak: Work
+    high: Work
     low: Work
-    change: Work
-    spread: Work
+    peak: Work
+    floor: Work
+    ground: float
 
 
 def measure(work: Work) -> Motion:
-    """Summarise a work picture, float32, shape (h, w, T)."""
-    ordered = np.sort(work, axis=2)
-    num = work.shape[2]
-    level: Work = (ordered[..., (num - 1) // 2] + ordered[..., num // 2]) / np.float32(2)
+    """Summarise a work picture, float32, shape (T, h, w)."""
+    ordered = np.sort(np.ascontiguousarray(work.transpose(1, 2, 0)), axis=2)
+    num = ordered.shape[2]
+    high = min(num - 1, int(np.ceil((1 - _SHARE) * num)) - 1)
+    level = ordered[..., num // 2]
+    border = np.concatenate([level[0], level[-1], level[:, 0], level[:, -1]])
+    ground = float(np.quantile(border, 0.25))
+    if ground > _MAX_GROUND:
+        ground = 0.0
     return Motion(
-        level=level,
-        peak=ordered[..., -1],
-        low=ordered[..., 0],
-        change=_upper_third(np.abs(np.diff(work, axis=2))),
-        spread=_upper_third(np.abs(work - level[..., None])),
+        level=level - np.float32(ground),
+        high=ordered[..., high] - np.float32(ground),
+        low=ordered[..., num - 1 - high] - np.float32(ground),
+        peak=ordered[..., -1] - np.float32(ground),
+        floor=ordered[..., 0] - np.float32(ground),
+        ground=ground,
     )
 
 
-def _upper_third(values: Work) -> Work:
-    """The value that `_MOVING_SHARE` of the last axis reaches."""
-    place = values.shape[2] - max(1, round(_MOVING_SHARE * values.shape[2]))
-    values.partition(place, axis=2)
-    return values[..., place]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """What belongs to the picture at one threshold; all bool, shape (h, w).
+
+    Attributes:
+        thick: thick parts that are lit and, somewhere, change: tissue, still or not.
+        moving: what of them changes.
+        loose: all that is lit in most frames and changes, where most around it does, thick or not.
+        lit: all that is lit where most around it is, too.
+    """
+
+    thick: Mask
+    moving: Mask
+    loose: Mask
+    lit: Mask
+
+    @classmethod
+    def of_still(cls, region: Mask) -> Region:
+        """What a still picture shows: one mask for all."""
+        return cls(thick=region, moving=region, loose=region, lit=region)
 
 
-def moving_evidence(motion: Motion, step: int, doubts: list[str]) -> Evidence | None:
-    """The thick parts that change in many frames, or None where hardly anything does."""
-    noise = _corner_noise(motion.change)
-    alive = motion.change > max(_MIN_CHANGE, 3.0 * noise)
-    # Lossy coding makes everything near a passing bright line flicker a little. Flicker that could
-    # be just that proves nothing, and neither does what is lit but still.
+def find_region(motion: Motion, step: int, threshold: float) -> Region | None:
+    """What is lit by more than ``threshold``, thick and in parts that change; None if nothing.
+
+    Still tissue is taken along with what moves: reverberation near the probe hardly changes.
+    """
     reach = 2 * max(1, round(_CODING_BLOCK_PX / step)) + 1
-    near = ndimage.maximum_filter(motion.peak - motion.level, reach)
-    moving = alive & (motion.spread > _RINGING * near)
-    parts = _thick_parts(moving)
-    if not parts or parts[0].sum() < _MIN_AREA * moving.size:
-        doubts.append(
-            "its corners move as much as the rest: a sector that fills the picture, or noise"
-            if noise > _MIN_CHANGE
-            else "hardly anything moves in it: nothing tells tissue from burned-in text"
-        )
+    ringing = _RINGING * ndimage.maximum_filter(motion.peak, reach)
+    changes = motion.high - motion.low > np.maximum(_MIN_CHANGE, ringing)
+    bright = motion.high > threshold
+    if motion.ground > 2 * threshold:
+        # On a grey screen the black of the picture stands out as well.
+        bright |= motion.high < -threshold
+    bright &= ~still_graphics(motion)
+    lit = _dense(bright)
+    whole = thick(bright)
+    labels, count = ndimage.label(whole)
+    if not count:
         return None
-    # Nor do moving pixels that are too thin or too few to be a part.
-    stray = moving & ~np.logical_or.reduce(parts)
-    unknown = stray | (~moving & (alive | (motion.level > _LIT)))
-    return Evidence(parts=parts, unknown=unknown)
+    moving = _dense(bright & changes) & whole
+    # A trace lights each pixel in a few frames alone.
+    loose = _dense(bright & changes & (np.abs(motion.level) > 0.5 * threshold))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    moves = np.bincount(labels[moving], minlength=count + 1)
+    belongs = moves > _MIN_MOVING * sizes
+    belongs[0] = False
+    sizes[~belongs] = 0
+    belongs &= sizes > _MIN_PART * sizes.max()
+    kept = belongs[labels]
+    if not kept.any():
+        return None
+    return Region(thick=kept, moving=moving & kept, loose=loose, lit=lit)
 
 
-def _corner_noise(change: Work) -> float:
-    """How much the stillest corner changes: the noise of an analogue or coarsely coded clip."""
+def still_graphics(motion: Motion) -> Mask:
+    """What stands still and is no tissue: upright strokes (lettering), and one flat colour (bars).
+
+    Bands of reverberation stand still as well, but run along the probe and are uneven.
+    """
+    level = motion.level
+    still = motion.peak - motion.floor < np.maximum(_MIN_CHANGE, 0.1 * level)
+    high = ndimage.maximum_filter1d(level, 3, axis=1)
+    low = ndimage.minimum_filter1d(level, 3, axis=1)
+    strokes = (high > _STROKE) & (low < 0.5 * high)
+    flat = (level > _MIN_CHANGE) & (high - low < _FLAT)
+    graphics: Mask = still & (strokes | flat)
+    return graphics
+
+
+def textured_region(still: Work) -> Mask:
+    """In a still picture: the largest thick part that is lit throughout and not one flat colour."""
+    uneven = ndimage.maximum_filter(still, 3) - ndimage.minimum_filter(still, 3) > 0.7
+    # Lettering is lit here and there: between its strokes the ground shows.
+    parts = parts_of(_dense((still > 8.0) & uneven, side_px=9, share=0.8))
+    if not parts:
+        return np.zeros(still.shape, bool)
+    return ndimage.binary_dilation(parts[0], disc(2))
+
+
+def corner_noise(motion: Motion) -> float:
+    """How much the stillest corner changes: noise, or a picture that fills the frame."""
+    change = motion.high - motion.low
     height, width = (max(2, side // 12) for side in change.shape)
     corners = (
         change[:height, :width],
@@ -150,54 +202,31 @@ def _corner_noise(change: Work) -> float:
     return min(float(np.quantile(corner, 0.75)) for corner in corners)
 
 
-def textured_evidence(still: Work) -> Evidence | None:
-    """In a still picture: the largest thick part that is lit throughout and not one flat colour."""
-    uneven = ndimage.maximum_filter(still, 3) - ndimage.minimum_filter(still, 3) > 0.7
-    # Lettering is lit here and there: between its strokes the ground shows.
-    parts = _parts(_dense((still > 8.0) & uneven, side_px=9, share=0.8))
-    if not parts:
-        return None
-    grown = ndimage.binary_dilation(parts[0], _disc(2))
-    return Evidence(parts=(grown,), unknown=np.zeros(still.shape, bool))
+def thick(lit: Mask) -> Mask:
+    """A mask without what is as thin as lettering, its small gaps closed."""
+    side = max(lit.shape)
+    closed = close(_dense(lit), max(1, round(0.008 * side)))
+    radius = max(1, round(0.0125 * side))
+    return _dilate(_erode(closed, radius), radius)
 
 
-def _thick_parts(pixels: Mask) -> tuple[Mask, ...]:
-    """The parts of a mask that are thicker than lettering once their gaps are closed."""
-    side = max(pixels.shape)
-    closed = ndimage.binary_fill_holes(_close(_dense(pixels), max(2, round(0.03 * side))))
-    radius = max(2, round(0.025 * side))
-    return _parts(_dilate(_erode(closed, radius), radius))
-
-
-def lit_beside(motion: Motion, mask: Mask) -> float:
-    """How much of what is not black and thick lies outside a sector but touches it, as its share.
-
-    That is tissue which stands still, in a clip coded so coarsely that nothing tells it moves.
-    """
-    labels, count = ndimage.label(_dense(motion.level > _DIM) & ~mask)
-    touches = np.zeros(count + 1, bool)
-    touches[labels[ndimage.binary_dilation(mask, _disc(2))]] = True
-    touches[0] = False
-    return float(touches[labels].sum() / mask.sum())
-
-
-def _parts(pixels: Mask) -> tuple[Mask, ...]:
+def parts_of(pixels: Mask, smallest: float = _MIN_PART) -> tuple[Mask, ...]:
     """The connected parts of a mask, largest first, without those far smaller than it."""
     labels, count = ndimage.label(pixels)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     order = [int(number) for number in np.argsort(-sizes, kind="stable")]
-    return tuple(labels == number + 1 for number in order if sizes[number] > 0.25 * sizes.max())
+    return tuple(labels == number + 1 for number in order if sizes[number] > smallest * sizes.max())
 
 
 def _dense(pixels: Mask, *, side_px: int = 5, share: float = 0.5) -> Mask:
     """Where most of a 5 x 5 square is set: a line or letter of 1-2 pixels cannot fill that."""
     filled: Mask = (
-        ndimage.uniform_filter(pixels.astype(np.float32), side_px, mode="constant") > share
+        ndimage.uniform_filter(pixels.astype(np.float32), side_px, mode="nearest") > share
     )
     return filled
 
 
-def _close(pixels: Mask, radius: int) -> Mask:
+def close(pixels: Mask, radius: int) -> Mask:
     """Closing with a disc that does not erode at the picture's edge."""
     closed = _erode(_dilate(np.pad(pixels, radius), radius), radius)
     return closed[radius:-radius, radius:-radius]
@@ -209,8 +238,8 @@ def _dilate(pixels: Mask, radius: int) -> Mask:
 
 
 def _erode(pixels: Mask, radius: int) -> Mask:
-    """Where a whole disc is set; what lies outside of the picture is not."""
-    return ~_any_in_disc(np.pad(~pixels, radius, constant_values=True), radius)
+    """Where a whole disc is set; what lies outside of the picture goes on as its edge does."""
+    return ~_any_in_disc(np.pad(~pixels, radius, mode="edge"), radius)
 
 
 def _any_in_disc(padded: Mask, radius: int) -> Mask:
@@ -223,43 +252,15 @@ def _any_in_disc(padded: Mask, radius: int) -> Mask:
     sums = np.zeros((padded.shape[0], padded.shape[1] + 1), np.int32)
     np.cumsum(padded, axis=1, out=sums[:, 1:])
     found = np.zeros((height, width), bool)
-    for offset, run in enumerate(_disc(radius).sum(axis=1).tolist()):
+    for offset, run in enumerate(disc(radius).sum(axis=1).tolist()):
         left = radius - run // 2
         lines = sums[offset : offset + height]
         found |= lines[:, left + run : left + run + width] != lines[:, left : left + width]
     return found
 
 
-def _disc(radius: int) -> Mask:
+def disc(radius: int) -> Mask:
+    """A disc of that radius, as a structuring element."""
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disc: Mask = x**2 + y**2 <= (radius + 0.5) ** 2
-    return disc
-
-
-def _medians(level: Work, where: Mask) -> Work:
-    """The median of the 5 x 5 pixels about each pixel of a mask; shape (n,)."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(level, 2, mode="symmetric"), (5, 5))
-    values = windows[where].reshape(-1, 25)
-    values.partition(12, axis=1)
-    return values[:, 12]
-
-
-def crossing_graphics(motion: Motion, mask: Mask, doubts: list[str]) -> Mask:
-    """Lettering laid over the sector's edge: lit, still, and on both sides of it.
-
-    Tissue is never lit outside the sector, so what is belongs to the display, and so does the part
-    of it inside. Lettering that lies wholly inside cannot be told from still tissue.
-    """
-    # Lettering stands out from its ground; still tissue does not.
-    still = (motion.level > _LIT) & (motion.peak - motion.low < 0.25 * motion.level)
-    still[still] = motion.level[still] - _medians(motion.level, still) > _LIT
-    labels, count = ndimage.label(ndimage.binary_dilation(still, _disc(1)))
-    outside = np.bincount(labels[still & ~mask], minlength=count + 1)
-    inside = np.bincount(labels[still & mask], minlength=count + 1)
-    crosses = (outside >= 4) & (inside >= 4)
-    crosses[0] = False
-    crossing: Mask = crosses[labels] & mask
-    if crossing.sum() > _MAX_NOTCH * mask.sum():
-        doubts.append("still, lit pixels lie across much of its edge (lettering over the sector?)")
-        return np.zeros_like(mask)
-    return crossing
+    full: Mask = x**2 + y**2 <= (radius + 0.5) ** 2
+    return full

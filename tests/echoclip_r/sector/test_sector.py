@@ -257,9 +257,9 @@ UNSURE: dict[str, tuple[Callable[[], Frames], str]] = {
     "one frame": (lambda: make_clip(num_frames=1).frames, "one frame alone"),
     "three frames": (lambda: make_clip(num_frames=3).frames, "3 frames alone: too few"),
     "a still clip": (static, "hardly anything moves in it"),
-    "a split screen": (side_by_side, "several regions move"),
+    "a split screen": (side_by_side, "two fans"),
     "noise": (noise_everywhere, "its corners move as much as the rest"),
-    "half of it still": (still_tissue, "lit pixels that never move border it"),
+    "half of it still": (still_tissue, "of what is lit in it never moves"),
     "black": (lambda: np.zeros((5, 60, 80, 3), np.uint8), "nothing in it looks like tissue"),
     "white": (lambda: np.full((5, 60, 80, 3), 255, np.uint8), "nothing in it looks like tissue"),
 }
