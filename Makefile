@@ -135,7 +135,7 @@ bench-evaluation: $(READY_TORCH) benchmarks/models/evaluation.py ## Every task o
 	$(PY) benchmarks/models/evaluation.py
 
 artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
-	$(VENV)/bin/echotok build phrase_tables/echo --corpus $(sort $(wildcard $(CORPUS)/*.jsonl)) --out echotok/artifacts/echo.json
+	$(VENV)/bin/echotok build phrase_tables/echo --out echotok/artifacts/echo.json
 	$(VENV)/bin/echotok build phrase_tables/echo --fallback clip --out echotok/artifacts/echo-clip.json
 
 phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports (three minutes)

@@ -75,7 +75,7 @@ class ByteBPE:
         ):
             raise ValueError("the fallback's base repeats a byte or holds what is none")
         self._alphabet = byte_alphabet()
-        self._end_apart = base is not None
+        self.compact = base is not None
         self.tokens: list[str]
         if base is None:
             symbols = _alphabet_order()
@@ -109,7 +109,7 @@ class ByteBPE:
         if whole is not None:
             ids: tuple[int, ...] = (whole,)
         else:
-            if self._end_apart:
+            if self.compact:
                 symbols = [*"".join(symbols), END]
             else:
                 symbols[-1] += END

@@ -25,6 +25,8 @@ __all__ = ["Chunk", "Encoder"]
 
 _MEMO_SIZE = 20_000
 _MEMO_CHARACTERS = 300
+# Pieces of a run that is tried as one BPE word: program text and web addresses have no space.
+_LONGEST_RUN = 8
 
 
 class _Word(NamedTuple):
@@ -53,6 +55,8 @@ class Encoder:
         self._severity_ids = {value.id: row for row, value in rows}
         self._layout = layout
         self._bpe = bpe
+        # A compact fallback is mined with its table, which counts tokens piece by piece.
+        self._joins_parts = not bpe.compact
         self._phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
         for phrase in table.live:
             first, last = phrase.items[0], phrase.items[-1]
@@ -104,8 +108,9 @@ class Encoder:
             following = pieces[at + 1]
             spaced = piece[0] == " "
             word = words.get(piece)
-            if word is not None and not word.alone and following[0] != " ":
-                word = None  # other characters may join this one
+            if word is not None and following[0] != " ":
+                # Other characters may join this one; a word alone is cheap to ask for again.
+                word = None if self._joins_parts or not word.alone else word
             if word is not None and word.gate is not None and following not in word.gate:
                 match = None
             else:
@@ -140,28 +145,70 @@ class Encoder:
     def _word(
         self, pieces: list[str], at: int, spaced: bool
     ) -> tuple[int, tuple[int, ...], Edge, Edge]:
-        """The BPE word at a piece that starts no match: letters and digits, or other characters.
+        """The BPE word at a piece that starts no match.
+
+        It is letters and digits, or other characters; or a run of both with no space between them
+        (`stenosis.`, `end-diastolic`) where that takes fewer tokens than part by part.
 
         Returns:
             The piece behind it, its ids and its edges.
         """
-        piece = pieces[at]
-        word = piece.removeprefix(" ")
-        alone = _is_word(word)
-        at += 1
-        while not alone and pieces[at][0] != " " and not _is_word(pieces[at]):
-            if self.matcher.longest(pieces, at) is not None:
-                break
-            word += pieces[at]
-            at += 1
+        end = self._part_end(pieces, at)
+        word = "".join(pieces[at:end]).removeprefix(" ")
         ids = self._bpe.encode_word(word)
         left, right = left_edge(word), right_edge(word, spaced=spaced)
-        if alone or (len(word) == 1 and right == right_edge(word, spaced=not spaced)):
-            if len(self._words) >= _MEMO_SIZE:
-                self._words.clear()
-            gate = self.matcher.followers(piece)
-            self._words[piece] = _Word(ids, left, right, gate, alone)
-        return at, ids, left, right
+        alone = _is_word(word)
+        if pieces[end][0] == " " or (alone and not self._joins_parts):
+            if alone or (len(word) == 1 and right == right_edge(word, spaced=not spaced)):
+                if len(self._words) >= _MEMO_SIZE:
+                    self._words.clear()
+                gate = self.matcher.followers(pieces[at])
+                self._words[pieces[at]] = _Word(ids, left, right, gate, alone)
+            return end, ids, left, right
+        if self._joins_parts:
+            end, ids, right = self._run(pieces, at, (end, ids, right), spaced)
+        return end, ids, left, right
+
+    def _part_end(self, pieces: list[str], at: int) -> int:
+        """Where the part ends that begins at a piece: one word, or other characters in a row."""
+        part = pieces[at].removeprefix(" ")
+        at += 1
+        if not _is_word(part):
+            while pieces[at][0] != " " and not _is_word(pieces[at]):
+                if self.matcher.longest(pieces, at) is not None:
+                    break
+                at += 1
+        return at
+
+    def _run(
+        self, pieces: list[str], at: int, first: tuple[int, tuple[int, ...], Edge], spaced: bool
+    ) -> tuple[int, tuple[int, ...], Edge]:
+        """The longest run of parts at a piece that is cheaper as one BPE word, or the first part.
+
+        Args:
+            pieces: of the text.
+            at: where the run begins.
+            first: the first part: the piece behind it, its ids and its right edge.
+            spaced: whether a space stands before it, or nothing.
+        """
+        best = first
+        end, ids, right = first
+        word = "".join(pieces[at:end]).removeprefix(" ")
+        tokens = len(ids)
+        while (
+            end - at < _LONGEST_RUN
+            and pieces[end][0] != " "
+            and self.matcher.longest(pieces, end) is None
+        ):
+            start, end = end, self._part_end(pieces, end)
+            part = "".join(pieces[start:end])
+            tokens += len(self._bpe.encode_word(part)) + EXPECTS_SPACE[right][left_edge(part)]
+            right = right_edge(part, spaced=False)
+            word += part
+            ids = self._bpe.encode_word(word)
+            if len(ids) < tokens:
+                best = end, ids, right_edge(word, spaced=spaced)
+        return best
 
     def value_ids(self, slot: str, value: int, piece: str) -> tuple[int, ...]:
         """Ids of one slot value; `value` is its id in the enumeration, `piece` its first piece."""

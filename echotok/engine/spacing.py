@@ -22,7 +22,7 @@ Edge = int
 _PLAIN, _TIGHT, _HYPHEN, _OPEN, _WORD = range(5)
 _TIGHT_CHARACTERS = frozenset(".,;:!?)]}%'+\u00b0")
 _OPENING = frozenset("([{")
-_HYPHENS = frozenset("-/=")
+_HYPHENS = frozenset("-/")
 
 
 def left_edge(text: str) -> Edge:
@@ -35,7 +35,7 @@ def left_edge(text: str) -> Edge:
 def right_edge(text: str, *, spaced: bool) -> Edge:
     """Edge at the right of a unit that ends in a literal character.
 
-    A hyphen, slash or equals sign is spaced on its right as it is on its left: `end-diastolic`,
+    A hyphen or slash is spaced on its right as it is on its left: `end-diastolic`,
     but `- normal` in a list.
 
     Args:

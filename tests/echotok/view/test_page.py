@@ -132,10 +132,10 @@ def test_the_legend_explains_every_mark() -> None:
 
 def test_join_and_space_are_shown() -> None:
     """A marker token is drawn where it acts, without changing the text that one copies."""
-    assert "a\u203f<\u203fb" in to_terminal(view_of(ECHO, "a<b")).plain
-    page = page_of(ECHO, "a<b")
+    assert "<lv>\u203f<\u203f<rv>" in to_terminal(view_of(ECHO, "lv<rv")).plain
+    page = page_of(ECHO, "lv<rv")
     assert [token["class"] for token in page.tokens].count("marker join") == 2
-    assert page.texts == ["a<b"]
+    assert page.texts == ["lv<rv"]
 
 
 @pytest.mark.parametrize("cut", [3, 4, 7])
