@@ -3,8 +3,6 @@
 # the command at the head of constraints.txt rewrites it (run it with .venv/bin/uv).
 
 PYTHON ?= python3
-# What trains the domain fallback and what the benchmarks read beside our own reports.
-CORPUS ?= ../shared/data
 UV_VERSION := 0.13.9
 
 VENV := .venv
@@ -25,7 +23,8 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy bench-sector \
-	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation artifacts phantom-table \
+	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
+	bench-layered fallback echo-rows artifacts phantom-table house-table \
 	architecture readme wheel clean
 
 help: ## List the targets
@@ -134,9 +133,25 @@ bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_cl
 bench-evaluation: $(READY_TORCH) benchmarks/models/evaluation.py ## Every task of the paper on held-out phantoms (after bench-phantom: some 10 minutes)
 	$(PY) benchmarks/models/evaluation.py
 
-artifacts: $(READY) ## Rebuild the shipped tokenizers (CORPUS=folder of the fallback's JSON Lines)
+fallback: $(READY) ## Train phrase_tables/echo/merges.txt on word lists and the outside corpora's words
+	$(PY) benchmarks/tokenizer/train_fallback.py
+
+echo-rows: $(READY_TORCH) ## Choose the rows of phrase_tables/echo, and count each source without it (ten minutes)
+	$(PY) benchmarks/tokenizer/select_rows.py --leave-one-out --json benchmarks/results/leave_one_out.json
+	$(PY) benchmarks/tokenizer/select_rows.py --write
+
+artifacts: $(READY) ## Rebuild the shipped tokenizers from phrase_tables/echo
 	$(VENV)/bin/echotok build phrase_tables/echo --out echotok/artifacts/echo.json
 	$(VENV)/bin/echotok build phrase_tables/echo --fallback clip --out echotok/artifacts/echo-clip.json
+
+house-table: $(READY) ## Mine phrase_tables/house on top of echo, from two thirds of the synthetic house
+	@rm -rf runs/house-reports runs/house && mkdir -p runs/house-reports
+	@ls benchmarks/reports/house/*.txt | awk 'NR % 3' | xargs -I{} cp {} runs/house-reports/
+	$(VENV)/bin/echotok mine runs/house-reports --base phrase_tables/echo --vocab-size 29000 --k 5 --out runs/house
+	@echo "Read runs/house/review.tsv, compare with phrase_tables/house, and copy what is good"
+
+bench-layered: $(READY_TORCH) ## Measure a hospital's own table alone and on top of echo, by reports mined
+	$(PY) benchmarks/tokenizer/layered.py
 
 phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports (three minutes)
 	@mkdir -p runs && rm -rf runs/phantom-table

@@ -19,9 +19,9 @@ OWN = ROOT / "benchmarks" / "reports"
 CORPUS = Path(os.environ.get("ECHOTOK_CORPUS", ROOT.parent / "shared" / "data"))
 
 OWN_CORPORA = {
-    "house": "36 reports of one synthetic house whose template sentences the table holds",
-    "site_b": "30 synthetic reports of a second site, looked at while the table was made",
-    "site_a": "30 synthetic reports of a third site, never looked at",
+    "house": "36 reports of one synthetic house",
+    "site_b": "30 synthetic reports of a second site",
+    "site_a": "30 synthetic reports of a third site",
 }
 OUTSIDE_CORPORA = {
     "mtsamples_echo": "15 dictated echo reports (public transcriptions)",

@@ -1,0 +1,143 @@
+"""A hospital's own table alone, and on top of `echo`: `make bench-layered`.
+
+Phantom reports stand for a hospital's. A table is mined from the first N reports: a table of its
+own with a vocabulary of 2,000, and as many phrases as the reports give on top of `echo` (which has
+room for 1,800). Both are counted on the same held-out reports of other patients. The synthetic
+house is mined the same way: on two of every three of its reports, counted on the third.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from benchmarks.common import OWN, ROOT, facts, write_results
+from echoclip_r.phantom.latents import sample_patient
+from echoclip_r.phantom.report.reports import write_reports
+from echotok.bpe import ByteBPE
+from echotok.clip_merges import clip_merges, count_clip_tokens
+from echotok.corpora import read_reports
+from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, grow, mine
+from echotok.mining.session import read_base
+from echotok.tokenizer import Tokenizer, load
+
+K = 5
+SIZES = (100, 300, 1000, 3000, 10_000)
+OWN_SIZE, ROOM = 2000, 1800
+NUM_HELD_OUT = 500
+TRAIN_SEED, TEST_SEED = 9000, 9001
+
+
+def phantom_reports(seed: int) -> Iterator[tuple[str, str]]:
+    """`(patient, report)` without end."""
+    patient = 0
+    while True:
+        for report in write_reports(sample_patient(patient, seed), seed=seed):
+            yield f"P{patient}", report.text
+        patient += 1
+
+
+def mined(reports: Sequence[tuple[str, str]]) -> tuple[Tokenizer, Tokenizer]:
+    """A tokenizer of a table mined alone, and of one on top of `echo`."""
+    base = read_base(ROOT / "phrase_tables" / "echo")
+    tokenizers = []
+    for units in (UNITS, base.table.units):
+        store = ReportStore(units=units, find_private=PrivateFinder())
+        for patient, text in reports:
+            store.add(text, patient=patient)
+        if units is UNITS:
+            result = mine(store, Options(vocab_size=OWN_SIZE, k=K, units=units))
+        else:
+            size = base.vocab_size + ROOM
+            result = grow(store, Options(vocab_size=size, k=K, units=units), base)
+        tokenizers.append(result.tokenizer())
+    return tokenizers[0], tokenizers[1]
+
+
+def figures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:
+    """Mean tokens, start and end included; the share that fits 77; reports that lose something."""
+    encodings = [tokenizer.encode(text) for text in texts]
+    lengths = [len(encoding.ids) for encoding in encodings]
+    lossy = sum(
+        tokenizer.decode(encoding.ids) != tokenizer.normalize(text)
+        for encoding, text in zip(encodings, texts, strict=True)
+    )
+    return {
+        "mean": statistics.fmean(lengths),
+        "fit 77": sum(n <= 77 for n in lengths) / len(lengths),
+        "lossy": lossy,
+        "live phrases": len(tokenizer.table.live),
+    }
+
+
+def main() -> None:
+    """Mine, count, and write the results after each size."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    arguments = parser.parse_args()
+    clip = ByteBPE(clip_merges())
+    held_out = [text for _, text in islice(phantom_reports(TEST_SEED), NUM_HELD_OUT)]
+    house = [report.text for report in read_reports([OWN / "house"])]
+    house_test = house[2::3]
+    house_train = [(str(at), text) for at, text in enumerate(house) if at % 3 != 2]
+    path = ROOT / "runs" / "results" / "layered.json"
+    rows: dict[str, Any] = json.loads(path.read_text())["rows"] if path.exists() else {}
+    todo: list[tuple[str, Sequence[tuple[str, str]], list[str]]] = [
+        (f"house, {len(house_train)} reports", house_train, house_test)
+    ]
+    todo += [
+        (f"phantoms, {n} reports", list(islice(phantom_reports(TRAIN_SEED), n)), held_out)
+        for n in arguments.sizes
+    ]
+    for name, reports, test in todo:
+        own, layered = mined(reports)
+        rows[name] = {
+            "held out": len(test),
+            "patients": len({patient for patient, _ in reports}),
+            "CLIP": statistics.fmean(count_clip_tokens(text, clip) for text in test),
+            "echo": figures(load("echo"), test),
+            "own table": figures(own, test),
+            "on top of echo": figures(layered, test),
+        }
+        print(name, rows[name], flush=True)
+        results = {
+            **facts("make bench-layered", ["numpy", "tokenizers"], seed=TRAIN_SEED),
+            "k": K,
+            "rows": rows,
+        }
+        write_results("layered", results, _markdown(results))
+
+
+def _markdown(results: dict[str, Any]) -> str:
+    kinds = ("echo", "own table", "on top of echo")
+    lines = [
+        "# A hospital's own table, alone and on top of `echo`",
+        "",
+        "Mean tokens a held-out report, start and end included, and the share that fits 77. Mined",
+        f"with k = {results['k']}; `own table` has a vocabulary of {OWN_SIZE:,}, `on top of echo`",
+        f"at most {ROOM:,} phrases more than `echo`. The reports are synthetic: our own phantoms",
+        "and our own house.",
+        "",
+        "| mined from | patients | held out | CLIP | " + " | ".join(kinds) + " | lossy |",
+        "| --- " * (5 + len(kinds)) + "|",
+    ]
+    for name, row in results["rows"].items():
+        cells = [f"{row[kind]['mean']:.1f} ({row[kind]['fit 77']:.0%})" for kind in kinds]
+        lossy = sum(row[kind]["lossy"] for kind in kinds)
+        lines.append(
+            f"| {name} | {row['patients']} | {row['held out']} | {row['CLIP']:.1f} | "
+            + " | ".join(cells)
+            + f" | {lossy} |"
+        )
+    lines += ["", f"{results['machine']}. Made by `{results['command']}`.", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
