@@ -400,6 +400,11 @@ def choose(
 
 # --- candidates ---
 
+# What a composition of labels and units can bring about, and a cardiologist would not have.
+_WRONG_UNIT = re.compile(
+    r"(?:gradient|pressure)[^.,]* \{number\} (?:mm|cm|m/s|ml|ms)\b|"
+    r"velocity[^.,]* \{number\} (?:mmhg|mm|cm|ml)\b(?!/)"
+)
 _TOKEN = re.compile(r"\{\w+\}|[a-z0-9]+|[^\sa-z0-9]")
 
 
@@ -416,6 +421,8 @@ def possible(texts: Iterable[str], sources: Iterable[str], table: PhraseTable) -
     kept = []
     for text in texts:
         found = _TOKEN.findall(text)
+        if _WRONG_UNIT.search(text):
+            continue
         if not all(word in words or word[0] == "{" for word in found):
             continue
         if not all(
