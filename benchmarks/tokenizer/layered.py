@@ -22,7 +22,8 @@ from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.corpora import read_reports
 from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, grow, mine
-from echotok.mining.session import read_base
+from echotok.mining.assembly import Mined
+from echotok.table.reading import read_fallback, read_table
 from echotok.tokenizer import Tokenizer, load
 
 K = 5
@@ -43,7 +44,10 @@ def phantom_reports(seed: int) -> Iterator[tuple[str, str]]:
 
 def mined(reports: Sequence[tuple[str, str]]) -> tuple[Tokenizer, Tokenizer]:
     """A tokenizer of a table mined alone, and of one on top of `echo`."""
-    base = read_base(ROOT / "phrase_tables" / "echo")
+    folder = ROOT / "phrase_tables" / "echo"
+    fallback = read_fallback(folder)
+    assert fallback is not None, "the folder carries its merges"
+    base = Mined(table=read_table(folder), fallback=fallback, saved={}, num_tokens=0)
     tokenizers = []
     for units in (UNITS, base.table.units):
         store = ReportStore(units=units, find_private=PrivateFinder())
