@@ -65,7 +65,8 @@ class Mark(NamedTuple):
 
 _SEPARATORS = {
     ",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "[": "(", "]": ")", "-": "-", "=": ":",
-    "?": "?", "/": "or", "&": "and", "+": "and", "and": "and", "or": "or", "plus": "and",
+    "?": "?", "±": "+/-",
+    "/": "or", "&": "and", "+": "and", "and": "and", "or": "or", "plus": "and",
     "nor": "or", "and/or": "or", "\u2022": ";", "*": ";", "|": ";",
 }  # fmt: skip
 _SEPARATOR_CUES = {word: frozenset((kind,)) for word, kind in _SEPARATORS.items()}

@@ -39,7 +39,7 @@ def test_shipped_files_have_the_tasks_of_the_paper(source: str) -> None:
 
 
 def test_own_file_overrides_key_by_key_and_adds(tmp_path: Path) -> None:
-    """Other prompts keep the label; a finding's phrases are added to the rules'; a new task is there."""
+    """Other prompts keep the label; a finding's phrases add to the rules'; a new task is there."""
     path = tmp_path / "house.toml"
     path.write_text(
         '[[binary]]\nname = "tavr"\nprompts = ["TAVI in situ."]\n'
