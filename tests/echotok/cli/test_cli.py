@@ -45,8 +45,15 @@ def test_every_option_has_help() -> None:
     """Each command says what it does, and each of its options and arguments too."""
     names = [name for name, _ in sub_parsers()]
     assert names == [
-        "encode", "decode", "show", "stats", "findings", "mine", "build", "validate",
-    ]  # fmt: skip
+        "encode",
+        "decode",
+        "show",
+        "stats",
+        "findings",
+        "mine",
+        "build",
+        "validate",
+    ]
     for name, parser in sub_parsers():
         assert parser.description, name
         assert without_help(parser) == []
@@ -71,7 +78,7 @@ def test_a_missing_help_would_be_found() -> None:
         "mine",
         "build",
         "validate",
-    ],  # fmt: skip
+    ],
 )
 def test_help_and_bad_usage(run: Run, command: str) -> None:
     """`--help` goes to stdout with code 0; an unknown option goes to stderr with code 2."""
