@@ -22,8 +22,8 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
-	bench-compression bench-throughput bench-mining phantom bench-data bench-privacy bench-sector \
-	bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
+	bench-compression bench-throughput bench-mining bench-findings phantom bench-data bench-privacy \
+	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
 	architecture readme wheel clean
 
@@ -99,6 +99,9 @@ bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tab
 	$(PY) benchmarks/tokenizer/mining.py
 	$(PY) benchmarks/tokenizer/mining_scale.py
 	$(PY) benchmarks/tokenizer/mining.py --report-only
+
+bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findings: cases, annotated reports, phantom labels, speed (PEER=PYTHON with medspacy)
+	$(PY) benchmarks/tokenizer/findings.py $(if $(PEER),--peer $(PEER))
 
 PHANTOM ?= runs/phantom
 

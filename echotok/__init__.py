@@ -7,7 +7,6 @@
 'lvef is 55-60%.'
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from echotok.engine.batch import Batch
@@ -72,6 +71,8 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name == "findings":  # the package, which can be called
         return import_module("echotok.findings")
     if name not in _LAZY:

@@ -65,7 +65,8 @@ class Mark(NamedTuple):
 
 _SEPARATORS = {
     ",": ",", ";": ";", ":": ":", "(": "(", ")": ")", "[": "(", "]": ")", "-": "-", "=": ":",
-    "?": "?", "/": "or", "&": "and", "+": "and", "and": "and", "or": "or", "plus": "and",
+    "?": "?", "±": "+/-",
+    "/": "or", "&": "and", "+": "and", "and": "and", "or": "or", "plus": "and",
     "nor": "or", "and/or": "or", "\u2022": ";", "*": ";", "|": ";",
 }  # fmt: skip
 _SEPARATOR_CUES = {word: frozenset((kind,)) for word, kind in _SEPARATORS.items()}
@@ -246,12 +247,12 @@ class Lexicon:
                     mark = mark._replace(grade=rank, grade_low=low, grade_high=high)
                 elif slot == "number":
                     mark = mark._replace(number="".join(pieces[first:last]).strip())
-            if (
-                mark.unit
-                and (mark.terms or mark.structures or mark.cues)
-                and not (found and found[-1].number and found[-1].end == at)
-            ):
-                mark = mark._replace(unit="")
+            if mark.unit and (mark.terms or mark.structures or mark.cues):
+                # "190 ms" is a time; "no MS" is a stenosis.
+                if found and found[-1].number and found[-1].end == at:
+                    mark = Mark(at, match.end, unit=mark.unit)
+                else:
+                    mark = mark._replace(unit="")
             found.append(mark)
             at = match.end
         return found

@@ -335,9 +335,12 @@ def _repeats(row: Finding, rows: list[Finding]) -> bool:
         if (
             other.name == row.name
             and other.status == row.status
+            and other.structure == row.structure
             and other.start < row.end
             and row.start < other.end
-            and (other.value == row.value or None in (other.value, row.value))
+            and (
+                other.value == row.value or None in (other.value, row.value) or other.end == row.end
+            )
         ):
             if other.value is None and row.value is not None:
                 rows[at] = row
@@ -370,6 +373,16 @@ def _joined(marks: list[Mark], pieces: Sequence[str]) -> list[Mark]:
                         grade_high=high,
                     )
                 ]
+                continue
+            # "between 45% and 50%"
+            if (
+                link.unit
+                and "and" in mark.cues
+                and one.number
+                and one.first
+                and pieces[one.first - 1].strip() == "between"
+            ):
+                found[-1] = mark._replace(first=link.first)
                 continue
             if (
                 mark.number

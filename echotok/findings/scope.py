@@ -164,9 +164,11 @@ def _segment(marks: Sequence[Mark], at: int) -> Sequence[Mark]:
 
 def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
     """Up to which mark a cue before reaches."""
-    consumed = False
+    consumed = told = False
     for index in range(at + 1, len(marks)):
         cues = marks[index].cues
+        # "The study of last year showed MR, moderate AS": the verb holds for the whole list.
+        told = told or (kind == "past_before" and not consumed and "verb" in cues)
         if "stop" in cues or (";" in cues and kind == "past_before"):
             return index
         # The nearest cue governs; a denial ends what is doubted or past.
@@ -174,8 +176,10 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
             return index
         if kind != "deny_before" and consumed and "deny_before" in cues:
             return index
-        if consumed and cues & _SEPARATORS and _own_right(marks, index):
-            return index
+        if consumed and cues & _SEPARATORS:
+            verb = any("verb" in mark.cues for mark in _segment(marks, index))
+            if verb if told else _own_right(marks, index):
+                return index
         if index in anchors:
             consumed = True
     return len(marks)

@@ -89,13 +89,20 @@ class Sentences:
                 if line_bound:
                     section, line_bound = "", False
                 continue
-            mark = _LIST_MARK.match(report, start, end) if begins_line else None
+            numbered = begins_line and not report[start : start + 1].isalpha()
+            mark = _LIST_MARK.match(report, start, end) if numbered else None
             if mark is not None and mark.end() < end:
                 start = mark.end()
-            found = _HEADING.match(report, start, end)
+            colon = report.find(":", start, min(end, start + 72)) >= 0
+            found = _HEADING.match(report, start, end) if colon else None
             name = found[1] if found is not None else ""
             alone = found is not None and not report[found.end() : end].strip()
-            if not name and begins_line and (capitals := _CAPITALS.match(report, start, end)):
+            if (
+                not name
+                and begins_line
+                and report[start:end].isupper()
+                and (capitals := _CAPITALS.match(report, start, end))
+            ):
                 name, alone = capitals[1], True
             if name:
                 kind, structures = self._heading(name)

@@ -695,7 +695,8 @@ def test_all_is_what_is_exported() -> None:
         for name in dir(echotok)
         if not name.startswith("_")
         and name not in ("TYPE_CHECKING", "Any")
-        and not isinstance(getattr(echotok, name), ModuleType)
+        # A module is no public name, but for the package that is a function, too.
+        and (callable(getattr(echotok, name)) or not isinstance(getattr(echotok, name), ModuleType))
     }
     assert set(echotok.__all__) == public
     assert list(echotok.__all__) == sorted(echotok.__all__)

@@ -32,7 +32,10 @@ FINDINGS = {finding.name: finding for finding in read_tasks().findings}
         ("mitral_regurgitation", "Severe tricuspid regurgitation.", math.nan),
         ("mitral_regurgitation", "Severe MRI artefacts", math.nan),
         ("mitral_regurgitation", "No aortic stenosis, moderate mitral regurgitation.", 2),
-        ("mitral_regurgitation", "Mild MR. Later: severe MR.", 1),
+        ("mitral_regurgitation", "Mild MR. Later: severe MR.", 3),
+        ("mitral_regurgitation", "Severe MR.\n\nConclusion: Mild MR. Possible AS.", 1),
+        ("aortic_stenosis", "Possible aortic stenosis.", math.nan),
+        ("mitral_regurgitation", "Mitral regurgitation is present.", 1),
         ("pericardial_effusion", "A large pericardial effusion is seen.", 3),
         ("pericardial_effusion", "There is no pericardial effusion.", 0),
         ("lv_dilation", "The left ventricle is severely dilated.", 3),
@@ -82,5 +85,7 @@ def test_phantom_reports_give_the_truth_back() -> None:
 def test_phrase_that_is_none_is_refused_with_its_name() -> None:
     """The error says which finding and phrase, and how the phrase is written."""
     finding = Finding(name="mr", title="", family="", phrases={"Mitral  Regurgitation": 1.0})
-    with pytest.raises(EvaluationError, match=r"finding 'mr'.*write it as 'mitral regurgitation'"):
+    with pytest.raises(
+        EvaluationError, match=r"'mr'.*'Mitral  ?Regurgitation'.*write it as 'mitral regurgitation'"
+    ):
         read_findings(["a"], [finding])

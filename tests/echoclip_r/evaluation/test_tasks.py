@@ -39,7 +39,7 @@ def test_shipped_files_have_the_tasks_of_the_paper(source: str) -> None:
 
 
 def test_own_file_overrides_key_by_key_and_adds(tmp_path: Path) -> None:
-    """Other prompts keep the label; a finding's phrases are added to; a new task is there."""
+    """Other prompts keep the label; a finding's phrases add to the rules'; a new task is there."""
     path = tmp_path / "house.toml"
     path.write_text(
         '[[binary]]\nname = "tavr"\nprompts = ["TAVI in situ."]\n'
@@ -48,8 +48,9 @@ def test_own_file_overrides_key_by_key_and_adds(tmp_path: Path) -> None:
     tasks, before = read_tasks(path), read_tasks()
     assert tasks.binary("tavr").prompts == ("TAVI in situ.",)
     assert tasks.binary("tavr").label == before.binary("tavr").label
-    phrases = next(f.phrases for f in tasks.findings if f.name == "tavr")
-    assert {"core valve", "tavr"} <= set(phrases)
+    tavr = [finding for finding in tasks.findings if finding.name == "tavr"]
+    said = read_findings(["A core valve is seen.", "TAVR in situ.", "Normal."], tavr)
+    assert said[:, 0].tolist() == [1, 1, 0]
     assert tasks.binary("new").prompts == ("p",)
     assert len(tasks.binaries) == len(before.binaries) + 1
 

@@ -44,7 +44,16 @@ def without_help(parser: argparse.ArgumentParser) -> list[str]:
 def test_every_option_has_help() -> None:
     """Each command says what it does, and each of its options and arguments too."""
     names = [name for name, _ in sub_parsers()]
-    assert names == ["encode", "decode", "show", "stats", "mine", "build", "validate"]
+    assert names == [
+        "encode",
+        "decode",
+        "show",
+        "stats",
+        "findings",
+        "mine",
+        "build",
+        "validate",
+    ]
     for name, parser in sub_parsers():
         assert parser.description, name
         assert without_help(parser) == []
@@ -59,7 +68,17 @@ def test_a_missing_help_would_be_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["encode", "decode", "show", "stats", "mine", "build", "validate"]
+    "command",
+    [
+        "encode",
+        "decode",
+        "show",
+        "stats",
+        "findings",
+        "mine",
+        "build",
+        "validate",
+    ],
 )
 def test_help_and_bad_usage(run: Run, command: str) -> None:
     """`--help` goes to stdout with code 0; an unknown option goes to stderr with code 2."""

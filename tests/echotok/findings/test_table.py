@@ -26,7 +26,11 @@ def answer_of(report: str, name: str) -> tuple[object, str, bool]:
     ("report", "name", "expected"),
     [
         ("Moderate MR.\n\nConclusion: Mild MR.", "mitral_regurgitation", (1.0, "present", True)),
-        ("Conclusion: Mild MR.\n\nFindings: Severe MR.", "mitral_regurgitation", (1.0, "present", True)),
+        (
+            "Conclusion: Mild MR.\n\nFindings: Severe MR.",
+            "mitral_regurgitation",
+            (1.0, "present", True),
+        ),
         ("Mild MR. Later: severe MR.", "mitral_regurgitation", (3.0, "present", True)),
         ("Mild MR. Mild MR.", "mitral_regurgitation", (1.0, "present", False)),
         ("Possible vegetation. A vegetation is seen.", "vegetation", (1.0, "present", False)),
@@ -37,12 +41,20 @@ def answer_of(report: str, name: str) -> tuple[object, str, bool]:
         ("LVEF 55%. LVEF 57%.", "ejection_fraction", (57.0, "present", False)),
         ("LVEF 55%. LVEF 30%.", "ejection_fraction", (30.0, "present", True)),
         ("LVEF 55%. LVEF 550%.", "ejection_fraction", (55.0, "present", True)),
-        ("Mitral regurgitation is present. Severe MR. MR.", "mitral_regurgitation", (3.0, "present", False)),
+        (
+            "Mitral regurgitation is present. Severe MR. MR.",
+            "mitral_regurgitation",
+            (3.0, "present", False),
+        ),
         ("Normal.", "impella", (0.0, "unsaid", False)),
         ("Normal.", "mitral_regurgitation", (None, "unsaid", False)),
-        ("The apex is akinetic. No other wall motion abnormality.", "wall_motion", (1.0, "present", False)),
+        (
+            "The apex is akinetic. No other wall motion abnormality.",
+            "wall_motion",
+            (1.0, "present", False),
+        ),
     ],
-)  # fmt: skip
+)
 def test_answer_of_a_report(report: str, name: str, expected: tuple[object, str, bool]) -> None:
     """Conclusion before body, later before earlier, certain before possible; strife is told."""
     assert answer_of(report, name) == expected
