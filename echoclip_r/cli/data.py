@@ -11,7 +11,6 @@ from typing import Any
 
 from echoclip_r.cli.options import (
     add_frames,
-    add_json,
     add_keep_unsure,
     add_labels,
     add_manifest,
@@ -24,10 +23,10 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
     picture,
-    whole_number,
 )
 from echoclip_r.data.layouts import LAYOUTS, write_manifest
 from echoclip_r.errors import EchoclipError
+from echotok.cli.options import add_json, whole_number
 
 __all__ = ["add_commands"]
 
