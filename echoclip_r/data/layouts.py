@@ -35,11 +35,16 @@ def write_manifest(layout: str, root: Path, out: Path) -> int:
         The number of rows below the header.
 
     Raises:
-        ManifestError: the archive is not laid out so, has no clip, or `out` is there already.
+        ManifestError: the archive is not laid out so, has no clip, or `out` is there already
+            or in no folder.
         OSError: `out` cannot be written.
     """
     if not root.is_dir():
         raise ManifestError(f"{root}: there is no such folder; is the archive mounted?")
+    if not out.parent.is_dir():
+        raise ManifestError(
+            f"{out.parent}: there is no such folder to write {out.name} to; make it"
+        )
     if out.exists():
         raise ManifestError(f"{out}: this file is there already; give another name with --out")
     rows = list(LAYOUTS[layout](root))

@@ -68,6 +68,8 @@ def test_another_folder_and_a_file_that_is_there(root, tmp_path, layout):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ManifestError, match="there is no such file"):
         write_manifest(layout, tmp_path / "empty", tmp_path / "m.csv")
+    with pytest.raises(ManifestError, match=r"nowhere: there is no such folder to write m\.csv"):
+        write_manifest(layout, root, tmp_path / "nowhere" / "m.csv")
     (tmp_path / "m.csv").write_text("mine")
     with pytest.raises(ManifestError, match="there already"):
         write_manifest(layout, root, tmp_path / "m.csv")
