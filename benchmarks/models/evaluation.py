@@ -24,9 +24,9 @@ from benchmarks.models import phantom_steps as steps
 from benchmarks.models import phantom_training as training
 from benchmarks.models.prompt_cam import draw_heat, measure_heat, render_leads
 from echoclip_r.evaluation.config import EvaluateConfig
+from echoclip_r.evaluation.figures import label_of
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.report.tables import count_text, main_figures
-from echoclip_r.evaluation.report.words import LABELS
 from echoclip_r.evaluation.runner import evaluate
 from echoclip_r.evaluation.verdicts import verdict
 from echoclip_r.model.checkpoint import load_checkpoint
@@ -156,7 +156,7 @@ def to_markdown(evaluation: Evaluation, results: Mapping[str, Any]) -> str:
                 cells = [_cell(by_model[model], name) for model in models]
                 guess = first.scores.figures[name].chance
                 lines.append(
-                    f"| {first.title} | {LABELS[name]} | {' | '.join(cells)} | {guess:.3g} "
+                    f"| {first.title} | {label_of(name)} | {' | '.join(cells)} | {guess:.3g} "
                     f"| {count_text(first)} |"
                 )
     lines += [
@@ -173,7 +173,7 @@ def to_markdown(evaluation: Evaluation, results: Mapping[str, Any]) -> str:
         gap = compared.difference
         if gap.low > 0 or gap.high < 0:
             lines.append(
-                f"| {compared.title} | {compared.dataset} | {LABELS[compared.figure]} "
+                f"| {compared.title} | {compared.dataset} | {label_of(compared.figure)} "
                 f"| {compared.second} minus {compared.first} "
                 f"| {gap.value:.3g} ({gap.low:.3g} to {gap.high:.3g}) |"
             )

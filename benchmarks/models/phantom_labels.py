@@ -28,8 +28,9 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from benchmarks.common import facts, write_results
-from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.ultrasound import render_clip
+from echoclip_r.phantom.study import Latents
 
 SIZE_PX, NUM_FRAMES = 64, 6
 DEVICES = ("pacer_lead", "impella", "tavr", "mitraclip")

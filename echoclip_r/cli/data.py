@@ -1,4 +1,4 @@
-"""The commands that make and look at data: prepare, summary, preview and phantom."""
+"""The commands that make and look at data: manifest, prepare, summary, preview and phantom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from echoclip_r.cli.options import (
     add_frames,
-    add_json,
     add_keep_unsure,
     add_labels,
     add_manifest,
@@ -24,19 +23,45 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
     picture,
-    whole_number,
 )
+from echoclip_r.data.layouts import LAYOUTS, write_manifest
 from echoclip_r.errors import EchoclipError
+from echotok.cli.options import add_json, whole_number
 
 __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any) -> None:
     """Add this module's commands to those of `echoclip-r` (argparse's sub-parsers action)."""
+    _add_manifest(commands)
     _add_prepare(commands)
     _add_summary(commands)
     _add_preview(commands)
     _add_phantom(commands)
+
+
+def _add_manifest(commands: Any) -> None:
+    parser = commands.add_parser(
+        "manifest",
+        help="write the manifest of a public archive",
+        description="Write the manifest of a public archive from its folder as it was "
+        "downloaded. Where an archive has no reports (echonet-dynamic), one sentence that states "
+        "the measurement stands in place of each: such an archive is for testing measurements, "
+        "not retrieval.",
+    )
+    parser.add_argument(
+        "layout", choices=LAYOUTS, metavar="LAYOUT", help=f"which archive: {', '.join(LAYOUTS)}"
+    )
+    parser.add_argument("root", type=Path, metavar="ROOT", help="the archive's folder")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="CSV", help="the manifest to write"
+    )
+    parser.set_defaults(run=_manifest, stopped=nothing_kept)
+
+
+def _manifest(arguments: argparse.Namespace) -> None:
+    num_rows = write_manifest(arguments.layout, arguments.root, arguments.out)
+    print(f"{num_rows:,} clips: {arguments.out}")
 
 
 def _add_prepare(commands: Any) -> None:

@@ -10,7 +10,6 @@ from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_frames,
-    add_json,
     add_out_folder,
     add_seed,
     add_split,
@@ -18,8 +17,8 @@ from echoclip_r.cli.options import (
     device_of,
     go_on,
     nothing_kept,
-    whole_number,
 )
+from echotok.cli.options import add_json, whole_number
 
 __all__ = ["add_commands"]
 

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from echotok.cli.console import tell
-from echotok.cli.options import add_json, whole_number
+from echotok.cli.options import whole_number
 
 __all__ = [
     "add_batch_size",
     "add_checkpoint",
     "add_device",
     "add_frames",
-    "add_json",
     "add_keep_unsure",
     "add_labels",
     "add_manifest",
@@ -31,7 +30,6 @@ __all__ = [
     "go_on",
     "nothing_kept",
     "picture",
-    "whole_number",
 ]
 
 

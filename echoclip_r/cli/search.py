@@ -11,7 +11,6 @@ from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_frames,
-    add_json,
     add_keep_unsure,
     add_out_folder,
     add_overwrite,
@@ -20,11 +19,10 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
     picture,
-    whole_number,
 )
 from echoclip_r.errors import EchoclipError, OptionError
 from echotok.cli.console import tell
-from echotok.cli.options import add_column
+from echotok.cli.options import add_column, add_json, whole_number
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echoclip_r.cli.options import add_device, add_json, add_out_folder, add_seed
+from echoclip_r.cli.options import add_device, add_out_folder, add_seed
 from echoclip_r.errors import EchoclipError, OptionError
+from echotok.cli.options import add_json
 
 if TYPE_CHECKING:
     from echoclip_r.training.config import TrainConfig

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from echoclip_r.evaluation.figures import Section
 from echoclip_r.metrics.bootstrap import Estimate
 from echoclip_r.metrics.scores import Scores
 
-__all__ = ["Comparison", "Evaluation", "Judgement", "Outcome", "Section", "Skipped"]
-
-Section = Literal["regression", "binary", "retrieval", "agreement", "identification", "change"]
+__all__ = ["Comparison", "Evaluation", "Judgement", "Outcome", "Skipped"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -31,6 +31,7 @@ from echoclip_r.evaluation.datasets import (
     load_split,
     make_shards,
 )
+from echoclip_r.evaluation.figures import SECTIONS, Section
 from echoclip_r.evaluation.files import write_evaluation
 from echoclip_r.evaluation.identification import judge_identification
 from echoclip_r.evaluation.outcomes import (
@@ -38,7 +39,6 @@ from echoclip_r.evaluation.outcomes import (
     Evaluation,
     Judgement,
     Outcome,
-    Section,
     Skipped,
 )
 from echoclip_r.evaluation.retrieval import judge_retrieval
@@ -54,16 +54,6 @@ from echoclip_r.model.trained import TrainedModel
 __all__ = ["compare", "evaluate", "evaluate_model"]
 
 _log = logging.getLogger(__name__)
-
-KEY_FIGURES = {
-    "regression": ("mae", "pearson"),
-    "binary": ("auc", "auc:contrast"),
-    "retrieval": ("mcmrr", "recall_at_10:video_to_report", "recall_at_10:report_to_video"),
-    "agreement": ("f1",),
-    "identification": ("auc",),
-    "change": ("auc",),
-}
-"""What models are compared by."""
 
 
 def evaluate(config: EvaluateConfig) -> Evaluation:
@@ -272,7 +262,7 @@ def compare(outcomes: Sequence[Outcome]) -> Iterator[Comparison]:
     for (task, dataset), group in groups.items():
         for first, second in itertools.combinations(group, 2):
             shared = first.scores.figures.keys() & second.scores.figures.keys()
-            for figure in (name for name in KEY_FIGURES[first.section] if name in shared):
+            for figure in (name for name in SECTIONS[first.section].compared if name in shared):
                 yield Comparison(
                     task=task,
                     title=first.title,

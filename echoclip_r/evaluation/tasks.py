@@ -31,7 +31,7 @@ from typing import Any
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.labels import Finding, make_finding
 
-__all__ = ["Binary", "Event", "Finding", "Label", "Prompt", "Regression", "Tasks", "read_tasks"]
+__all__ = ["Binary", "Event", "Label", "Prompt", "Regression", "Tasks", "read_tasks"]
 
 _SHIPPED = ("default", "phantom")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from echoclip_r.evaluation.figures import is_better_low
 from echoclip_r.evaluation.outcomes import Outcome
 
-__all__ = ["Verdict", "is_better_low", "too_few", "verdict"]
+__all__ = ["Verdict", "too_few", "verdict"]
 
 _FEW = 10
 
@@ -18,11 +19,6 @@ def too_few(outcome: Outcome) -> int | None:
     if outcome.section == "binary":
         few = min(outcome.about["num_positive"], few - outcome.about["num_positive"])
     return few if few < _FEW else None
-
-
-def is_better_low(figure: str) -> bool:
-    """Whether less of a figure is better: errors and ranks."""
-    return figure.partition(":")[0] in ("mae", "rmse", "brier", "mcmrr", "mean_rank", "median_rank")
 
 
 class Verdict(NamedTuple):

@@ -18,9 +18,9 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from echoclip_r.phantom.study import Akinesia, Event, Latents, Rhythm, Sex
+from echoclip_r.phantom.study import Akinesia, Event, Latents, Sex
 
-__all__ = ["Akinesia", "Event", "Latents", "Rhythm", "Sex", "sample_patient"]
+__all__ = ["sample_patient"]
 
 # Upper limits of normal, mild and moderate.
 _LV_LIMITS_MM: dict[Sex, tuple[float, ...]] = {"M": (58.5, 63.5, 68.5), "F": (52.5, 57.0, 61.5)}

@@ -16,10 +16,11 @@ import numpy as np
 from echoclip_r.errors import OptionError
 from echoclip_r.jobs.local import Job
 from echoclip_r.phantom.clip_files import FORMATS, DicomStudy, suffix_of, write_clip
-from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.screen import Identity, draw_screen, invent_identity, lay_out_screen
 from echoclip_r.phantom.picture.ultrasound import render_clip
 from echoclip_r.phantom.report.reports import Report, write_reports
+from echoclip_r.phantom.study import Latents
 from echoclip_r.storage import whole_folder
 
 __all__ = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from echotok.corpora import Report
     from echotok.engine.encoding import Encoding
     from echotok.tokenizer import Tokenizer
-    from echotok.view.page import View
+    from echotok.view.tree import View
 
 __all__ = ["build", "decode", "encode", "show", "stats", "validate"]
 
@@ -241,7 +241,7 @@ def _views(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[View]:
     from echotok.bpe import ByteBPE
     from echotok.clip_merges import clip_merges, count_clip_tokens
     from echotok.errors import MergesError
-    from echotok.view.page import View
+    from echotok.view.tree import View
 
     try:
         clip = ByteBPE(clip_merges(arguments.clip_merges))

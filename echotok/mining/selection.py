@@ -190,14 +190,14 @@ class _Picker:
     """Picks the runs that save most and do not share text."""
 
     def __init__(self, paths: _Paths, by_run: Ints, bounds: Ints, trust: Floats) -> None:
-        self._paths, self._by_run, self._bounds, self._trust = paths, by_run, bounds, trust
+        self._paths, self._by_run, self._bounds, self.trust = paths, by_run, bounds, trust
 
     def pick(self, chosen: Bools, size: int, *, least: float = 0.0) -> Ints:
         """Up to `size` runs, best first."""
         paths = self._paths
         runs = paths.runs
         gains = paths.gains()
-        worth = np.bincount(runs.run, gains, minlength=len(chosen)) * self._trust
+        worth = np.bincount(runs.run, gains, minlength=len(chosen)) * self.trust
         worth[chosen] = 0
         candidates = np.argsort(-worth, kind="stable")[: 8 * size]
         candidates = candidates[worth[candidates] > least]
@@ -227,7 +227,7 @@ def _swap(paths: _Paths, picker: _Picker, chosen: Bools, held: Bools) -> None:
     while share > 0.002:
         before = paths.total
         count = max(1, int(share * int((chosen & ~held).sum())))
-        losses = np.where(chosen & ~held, paths.losses() * picker._trust, np.inf)
+        losses = np.where(chosen & ~held, paths.losses() * picker.trust, np.inf)
         out = np.argsort(losses, kind="stable")[:count]
         trial = chosen.copy()
         trial[out] = False

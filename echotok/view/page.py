@@ -19,7 +19,7 @@ from echotok.view.tree import Node, View, counts, layout, pieces, shares
 if TYPE_CHECKING:
     from echotok.tokenizer import Tokenizer
 
-__all__ = ["View", "to_html"]
+__all__ = ["to_html"]
 
 
 def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:

@@ -9,10 +9,10 @@ import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from echoclip_r.evaluation.figures import SECTIONS, Section, is_better_low, label_of
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.plots.draw import Plot
 from echoclip_r.evaluation.report.tables import (
-    COLUMNS,
     Cell,
     Row,
     Table,
@@ -25,8 +25,8 @@ from echoclip_r.evaluation.report.tables import (
     table_by_outcome,
     where_text,
 )
-from echoclip_r.evaluation.report.words import DEFINITIONS, HEADINGS, LABELS
-from echoclip_r.evaluation.verdicts import is_better_low, verdict
+from echoclip_r.evaluation.report.words import DEFINITIONS
+from echoclip_r.evaluation.verdicts import verdict
 from echotok.view.templates import render
 
 __all__ = ["as_text", "render_report"]
@@ -47,7 +47,7 @@ def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
         sections=list(_sections(evaluation, plots)),
         differences=_differences(evaluation) if evaluation.comparisons else None,
         skipped=_skipped(evaluation),
-        definitions={name: text for name, text in DEFINITIONS.items() if name not in HEADINGS},
+        definitions=DEFINITIONS,
         count="{:,}".format,
         svg_uri=_svg_uri,
     )
@@ -61,7 +61,7 @@ def as_text(evaluation: Evaluation) -> str:
             figure, said = one.scores.figures[name], verdict(one, name)
             low, high = number_text(figure.low), number_text(figure.high)
             lines.append(
-                f"{one.title + where_text(one)}, {one.model}: {LABELS[name]} "
+                f"{one.title + where_text(one)}, {one.model}: {label_of(name)} "
                 f"{number_text(figure.value)} ({low} to {high}), {guess_name(one)} "
                 f"{number_text(figure.chance)}, n = {count_text(one)}"
                 + (f": {said.text}" if said else "")
@@ -104,7 +104,7 @@ def _glance_row(by_model: Mapping[str, Outcome], models: Sequence[str], name: st
     return Row(
         title=first.title,
         cells=[
-            Cell(label="figure", text=LABELS[name] + unit),
+            Cell(label="figure", text=label_of(name) + unit),
             *shown,
             Cell(label=guess_name(first), text=guess),
             Cell(label="n", text=count_text(first)),
@@ -128,15 +128,17 @@ class _Section(NamedTuple):
 
 
 def _sections(evaluation: Evaluation, plots: Sequence[Plot]) -> Iterator[_Section]:
-    for name in COLUMNS:
+    for name, facts in SECTIONS.items():
         outcomes = [one for one in evaluation.outcomes if one.section == name]
         if outcomes:
             own = [plot for plot in plots if plot.section == name]
             groups = list(_groups(name, outcomes, own))
-            yield _Section(name, HEADINGS[name], DEFINITIONS[name], groups)
+            yield _Section(name, facts.heading, facts.definition, groups)
 
 
-def _groups(section: str, outcomes: Sequence[Outcome], plots: Sequence[Plot]) -> Iterator[_Group]:
+def _groups(
+    section: Section, outcomes: Sequence[Outcome], plots: Sequence[Plot]
+) -> Iterator[_Group]:
     """A table for each family of findings, or for each task of other sections; then the rest."""
     by_family = section == "binary"
     members: dict[str, list[Outcome]] = {}
@@ -175,7 +177,7 @@ def _differences(evaluation: Evaluation) -> Table:
             more = one.second if (low > 0) != is_better_low(one.figure) else one.first
             said = f"{more} is better"
         cells = [
-            Cell(label="figure", text=LABELS[one.figure]),
+            Cell(label="figure", text=label_of(one.figure)),
             Cell(label="models", text=f"{one.second} minus {one.first}"),
             figure_cell("difference", one.difference),
             Cell(label="so", text=said),

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from echoclip_r.evaluation.figures import SECTIONS, Section, has_unit, label_of
 from echoclip_r.evaluation.outcomes import Outcome
-from echoclip_r.evaluation.report.words import LABELS, label_of
 from echoclip_r.evaluation.verdicts import Verdict
 from echoclip_r.metrics.bootstrap import Estimate
 
 __all__ = [
-    "COLUMNS",
     "Cell",
     "Row",
     "Table",
@@ -25,50 +24,6 @@ __all__ = [
     "table_by_outcome",
     "where_text",
 ]
-
-# What each section's table shows.
-COLUMNS = {
-    "retrieval": (
-        "mcmrr",
-        "mean_rank:video_to_report",
-        "mean_rank:report_to_video",
-        "median_rank:video_to_report",
-        "median_rank:report_to_video",
-        *(
-            f"recall_at_{k}:{way}"
-            for way in ("video_to_report", "report_to_video")
-            for k in (1, 5, 10, 50)
-        ),
-    ),
-    "agreement": ("f1", "precision", "recall"),
-    "regression": (
-        "mae",
-        "gain",
-        "rmse",
-        "bias",
-        "r2",
-        "pearson",
-        "mae:published_code",
-        "pearson:published_code",
-    ),
-    "binary": ("auc", "auc:contrast", "average_precision", "sensitivity", "specificity", "brier"),
-    "identification": ("auc", "same_study", "same_patient", "different_patients"),
-    "change": (
-        "auc",
-        "auc_before",
-        "auc_no_event",
-        "cosine:before",
-        "cosine:after",
-        "cosine:no event",
-    ),
-}
-_WITH_UNIT = ("mae", "rmse", "bias", "mae:published_code")
-_MAIN = {
-    "retrieval": ("mcmrr",),
-    "agreement": ("f1",),
-    "regression": ("mae",),
-    "binary": ("auc", "auc:contrast"),
-}  # else AUC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +55,11 @@ class Table:
     caption: str = ""
 
 
-def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> Table:
+def table_by_outcome(section: Section, outcomes: Sequence[Outcome]) -> Table:
     """A row an outcome, a column a figure: for many tasks with few figures."""
-    names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
+    names = [
+        n for n in SECTIONS[section].figures if any(n in one.scores.figures for one in outcomes)
+    ]
     tasks = list(dict.fromkeys(one.task for one in outcomes))
     # What is to be compared stands together.
     ordered = sorted(outcomes, key=lambda one: (tasks.index(one.task), one.dataset != "internal"))
@@ -111,26 +68,28 @@ def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> Table:
             title=one.title + where_text(one),
             below=one.model,
             cells=[
-                *(_figure(LABELS[name], one, name) for name in names),
+                *(_figure(label_of(name), one, name) for name in names),
                 Cell(label="n", text=count_text(one)),
                 Cell(label="labels", text=source_text(one)),
             ],
         )
         for one in ordered
     ]
-    return Table(head=["", *(LABELS[name] for name in names), "n", "Labels from"], rows=rows)
+    return Table(head=["", *(label_of(name) for name in names), "n", "Labels from"], rows=rows)
 
 
-def table_by_figure(section: str, outcomes: Sequence[Outcome]) -> Table:
+def table_by_figure(section: Section, outcomes: Sequence[Outcome]) -> Table:
     """A row a figure, a column an outcome: for one task with many figures."""
-    names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
+    names = [
+        n for n in SECTIONS[section].figures if any(n in one.scores.figures for one in outcomes)
+    ]
     if section == "agreement":  # its families are those of the task files
         names += [name for name in outcomes[0].scores.figures if name not in names]
     columns = [one.model + where_text(one) for one in outcomes]
     unit = str(outcomes[0].about.get("unit", ""))
     rows = []
     for name in names:
-        label = label_of(name) + (f" ({unit})" if unit and name in _WITH_UNIT else "")
+        label = label_of(name) + (f" ({unit})" if unit and has_unit(name) else "")
         cells = [_figure(column, one, name) for column, one in zip(columns, outcomes, strict=True)]
         rows.append(Row(title=label, cells=cells))
     for label, say in (("n", count_text), ("Labels from", source_text)):
@@ -156,8 +115,7 @@ def where_text(outcome: Outcome) -> str:
 
 def main_figures(outcome: Outcome) -> list[str]:
     """What a task is judged by at a glance."""
-    names = _MAIN.get(outcome.section, ("auc",))
-    return [name for name in names if name in outcome.scores.figures]
+    return [name for name in SECTIONS[outcome.section].main if name in outcome.scores.figures]
 
 
 def guess_name(outcome: Outcome) -> str:

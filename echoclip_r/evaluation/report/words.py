@@ -1,75 +1,10 @@
-"""The words of the report: headings, names of figures, definitions, and verdicts."""
+"""The terms that the report explains at its foot."""
 
 from __future__ import annotations
 
-__all__ = ["DEFINITIONS", "HEADINGS", "LABELS", "label_of"]
-
-HEADINGS = {
-    "retrieval": "Retrieval",
-    "agreement": "Clinical agreement",
-    "regression": "Zero-shot measurements",
-    "binary": "Zero-shot findings",
-    "identification": "Patient identification",
-    "change": "Change over time",
-}
-
-_WAYS = {"video_to_report": "video to report", "report_to_video": "report to video"}
-
-LABELS = {
-    "mcmrr": "MCMRR",
-    "f1": "F1",
-    "precision": "Precision",
-    "recall": "Recall",
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R\u00b2",
-    "pearson": "Pearson r",
-    "bias": "Bias",
-    "mae:published_code": "MAE, published code's rule",
-    "pearson:published_code": "Pearson r, published code's rule",
-    "gain": "Error saved",
-    "auc": "AUC",
-    "auc:contrast": "AUC, contrast",
-    "average_precision": "Average precision",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "brier": "Brier score",
-    "same_study": "Mean cosine, same study",
-    "same_patient": "Mean cosine, same patient",
-    "different_patients": "Mean cosine, different patients",
-    "auc_before": "AUC against before",
-    "auc_no_event": "AUC against no event",
-    "cosine:before": "Mean cosine before",
-    "cosine:after": "Mean cosine after",
-    "cosine:no event": "Mean cosine, no event",
-    **{f"mean_rank:{way}": f"Mean rank, {name}" for way, name in _WAYS.items()},
-    **{f"median_rank:{way}": f"Median rank, {name}" for way, name in _WAYS.items()},
-    **{
-        f"recall_at_{k}:{way}": f"R@{k}, {name}"
-        for way, name in _WAYS.items()
-        for k in (1, 5, 10, 50)
-    },
-}
+__all__ = ["DEFINITIONS"]
 
 DEFINITIONS = {
-    "retrieval": "Every video is compared with every report by cosine. The rank is that of the "
-    "best right answer: reports that differ in letter case or white space alone all count as "
-    "right, and a wrong one that scores as high counts as ahead. MCMRR is the mean of the two mean "
-    "ranks, R@k the share found among the first k.",
-    "agreement": "What the report at rank 1 says, against what the true one says: findings that "
-    "are at least mild, read from both by the same declared phrases. 'Same grade' is the share of "
-    "findings in both whose grades agree, 'within tolerance' that of measurements. The guess is a "
-    "random report.",
-    "regression": "A prompt for every value is compared with every frame; the values of the best "
-    "fifth give the prediction. The guess is to say the median of other patients of everyone; "
-    "'error saved' is the part of its mean absolute error that the model saves.",
-    "binary": "The score is the mean cosine of the frames with prompts that say that the finding "
-    "is there. Sensitivity and specificity are at a threshold that was chosen on the validation "
-    "split.",
-    "identification": "Two studies of one patient should be more alike than those of two "
-    "patients. The AUC is that of the cosine for telling such pairs apart.",
-    "change": "Each study is compared with the patient's earliest one. If the heart has changed "
-    "by an event, the cosine should be lower after it.",
     "Intervals": "95 %, from draws of patients with replacement; the pool of candidates is kept. "
     "Studies of one patient are drawn together.",
     "Weak and strong": "An AUC below 0.70 is called weak, below 0.80 moderate, below 0.90 good, "
@@ -87,24 +22,3 @@ DEFINITIONS = {
     "best fifth of values is taken in each frame and averaged over frames. The published code "
     "averages the ranked values over frames first. Both are given, and they are not the same.",
 }
-
-
-_PARTS = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "grade": "Same grade",
-    "within": "Within tolerance",
-}
-
-
-def label_of(figure: str) -> str:
-    """A figure's name for people, also of one that ends in a family or a finding.
-
-    Example:
-        >>> label_of("auc"), label_of("within:ejection_fraction")
-        ('AUC', 'Within tolerance: ejection fraction')
-    """
-    if figure in LABELS:
-        return LABELS[figure]
-    part, _, of = figure.partition(":")
-    return f"{_PARTS[part]}: {of.replace('_', ' ')}"

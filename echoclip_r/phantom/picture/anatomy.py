@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from echoclip_r.phantom.latents import Akinesia
+from echoclip_r.phantom.study import Akinesia
 
 __all__ = ["Floats", "Heart", "Placement", "regional_motion"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.picture.anatomy import Floats, Heart
 from echoclip_r.phantom.picture.motion import Motion
+from echoclip_r.phantom.study import Latents
 
 _STEP_MM = 0.35
 

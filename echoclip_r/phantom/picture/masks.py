@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.picture.ultrasound import sector_layout, set_scene
+from echoclip_r.phantom.study import Latents
 
 __all__ = ["DEVICES", "device_mask"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.picture.anatomy import Floats
+from echoclip_r.phantom.study import Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

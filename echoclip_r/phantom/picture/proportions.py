@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Akinesia, Latents
 from echoclip_r.phantom.picture.anatomy import Floats, Heart, regional_motion
+from echoclip_r.phantom.study import Akinesia, Latents
 
 __all__ = ["build_heart"]
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.picture.anatomy import Floats, Heart, Placement
 from echoclip_r.phantom.picture.devices import Shadow, device_curves, leaflet_curves
 from echoclip_r.phantom.picture.motion import Motion
 from echoclip_r.phantom.picture.proportions import build_heart
 from echoclip_r.phantom.picture.tissue import tissue_strength
+from echoclip_r.phantom.study import Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

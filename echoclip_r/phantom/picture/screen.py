@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from echoclip_r.phantom.latents import Latents
+from echoclip_r.phantom.study import Latents
 
 __all__ = ["Identity", "Layout", "draw_screen", "invent_identity", "lay_out_screen"]
 

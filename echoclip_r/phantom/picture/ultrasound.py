@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.picture.anatomy import Floats
 from echoclip_r.phantom.picture.motion import cardiac_cycle
 from echoclip_r.phantom.picture.scene import Scene, Sector, build_scene
+from echoclip_r.phantom.study import Latents
 
 _SCATTERERS_A_CELL = 3
 _USUAL_MUSCLE, _USUAL_GREY = 0.55, 0.27  # brightness of myocardium, and mean of a picture

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Latents
+from echoclip_r.phantom.study import Latents
 
 __all__ = ["DEVICES", "GRADES", "EfHabit", "Reading", "read_study"]
 

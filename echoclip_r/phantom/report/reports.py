@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoclip_r.phantom.latents import Latents
 from echoclip_r.phantom.report.composition import choose, choose_normal, lay_out, severity
 from echoclip_r.phantom.report.conclusions import compare, conclude, list_findings, list_new_devices
 from echoclip_r.phantom.report.reading import EfHabit, Reading, read_study
 from echoclip_r.phantom.report.statements import SECTIONS, describe, describe_normal
 from echoclip_r.phantom.report.wording import Style, Wording, free_remarks, read_wording
+from echoclip_r.phantom.study import Latents
 
 __all__ = ["READERS", "Reader", "Report", "write_report", "write_reports"]
 

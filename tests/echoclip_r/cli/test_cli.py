@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from echoclip_r.cli.main import build_parser, main
+from echoclip_r.training.recipes import RECIPES
 
 
 @pytest.fixture
@@ -213,6 +214,14 @@ def test_every_option_is_explained():
         assert command.description
         for option in command._actions:
             assert option.help, f"{command.prog} {option.dest}"
+
+
+def test_every_recipe_can_be_asked_for():
+    """The parser names the recipes itself, since reading them takes torch's seconds."""
+    train = build_parser()._subparsers._group_actions[0].choices["train"]
+    named = next(option for option in train._actions if option.dest == "recipe")
+    assert list(named.choices) == list(RECIPES)
+    assert all(f"{recipe}: " in named.help for recipe in RECIPES)
 
 
 def test_help_is_instant():

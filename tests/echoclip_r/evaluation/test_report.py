@@ -9,11 +9,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from echoclip_r.evaluation.figures import FIGURES, SECTIONS
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome, Section, Skipped
 from echoclip_r.evaluation.plots.draw import Plot
 from echoclip_r.evaluation.report.page import as_text, render_report
-from echoclip_r.evaluation.report.tables import COLUMNS
-from echoclip_r.evaluation.report.words import LABELS
 from echoclip_r.evaluation.verdicts import verdict
 from echoclip_r.metrics.bootstrap import Figure
 
@@ -226,5 +225,6 @@ def test_no_word_without_an_interval(evaluation: Evaluation) -> None:
 
 def test_every_figure_that_is_shown_has_a_name() -> None:
     """No table head is a key of JSON."""
-    for names in COLUMNS.values():
-        assert set(names) <= set(LABELS)
+    for section in SECTIONS.values():
+        assert {*section.figures, *section.main, *section.compared} <= set(FIGURES)
+        assert set(section.main) <= set(section.figures)

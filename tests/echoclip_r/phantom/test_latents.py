@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.latents import sample_patient
+from echoclip_r.phantom.study import Latents
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.anatomy import Placement
 from echoclip_r.phantom.picture.motion import cardiac_cycle
 from echoclip_r.phantom.picture.proportions import build_heart
 from echoclip_r.phantom.picture.tissue import tissue_strength
 from echoclip_r.phantom.picture.ultrasound import render_clip
+from echoclip_r.phantom.study import Latents
 
 NORMAL: dict[str, Any] = {
     "anatomy_seed": 11,

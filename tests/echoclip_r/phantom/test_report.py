@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from instant_clip_tokenizer import Tokenizer
 
-from echoclip_r.phantom.latents import Latents, sample_patient
+from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.report.reports import READERS, Report, write_report, write_reports
 from echoclip_r.phantom.report.wording import STYLES, fields_of, free_remarks, read_wording
+from echoclip_r.phantom.study import Latents
 
 NUM_PATIENTS = 400
 

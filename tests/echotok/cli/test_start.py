@@ -16,7 +16,7 @@ HEAVY = ["numpy", "torch", "pandas", "rich", "jinja2", "matplotlib", "scipy", "a
 COMMANDS = {
     "echotok": ["encode", "decode", "show", "stats", "mine", "build", "validate"],
     "echoclip_r": [
-        *("prepare", "summary", "preview", "phantom", "train"),
+        *("manifest", "prepare", "summary", "preview", "phantom", "train"),
         *("embed", "retrieve", "evaluate", "explain"),
     ],
 }

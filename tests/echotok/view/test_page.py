@@ -11,9 +11,9 @@ from rich.console import Console
 from strategies import texts
 
 import echotok
-from echotok.view.page import View, to_html
+from echotok.view.page import to_html
 from echotok.view.terminal import legend, to_terminal
-from echotok.view.tree import layout, shares, visible
+from echotok.view.tree import View, layout, shares, visible
 
 ECHO = echotok.load("echo")
 VOID = {"meta", "br", "link", "img", "input"}

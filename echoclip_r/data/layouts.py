@@ -1,0 +1,58 @@
+"""Public archives: a folder as its makers laid it out -> a manifest that `prepare` reads.
+
+A layout is a function from the archive's folder to rows with a manifest's columns. A new one is a
+module beside this one and a line in `LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from echoclip_r.data import echonet_dynamic
+from echoclip_r.errors import ManifestError
+from echoclip_r.storage import whole_file
+
+__all__ = ["LAYOUTS", "write_manifest"]
+
+LAYOUTS: Mapping[str, Callable[[Path], Iterator[dict[str, str]]]] = MappingProxyType(
+    {"echonet-dynamic": echonet_dynamic.rows}
+)
+
+
+def write_manifest(layout: str, root: Path, out: Path) -> int:
+    """Write the manifest of an archive.
+
+    Args:
+        layout: a key of `LAYOUTS`.
+        root: the archive's folder.
+        out: the `.csv` file to write; the paths of videos are made relative to its folder.
+
+    Returns:
+        The number of rows below the header.
+
+    Raises:
+        ManifestError: the archive is not laid out so, has no clip, or `out` is there already
+            or in no folder.
+        OSError: `out` cannot be written.
+    """
+    if not root.is_dir():
+        raise ManifestError(f"{root}: there is no such folder; is the archive mounted?")
+    if not out.parent.is_dir():
+        raise ManifestError(
+            f"{out.parent}: there is no such folder to write {out.name} to; make it"
+        )
+    if out.exists():
+        raise ManifestError(f"{out}: this file is there already; give another name with --out")
+    rows = list(LAYOUTS[layout](root))
+    if not rows:
+        raise ManifestError(f"{root}: no clip is listed there")
+    base = Path(os.path.relpath(root.resolve(), out.resolve().parent))
+    with whole_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "video": (base / row["video"]).as_posix()} for row in rows)
+    return len(rows)
