@@ -106,7 +106,7 @@ def test_a_grown_tokenizer_is_taken_and_another_refused(
         (("--video", "v", "--report", "r"), "not allowed with argument"),
         (("--video", "v"), "--video needs --reports"),
         (("--report", "r"), "--report needs --shards or --embeddings"),
-        (("--video", "v", "--reports", "r", "-k", "0"), "is not a whole number from 1 on"),
+        (("--video", "v", "--reports", "r", "-k", "0"), "is not a whole number of at least 1"),
     ],
 )
 def test_wrong_usage_is_status_2(words: tuple[str, ...], message: str, capsys: Any) -> None:

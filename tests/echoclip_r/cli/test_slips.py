@@ -322,7 +322,7 @@ def test_ctrl_c_elsewhere(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(manifest, "read_manifest", stop)
     assert main(["summary", "m.csv", "--tokenizer", "none"]) == 130
     assert capsys.readouterr().err == (
-        "echoclip-r: interrupted; nothing is kept of this run; give the same command again to "
+        "echoclip-r: interrupted; nothing of this run is kept; give the same command again to "
         "begin anew\n"
     )
 

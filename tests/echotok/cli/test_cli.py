@@ -110,7 +110,7 @@ def test_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli_commands, "validate", stop)
     assert run("validate", "anywhere") == Result(
-        130, "", "echotok: interrupted; nothing is kept of this run\n"
+        130, "", "echotok: interrupted; nothing of this run is kept\n"
     )
 
 
@@ -287,7 +287,7 @@ def test_context_length(run: Run, jsonl: Path) -> None:
     number = sum(encoding.num_dropped > 0 for encoding in cut)
     assert number > 1
     told = result.err.splitlines()
-    assert told[-1] == f"echotok: {number} of 4 reports cut to 6 ids; {dropped} ids dropped"
+    assert told[-1] == f"echotok: {number} of 4 reports were cut to 6 ids; {dropped} ids were dropped"
     assert len(told) == 2  # the other one is of the report that is missing
     assert "cut to" not in run("encode", "--context-length", "10000", jsonl).err
 
@@ -296,7 +296,7 @@ def test_a_cut_inside_a_unit_is_said(run: Run) -> None:
     """A single unit that is longer than the context is cut, and counted as such."""
     result = run("encode", "--context-length", "4", stdin="\U0001f600".encode() * 9)
     assert len(result.out.split()) == 4
-    assert "1 of 1 reports cut to 4 ids, 1 inside a unit;" in result.err
+    assert "1 of 1 reports were cut to 4 ids, 1 inside a unit;" in result.err
 
 
 @pytest.mark.parametrize("length", ["2", "-1", "x", "", "7.5", "\u0665", "9" * 5000])
