@@ -1,4 +1,4 @@
-"""The tables of the report, and how their figures are written."""
+"""The tables of the report, and the way in which their figures are written."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _MAIN = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A cell; `label` names its column, which a phone shows in place of the table's head."""
+    """A cell; `label` names its column, and is shown on a phone in place of the table's head."""
 
     label: str
     text: str = ""
@@ -84,7 +84,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row: its title, a soft line below that, and its cells."""
+    """A row: its title, a line in a softer colour below the title, and its cells."""
 
     title: str
     below: str = ""
@@ -93,7 +93,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table: the names of its columns, that of the titles first, and its rows."""
+    """A table: the names of its columns, beginning with the column of titles, and its rows."""
 
     head: Sequence[str]
     rows: Sequence[Row]
@@ -101,7 +101,7 @@ class Table:
 
 
 def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> Table:
-    """A row an outcome, a column a figure: for many tasks with few figures."""
+    """A row for each outcome, a column for each figure: for many tasks with few figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
     tasks = list(dict.fromkeys(one.task for one in outcomes))
     # What is to be compared stands together.
@@ -122,7 +122,7 @@ def table_by_outcome(section: str, outcomes: Sequence[Outcome]) -> Table:
 
 
 def table_by_figure(section: str, outcomes: Sequence[Outcome]) -> Table:
-    """A row a figure, a column an outcome: for one task with many figures."""
+    """A row for each figure, a column for each outcome: for one task with many figures."""
     names = [n for n in COLUMNS[section] if any(n in one.scores.figures for one in outcomes)]
     if section == "agreement":  # its families are those of the task files
         names += [name for name in outcomes[0].scores.figures if name not in names]
@@ -150,23 +150,23 @@ def _figure(label: str, outcome: Outcome, name: str) -> Cell:
 
 
 def where_text(outcome: Outcome) -> str:
-    """The data set, unless it is the internal one."""
+    """The name of the data set, or "" for the internal one."""
     return "" if outcome.dataset == "internal" else f" ({outcome.dataset})"
 
 
 def main_figures(outcome: Outcome) -> list[str]:
-    """What a task is judged by at a glance."""
+    """The figures by which a task is judged at a glance."""
     names = _MAIN.get(outcome.section, ("auc",))
     return [name for name in names if name in outcome.scores.figures]
 
 
 def guess_name(outcome: Outcome) -> str:
-    """What its figures stand beside."""
+    """The name of the guess with which an outcome's figures are compared."""
     return "always the median" if outcome.section == "regression" else "chance"
 
 
 def source_text(outcome: Outcome) -> str:
-    """Where labels and thresholds come from."""
+    """A text that says where labels and thresholds come from."""
     source = str(outcome.about.get("labels", ""))
     if outcome.about.get("threshold_from"):
         source += f"; threshold from {outcome.about['threshold_from']}"
@@ -174,7 +174,7 @@ def source_text(outcome: Outcome) -> str:
 
 
 def count_text(outcome: Outcome) -> str:
-    """Items, and how many of them are positive."""
+    """The number of items, and how many of them are positive."""
     if "num_positive" in outcome.about:
         return f"{outcome.about['num_positive']:,} of {outcome.scores.num_items:,}"
     return f"{outcome.scores.num_items:,}"
@@ -183,7 +183,7 @@ def count_text(outcome: Outcome) -> str:
 def figure_cell(
     label: str, estimate: Estimate, *, guess: str = "", said: Verdict | None = None
 ) -> Cell:
-    """A cell with value and interval, with the guess below or a verdict."""
+    """A cell with value and interval, and with the guess or a verdict below them."""
     known = not math.isnan(estimate.low)
     return Cell(
         label=label,
@@ -195,7 +195,9 @@ def figure_cell(
 
 
 def number_text(value: float) -> str:
-    r"""Two decimals below 10, one below 100, none above; a true minus sign.
+    r"""Write a number with two decimals below 10, one below 100 and none above.
+
+    The minus sign is a true one.
 
     Example:
         >>> number_text(0.914), number_text(-12.34), number_text(1234.5), number_text(float("nan"))

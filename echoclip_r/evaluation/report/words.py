@@ -53,36 +53,36 @@ LABELS = {
 
 DEFINITIONS = {
     "retrieval": "Every video is compared with every report by cosine. The rank is that of the "
-    "best right answer: reports that differ in letter case or white space alone all count as "
-    "right, and a wrong one that scores as high counts as ahead. MCMRR is the mean of the two mean "
-    "ranks, R@k the share found among the first k.",
-    "agreement": "What the report at rank 1 says, against what the true one says: findings that "
-    "are at least mild, read from both by the same declared phrases. 'Same grade' is the share of "
-    "findings in both whose grades agree, 'within tolerance' that of measurements. The guess is a "
-    "random report.",
+    "best right answer: reports that differ only in letter case or white space all count as "
+    "right, and a wrong report that scores as high counts as ahead. MCMRR is the mean of the two "
+    "mean ranks, R@k the share of queries whose right answer is among the first k.",
+    "agreement": "The findings of the report at rank 1 are compared with those of the true report: "
+    "findings that are at least mild, read from both by the same declared phrases. 'Same grade' is "
+    "the share of findings in both reports whose grades agree, 'within tolerance' the share of "
+    "measurements that agree. The guess is a random report.",
     "regression": "A prompt for every value is compared with every frame; the values of the best "
-    "fifth give the prediction. The guess is to say the median of other patients of everyone; "
-    "'error saved' is the part of its mean absolute error that the model saves.",
+    "fifth give the prediction. The guess gives everyone the median of other patients; 'error "
+    "saved' is the part of the guess's mean absolute error that the model saves.",
     "binary": "The score is the mean cosine of the frames with prompts that say that the finding "
     "is there. Sensitivity and specificity are at a threshold that was chosen on the validation "
     "split.",
-    "identification": "Two studies of one patient should be more alike than those of two "
-    "patients. The AUC is that of the cosine for telling such pairs apart.",
-    "change": "Each study is compared with the patient's earliest one. If the heart has changed "
-    "by an event, the cosine should be lower after it.",
+    "identification": "Two studies of one patient should be more alike than studies of two "
+    "patients. The AUC says how well the cosine tells such pairs apart.",
+    "change": "Each study is compared with the patient's earliest one. If an event has changed "
+    "the heart, the cosine should be lower after it.",
     "Intervals": "95 %, from draws of patients with replacement; the pool of candidates is kept. "
     "Studies of one patient are drawn together.",
     "Weak and strong": "An AUC below 0.70 is called weak, below 0.80 moderate, below 0.90 good, "
-    "above that strong. An error that saves less than a tenth of the median guess's is called "
-    "weak. Whatever has an interval that reaches chance is called no better than chance, and "
-    "fewer than ten positive or negative ones too few to tell.",
-    "Calibration": "A cosine is no probability. A logistic curve from score to probability is "
+    "above that strong. A model that saves less than a tenth of the median guess's error is called "
+    "weak. A figure whose interval reaches chance is called no better than chance, and fewer than "
+    "ten positive or negative items are called too few to tell.",
+    "Calibration": "A cosine is not a probability. A logistic curve from score to probability is "
     "fitted on the validation split, and judged on the test split by observed shares and by the "
     "Brier score (the mean squared error of the probability).",
     "Contrast": "The paper scores a finding by the mean cosine with prompts that say it is there. "
     "That also rises and falls with how much a frame is like any report at all. The contrast "
     "score subtracts the mean cosine with prompts that say that all is normal. It is given beside "
-    "the paper's, which all else on findings is by.",
+    "the paper's score, from which all other figures of findings come.",
     "Rules": "By the paper's rule (Christensen et al., Nature Medicine 2024) the median of the "
     "best fifth of values is taken in each frame and averaged over frames. The published code "
     "averages the ranked values over frames first. Both are given, and they are not the same.",
@@ -98,7 +98,7 @@ _PARTS = {
 
 
 def label_of(figure: str) -> str:
-    """A figure's name for people, also of one that ends in a family or a finding.
+    """A figure's name for people, also for a figure that ends in a family or a finding.
 
     Example:
         >>> label_of("auc"), label_of("within:ejection_fraction")

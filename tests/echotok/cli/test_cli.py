@@ -287,7 +287,9 @@ def test_context_length(run: Run, jsonl: Path) -> None:
     number = sum(encoding.num_dropped > 0 for encoding in cut)
     assert number > 1
     told = result.err.splitlines()
-    assert told[-1] == f"echotok: {number} of 4 reports were cut to 6 ids; {dropped} ids were dropped"
+    assert (
+        told[-1] == f"echotok: {number} of 4 reports were cut to 6 ids; {dropped} ids were dropped"
+    )
     assert len(told) == 2  # the other one is of the report that is missing
     assert "cut to" not in run("encode", "--context-length", "10000", jsonl).err
 

@@ -286,13 +286,8 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     words.write_text("short\n" + "a" * 10_000_000, encoding="utf-8")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
-<<<<<<< HEAD
-    assert "words.txt:2: 10,000,000 letters are no word" in done.stderr
-    words.write_bytes(b"\xffab")
-=======
     assert "words.txt:2: 10,000,000 letters are not one word" in done.stderr
-    words.write_bytes(b"\xff\xfe")
->>>>>>> 00621cd (Words of echotok: docstrings and messages name their nouns in whole sentences)
+    words.write_bytes(b"\xffab")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
     assert "is not UTF-8 at byte 0" in done.stderr
