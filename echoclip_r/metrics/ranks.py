@@ -77,7 +77,7 @@ def retrieval_ranks(
             exact = _Exact(first[rows], second[columns])
             ahead_of_report[rows] += _count(scores, best_report[rows, None], exact, axis=1)
             ahead_of_video[columns] += _count(scores, best_video[None, columns], exact, axis=0)
-    # Right answers that are as good as the best one are counted too, since they are not ahead of it.
+    # Right answers as good as the best one are counted too, since they are not ahead of it.
     return ahead_of_report - equal_reports + 1, ahead_of_video - equal_videos + 1
 
 

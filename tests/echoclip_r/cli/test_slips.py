@@ -56,13 +56,13 @@ def slip(capsys, tmp_path, monkeypatch):
         (
             ["--shards", "nowhere"],
             1,
-            "nowhere: no index.json there, so these are no finished shards; make some with "
+            "nowhere: it holds no index.json, so these are no finished shards; make some with "
             "`echoclip-r prepare MANIFEST --out nowhere`",
         ),
         (
             ["--shards", "file.txt"],
             1,
-            "file.txt: no index.json there, so these are no finished shards; make some with "
+            "file.txt: it holds no index.json, so these are no finished shards; make some with "
             "`echoclip-r prepare MANIFEST --out file.txt`",
         ),
         (
@@ -252,7 +252,7 @@ def test_a_missing_package_says_what_to_install(tmp_path, missing, command):
         1,
         "",
         f"echoclip-r: this command needs the Python package {missing}, which is not installed; "
-        'pip install "echotok[echoclip-r]" installs all that echoclip-r needs\n',
+        'pip install "echotok[echoclip-r]" installs everything that echoclip-r needs\n',
     )
 
 
@@ -323,7 +323,7 @@ def test_ctrl_c_elsewhere(capsys, monkeypatch, tmp_path):
     assert main(["summary", "m.csv", "--tokenizer", "none"]) == 130
     assert capsys.readouterr().err == (
         "echoclip-r: interrupted; nothing of this run is kept; give the same command again to "
-        "begin anew\n"
+        "start over\n"
     )
 
 

@@ -187,7 +187,7 @@ def test_a_column_of_plain_text_is_bad_usage(run: Run, tmp_path: Path, command: 
     for arguments in ([], [str(tmp_path / "a.txt")]):
         result = run(command, *arguments, "--column", "text")
         assert result.code == 2
-        assert "no input is one (stdin is plain text)" in result.err
+        assert "no input is such a file (stdin is plain text)" in result.err
 
 
 def test_not_utf8(run: Run, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_bad_context_length(run: Run, length: str) -> None:
     """A context length below three, or no whole number, is bad usage."""
     result = run("encode", f"--context-length={length}")
     assert result.code == 2
-    assert "is not a whole number from 3 on" in result.err
+    assert "is not a whole number of at least 3" in result.err
 
 
 def test_refuse_control(run: Run, tmp_path: Path) -> None:
@@ -380,8 +380,8 @@ def test_decode_errors(run: Run, line: str, message: str) -> None:
 
 def test_decode_of_other_bytes(run: Run) -> None:
     """Bytes that are no text are an error like any other."""
-    assert "stdin: line 1: neither" in run("decode", stdin=b"\xff\xfe1\n").err
-    assert "stdin: line 1: neither" in run("decode", stdin=b"[\xff]\n").err
+    assert "stdin: line 1: the line is neither" in run("decode", stdin=b"\xff\xfe1\n").err
+    assert "stdin: line 1: the line is neither" in run("decode", stdin=b"[\xff]\n").err
 
 
 # The tokenizer

@@ -123,7 +123,7 @@ def test_a_package_that_every_command_needs(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "echotok: this command needs the Python package rich, which is not installed; pip install "
-        '"echotok[build]" installs all that echotok needs\n'
+        '"echotok[build]" installs everything that echotok needs\n'
     )
 
 
