@@ -24,10 +24,10 @@ def add_commands(commands: Any) -> None:
         "train",
         help="train EchoCLIP or EchoCLIP-R",
         description="Train a model on shards: one random frame of each clip and its report. On "
-        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. A run that is stopped "
-        "by Ctrl-C or TERM writes a checkpoint; a run that was stopped or killed continues when the "
-        "same command is given again. OUT/best holds the weights with the best retrieval on the validation split, "
-        "OUT/log.jsonl the figures, OUT/config.toml the settings.",
+        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. A run that is "
+        "stopped by Ctrl-C or TERM writes a checkpoint; a run that was stopped or killed continues "
+        "when the same command is given again. OUT/best holds the weights with the best retrieval "
+        "on the validation split, OUT/log.jsonl the figures, OUT/config.toml the settings.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(

@@ -89,9 +89,9 @@ class Record:
 
     Attributes:
         info: the shard.
-        sources: fingerprint of the clips that it was made from.
-        rejects: its rows that were left out.
-        remarks: on its rows that were used.
+        sources: fingerprint of the clips from which it was made.
+        rejects: rows of the shard that were left out.
+        remarks: remarks on rows of the shard that were used.
     """
 
     info: ShardInfo

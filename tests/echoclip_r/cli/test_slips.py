@@ -292,7 +292,7 @@ def test_ctrl_c_in_train_tells_what_there_is(capsys, monkeypatch, tmp_path, trai
     assert main(argv) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"echoclip-r: interrupted; {tmp_path / 'run'} holds no checkpoint yet; give the same "
-        "command again to begin anew"
+        "command again to start over"
     )
     steps.clear()
     monkeypatch.setattr(log.RunLog, "step", stop_at(5))
