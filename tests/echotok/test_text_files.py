@@ -188,7 +188,7 @@ def test_folders_read_every_spelling_of_txt_and_tell_the_rest(tmp_path: Path) ->
     told: list[str] = []
     texts = [report.text for report in read_reports([tmp_path], warn=told.append)]
     assert texts == ["a.txt", "b.TXT", "c.text", "d.Txt", "e.txt.gz"]
-    assert told[0].endswith("files are read; left out: 1 .docx, 1 no ending")
+    assert told[0].endswith("of a folder are read; left out: 1 .docx, 1 no ending")
     assert "1 of 6 reports are missing" in told[1]
 
 

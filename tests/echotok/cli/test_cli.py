@@ -361,9 +361,9 @@ def test_decode_takes_several_forms(run: Run, tmp_path: Path) -> None:
     [
         ("1 99999999", "id 99999999 at position 1 is out of range"),
         ("1 -5", "id -5 at position 1 is out of range"),
-        ("Mr Example", "neither ids nor JSON"),
-        ("1" * 5000, "neither ids nor JSON"),
-        ("[" * 100_000, "neither ids nor JSON"),
+        ("Mr Example", "the line is neither ids nor JSON"),
+        ("1" * 5000, "the line is neither ids nor JSON"),
+        ("[" * 100_000, "the line is neither ids nor JSON"),
         ('{"ids": [1, "Example"]}', "position 1 holds a str, not an id"),
         ('{"ids": [true]}', "position 0 holds a bool, not an id"),
         ('{"text": "Mr Example"}', "the JSON object has no list 'ids'"),
