@@ -1,4 +1,4 @@
-"""The exceptions of echoclip_r. Every message says what, where, why, and what to do.
+"""The exceptions of echoclip_r. Each message says what is wrong, where, why, and what to do.
 
     EchoclipError
     +-- ManifestError    a manifest breaks a rule: a column, an id, a split
@@ -6,11 +6,11 @@
     +-- ShardError       shards cannot be written, resumed or read back
     +-- CheckpointError  a checkpoint cannot be read, written, or does not fit its tokenizer
     +-- TrainingError    a run cannot start, go on, or has gone wrong
-    +-- EvaluationError  an evaluation cannot be run, or would say nothing true
-    +-- OptionError      an argument is outside of its range, or two do not go together
+    +-- EvaluationError  an evaluation cannot be run, or its figures would not be true
+    +-- OptionError      an argument is outside of its range, or conflicts with another one
     +-- ExtraError       the packages of the extra `echoclip-r` are not installed
 
-None of them ever quotes report text or burned-in pixels (I9): they name file, row and column.
+None of them ever quotes report text or burned-in pixels (I9): they name the file, row and column.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class EchoclipError(Exception):
-    """Base of every error that echoclip_r raises on purpose."""
+    """Base class of every error that echoclip_r raises on purpose."""
 
 
 class ManifestError(EchoclipError, ValueError):
@@ -69,7 +69,7 @@ class TrainingError(EchoclipError):
 
 
 class EvaluationError(EchoclipError):
-    """An evaluation cannot be run, or its figures would say nothing true."""
+    """An evaluation cannot be run, or its figures would not be true."""
 
 
 class OptionError(EchoclipError, ValueError):

@@ -1,13 +1,13 @@
 """Files and folders that appear whole, folders that belong to one run, and a full disk.
 
-    whole_file, whole_folder  written under another name, renamed once all of it is on the disk
-    lock                      one process at a time in a folder; the system frees it at any end
-    claim                     the lock, and the proof that what lies in the folder is of this run
-    writing                   errors of the file system as an error of the caller, with advice
+    whole_file, whole_folder  write under another name, and rename once everything is on the disk
+    lock                      lets one process write in a folder; the system frees it at any end
+    claim                     locks a folder, and checks that what lies in it belongs to this run
+    writing                   turns errors of the file system into the caller's error, with advice
 
 The other name begins with a dot and ends in the process's id and `.partial`: no pattern for
-finished files finds it, and what a killed run's worker is still writing is never taken for ours.
-`claim` deletes what a killed run left.
+finished files finds it, and a file that a worker of a killed run is still writing is never taken
+for ours. `claim` deletes the unfinished files of a killed run.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _LOCK = ".lock"
 def writing(
     folder: Path, what: str, *, error: type[EchoclipError], go_on: str = ""
 ) -> Iterator[None]:
-    """Turn the file system's errors into one that says what to do, a full disk above all.
+    """Turn errors of the file system, such as a full disk, into an error that says what to do.
 
     Args:
-        folder: where something is written.
-        what: what is written, e.g. "the index".
-        error: the class to raise.
-        go_on: a sentence that says how to go on after the cause is mended.
+        folder: folder that is written to.
+        what: name of the thing that is written, e.g. "the index".
+        error: class of the error to raise.
+        go_on: sentence that says how to continue once the cause is removed.
 
     Raises:
-        EchoclipError: of the class `error`, in place of any `OSError` of the block.
+        EchoclipError: of the class `error`, in place of any `OSError` inside the block.
     """
     try:
         yield
@@ -58,7 +58,7 @@ def writing(
         else:
             message = (
                 f"{folder}: {what} cannot be written ({cause.strerror or cause}); check that the "
-                f"folder is there and yours to write to. {go_on}"
+                f"folder exists and that you may write to it. {go_on}"
             )
         raise error(message.rstrip()) from cause
 
@@ -67,8 +67,8 @@ def writing(
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write a file to; it becomes `path` when the block ends without an error.
 
-    An older file of that name is replaced; after an error it is still there, and no half of the
-    new one is.
+    An older file of that name is replaced. After an error the older file is still there, and no
+    part of the new one.
 
     Raises:
         OSError: the file cannot be written or renamed.
@@ -88,8 +88,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """An empty folder to write files to; it becomes `folder` when the block ends without an error.
 
     Parent folders are made. An older folder of that name is replaced; after an error it is still
-    there, and no half of the new one is. What a killed writer of this folder left is deleted: a
-    folder has one writer at a time.
+    there, and no part of the new one. Files that a killed writer of this folder left are deleted,
+    since a folder has only one writer at a time.
 
     Raises:
         OSError: the folder or a file in it cannot be written or renamed.
@@ -116,14 +116,14 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, in UTF-8, that appears whole.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None where there is no such file or no object in it."""
+    """The object in a JSON file; None where there is no such file or no object in it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -136,12 +136,13 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
     """Make a folder and keep other processes from writing there until the block ends.
 
     Args:
-        folder: it and its parents are made.
-        what: what this run writes there, e.g. "shards", for the message.
-        error: the class to raise.
+        folder: the folder, which is made with its parents.
+        what: name of the things that this run writes there, e.g. "shards", for the message.
+        error: class of the error to raise.
 
     Raises:
-        EchoclipError: of the class `error`: another run is writing there, or nobody can.
+        EchoclipError: of the class `error`: another run is writing there, or the folder cannot be
+            written to.
     """
     path = folder / _LOCK
     with writing(folder, "the folder", error=error):
@@ -180,21 +181,22 @@ def claim(
     replace: Callable[[], None] | None = None,
     overwrite: bool = False,
 ) -> Iterator[None]:
-    """Lock a folder for a run, after making sure that it holds nothing of another one.
+    """Lock a folder for a run, after making sure that it holds nothing of another run.
 
-    A folder that is new or empty gets the run's record; one with the same record is gone on with,
+    A new or empty folder gets the run's record. In a folder with the same record the run continues,
     and the unfinished files in it and in the folders right below it are deleted.
 
     Args:
-        record: the file, in `folder` or right below it, that says which run the folder is of.
-        run: what to say there, ready for JSON.
+        record: the file, in `folder` or right below it, that says which run the folder belongs to.
+        run: content of the record, ready for JSON.
         folder: the folder.
-        what: what the run makes, in the plural, e.g. "shards", for messages.
-        error: the class to raise.
-        differences: what tells the old record from the new one, in words; every value that is
-            another by default.
-        replace: deletes what another run made; None where such a folder is always refused.
-        overwrite: do so.
+        what: name of the things that the run makes, in the plural, e.g. "shards", for messages.
+        error: class of the error to raise.
+        differences: function of the old and the new record that says in words how they differ; by
+            default it names every value that is not the same.
+        replace: function that deletes the files of another run; None where such a folder is always
+            refused.
+        overwrite: whether to call `replace` when the folder holds files of another run.
 
     Raises:
         EchoclipError: of the class `error`: the folder is in use, holds something else, or cannot
@@ -208,7 +210,7 @@ def claim(
             elif different := (differences or _differences)(before or {}, run):
                 if replace is None or not overwrite:
                     advice = (
-                        "give the same options to go on with it"
+                        "give the same options to continue that run"
                         if replace is None
                         else "pass overwrite=True (--overwrite) to replace them"
                     )
@@ -230,8 +232,8 @@ def _refuse_others(folder: Path, record: Path, *, what: str, error: type[Echocli
     others = {path for path in folder.iterdir() if path.suffix != ".partial"} - ours
     if others:
         raise error(
-            f"{folder}: it holds other files ({min(others).name}) and no {what} of ours; choose "
-            "an empty or a new folder"
+            f"{folder}: it holds other files ({min(others).name}) and no {what} of echoclip_r; "
+            "choose an empty or a new folder"
         )
 
 

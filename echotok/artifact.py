@@ -4,12 +4,12 @@
      "values": [[id, slot, text, rank, retired], ...],
      "phrases": [[id, text, section, since, retired], ...],
      "fallback": {"kind": "domain", "merges": ["t h", ...]} or {"kind": "clip", "sha256": ...},
-                 the first with "base": "abc..." where its base is compact,
+                 a domain fallback with a compact base also has "base": "abc...",
      "probe": {"text": ..., "ids": [...]}, "sha256": ...}
 
-`sha256` covers everything else and is the tokenizer's fingerprint; the probe is encoded anew when
-the file is loaded, so that a change of the engine cannot pass for the same tokenizer. CLIP's merges
-are named by their hash, not carried.
+`sha256` covers everything else and is the tokenizer's fingerprint. The probe is encoded anew when
+the file is loaded, so that a changed engine cannot pass for the same tokenizer. CLIP's merges are
+named by their hash; the file does not contain them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _TABLE_FIELDS = (
 
 
 def pack(name: str, table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
-    """The content of an artifact, without probe and hash.
+    """The content of an artifact, without its probe and its hash.
 
     Args:
         name: what the tokenizer is called.
@@ -142,7 +142,7 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
     """The fallback inside an artifact's content.
 
     Raises:
-        ValueError: CLIP's merges are not those that are known, or a merge is no pair.
+        ValueError: CLIP's merges are not the known ones, or a merge is not a pair.
     """
     packed = content["fallback"]
     if packed["kind"] == "clip":
@@ -162,7 +162,7 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """Sha256 over everything in the content but the hash itself."""
+    """The sha256 of everything in the content except the hash itself."""
     body = {key: value for key, value in content.items() if key != "sha256"}
     canonical = json.dumps(body, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
@@ -185,10 +185,10 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
 
 
 def find(name_or_path: Path | str) -> Path | Traversable:
-    """The artifact that a name of a shipped tokenizer, or a path, means.
+    """Find an artifact by its path, or by the name of a tokenizer that ships with echotok.
 
     Raises:
-        ArtifactError: neither.
+        ArtifactError: there is neither such a tokenizer nor such a file.
     """
     from importlib.resources import files  # takes a while that `import echotok` need not
 
@@ -207,10 +207,11 @@ def find(name_or_path: Path | str) -> Path | Traversable:
 
 
 def read(path: Path | Traversable | str) -> dict[str, Any]:
-    """Read an artifact and check format, version and hash.
+    """Read an artifact and check its format, version and hash.
 
     Raises:
-        ArtifactError: not an artifact, of another format version, damaged or edited.
+        ArtifactError: the file is not an artifact, has another format version, or was damaged or
+            edited.
     """
     if isinstance(path, str):
         path = Path(path)

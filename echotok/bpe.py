@@ -1,10 +1,10 @@
 """Byte-level BPE for what no phrase covers.
 
-Two kinds, one algorithm: `clip` takes CLIP's own 48,894 merges and ids, `domain` is trained on
-clinical words. Words are encoded one at a time; the last token of a word ends in `</w>`, as in
-CLIP, so a decoder knows where words end.
+There are two kinds with one algorithm: `clip` takes CLIP's own 48,894 merges and ids, `domain` is
+trained on clinical words. Words are encoded one at a time; the last token of a word ends in `</w>`,
+as in CLIP, so a decoder knows where words end.
 
-This module does not train: `echotok.building` does, with HF tokenizers.
+This module does not train; `echotok.bpe_training` does, with HF tokenizers.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
 
 END = "</w>"
 HALVES = "\u24ea" + "".join(chr(0x2460 + half) for half in range(15))
-"""Stand for the two halves of a byte that a compact base does not hold, by value."""
+"""Symbols for the two halves of a byte that a compact base does not hold, in order of value."""
 
-# Every distinct word is merged once; past this many the memo starts anew, so that a stream of
-# reports cannot fill the memory. Long words are not kept at all.
+# Every distinct word is merged once. When the memo holds this many words, it is emptied, so that a
+# stream of reports cannot fill the memory. Long words are not kept at all.
 _MEMO_SIZE = 200_000
 _MEMO_WORD = 40
 
 
 @cache
 def byte_alphabet() -> tuple[str, ...]:
-    """The printable character that stands for each byte, by byte (the GPT-2 and CLIP alphabet)."""
+    """The printable character for each byte, in order of bytes (the GPT-2 and CLIP alphabet)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     alphabet = dict(zip(printable, map(chr, printable), strict=True))
@@ -40,7 +40,7 @@ def num_base_tokens(base: str | None) -> int:
     """How many tokens a fallback has before its first merge.
 
     Args:
-        base: as in `ByteBPE`.
+        base: bytes of a compact base, as in `ByteBPE`.
     """
     return 512 if base is None else len(base) + len(HALVES) + 1
 
@@ -54,12 +54,12 @@ def _alphabet_order() -> tuple[str, ...]:
 class ByteBPE:
     """A byte-level BPE over single words.
 
-    From `offset` on, ids are: 256 bytes, 256 bytes that end a word, then one id a merge, in the
-    order of the merges. With CLIP's merges and no offset these are CLIP's ids.
+    From `offset` on, the ids are: 256 bytes, 256 bytes that end a word, then one id for each merge,
+    in the order of the merges. With CLIP's merges and no offset these are CLIP's ids.
 
-    With a compact base they are: the bytes of the base, 16 halves of a byte (every other byte is
-    two of them), the end of a word as a token of its own, which merges as others do, then the
-    merges.
+    With a compact base the ids are: the bytes of the base, 16 half bytes (every byte outside of the
+    base is written as two of them), the end of a word as a token of its own, which takes part in
+    merges as other tokens do, then one id for each merge.
 
     Args:
         merges: `(left, right)` pairs in the byte alphabet, best first.
@@ -73,7 +73,7 @@ class ByteBPE:
         if base is not None and not len(set(base)) == len(base) <= len(
             set(base) & set(byte_alphabet())
         ):
-            raise ValueError("the fallback's base repeats a byte or holds what is none")
+            raise ValueError("the fallback's base repeats a byte, or holds something else")
         self._alphabet = byte_alphabet()
         self.compact = base is not None
         self.tokens: list[str]
@@ -94,10 +94,10 @@ class ByteBPE:
         self._memo: dict[str, tuple[int, ...]] = {}
 
     def encode_word(self, word: str) -> tuple[int, ...]:
-        """Encode one word (no white space).
+        """Encode one word, which holds no white space.
 
-        Lone surrogates are taken as the three bytes that UTF-8 would give them, so that any `str`
-        passes.
+        A lone surrogate is taken as the three bytes that UTF-8 would give it, so that any `str`
+        can be encoded.
         """
         known = self._memo.get(word)
         if known is not None:

@@ -22,8 +22,9 @@ def train_merges(
 
     Args:
         counts: word -> count.
-        num_merges: upper bound; fewer come back when the words hold no more pairs.
-        base: the bytes of a compact base, as in `fallback.ByteBPE`; words with others are left out.
+        num_merges: largest number of merges; fewer come back when the words hold no more pairs.
+        base: the bytes of a compact base, as in `echotok.bpe.ByteBPE`; words with other bytes are
+            left out.
 
     Returns:
         The merges in the byte alphabet, best first. The same counts give the same merges.

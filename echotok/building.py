@@ -1,4 +1,4 @@
-"""A table folder -> a tokenizer artifact (`echotok build`).
+"""Making a tokenizer from a table's folder (`echotok build`).
 
 The fallback `clip` needs no training. The fallback `domain` is a byte-level BPE trained with HF
 tokenizers on the words of the table's phrases and on words of a corpus that occur in at least k of
@@ -42,19 +42,19 @@ def build(
     """Make a tokenizer from a table folder.
 
     Args:
-        table_dir: a folder as in `echotok.table.phrases`.
+        table_dir: folder of a phrase table, as `echotok.table.phrases` describes it.
         fallback: what encodes the text that no phrase covers.
         corpus: documents whose words train the domain fallback; not used where the folder carries
             its merges (`merges.txt`, which `echotok mine` writes).
         min_documents: a corpus word counts only when this many documents hold it.
-        name: of the tokenizer; default the table's name, with `-clip` for that fallback.
-        clip_merges: as in `echotok.load`.
-        base: an earlier tokenizer of this table: its fallback and its name are kept, so that the
-            result is an append-only growth of it, and models can go on.
+        name: name of the tokenizer; by default the table's, with `-clip` for CLIP's fallback.
+        clip_merges: path of CLIP's merges, as in `echotok.load`.
+        base: an earlier tokenizer of this table. Its fallback and its name are kept, so that the
+            result only adds ids to it, and its models can be trained further.
 
     Raises:
         TableError: the table breaks a rule.
-        ArtifactError: the table is not an append-only growth of `base`.
+        ArtifactError: the table changes or removes an id of `base`.
     """
     table = validate_table(table_dir)
     if base is not None:
@@ -80,12 +80,12 @@ def word_counts(
     """Count the words that may train the fallback.
 
     Args:
-        table: its phrases and values give words too.
-        corpus: documents.
-        min_documents: how many documents must hold a word of the corpus.
+        table: phrase table; the words of its phrases and values are counted too.
+        corpus: documents, one text each.
+        min_documents: number of documents that must hold a word of the corpus.
 
     Returns:
-        Word -> count. Numbers are left out: they are values.
+        The count of each word. Numbers are left out: they are values.
     """
     normalize = make_normalizer(table.units)
     matcher = Matcher((), ())

@@ -4,12 +4,12 @@
     *.jsonl, *.ndjson      a key of one JSON object a line
     *.parquet, *.pq        a column of text, read with pyarrow
     a folder               every *.txt and *.text below it, in order
-    anything else, or "-"  the whole file (or stdin) is one report; with `lines`, each line is
+    anything else, or "-"  the whole file (or stdin) is one report; with `lines`, each of its lines
 
 Each may be packed with gzip (`reports.csv.gz`). Tables may be parted by comma, semicolon, tab or
-`|`. A row, or a file of a folder, without a word in it (blank, null, NaN) is no report: it is left
-out, and a warning of this module's logger says how many were. Rows that are empty as a whole, as
-spreadsheets leave them at the end, are passed over.
+`|`. A row, or a file of a folder, without a word in it (blank, null, NaN) is not a report: it is
+left out, and a warning of this module's logger says how many were left out. Rows that are wholly
+empty, as spreadsheets leave them at the end, are passed over.
 
 Errors name file, row and column or byte; they never quote a report (I9).
 """
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 _DEFAULT_COLUMNS = ("text", "report", "report_text")
 _TEXT_ENDINGS = (".txt", ".text")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
-# What programs write for a cell that has nothing.
+# What programs write into a cell that holds nothing.
 _MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "nil"})
 
 
@@ -47,8 +47,8 @@ class Report:
 
     Attributes:
         text: the report.
-        source: `file` or `file:row` (rows of tables count from 1 behind the header, lines from 1).
-        patient: whose report it is, where a column with patients was asked for.
+        source: `file` or `file:row`. Rows are counted from 1 behind the header, lines from 1.
+        patient: the patient, where a column with patients was asked for; else None.
     """
 
     text: str
@@ -72,20 +72,21 @@ def read_reports(
     keep_blank: bool = False,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
-    """Stream the reports of files, folders or stdin.
+    """Read the reports of files, folders or stdin one at a time.
 
     Args:
-        paths: as in the module's head; `"-"` is stdin.
-        column: column or JSON key; default `text`, `report` or `report_text`, whichever is there.
+        paths: files and folders, as at the head of this module; `"-"` is stdin.
+        column: column or JSON key of the reports; by default `text`, `report` or `report_text`,
+            whichever is there.
         lines: take each line of a plain text file as a report; empty lines are left out.
         patient_column: column or JSON key of the patient; plain text has none.
-        keep_blank: give rows and files without a report too, with an empty text, for output that
-            has a line for each.
-        warn: called with a sentence for what is left out.
+        keep_blank: also yield rows and files without a report, with an empty text, for output that
+            has one line for each of them.
+        warn: called with one sentence for each kind of thing that is left out.
 
     Raises:
-        InputError: missing file or column, text that is not UTF-8, a malformed line, a table
-            without a patient in one of its rows where patients were asked for.
+        InputError: a file or column is missing, text is not UTF-8, a line is malformed, or a row
+            names no patient although patients were asked for.
     """
     for path in paths:
         if str(path) == "-":
@@ -128,7 +129,7 @@ def holds_text(cell: object) -> bool:
     """Whether a cell holds a text with a word in it: not blank, null, NaN or a bare dash.
 
     Args:
-        cell: of a table, or a value of a JSON object.
+        cell: cell of a table, or value in a JSON object.
     """
     if not isinstance(cell, str):
         return cell is not None and cell == cell  # NaN is not
@@ -148,7 +149,7 @@ def _folder(folder: Path, warn: Callable[[str], None], *, lines: bool) -> Iterat
         holds = f" (it holds {told})" if told else ""
         raise InputError(f"{folder} holds no *.txt file{holds}; name the files, or another folder")
     if others:
-        warn(f"{folder}: of a folder only *.txt and *.text files are read; left out: {told}")
+        warn(f"{folder}: only *.txt and *.text files of a folder are read; left out: {told}")
     for path in files:
         text = read_text(path)
         if holds_text(text):
@@ -302,7 +303,7 @@ def _parquet(
 def _patient(value: object, source: str) -> str:
     if value is None or value != value or str(value).strip().lower() in ("", *_MISSING):
         raise InputError(
-            f"{source}: no patient in this row; fill it in, or leave the patients out: then every "
+            f"{source}: no patient in this row; fill it in, or give no patient column: then every "
             "report counts as a patient of its own"
         )
     return str(value)
@@ -327,4 +328,4 @@ def _listed(names: list[str]) -> str:
     """Column names for a message, unless they look like report text (a file without header)."""
     if all(re.fullmatch(r"[^\W\d][\w .-]{0,30}", name) for name in names) and names:
         return ", ".join(names)
-    return f"{len(names)} that do not look like column names (is the header row missing?)"
+    return f"{len(names)} cells that do not look like names (is the header row missing?)"

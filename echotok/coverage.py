@@ -26,18 +26,18 @@ __all__ = ["CONTEXT_LENGTHS", "CorpusStats", "Stretch", "measure", "summarize"]
 
 CONTEXT_LENGTHS = (64, 77, 128)
 _BATCH = 64
-# Candidates are pruned to what occurs in two reports or more past this many.
+# When there are more candidates than this, those that only one report holds are dropped.
 _MAX_CANDIDATES = 400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A stretch of text that a new phrase would save tokens on.
+    """A stretch of text for which a new phrase would save tokens.
 
     Attributes:
-        template: normalized text, values as `{slot}`.
-        num_reports: reports that hold it.
-        tokens_saved: what a phrase for it would save over the corpus.
+        template: normalized text, with each value written as its `{slot}`.
+        num_reports: number of reports that hold it.
+        tokens_saved: number of tokens that a phrase for it would save in the whole corpus.
     """
 
     template: str
@@ -47,14 +47,17 @@ class Stretch:
 
 @dataclass(slots=True, kw_only=True)
 class CorpusStats:
-    """Figures of a corpus. Lengths count BOS and EOS.
+    """The figures of a corpus. Lengths count BOS and EOS too.
 
     Attributes:
-        lengths: tokens of each report.
-        clip_lengths: tokens of each report in CLIP's standard tokenizer; empty without its merges.
-        num_phrase, num_value, num_bpe: visible characters by what encodes them.
-        num_lossy: reports that do not decode to their normalized text (must be 0).
-        leftovers: reports that hold what other programs left there, by kind.
+        lengths: number of tokens of each report.
+        clip_lengths: number of tokens of each report in CLIP's standard tokenizer; empty where
+            CLIP's merges are not known.
+        num_phrase, num_value, num_bpe: number of visible characters that phrases, values and BPE
+            encode.
+        num_lossy: number of reports that do not decode to their normalized text (must be 0).
+        leftovers: for each kind of leftover of another program (such as HTML), the number of
+            reports that hold it.
     """
 
     lengths: list[int] = field(default_factory=list)
@@ -89,14 +92,14 @@ class CorpusStats:
 
     @property
     def ratio(self) -> float | None:
-        """CLIP's tokens over this tokenizer's, both summed over the corpus."""
+        """CLIP's tokens divided by this tokenizer's, both summed over the corpus."""
         if not self.clip_lengths or not self.lengths:
             return None
         return sum(self.clip_lengths) / sum(self.lengths)
 
     @property
     def worst_ratio(self) -> float | None:
-        """The largest share of CLIP's count that a single report needs."""
+        """The largest quotient, of all reports, of this tokenizer's tokens and CLIP's."""
         pairs = zip(self.lengths, self.clip_lengths, strict=False)
         return max((own / clip for own, clip in pairs), default=None)
 
@@ -110,16 +113,17 @@ class CorpusStats:
         }
 
     def fitting(self) -> dict[int, float]:
-        """Share of reports that fit each of CONTEXT_LENGTHS whole."""
+        """For each of CONTEXT_LENGTHS the share of reports that fit into it whole."""
         total = max(1, len(self.lengths))
         return {size: sum(n <= size for n in self.lengths) / total for size in CONTEXT_LENGTHS}
 
     def stretches(self, *, min_reports: int, limit: int = 20) -> list[Stretch]:
-        """The most costly uncovered stretches, dearest first.
+        """The uncovered stretches that cost the most tokens, the most costly first.
 
         Args:
-            min_reports: leave out what fewer reports hold: rare text may be a patient's own (I9).
-            limit: how many to return; one that lies inside another is left out.
+            min_reports: leave out stretches that fewer reports hold: rare text may be a patient's
+                own (I9).
+            limit: largest number to return; a stretch that lies inside another is left out.
         """
         chosen: list[Stretch] = []
         for template, saved in sorted(self._saved.items(), key=lambda item: (-item[1], item[0])):
@@ -181,14 +185,14 @@ def measure(
     merges_path: str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> CorpusStats:
-    """Measure a corpus, as a stream.
+    """Measure a corpus, which is read as a stream.
 
     Args:
         texts: the reports.
         tokenizer: the tokenizer to measure.
-        workers: processes.
-        merges_path: CLIP's merges; None looks into open_clip_torch, and leaves CLIP out when it is
-            not there.
+        workers: number of processes.
+        merges_path: path of CLIP's merges; None looks into open_clip_torch, and leaves CLIP out
+            when that is not installed.
         progress: called with the number of reports done since the last call.
 
     Raises:

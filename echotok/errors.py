@@ -1,15 +1,15 @@
-"""The exceptions of echotok. Every message says what, which rule, where, and what to do.
+"""The exceptions of echotok. Each message says what is wrong, which rule, where, and what to do.
 
     EchotokError
     +-- TableError       a phrase table breaks a rule (carries the list of problems)
     +-- ArtifactError    a tokenizer file is unknown, damaged, edited or of another format
     |   +-- MergesError  CLIP's merges, which `echo-clip` needs, are missing or not the known file
     +-- InputError       reports cannot be read: no such column, not UTF-8, a malformed line
-    |   +-- InputTypeError   what was given to encode is no text
+    |   +-- InputTypeError   what was given to encode is not text
     +-- IdError          ids that this tokenizer does not have
-    +-- OptionError      an argument is outside of its range, or two do not go together
+    +-- OptionError      an argument is outside of its range, or conflicts with another one
 
-None of them ever quotes report text (I9): they name file, row, column or offset instead.
+None of them ever quotes report text (I9): they name the file, row, column or offset instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class EchotokError(Exception):
-    """Base of every error that echotok raises on purpose."""
+    """Base class of every error that echotok raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class InputError(EchotokError, ValueError):
 
 
 class InputTypeError(InputError, TypeError):
-    """What was given to encode is no text, or no batch of texts."""
+    """What was given to encode is neither a text nor a batch of texts."""
 
 
 class IdError(EchotokError, ValueError):

@@ -1,4 +1,4 @@
-"""What other programs leave in reports, and what keeps a phrase from matching where it stands."""
+"""What other programs leave in reports (such as HTML); no phrase matches across it."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def describe_leftovers(counts: Mapping[str, int], num_reports: int) -> Iterator[
     """A sentence for each kind of leftovers.
 
     Args:
-        counts: reports that hold it, by kind.
-        num_reports: of all.
+        counts: for each kind the number of reports that hold it.
+        num_reports: number of all reports.
     """
     for name, _, remedy in _KINDS:
         if count := counts.get(name, 0):

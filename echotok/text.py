@@ -8,8 +8,8 @@
 - the space before closing punctuation and `%`,
 - the space between a number and a declared unit (`55mmHg` -> `55 mmhg`);
 
-nothing else. It is idempotent, and it never changes, drops or reorders a character that is not
-white space other than by the first and third point: the k-th visible character of the result stems
+and nothing else. It is idempotent. Visible characters (all but white space) are changed only by the
+first and third point, and none is dropped or moved: the k-th visible character of the result stems
 from the k-th visible character of the folded text. `Offsets` rests on that.
 
 A *piece* is a number (with its sign, comparison and range), a run of letters and digits, or a
@@ -40,9 +40,9 @@ _VARIANTS = str.maketrans(
 
 # regex's \s leaves out U+001C-U+001F, which str.split takes for white space.
 _SPACE = r"\s\x1c-\x1f"
-# What NFC may compose or reorder: a Hangul syllable from its parts, the Kirat Rai vowels of
-# Unicode 16, a character with its marks. No piece ends inside of one. A test compares this with the
-# composition data of unicodedata.
+# What NFC may compose or reorder: a Hangul syllable from its parts, the Kirat Rai vowels of Unicode
+# 16, a character with its marks. No piece ends inside of such a cluster. A test compares this with
+# the composition data of unicodedata.
 _CLUSTER = regex.compile(
     r"[\u1100-\u115f\uac00-\ud7a3][\u1160-\u11ff\p{M}]+|[\U00016D63-\U00016D6A]{2,}\p{M}*"
     rf"|[^{_SPACE}]\p{{M}}+|[^\x00-\x7f]"
@@ -105,8 +105,8 @@ def fold(text: str) -> tuple[str, list[tuple[int, int, int, int]]]:
 
     Returns:
         The folded text, and an edit `(start, end, original_start, original_end)` for every cluster
-        of which either side is longer than one character. All other characters correspond one to
-        one.
+        that is longer than one character in the folded or the original text. All other characters
+        correspond one to one.
 
     Example:
         >>> fold("E\u2032 = 5")
@@ -198,8 +198,8 @@ def split_stops(normalized: str) -> list[str]:
     """Split normalized text behind each full stop that a space follows; the space is left out.
 
     Encoding and mining both work on these stretches: no unit reaches over such a place unless a
-    phrase does. A list number ends one, too; `echotok.engine.sentences` tells what a reader takes
-    for a sentence.
+    phrase does. The stop of a list number ends a stretch too; `echotok.engine.sentences` finds
+    what a reader takes for a sentence.
 
     Example:
         >>> split_stops("1. mild mr. no as.")
@@ -216,13 +216,13 @@ def is_number(piece: str) -> bool:
 
 
 class Offsets:
-    """Where the visible characters of normalized text stand in the original.
+    """Where the visible characters of normalized text stand in the original text.
 
-    Both texts are kept as runs of visible characters, some three hundred in a report, and a place
-    is looked up among them.
+    Both texts are kept as runs of visible characters, some three hundred in a report, and places
+    are looked up among these runs.
 
     Args:
-        text: the original.
+        text: the original text.
         normalized: `normalize(text)`.
 
     Example:
@@ -260,9 +260,9 @@ class Offsets:
         """Start and end in the original of `normalized[begin:end]`.
 
         Args:
-            begin: place of a visible character.
-            end: place behind a visible character; no less than `begin`. An empty stretch has an
-                empty span at the start of its character.
+            begin: index of a visible character.
+            end: index behind a visible character, at least `begin`. An empty stretch has an empty
+                span at the start of its character.
         """
         number = begin - bisect_left(self._spaces, begin)
         run = bisect_right(self._numbers, number) - 1

@@ -1,10 +1,11 @@
 """Text files as other people's programs write them: read where that is safe, else refused.
 
-Read are UTF-8 and, where the file begins with a byte-order mark, UTF-16 and UTF-32, each also
-inside of gzip. What is no text (a workbook, a document, UTF-16 without its mark) is refused with
-what it is and what to do. A table's delimiter is told from the names in its header.
+UTF-8 is read and, where the file begins with a byte-order mark, UTF-16 and UTF-32, each also inside
+of gzip. A file that is not such text (a workbook, a document, UTF-16 without its mark) is refused;
+the error says what the file is and what to do. A table's delimiter is told from the names in its
+header.
 
-Errors name file, byte and line; they never quote what is there (I9).
+Errors name the file, byte and line; they never quote what is there (I9).
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ _MAGIC = (
     (b"BZh", "a bzip2 file", "unpack it with bunzip2"),
     (b"\xfd7zXZ\x00", "an xz file", "unpack it with unxz"),
     (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it with unzstd"),
-    (b"\x89PNG", "a picture (PNG)", "it needs the text that it shows"),
-    (b"\xff\xd8\xff", "a picture (JPEG)", "it needs the text that it shows"),
+    (b"\x89PNG", "a picture (PNG)", "echotok needs the text that the picture shows"),
+    (b"\xff\xd8\xff", "a picture (JPEG)", "echotok needs the text that the picture shows"),
 )
 _ZIPPED = (
     ("xl/", "an Excel workbook (.xlsx)", _AS_CSV),
@@ -68,12 +69,12 @@ _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """How a table parts its cells.
+    """How a table separates its cells.
 
     Attributes:
         delimiter: one character.
-        declared: whether the first line is no header but says the delimiter (`sep=;`).
-        spaced: whether a space stands behind a delimiter, as in `id, report`.
+        declared: whether the first line is not the header but names the delimiter (`sep=;`).
+        spaced: whether a space stands behind each delimiter, as in `id, report`.
     """
 
     delimiter: str
@@ -82,12 +83,12 @@ class Dialect:
 
 
 def find_dialect(first_line: str, *, names: Collection[str], default: str) -> Dialect:
-    """Tell the delimiter of a table: the one that gives the most of the columns that are sought.
+    """Find the delimiter of a table: the one that yields most of the wanted columns.
 
     Args:
-        first_line: of the file.
-        names: columns that are sought.
-        default: the delimiter where the header tells nothing.
+        first_line: first line of the file.
+        names: names of the wanted columns.
+        default: the delimiter to take when the header does not tell it.
     """
     line = first_line.strip("\r\n")
     if found := re.fullmatch(r"\"?sep=(.)\"?", line.lstrip("\ufeff"), re.IGNORECASE):
@@ -115,7 +116,7 @@ def read_text(path: Path) -> str:
     """The text of a whole file.
 
     Raises:
-        InputError: it cannot be read, or is no text.
+        InputError: the file cannot be read, or is not text.
     """
     try:
         return decode(path.read_bytes(), str(path))
@@ -124,14 +125,14 @@ def read_text(path: Path) -> str:
 
 
 def decode(raw: bytes, name: str) -> str:
-    """The text of bytes.
+    """The text that the bytes of a file hold.
 
     Args:
-        raw: the whole file.
-        name: of the file, for messages.
+        raw: all bytes of the file.
+        name: name of the file, for messages.
 
     Raises:
-        InputError: they are no text, or in an encoding that does not say itself.
+        InputError: the bytes are not text, or are in an encoding that cannot be told from them.
     """
     if raw.startswith(_GZIP):
         try:
@@ -154,10 +155,10 @@ def open_lines(path: Path, *, errors: str = "strict") -> Iterator[Iterator[str]]
 
     Args:
         path: the file.
-        errors: what becomes of bytes that are not UTF-8, as in `open`.
+        errors: what to do with bytes that are not UTF-8, as in `open`.
 
     Raises:
-        InputError: it cannot be read, or is no text; also while the lines are read.
+        InputError: the file cannot be read, or is not text; raised also while lines are read.
     """
     try:
         with path.open("rb") as file:
@@ -199,7 +200,7 @@ def _encoding(head: bytes, name: str, stream: BinaryIO) -> str:
         raise InputError(f"{name} is {_zipped(stream)}")
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
-            raise InputError(f"{name} is {what} and no plain text; {remedy}")
+            raise InputError(f"{name} is {what}, not plain text; {remedy}")
     if b"\x00" in head:
         raise InputError(_without_mark(head, name))
     return "utf-8-sig"
@@ -212,16 +213,16 @@ def _zipped(stream: BinaryIO) -> str:
         return "a ZIP archive that is damaged; copy it again"
     for begin, what, remedy in _ZIPPED:
         if any(member.startswith(begin) for member in members):
-            return f"{what} and no plain text; {remedy}"
-    return "a ZIP archive and no plain text; unpack it"
+            return f"{what}, not plain text; {remedy}"
+    return "a ZIP archive, not plain text; unpack it"
 
 
 def _without_mark(head: bytes, name: str) -> str:
     if head.startswith(("\u00ff\u00fe".encode(), "\u00fe\u00ff".encode())):
         return (
             f"{name} is UTF-16 text that was converted as if it were in another encoding, and is "
-            "full of NUL characters; take the file as it was before: with its byte-order mark it "
-            "is read as it is"
+            "full of NUL characters; give the file as it was before the conversion: with its "
+            "byte-order mark echotok can read it"
         )
     even, odd = head[::2].count(0), head[1::2].count(0)
     for encoding, many, few in (("UTF-16LE", odd, even), ("UTF-16BE", even, odd)):
@@ -235,7 +236,7 @@ def _without_mark(head: bytes, name: str) -> str:
 
 def _holds_nul(name: str, line: int) -> str:
     return (
-        f"{name} holds a NUL character in line {line}, which text does not: it is a binary file, "
+        f"{name} holds a NUL character in line {line}, which text never does: it is a binary file, "
         "or was converted from the wrong encoding; export it again as UTF-8"
     )
 

@@ -40,7 +40,8 @@ def load(name_or_path: str | Path, *, clip_merges: str | Path | None = None) -> 
             vocabulary where open_clip_torch is not installed.
 
     Raises:
-        ArtifactError: unknown name, another format version, damaged or edited file.
+        ArtifactError: the name is unknown, or the file has another format version, or was damaged
+            or edited.
         MergesError: CLIP's merges are needed and not found.
 
     Example:
@@ -56,7 +57,7 @@ class Tokenizer:
 
     Make one with `echotok.load`, `Tokenizer.from_file` or `echotok.build`.
     `decode(encode(x).ids) == normalize(x)` for any text `x`, and `encode(decode(ids)).ids == ids`
-    for ids that it produced.
+    for ids that this tokenizer produced.
     """
 
     _content: dict[str, Any]
@@ -77,11 +78,13 @@ class Tokenizer:
         """Load an artifact file, such as `Tokenizer.save` and `echotok build` write.
 
         Args:
-            path: of the file; the name of a shipped tokenizer is not looked up, as `load` does.
-            clip_merges: as in `echotok.load`.
+            path: path of the file. Unlike `load`, this does not look up the names of the
+                tokenizers that ship with echotok.
+            clip_merges: path of CLIP's merges, as in `echotok.load`.
 
         Raises:
-            ArtifactError: no such file, another format version, damaged or edited file.
+            ArtifactError: there is no such file, or it has another format version, or was damaged
+                or edited.
             MergesError: CLIP's merges are needed and not found.
         """
         return cls._of(artifact.read(Path(path)), clip_merges)
@@ -95,13 +98,13 @@ class Tokenizer:
         name: str | None = None,
         clip_merges: str | Path | None = None,
     ) -> Self:
-        """Make a tokenizer of a table in memory; `echotok.build` makes one of a table's folder.
+        """Make a tokenizer from a table in memory; `echotok.build` makes one from a folder.
 
         Args:
             table: a checked table.
             fallback: what encodes the text that no phrase covers.
-            name: of the tokenizer; None takes the table's.
-            clip_merges: as in `echotok.load`.
+            name: name of the tokenizer; None takes the table's name.
+            clip_merges: path of CLIP's merges, as in `echotok.load`.
 
         Raises:
             ArtifactError: the fallback does not go with the table.
@@ -127,7 +130,7 @@ class Tokenizer:
             self._engine = Engine.of(self._table, self._fallback, clip_merges=self._merges_path)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
-                f"the artifact does not hold what its format asks for ({error}); build it again"
+                f"the artifact does not hold all that its format needs ({error}); build it again"
             ) from error
         if "probe" not in content:
             content["probe"] = self._make_probe()
@@ -180,7 +183,7 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 over the tokenizer's content and its probe encoding, 64 hex digits."""
+        """The sha256 of the tokenizer's content and its probe encoding, as 64 hex digits."""
         return str(self._content["sha256"])
 
     @property
@@ -205,7 +208,7 @@ class Tokenizer:
 
         Args:
             token: the text.
-            kind: look among `special`, `phrase`, `value` or `bpe` tokens alone.
+            kind: look only among the `special`, `phrase`, `value` or `bpe` tokens.
 
         Example:
             >>> tok = load("echo")
@@ -223,7 +226,7 @@ class Tokenizer:
         )
 
     def kind(self, number: int) -> str:
-        """`special`, `phrase`, `value` or `bpe`.
+        """The kind of an id: `special`, `phrase`, `value` or `bpe`.
 
         Raises:
             IdError: the id is out of range or a spare row.
@@ -237,7 +240,7 @@ class Tokenizer:
         """The text that encoding preserves; see `echotok.text` for what is folded (I1).
 
         Raises:
-            InputTypeError: `text` is no `str`.
+            InputTypeError: `text` is not a `str`.
         """
         return self._engine.normalize(check_text(text))
 
@@ -252,18 +255,18 @@ class Tokenizer:
 
         Args:
             texts: one report, or several.
-            padding: make a batch rectangular: rows are padded behind EOS to the longest of them.
-            context_length: at least 3. Longer texts are cut between units. A batch is padded to
-                this length, too, whatever `padding` says.
+            padding: make a batch rectangular: rows are padded behind EOS to the longest row.
+            context_length: largest number of ids, at least 3. Longer texts are cut between units.
+                A batch is padded to this length too, whatever `padding` says.
 
         Returns:
             `input_ids`, and `attention_mask` with 1 at each id and 0 at each padding. For one text
-            these are lists; for a batch lists of lists, or int64 arrays of shape
+            these are lists; for a batch they are lists of lists, or int64 arrays of shape
             `(batch, length)` where it is padded. Use `encode` and `encode_batch` to learn what was
             cut, and for offsets.
 
         Raises:
-            InputTypeError: what was given is no text; a row of a batch is named by its number.
+            InputTypeError: what was given is not text; a row of a batch is named by its number.
             ValueError: `context_length` is below 3.
 
         Example:
@@ -290,12 +293,12 @@ class Tokenizer:
         """Encode one report.
 
         Args:
-            text: any Unicode text; an empty one gives BOS EOS.
+            text: any Unicode text; an empty text gives the ids BOS and EOS.
             refuse_control: raise when the text holds the literal spelling of a special token or of
                 a slot (`<eos>`, `{number}`). They are ordinary text otherwise, never obeyed (I7).
 
         Raises:
-            InputTypeError: `text` is no `str`.
+            InputTypeError: `text` is not a `str`.
             InputError: control text was found and is refused.
         """
         check_text(text)
@@ -307,12 +310,13 @@ class Tokenizer:
         """Encode many reports into one padded array.
 
         Args:
-            texts: the reports: a list, a column of a table, any iterable of `str`.
-            context_length: columns of the result, at least 3; longer reports are cut between
-                units, and counted. None takes the longest report's length.
+            texts: the reports: a list, a column of a table, or any other iterable of `str`.
+            context_length: number of columns of the result, at least 3; longer reports are cut
+                between units, and counted. None takes the longest report's length.
 
         Raises:
-            InputTypeError: this is no batch of texts; a row that is no text is named by its number.
+            InputTypeError: this is not a batch of texts; a row that is not text is named by its
+                number.
             ValueError: `context_length` is below 3.
 
         Example:
@@ -365,7 +369,7 @@ class Tokenizer:
             rows: lists of ids, or an array of shape `(batch, length)` such as `Batch.ids`.
 
         Raises:
-            IdError: a row holds what is no id; it is named by its number.
+            IdError: a row holds something that is not an id; the row is named by its number.
 
         Example:
             >>> tok = load("echo")
@@ -422,13 +426,13 @@ class Tokenizer:
         return {"text": text, "ids": self.encode(text).ids}
 
     def added_since(self, old: Tokenizer) -> list[int]:
-        """The ids that this tokenizer has and `old` has not, if it only grew from it (I6).
+        """The ids that this tokenizer added to those of `old`, from which it grew (I6).
 
-        A model trained with `old` can go on with this tokenizer once these rows of its embedding
-        are initialised.
+        A model trained with `old` can be trained further with this tokenizer once these rows of its
+        embedding are initialised.
 
         Raises:
-            ArtifactError: this tokenizer is not an append-only growth of `old`.
+            ArtifactError: an id of `old` means something else here, or the layouts differ.
         """
         same = (
             self._engine.layout == old._engine.layout

@@ -69,8 +69,8 @@ def _add_prepare(commands: Any) -> None:
         "prepare",
         help="turn a manifest into shards for training",
         description="Mask every clip to its ultrasound sector, crop and resize some frames of it, "
-        "and write them with the report as WebDataset shards. Stopped, it goes on where it was "
-        "when run again. What cannot be used is named in OUT/rejects.csv.",
+        "and write them with the report as WebDataset shards. When a stopped command is run again, "
+        "it continues where it was. OUT/rejects.csv names all rows that cannot be used.",
     )
     add_manifest(parser)
     add_out_folder(parser, "folder to write the shards to")
@@ -80,7 +80,7 @@ def _add_prepare(commands: Any) -> None:
         "--format",
         default="jpeg",
         choices=("jpeg", "png"),
-        help="how frames are kept; png loses nothing and is larger (default: jpeg)",
+        help="format in which frames are kept; png loses nothing and is larger (default: jpeg)",
     )
     add_workers(parser)
     add_seed(parser, "splits, order and the choice of frames")
@@ -89,7 +89,7 @@ def _add_prepare(commands: Any) -> None:
         type=whole_number(1),
         default=256,
         metavar="N",
-        help="clips in one shard (default: 256)",
+        help="number of clips in one shard (default: 256)",
     )
     add_labels(parser)
     add_keep_unsure(parser)
@@ -98,8 +98,8 @@ def _add_prepare(commands: Any) -> None:
         type=Path,
         metavar="SALT_FILE",
         help="put pseudonyms in place of study and patient ids and shift the dates of each "
-        "patient; the file holds a secret (`openssl rand -hex 32 > SALT_FILE`) to be kept with the "
-        "archive. The reports' text stays as it is",
+        "patient; the file holds a secret (`openssl rand -hex 32 > SALT_FILE`), to be kept with "
+        "the archive. The reports' text stays as it is",
     )
     parser.add_argument(
         "--min-free-gb",
@@ -152,11 +152,11 @@ def _prepare(arguments: argparse.Namespace) -> None:
     if result.num_resumed:
         print(f"{result.num_resumed:,} of the clips were finished by an earlier run")
     if result.num_unsure:
-        print(f"{result.num_unsure:,} clips whose sector is not sure were kept")
+        print(f"{result.num_unsure:,} clips whose sector is not certain were kept")
     if result.remarks:
         num_files = len({remark.row for remark in result.remarks})
         path = result.out_dir / "remarks.csv"
-        print(f"{num_files:,} clips were used although their files are not right; {path} says why")
+        print(f"{num_files:,} clips were used although their files have faults; {path} names them")
     if result.rejects:
         path = result.out_dir / "rejects.csv"
         print(f"{len(result.rejects):,} rows were left out; {path} says why")
@@ -169,7 +169,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _add_summary(commands: Any) -> None:
     parser = commands.add_parser(
         "summary",
-        help="check a manifest and print one page on it",
+        help="check a manifest and print one page about it",
         description="Check every row of a manifest and print one page: splits, report lengths, "
         "duplicates, dates, labels, rows left out. It quotes no report and no id.",
     )
@@ -203,7 +203,7 @@ def _summary(arguments: argparse.Namespace) -> None:
         try:
             tokenizer = echotok.load(arguments.tokenizer)
         except echotok.EchotokError as error:
-            raise EchoclipError(f"{error} (`--tokenizer none` does without)") from error
+            raise EchoclipError(f"{error} (`--tokenizer none` counts no tokens)") from error
     manifest = read_manifest(
         arguments.manifest, seed=arguments.seed, labels=_names(arguments.labels)
     )
@@ -227,7 +227,7 @@ def _add_preview(commands: Any) -> None:
         "preview",
         help="draw clips before and after masking, to look at",
         description="Draw a sheet of clips before and after masking, unsure ones first, with the "
-        "sector's edge in green, or in orange where it is not sure.",
+        "sector's edge in green, or in orange where it is not certain.",
     )
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
@@ -240,13 +240,13 @@ def _add_preview(commands: Any) -> None:
         type=whole_number(1),
         default=24,
         metavar="N",
-        help="how many clips of a manifest are drawn (default: 24)",
+        help="number of clips of a manifest to draw (default: 24)",
     )
     add_seed(parser, "the choice of clips from a manifest")
     parser.add_argument(
         "--show-outside",
         action="store_true",
-        help="show burned-in text as it is (the sheet then stays with the archive)",
+        help="show burned-in text as it is (then keep the sheet with the archive)",
     )
     parser.set_defaults(run=_preview, stopped=nothing_kept)
 
@@ -271,14 +271,14 @@ def _add_phantom(commands: Any) -> None:
         "phantom",
         help="make an archive of simulated patients",
         description="Write simulated clips (AVI, MP4, DICOM), reports made from the same findings, "
-        "and their manifest. For demonstrations and tests; it is no clinical evidence.",
+        "and their manifest. They are for demonstrations and tests, and are not clinical evidence.",
     )
     parser.add_argument(
         "--patients",
         type=whole_number(1),
         required=True,
         metavar="N",
-        help="how many patients; each has one to four studies",
+        help="number of patients; each has one to four studies",
     )
     add_out_folder(parser, "a new folder to write the archive to")
     add_seed(parser, "patients, pictures and reports")
@@ -289,7 +289,7 @@ def _add_phantom(commands: Any) -> None:
         type=whole_number(1),
         default=1,
         metavar="N",
-        help="clips of each study, at other angles (default: 1)",
+        help="number of clips of each study, each at another angle (default: 1)",
     )
     parser.add_argument(
         "--overlays",

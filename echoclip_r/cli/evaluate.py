@@ -33,10 +33,10 @@ def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="judge checkpoints on every task that there are labels for",
-        description="Zero-shot measurements and findings, retrieval, clinical agreement, patient "
-        "identification and change over time, with intervals and beside chance. Writes "
-        "OUT/report.html, metrics.json, predictions and plots. What cannot be run is named with "
-        "the reason. Several checkpoints are compared on the same items.",
+        description="Judge zero-shot measurements and findings, retrieval, clinical agreement, "
+        "patient identification and change over time, with intervals and chance levels. It writes "
+        "OUT/report.html, metrics.json, predictions and plots. Tasks that cannot be run are named "
+        "with the reason. Several checkpoints are compared on the same items.",
     )
     add_checkpoint(parser, several=True)
     data = parser.add_mutually_exclusive_group(required=True)
@@ -47,14 +47,15 @@ def _add_evaluate(commands: Any) -> None:
         "--external",
         type=Path,
         metavar="FILE_OR_DIR",
-        help="manifest or shards of another archive; all of it is tested",
+        help="manifest or shards of another archive, all splits of which are tested",
     )
     parser.add_argument(
         "--tasks",
         action="append",
         default=[],
         metavar="FILE",
-        help="tasks and prompts laid over the default ones: a TOML file, or `phantom`; repeatable",
+        help="tasks and prompts that are laid over the default ones: a TOML file, or `phantom`; "
+        "may be given several times",
     )
     parser.add_argument(
         "--events",
@@ -66,11 +67,11 @@ def _add_evaluate(commands: Any) -> None:
         "--unit",
         default="study",
         choices=("study", "clip"),
-        help="what one prediction is made for (default: study)",
+        help="whether one prediction is made for each study or for each clip (default: study)",
     )
     add_split(parser, ("test", "validation"))
     parser.add_argument(
-        "--names", metavar="A,B", help="what the models are called, in place of recipe and run"
+        "--names", metavar="A,B", help="names of the models, in place of recipe and run"
     )
     parser.add_argument("--title", default="Evaluation", help="title of the report")
     parser.add_argument("--note", default="", help="a line to print below the title")
@@ -81,7 +82,7 @@ def _add_evaluate(commands: Any) -> None:
         type=whole_number(1),
         default=1000,
         metavar="N",
-        help="draws of the bootstrap that gives the intervals (default: 1000)",
+        help="number of draws of the bootstrap that gives the intervals (default: 1000)",
     )
     add_seed(parser, "splits, draws and random pairs")
     add_json(parser, "print metrics.json instead of a table")
@@ -124,8 +125,8 @@ def _add_explain(commands: Any) -> None:
     parser = commands.add_parser(
         "explain",
         help="show where in a clip a model looks for a prompt",
-        description="Draw PromptCAM: what in each frame raises the cosine with a prompt. It shows "
-        "where, and is no proof of why.",
+        description="Draw PromptCAM: the places in each frame that raise the cosine with a prompt. "
+        "It shows where, and does not prove why.",
     )
     add_checkpoint(parser)
     parser.add_argument(
@@ -146,7 +147,7 @@ def _add_explain(commands: Any) -> None:
         help="prompt whose heat is subtracted; several are averaged",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="ends in .gif, .mp4 or .png"
+        "--out", type=Path, required=True, metavar="FILE", help="file to write: .gif, .mp4 or .png"
     )
     parser.add_argument(
         "--method",

@@ -1,8 +1,8 @@
 """`echoclip-r`: from an archive's files to training shards, models, their evaluation and search.
 
 Results go to stdout, messages and progress to stderr. Exit codes are those of `echotok`: 0 done, 1
-it cannot be done (with the reason), 2 wrong usage, 130 stopped by Ctrl-C, 141 when the reader of a
-pipe has left.
+an error that says what to do, 2 wrong usage, 130 stopped by Ctrl-C, 141 when the reader of a pipe
+has left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COMMAND_MODULES = (cli_data, cli_train, cli_search, cli_evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `argv` as in `sys.argv[1:]`. Returns the exit code."""
+    """Run one command, with `argv` as in `sys.argv[1:]`, and return the exit code."""
     return run_command(
         build_parser(),
         argv,
@@ -41,8 +41,8 @@ def build_parser() -> ArgumentParser:
     """The parser of all commands."""
     parser = ArgumentParser(
         prog="echoclip-r",
-        description="From an echo archive's files to training shards, models, their evaluation and "
-        "search; and archives of simulated patients.",
+        description="Turn an echo archive's files into training shards; train, evaluate and search "
+        "with models; and make archives of simulated patients.",
     )
     add_version(parser)
     add_common_options(parser)

@@ -40,12 +40,12 @@ def at_least_zero(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
     return number
 
 
 def picture(text: str) -> Path:
-    """A type for argparse: a file whose name says that it is a picture that can be written."""
+    """A type for argparse: a file name with the ending of a picture that can be written."""
     path = Path(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .png or .jpg")
@@ -54,12 +54,12 @@ def picture(text: str) -> Path:
 
 def go_on(arguments: argparse.Namespace) -> str:
     """What to type after Ctrl-C where finished parts are kept."""
-    return f"what is finished in {arguments.out} is kept; give the same command again to go on"
+    return f"finished parts in {arguments.out} are kept; give the same command again to continue"
 
 
 def nothing_kept(arguments: argparse.Namespace) -> str:
     """What to type after Ctrl-C where nothing is kept."""
-    return "nothing is kept of this run; give the same command again to begin anew"
+    return "nothing of this run is kept; give the same command again to start over"
 
 
 def add_manifest(parser: ArgumentParser) -> None:
@@ -73,15 +73,15 @@ def add_out_folder(parser: ArgumentParser, what: str) -> None:
     """Add `--out`.
 
     Args:
-        parser: of the sub-command.
-        what: the help: what the folder holds.
+        parser: parser of the sub-command.
+        what: help text, which says what the folder holds.
     """
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
 
 
 def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
     """Add the model or models, as an argument without a name, and `--device`."""
-    what = "folder of a run, of which the best checkpoint is taken, or of one checkpoint"
+    what = "folder of a run, whose best checkpoint is taken, or folder of one checkpoint"
     if several:
         parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=what)
     else:
@@ -94,8 +94,8 @@ def add_device(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         metavar="NAME",
-        help="where the model computes: cpu, cuda, cuda:1, ... (default: the best there is, a GPU "
-        "of CUDA where there is one)",
+        help="device on which the model computes: cpu, cuda, cuda:1, ... (default: the best there "
+        "is, a GPU of CUDA where there is one)",
     )
 
 
@@ -119,8 +119,8 @@ def add_seed(parser: ArgumentParser, what: str) -> None:
     """Add `--seed`.
 
     Args:
-        parser: of the sub-command.
-        what: what is drawn with it.
+        parser: parser of the sub-command.
+        what: things that are drawn with the seed.
     """
     parser.add_argument(
         "--seed", type=whole_number(0), default=0, metavar="N", help=f"seed of {what} (default: 0)"
@@ -145,7 +145,7 @@ def add_frames(parser: ArgumentParser, default: int) -> None:
         type=whole_number(1),
         default=default,
         metavar="N",
-        help=f"frames of each clip, spread over its length (default: {default})",
+        help=f"number of frames of each clip, spread over its length (default: {default})",
     )
 
 
@@ -153,15 +153,16 @@ def add_workers(parser: ArgumentParser, *, least: int = 0) -> None:
     """Add `--workers`.
 
     Args:
-        parser: of the sub-command.
-        least: 0 where a command can also do all in its own process.
+        parser: parser of the sub-command.
+        least: 0 where a command can also do all the work in its own process.
     """
     parser.add_argument(
         "--workers",
         type=whole_number(least),
         default=1,
         metavar="N",
-        help=f"processes that do the work{'' if least else ', or 0 for this one'} (default: 1)",
+        help="number of processes that do the work"
+        f"{'' if least else ', or 0 for only this process'} (default: 1)",
     )
 
 
@@ -172,7 +173,7 @@ def add_batch_size(parser: ArgumentParser) -> None:
         type=whole_number(1),
         default=256,
         metavar="N",
-        help="frames that are embedded at a time (default: 256)",
+        help="number of frames that are embedded at a time (default: 256)",
     )
 
 
@@ -190,8 +191,8 @@ def add_keep_unsure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--keep-unsure",
         action="store_true",
-        help="use clips whose ultrasound sector was not found for sure; look at `echoclip-r "
-        "preview` first",
+        help="also use clips whose ultrasound sector was not found with certainty; look at "
+        "`echoclip-r preview` first",
     )
 
 
@@ -199,7 +200,7 @@ def add_overwrite(parser: ArgumentParser, what: str) -> None:
     """Add `--overwrite`.
 
     Args:
-        parser: of the sub-command.
-        what: what is replaced.
+        parser: parser of the sub-command.
+        what: things that are replaced.
     """
     parser.add_argument("--overwrite", action="store_true", help=f"replace {what} in DIR")

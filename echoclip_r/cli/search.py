@@ -59,9 +59,10 @@ def _add_embed(commands: Any) -> None:
     parser = commands.add_parser(
         "embed",
         help="embed the clips of a split",
-        description="Embed every frame of a split, a shard at a time; stopped, it goes on where it "
-        "was when run again. OUT then holds a file a shard with all frames, ids, labels and "
-        "reports, and the clips' or studies' embeddings with their ids for other tools.",
+        description="Embed every frame of a split, one shard at a time; a stopped run continues "
+        "when the command is run again. OUT then holds a file for each shard with embeddings of "
+        "all frames, ids, labels and reports, and the clips' or studies' embeddings with their ids "
+        "for other tools.",
     )
     _add_model(parser)
     parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="from `prepare`")
@@ -78,7 +79,8 @@ def _add_embed(commands: Any) -> None:
         "--format",
         default="parquet",
         choices=("parquet", "npy"),
-        help="form of their file; npy puts the ids into a CSV beside it (default: parquet)",
+        help="format of the embeddings' file; npy puts the ids into a CSV file beside it (default: "
+        "parquet)",
     )
     add_batch_size(parser)
     add_overwrite(parser, "embeddings of another model")
@@ -120,8 +122,8 @@ def _add_retrieve(commands: Any) -> None:
     parser = commands.add_parser(
         "retrieve",
         help="find the reports that fit a clip, or the clips that fit a report",
-        description="With --video and --reports, find the reports that fit a clip best; it is "
-        "masked to its sector as `prepare` does it. With --report and --shards (or --embeddings), "
+        description="With --video and --reports, find the reports that fit a clip best; the clip "
+        "is masked to its sector as in `prepare`. With --report and --shards (or --embeddings), "
         "find the clips that fit a report. The reports are shown on the screen.",
     )
     _add_model(parser)
@@ -131,30 +133,31 @@ def _add_retrieve(commands: Any) -> None:
     parser.add_argument(
         "--reports",
         metavar="FILE",
-        help="reports to look through: a CSV, TSV, Parquet or JSON Lines file, a text, or a folder "
+        help="reports to search: a CSV, TSV, Parquet or JSON Lines file, a text file, or a folder "
         "of *.txt",
     )
     add_column(parser)
-    parser.add_argument("--shards", type=Path, metavar="DIR", help="clips to look through")
+    parser.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
     add_split(parser, ("train", "validation", "test"))
     parser.add_argument(
         "--embeddings",
         type=Path,
         metavar="DIR",
-        help="from `embed`, instead of --shards; with it, where to keep them",
+        help="embeddings from `embed`, in place of --shards; together with --shards, the folder in "
+        "which to keep them",
     )
     parser.add_argument(
         "-k",
         type=whole_number(1),
         default=5,
         metavar="N",
-        help="how many reports or clips to show (default: 5)",
+        help="number of reports or clips to show (default: 5)",
     )
     add_frames(parser, 10)
     add_keep_unsure(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page to this file")
     parser.add_argument(
-        "--picture", type=picture, metavar="PNG", help="write frames of the clip, too"
+        "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_retrieve, stopped=nothing_kept)
@@ -163,11 +166,11 @@ def _add_retrieve(commands: Any) -> None:
 def _retrieve(arguments: argparse.Namespace) -> None:
     if arguments.video is not None:
         if arguments.reports is None:
-            raise OptionError("--video needs --reports, the reports to look through")
+            raise OptionError("--video needs --reports, the reports to search")
         model, answer = _reports_for_video(arguments)
     else:
         if arguments.shards is None and arguments.embeddings is None:
-            raise OptionError("--report needs --shards or --embeddings, the clips to look through")
+            raise OptionError("--report needs --shards or --embeddings, the clips to search")
         model, answer = _videos_for_report(arguments)
     if arguments.json:
         print(json.dumps(_as_json(answer)))
@@ -253,8 +256,8 @@ def _write_files(arguments: argparse.Namespace, model: TrainedModel, answer: Ans
         clip = answer.query if answer.query.frames is not None else answer.hits[0].item
         if clip.frames is None:
             raise EchoclipError(
-                "there are no frames to draw: the shards that the embeddings were made from are "
-                "not where they were; name them with --shards"
+                "there are no frames to draw: the shards from which the embeddings were made are "
+                "no longer in their place; name their folder with --shards"
             )
         film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
     if arguments.html is not None:
@@ -266,4 +269,4 @@ def _write_files(arguments: argparse.Namespace, model: TrainedModel, answer: Ans
             tokenizer=model.text.tokenizer,
         )
         arguments.html.write_text(page, encoding="utf-8")
-        tell(f"wrote {arguments.html}; it holds reports: keep it as you keep them")
+        tell(f"wrote {arguments.html}; it holds reports: keep it as safe as the reports")

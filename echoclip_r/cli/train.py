@@ -25,10 +25,10 @@ def add_commands(commands: Any) -> None:
         "train",
         help="train EchoCLIP or EchoCLIP-R",
         description="Train a model on shards: one random frame of each clip and its report. On "
-        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. Stopped by Ctrl-C or "
-        "TERM it writes a checkpoint; stopped or killed, it goes on when the same command is given "
-        "again. OUT/best holds the weights with the best retrieval on the validation split, "
-        "OUT/log.jsonl the figures, OUT/config.toml the settings.",
+        "several GPUs: `torchrun --nproc-per-node 4 -m echoclip_r train ...`. A run that is "
+        "stopped by Ctrl-C or TERM writes a checkpoint; a run that was stopped or killed continues "
+        "when the same command is given again. OUT/best holds the weights with the best retrieval "
+        "on the validation split, OUT/log.jsonl the figures, OUT/config.toml the settings.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -45,9 +45,11 @@ def add_commands(commands: Any) -> None:
         "through a phrase tokenizer; echoclip-r-span: whole reports and runs of their sentences",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--shards", type=Path, metavar="DIR", help="from `echoclip-r prepare`")
     source.add_argument(
-        "--manifest", type=Path, metavar="FILE", help="prepared into OUT/shards first"
+        "--shards", type=Path, metavar="DIR", help="folder of shards from `echoclip-r prepare`"
+    )
+    source.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="manifest, whose shards go into OUT/shards"
     )
     add_out_folder(parser, "the run's folder")
     parser.add_argument(
@@ -57,7 +59,7 @@ def add_commands(commands: Any) -> None:
         "--pretrained)",
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="model of open_clip (default: the recipe's)"
+        "--model", metavar="NAME", help="model of open_clip (default: the recipe's model)"
     )
     parser.add_argument(
         "--pretrained",
@@ -76,8 +78,8 @@ def add_commands(commands: Any) -> None:
         "--resume",
         nargs="?",
         metavar="CHECKPOINT",
-        help="go on from this checkpoint of OUT, such as step-00001000, and set later ones aside; "
-        "without a name, and without the option, from the last",
+        help="continue from this checkpoint of OUT, such as step-00001000, and set later ones "
+        "aside; without a name, and without the option, continue from the last",
     )
     parser.add_argument(
         "--tasks",
@@ -85,7 +87,7 @@ def add_commands(commands: Any) -> None:
         default=[],
         metavar="NAME",
         help="task file that evaluations of the model take by default: phantom, or a TOML file, "
-        "which is kept with it; again for more",
+        "which is kept with the model; may be given several times",
     )
     parser.add_argument(
         "--set",
@@ -97,11 +99,11 @@ def add_commands(commands: Any) -> None:
         "workers=8, context_length=128 (a wrong name lists them all)",
     )
     add_device(parser)
-    parser.add_argument("--tensorboard", action="store_true", help="write OUT/tensorboard, too")
+    parser.add_argument("--tensorboard", action="store_true", help="also write OUT/tensorboard")
     parser.add_argument(
         "--wandb",
         action="store_true",
-        help="write OUT/wandb for Weights & Biases, too; nothing is sent (`wandb sync` does that)",
+        help="also write OUT/wandb for Weights & Biases; nothing is sent (`wandb sync` does that)",
     )
     add_json(parser, "print the result as JSON")
     # None: not given, so that it does not change what the file of --config says.
@@ -210,8 +212,8 @@ def _stopped(arguments: argparse.Namespace) -> str:
 
     last = last_checkpoint(arguments.out)
     if last is not None:
-        return f"{last} is kept; give the same command again to go on from it"
+        return f"{last} is kept; give the same command again to continue from it"
     kept = f"; the shards in {arguments.out / 'shards'} are kept" if arguments.manifest else ""
     return (
-        f"{arguments.out} holds no checkpoint yet{kept}; give the same command again to begin anew"
+        f"{arguments.out} holds no checkpoint yet{kept}; give the same command again to start over"
     )

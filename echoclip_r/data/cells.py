@@ -1,7 +1,8 @@
-"""CSV, TSV and Parquet files as rows of text cells, with what is wrong with a row said beside it.
+"""CSV, TSV and Parquet files as rows of text cells, each with its problem if it has one.
 
-Every cell stays the text that it was: an id "007" keeps its zeros and "NA" is no missing value.
-That, and naming the row of a stray byte, is why this is the csv module and not `pandas.read_csv`.
+Every cell stays the text that it was: an id "007" keeps its zeros, and "NA" is not taken for a
+missing value. For this, and to name the row of a stray byte, the csv module is used and not
+`pandas.read_csv`.
 Encodings, gzip and delimiters are those that `echotok` reads, by the same code.
 """
 
@@ -34,7 +35,7 @@ class RawRow:
     """One row of a file.
 
     Attributes:
-        number: as a spreadsheet shows it: the header is row 1.
+        number: number of the row as a spreadsheet shows it: the header is row 1.
         cells: the stripped cells, as many as the header has; empty when `problem` is set.
         problem: why the row cannot be used, or "".
         column: the column that the problem is in, or "" when it concerns the whole row.
@@ -56,10 +57,10 @@ def read_cells(
         path: a `.csv`, `.tsv` or `.parquet` file; the first two may be packed with gzip, and be
             parted by comma, semicolon, tab or `|`.
         ids: columns that must not be floating-point numbers in Parquet.
-        names: columns that are sought, which tell the delimiter; by default `ids`.
+        names: wanted columns, from which the delimiter is told; by default `ids`.
 
     Raises:
-        ManifestError: the file as a whole cannot be read: it is not there, has another format or
+        ManifestError: the file as a whole cannot be read: it does not exist, has another format or
             encoding, no header, a column name twice, or a quote that never closes.
     """
     if path.is_dir():

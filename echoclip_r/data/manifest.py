@@ -1,6 +1,6 @@
 """The manifest: which clip belongs to which study, patient and report, checked row by row.
 
-A manifest is a CSV or Parquet file with a header and one row a clip:
+A manifest is a CSV or Parquet file with a header and one row for each clip:
 
     study_id, patient_id    text, as the archive calls them
     video                   a file or folder of images; relative to the manifest's folder
@@ -10,8 +10,8 @@ A manifest is a CSV or Parquet file with a header and one row a clip:
     exclude                 optional: yes leaves the clip out, e.g. for lettering inside of the fan
     anything else           a label, where every cell is a number or blank
 
-A row that cannot be used is left out and named (`Reject`); what would spoil the rest, such as a
-missing column or a patient in two splits, is a `ManifestError`.
+A row that cannot be used is left out and named (`Reject`); a fault that would spoil the rest, such
+as a missing column or a patient in two splits, raises a `ManifestError`.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ class Manifest:
 
     Attributes:
         path: the file.
-        frame: one row a usable clip, in the file's order: `row` (as a spreadsheet counts),
-            `study_id`, `patient_id`, `video` (as written), `path` (of the video, resolved against
-            the manifest's folder), `report` (the text), `split` (never blank), `view`, `date` (ISO
-            or ""), and one float column a label, NaN where it is blank.
+        frame: one row for each usable clip, in the file's order: `row` (as a spreadsheet counts),
+            `study_id`, `patient_id`, `video` (as written), `path` (the video's path, resolved
+            against the manifest's folder), `report` (the text), `split` (never blank), `view`,
+            `date` (ISO or ""), and one float column for each label, NaN where it is blank.
         labels: names of the label columns.
-        ignored: columns that are not used, and why.
-        rejects: rows that cannot be used, by row.
-        num_rows: rows of the file below the header, blank ones not counted.
-        num_split_by_hash: rows whose split was made here from the patient id and the seed.
+        ignored: names of the columns that are not used, with the reasons.
+        rejects: rows that cannot be used, in order.
+        num_rows: number of rows below the header, without blank ones.
+        num_split_by_hash: number of rows whose split was made from the patient id and the seed.
     """
 
     path: Path
@@ -75,19 +75,19 @@ def read_manifest(
     """Read and check a manifest.
 
     Args:
-        path: a `.csv`, `.tsv` or `.parquet` file; how it may be written is `read_cells`'s to say.
-        seed: of the splits that are made here.
+        path: a `.csv`, `.tsv` or `.parquet` file; `read_cells` says how it may be written.
+        seed: seed of the splits that are made here.
         labels: columns that are labels; a row with a cell in them that is neither a number nor
             blank is rejected. None takes every further column that holds only numbers and blanks
             and does not look like an identifier.
-        check_files: reject rows whose video is not there. Off, a missing video is found when it is
-            read.
+        check_files: reject rows whose video does not exist. If this is off, a missing video is
+            found when it is read.
 
     Returns:
-        The usable rows with a split each, and the rejected rows.
+        The usable rows, each with a split, and the rejected rows.
 
     Raises:
-        ManifestError: the file cannot be read, a column is missing, no row is there, or a patient
+        ManifestError: the file cannot be read, a column is missing, there is no row, or a patient
             is in two splits (I10).
     """
     path = Path(path)
@@ -101,7 +101,7 @@ def read_manifest(
             else:
                 reader.add(row.number, row.cells, check_files=check_files)
     if not reader.num_rows:
-        raise ManifestError(f"{path}: no row below the header; a manifest has one row a clip")
+        raise ManifestError(f"{path}: no row below the header; a manifest has one row per clip")
     frame = pd.DataFrame(
         {name: pd.Series(cells, dtype=object) for name, cells in reader.columns.items()}
     ).astype({"row": "int64"})
@@ -143,7 +143,7 @@ def _check_columns(path: Path, header: Sequence[str], labels: Sequence[str] | No
             f"{', '.join(map(repr, header))}{''.join(hints)}"
         )
     if labels and (taken := [name for name in labels if name in REQUIRED + OPTIONAL]):
-        raise ManifestError(f"{path}: column {taken[0]!r} has a meaning of its own and is no label")
+        raise ManifestError(f"{path}: column {taken[0]!r} has a fixed meaning and is not a label")
 
 
 def _near(header: Sequence[str], name: str) -> list[str]:

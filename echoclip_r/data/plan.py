@@ -31,10 +31,10 @@ class PlannedShard:
     """A fixed slice of the sorted manifest.
 
     Attributes:
-        name: without ending, e.g. `train-000000`.
-        split: which split it belongs to.
+        name: file name without its ending, e.g. `train-000000`.
+        split: split that it belongs to.
         start: place of its first clip in the split.
-        indices: its clips as rows of the manifest's frame, int64, shape (num_clips,).
+        indices: rows of its clips in the manifest's frame, int64, shape (num_clips,).
     """
 
     name: str
@@ -48,10 +48,10 @@ class Plan:
     """All shards of a run.
 
     Attributes:
-        manifest: where the clips are from.
-        shards: in order of split and number.
-        options: all that decides their bytes, ready for JSON; the salt is left out.
-        rows_fingerprint: sha256 over the rows in order, and the salt.
+        manifest: manifest of the clips.
+        shards: the shards in order of split and number.
+        options: all options that decide the shards' bytes, ready for JSON, without the salt.
+        rows_fingerprint: sha256 of the rows in order, and of the salt.
     """
 
     manifest: Manifest
@@ -60,7 +60,7 @@ class Plan:
     rows_fingerprint: str
 
     def rows(self, shard: PlannedShard) -> tuple[ClipRow, ...]:
-        """The clips of a shard in order. Made when asked for: an archive has a million."""
+        """The clips of a shard in order, made only when needed: an archive may have a million."""
         return tuple(_clip_rows(self.manifest, shard))
 
 

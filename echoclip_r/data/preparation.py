@@ -3,12 +3,12 @@
     OUT/train-000000.tar ...  KEY.000.jpg ... KEY.009.jpg, KEY.txt, KEY.json of each clip
     OUT/index.json            options, counts, and each shard's name, counts and sha256
     OUT/SHA256SUMS            the same sums for `sha256sum -c`
-    OUT/rejects.csv           what was left out: row, study, column, file and reason
-    OUT/remarks.csv           where there are any: what is wrong with files that were used
-    OUT/state/                what a second run needs to go on; not for training
+    OUT/rejects.csv           the rows that were left out: row, study, column, file and reason
+    OUT/remarks.csv           faults of files that were used nevertheless, where there are any
+    OUT/state/                files that a second run needs to continue; not for training
 
-`rejects.csv`, `remarks.csv` and `state` name studies and files as the archive does, also where the
-shards hold pseudonyms: they stay with the archive.
+`rejects.csv`, `remarks.csv` and `state` name studies and files as the archive does, even where the
+shards hold pseudonyms: keep them with the archive.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareResult:
-    """What `prepare` made.
+    """The shards that `prepare` made.
 
     Attributes:
-        out_dir: where it lies.
+        out_dir: folder of the shards.
         shards: all shards that hold a clip, in order.
-        rejects: all rows that were left out, by row, for a reason of the manifest or the clip.
-        remarks: by row, on clips that were used although something is wrong with their files.
-        num_studies: studies with at least one clip; each has one report.
-        num_resumed: clips in shards that an earlier run had finished.
+        rejects: all rows that were left out, in order, because of the manifest or of the clip.
+        remarks: remarks, in order of rows, on clips that were used although their files have
+            faults.
+        num_studies: number of studies with at least one clip; each has one report.
+        num_resumed: number of clips in shards that an earlier run had finished.
     """
 
     out_dir: Path
@@ -67,17 +68,17 @@ class PrepareResult:
 
     @property
     def num_clips(self) -> int:
-        """Samples in all shards."""
+        """Number of clips in all shards."""
         return sum(shard.num_clips for shard in self.shards)
 
     @property
     def num_frames(self) -> int:
-        """Frames in all shards."""
+        """Number of frames in all shards."""
         return sum(shard.num_frames for shard in self.shards)
 
     @property
     def num_unsure(self) -> int:
-        """Samples whose sector was not found for sure."""
+        """Number of clips whose sector was not found with certainty."""
         return sum(shard.num_unsure for shard in self.shards)
 
 
@@ -100,34 +101,36 @@ def prepare(
     """Turn an archive into shards: clips masked to the sector, cropped, resized, with reports.
 
     The same manifest, options and seed give the same bytes, whatever the number of workers and
-    however often the run was stopped. Called again on a folder that it did not finish, it goes on;
-    on one that it finished, it does again only the shards whose clips changed on disk.
+    however often the run was stopped. In a folder with unfinished shards a new call continues; in a
+    folder with finished shards it makes again only those whose clips changed on disk.
 
     Worker processes start afresh, so a script must call this under `if __name__ == "__main__":`.
 
     Args:
-        manifest_path: see `echoclip_r.data.manifest`.
-        out_dir: a folder that is empty, does not exist, or holds these very shards.
-        size_px: side of the square frames.
-        frames_per_clip: frames kept of each clip, or all of a shorter one.
+        manifest_path: the manifest; see `echoclip_r.data.manifest`.
+        out_dir: a folder that is empty, does not exist, or holds shards of this same run.
+        size_px: side of the square frames, in pixels.
+        frames_per_clip: number of frames kept of each clip; a shorter clip keeps all its frames.
         image_format: `jpeg` or `png` (lossless).
-        workers: processes; 0 works in this one, where a decoder that crashes ends it.
-        seed: of splits, of the clips' order and of the choice of frames.
-        clips_per_shard: clips a shard, rejected ones counted.
-        labels: see `read_manifest`.
-        keep_unsure: keep clips whose sector was not found for sure, instead of rejecting them.
+        workers: number of processes; 0 works in this process, which a decoder's crash would end.
+        seed: seed of the splits, of the order of clips and of the choice of frames.
+        clips_per_shard: number of clips in each shard, with rejected ones.
+        labels: columns that are labels; see `read_manifest`.
+        keep_unsure: keep clips whose sector was not found with certainty, instead of rejecting
+            them.
         hash_salt: secret of at least 16 characters; the shards then hold pseudonyms for study and
-            patient ids, and dates moved by up to a year, alike for all of a patient's studies. The
-            reports' text is never changed: names in it must be removed before.
-        min_free_bytes: stop before a shard when less than this is free.
-        overwrite: delete shards of other options or another manifest from `out_dir` first.
+            patient ids, and dates moved by up to a year, by the same time for all studies of a
+            patient. The reports' text is never changed: remove names from it before.
+        min_free_bytes: stop before a shard when less disk space than this is free.
+        overwrite: first delete shards of other options or of another manifest from `out_dir`.
 
     Returns:
-        Counts, shards and rejects.
+        The counts, shards and rejected rows.
 
     Raises:
-        ManifestError: see `read_manifest`.
-        ShardError: no usable row; `out_dir` holds something else or is in use; the disk is full.
+        ManifestError: the manifest cannot be used; see `read_manifest`.
+        ShardError: there is no usable row, `out_dir` holds something else or is in use, or the disk
+            is full.
         OptionError: an option is out of range.
     """
     options = SampleOptions(

@@ -23,13 +23,13 @@ _MANIFESTS = (".csv", ".tsv", ".parquet", ".pq")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """A sheet and what is on it.
+    """A sheet of clips.
 
     Attributes:
-        image: RGB; unsure clips come first.
-        num_clips: clips on it.
-        num_unsure: of these, clips whose sector is not sure.
-        notes: a line for each unsure clip and each that cannot be read, with the reason.
+        image: RGB picture, on which uncertain clips come first.
+        num_clips: number of clips on the sheet.
+        num_unsure: number of these clips whose sector is not certain.
+        notes: for each uncertain clip and each that cannot be read a line with the reason.
     """
 
     image: Image.Image
@@ -46,7 +46,7 @@ def draw_preview(
     Args:
         paths: one manifest, of which clips are taken at random, or the clips themselves.
         num_clips: clips taken from a manifest.
-        seed: of that choice.
+        seed: seed of that choice.
         show_outside: show what lies outside of the sectors as it is, burned-in names included.
 
     Raises:

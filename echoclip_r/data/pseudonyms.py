@@ -1,4 +1,4 @@
-"""What stands in shards for an archive's ids and dates, when it is given a secret salt.
+"""Pseudonyms and shifted dates, which replace an archive's ids and dates when a salt is given.
 
 The same salt always gives the same pseudonyms, so that archives prepared apart still fit together;
 without it nobody can go back from a pseudonym to an id, nor from a shifted date to the true one.
@@ -18,10 +18,10 @@ _MIN_SALT_CHARACTERS = 16
 
 
 def check_salt(salt: str) -> None:
-    """See that a salt cannot be found by trying.
+    """Check that a salt is too long to be found by trying.
 
     Raises:
-        OptionError: it is too short; the message does not show it.
+        OptionError: the salt is too short; the message does not show it.
     """
     if len(salt) < _MIN_SALT_CHARACTERS:
         raise OptionError(
@@ -31,7 +31,7 @@ def check_salt(salt: str) -> None:
 
 
 def pseudonym(kind: str, name: str, salt: str) -> str:
-    """What stands for an id: 20 hex digits that only the holder of the salt can make again.
+    """The pseudonym of an id: 20 hex digits that only the holder of the salt can make again.
 
     Example:
         >>> pseudonym("patient", "P-0001", "0123456789abcdef")

@@ -30,14 +30,14 @@ _YEARS = range(1900, 2101)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject:
-    """Why a row is not used.
+    """A row that is not used, and the reason.
 
     Attributes:
-        row: as a spreadsheet shows it: the header is row 1.
-        column: where the problem is; "" when it concerns the whole row.
-        reason: what is wrong, which rule it breaks, what to do; never report text.
-        study_id: of the row, where it is known.
-        file: the file that the problem is in, where there is one.
+        row: number of the row as a spreadsheet shows it: the header is row 1.
+        column: column of the problem; "" when it concerns the whole row.
+        reason: what is wrong, which rule it breaks and what to do; never report text.
+        study_id: id of the row's study, or "" where it is not known.
+        file: the file that has the problem, or "".
     """
 
     row: int
@@ -87,7 +87,7 @@ class RowReader:
                 raise ValueError("the manifest marks it to be left out")
             for column in REQUIRED:
                 if not record[column]:
-                    raise ValueError("the cell is empty; every clip needs one")
+                    raise ValueError("the cell is empty; every clip needs a value here")
             column, file = "video", record["video"]
             path = os.path.normpath(self._find(file))
             if check_files and not Path(path).exists():
@@ -118,7 +118,7 @@ class RowReader:
             extra.append(record[name])
 
     def reject_kept(self, index: int, column: str, reason: str) -> None:
-        """Name a row that was kept at first but contradicts another; the columns still hold it."""
+        """Name a row that was kept first but contradicts another; the columns still hold it."""
         self.rejects.append(
             Reject(
                 row=self.columns["row"][index],
@@ -218,7 +218,7 @@ def number_of(cell: str) -> float:
     """The number in a label's cell: NaN where it is blank, 1 and 0 for yes and no.
 
     Raises:
-        ValueError: it is something else, or infinite.
+        ValueError: the cell holds something else, or an infinite number.
     """
     try:
         number = float(cell)

@@ -1,4 +1,4 @@
-"""The files beside the shards: whose the folder is, what is finished, the index and the rejects."""
+"""The files beside the shards: the records of the run and of finished shards, index, rejects."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class ShardInfo:
     Attributes:
         name: file name, e.g. `train-000000.tar`.
         split: train, validation or test.
-        num_clips: samples in it; where every clip was rejected 0, and there is no file.
-        num_frames: frames of all samples.
-        num_unsure: samples whose sector was not found for sure.
+        num_clips: number of clips in it; if every clip was rejected, 0, and there is no file.
+        num_frames: number of frames of all clips.
+        num_unsure: number of clips whose sector was not found with certainty.
         num_bytes: size of the file.
-        sha256: of the file, "" where there is none.
+        sha256: sha256 of the file, or "" where there is no file.
     """
 
     name: str
@@ -68,13 +68,13 @@ class ShardInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """What is wrong with the file of a clip that is used in spite of it.
+    """A fault in the file of a clip that is used nevertheless.
 
     Attributes:
-        row: of the manifest.
-        study_id: of the row.
-        file: the clip as the manifest writes it.
-        remark: a sentence.
+        row: row of the manifest.
+        study_id: id of the row's study.
+        file: the clip's file as the manifest writes it.
+        remark: a sentence that says what is wrong.
     """
 
     row: int
@@ -85,13 +85,13 @@ class Remark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What `state` keeps of a finished shard.
+    """The record of a finished shard in the folder `state`.
 
     Attributes:
         info: the shard.
-        sources: fingerprint of the clips that it was made from.
-        rejects: its rows that were left out.
-        remarks: on its rows that were used.
+        sources: fingerprint of the clips from which it was made.
+        rejects: rows of the shard that were left out.
+        remarks: remarks on rows of the shard that were used.
     """
 
     info: ShardInfo
@@ -103,11 +103,11 @@ class Record:
 def claim_shards(
     out_dir: Path, *, options: Mapping[str, Any], rows_fingerprint: str, overwrite: bool
 ) -> AbstractContextManager[None]:
-    """Keep a folder for this run; see `echoclip_r.storage.claim`.
+    """Lock a folder for this run; see `echoclip_r.storage.claim`.
 
     Raises:
-        ShardError: it is in use, it holds shards of another run and `overwrite` is not set, or it
-            holds other files.
+        ShardError: the folder is in use, it holds shards of another run and `overwrite` is not set,
+            or it holds other files.
     """
     return claim(
         out_dir / "state" / "run.json",
@@ -127,7 +127,7 @@ def save_record(out_dir: Path, name: str, record: Record) -> None:
 
 
 def load_record(out_dir: Path, name: str) -> Record | None:
-    """The record of a finished shard whose file is there whole, else None."""
+    """The record of a finished shard, or None where its file is missing or not whole."""
     record = read_json(out_dir / "state" / f"{name}.json") or {}
     try:
         info = ShardInfo(**record["info"])
@@ -144,12 +144,12 @@ def load_record(out_dir: Path, name: str) -> Record | None:
 
 
 def note_item(out_dir: Path, name: str, item: int) -> None:
-    """Note the clip that a worker is about to read, in case that this ends its process."""
+    """Note the clip that a worker is about to read, in case reading it ends the process."""
     _note(out_dir, name).write_text(str(item))
 
 
 def drop_note(out_dir: Path, name: str) -> None:
-    """Forget what was noted: the shard is finished, or given up."""
+    """Delete the note of a shard that is finished or given up."""
     _note(out_dir, name).unlink(missing_ok=True)
 
 
@@ -199,7 +199,7 @@ def write_index(
 ) -> None:
     """Write `index.json` and `SHA256SUMS`.
 
-    Neither a time nor a path is in them, so that the same run gives the same bytes.
+    They hold neither a time nor a path, so that the same run gives the same bytes.
     """
     index = {
         "format": FORMAT,

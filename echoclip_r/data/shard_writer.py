@@ -1,4 +1,4 @@
-"""One shard, written whole or not at all: what a worker process does."""
+"""Writing one shard, whole or not at all, which is the work of a worker process."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _CRASHED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
-    """What a worker needs to write one shard.
+    """Everything that a worker needs to write one shard.
 
     Attributes:
-        out_dir: where to.
-        split: of all its clips.
+        out_dir: folder to write to.
+        split: split of all its clips.
         rows: its clips in order.
-        options: how a sample is made.
-        min_free_bytes: stop when less than this is free.
+        options: options that say how a sample is made.
+        min_free_bytes: stop when less disk space than this is free.
     """
 
     out_dir: Path
@@ -56,7 +56,7 @@ def write_shard(job: Job[ShardTask]) -> Record:
     """Write a shard and its record.
 
     Raises:
-        ShardError: it cannot be written; nothing is left of it then.
+        ShardError: the shard cannot be written; no part of it is left then.
     """
     task, name = job.payload, job.name
     _check_space(task.out_dir, name, task.min_free_bytes)

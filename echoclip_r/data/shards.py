@@ -1,4 +1,4 @@
-"""Shards read back: whole clips in order, for embedding and evaluation; the index; the split check.
+"""Reading shards: whole clips in order, for embedding and evaluation; the index; the split check.
 
 Training reads them through `echoclip_r.training.batches`.
 """
@@ -42,7 +42,7 @@ FRAME_ENDINGS = ("jpg", "png")
 
 
 class BadClip(NamedTuple):
-    """A clip that cannot be used: its key, or that of what is left of it, and the reason."""
+    """A clip that cannot be used: its key, as far as it can be read, and the reason."""
 
     key: str
     reason: str
@@ -58,14 +58,14 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardIndex:
-    """What `index.json` says of a folder of shards.
+    """The content of a folder's `index.json`.
 
     Attributes:
-        folder: where they lie.
-        shards: split -> its shards in order.
+        folder: folder of the shards.
+        shards: for each split its shards in order.
         labels: names of the label columns.
-        size_px: side of the frames.
-        sha256: of the index, which names each shard's sha256: the same data, the same sum.
+        size_px: side of the frames, in pixels.
+        sha256: sha256 of the index, which names each shard's sha256: it identifies the data.
     """
 
     folder: Path
@@ -75,15 +75,15 @@ class ShardIndex:
     sha256: str
 
     def num_clips(self, split: str) -> int:
-        """Clips of a split."""
+        """Number of clips of a split."""
         return sum(shard.num_clips for shard in self.shards[split])
 
 
 def read_index(shards_dir: Path | str) -> ShardIndex:
-    """Read a folder's index and see that its shards are there whole.
+    """Read a folder's index and check that all its shards are there with their full size.
 
     Raises:
-        ShardError: no index, a damaged one, or a shard that is missing or of another size.
+        ShardError: the index is missing or damaged, or a shard is missing or has another size.
     """
     folder = Path(shards_dir)
     path = folder / "index.json"
@@ -98,7 +98,7 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
         size_px = int(index["options"]["size_px"])
     except (FileNotFoundError, NotADirectoryError):
         raise ShardError(
-            f"{folder}: no index.json there, so these are no finished shards; make some with "
+            f"{folder}: it holds no index.json, so it has no finished shards; make some with "
             f"`echoclip-r prepare MANIFEST --out {folder}`"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -128,8 +128,8 @@ class Clip:
     """One clip of a shard.
 
     Attributes:
-        key: its name there, e.g. `test-00000012`.
-        frames_encoded: JPEG or PNG of each frame, in order.
+        key: name of the clip in the shard, e.g. `test-00000012`.
+        frames_encoded: each frame as JPEG or PNG, in order.
         report: the study's report.
         record: study_id, patient_id, view, date, labels, frames, sector, and perhaps notes.
     """
@@ -165,12 +165,12 @@ def read_clips(
     """All clips of a split, in the order of the shards.
 
     Args:
-        shards_dir: from `echoclip_r.data.preparation.prepare`.
+        shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
         split: train, validation or test.
-        bad: is given the clips that cannot be read; they are logged and left out (I12).
+        bad: list to which clips that cannot be read are added; they are logged and left out (I12).
 
     Raises:
-        ShardError: see `read_index`; no such split.
+        ShardError: the shards cannot be used (see `read_index`), or there is no such split.
     """
     index = read_index(shards_dir)
     if split not in index.shards:
@@ -180,7 +180,7 @@ def read_clips(
 
 
 def read_shard(shard: Shard, *, bad: list[BadClip] | None = None) -> Iterator[Clip]:
-    """The clips of one shard, in order; what cannot be read is left out, see `read_clips`."""
+    """The clips of one shard, in order, without those that cannot be read; see `read_clips`."""
     for sample in read_samples(shard):
         clip = sample if isinstance(sample, BadClip) else _clip(sample)
         if isinstance(clip, Clip):
@@ -194,8 +194,8 @@ def read_shard(shard: Shard, *, bad: list[BadClip] | None = None) -> Iterator[Cl
 def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
     """The samples of a shard as webdataset gives them: exactly as many as the index says.
 
-    For what cannot be read any more there is a `BadClip`, so that a place in the shard means the
-    same clip whatever happens.
+    Where a sample cannot be read there is a `BadClip` in its place, so that a place in the shard
+    always means the same clip.
     """
     count = 0
     reason = "the shard ends before it"
@@ -223,7 +223,7 @@ def decode_frame(encoded: bytes) -> Image.Image:
     """A frame as an RGB picture.
 
     Raises:
-        ValueError: it is not a picture, or a damaged one.
+        ValueError: the frame is not a picture, or it is damaged.
     """
     try:
         return Image.open(io.BytesIO(encoded)).convert("RGB")
@@ -232,15 +232,15 @@ def decode_frame(encoded: bytes) -> Image.Image:
 
 
 def check_splits(index: ShardIndex) -> Mapping[str, int]:
-    """See that no patient is in two splits (I10), from every clip's record.
+    """Check that no patient is in two splits (I10), from every clip's record.
 
     Only the records are read; the frames are passed over.
 
     Returns:
-        Patients of each split.
+        The number of patients of each split.
 
     Raises:
-        ShardError: a patient is in two splits; ids are not quoted, places are.
+        ShardError: a patient is in two splits; the message names the places and never an id.
     """
     first: dict[str, tuple[str, str]] = {}  # patient -> split and key of the first clip
     patients = dict.fromkeys(SPLITS, 0)

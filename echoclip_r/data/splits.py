@@ -1,4 +1,4 @@
-"""Training, validation and test: their names, and who belongs where; always by patient (I10)."""
+"""Training, validation and test: their names, and the split of each patient (I10)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SPELLINGS = {
 
 
 def split_named(name: str) -> str:
-    """The split that a manifest's cell names, in any of its usual spellings.
+    """The split that a manifest's cell names, in any of the usual spellings.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the cell does not name a split.
 
     Example:
         >>> split_named("Val")
@@ -37,8 +37,8 @@ def split_named(name: str) -> str:
 def assign_split(patient_id: str, *, seed: int) -> str:
     """The split of a patient: 80 % train, 10 % validation, 10 % test.
 
-    It depends on the patient and the seed alone, so that an archive can grow without anyone
-    moving from one split to another.
+    It depends only on the patient and the seed, so that an archive can grow and no patient moves to
+    another split.
 
     Example:
         >>> assign_split("P-0001", seed=0)

@@ -1,6 +1,6 @@
-"""One page on a manifest: what is in it, what is wrong with it, and how long its reports are.
+"""One page about a manifest: what is in it, what is wrong with it, how long its reports are.
 
-It counts and never quotes: no report text, no patient id and no study id gets onto the page (I9).
+The page counts and never quotes: it shows no report text, no patient id and no study id (I9).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Section:
     """One table of the page.
 
     Attributes:
-        title: what it is about.
+        title: subject of the table.
         header: column names.
-        rows: cells, as many a row as the header has.
+        rows: rows of cells, each with as many cells as the header.
         note: a sentence below the table, or "".
     """
 
@@ -59,7 +59,7 @@ class Summary:
     Attributes:
         title: the heading.
         sections: the tables in order.
-        figures: the same numbers for machines, ready for JSON.
+        figures: the same numbers for programs, ready for JSON.
     """
 
     title: str
@@ -118,8 +118,9 @@ def summarize(manifest: Manifest, *, tokenizer: _Tokenizer | None = None) -> Sum
     """Count what a manifest holds.
 
     Args:
-        manifest: as `read_manifest` gives it.
-        tokenizer: counts tokens a report, e.g. `echotok.load("echo")`; None leaves that out.
+        manifest: manifest from `read_manifest`.
+        tokenizer: tokenizer that counts the tokens of reports, e.g. `echotok.load("echo")`; None
+            leaves these counts out.
 
     Returns:
         Counts by split, report lengths (each study's report once), duplicates, dates, views,
@@ -159,7 +160,7 @@ def _counts(manifest: Manifest, figures: dict[str, Any]) -> Section:
     stated = len(manifest.frame) - by_hash
     note = f"Splits stated by the manifest: {stated:,} clips; made by patient: {by_hash:,}."
     if empty:
-        note += f" Nothing is in {' or '.join(empty)}: too few patients, or the column says so."
+        note += f" {' and '.join(empty)}: empty, from too few patients or by the column."
     return Section(
         title="Splits", header=("", "patients", "studies", "clips"), rows=tuple(rows), note=note
     )

@@ -1,4 +1,4 @@
-"""Shards -> embeddings, one shard at a time, so that a run that was stopped can go on."""
+"""Shards -> embeddings, one shard at a time, so that a run that was stopped can continue."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def embed(
     """Embed every frame of a split.
 
     Args:
-        model: from `echoclip_r.model.checkpoint.load_checkpoint`.
-        shards_dir: from `echoclip_r.data.preparation.prepare`.
+        model: model from `echoclip_r.model.checkpoint.load_checkpoint`.
+        shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
         split: train, validation or test.
-        out: folder to keep the embeddings in; a run that stopped goes on there, and one that is
-            finished is only read back.
-        batch_size: frames at a time.
+        out: folder to keep the embeddings in. A run that was stopped continues there, and the
+            embeddings of a finished run are only read.
+        batch_size: number of frames at a time.
         overwrite: replace embeddings of another model or of other shards in `out`.
 
     Returns:
-        The clips in the order of the shards; one that cannot be read is logged and left out.
+        The clips in the order of the shards; a clip that cannot be read is logged and left out.
 
     Raises:
         ShardError: the shards cannot be read, the split holds no clip, or `out` holds something
             else or is in use.
-        EvaluationError: the model gives NaN.
+        EvaluationError: an embedding holds NaN or infinity.
     """
     index = read_index(shards_dir)
     if not index.shards.get(split):
@@ -94,7 +94,7 @@ def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
 
 
 def embed_video(model: TrainedModel, frames: Frames) -> Floats:
-    """One unit embedding, float32 (D,), of a clip's frames, pooled as those of the shards are."""
+    """The unit embedding, float32 (D,), of a clip's frames, pooled as for clips of shards."""
     found = model.embed_frames(frames)
     check_embeddings(found, "frames")
     owner = np.zeros(len(found), np.int64)

@@ -1,11 +1,11 @@
 """Embedded clips: in memory, and as the files that `echoclip-r embed` keeps.
 
-    frames -> unit embedding of each -> mean over the clip (or study) -> unit again
+    frames -> unit embedding of each -> mean over the clip (or study) -> scaled to unit length
 
     OUT/run.json                  the model's and the shards' fingerprints
-    OUT/test-000000.parquet ...   one row a clip: ids, report, labels, its frames' embeddings
+    OUT/test-000000.parquet ...   one row for each clip: ids, report, labels, frames' embeddings
 
-The reports lie in these files as they lie in the shards: keep them with the archive.
+These files hold the reports, as the shards do: keep them with the archive.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ class Embedded:
     """Embedded clips.
 
     Attributes:
-        clips: one row a clip: `key`, `study_id`, `patient_id`, `split`, `view`, `date`, `report`,
-            and one float column a label, NaN where it is blank.
+        clips: a table with one row for each clip: `key`, `study_id`, `patient_id`, `split`, `view`,
+            `date`, `report`, and one float column for each label, NaN where the label is blank.
         frames: unit embeddings, float32 (num_frames, D).
-        frame_clip: row of `clips` of each frame, int64 (num_frames,), non-decreasing from 0.
-        pooling: how the frames of a clip, and those of a study, become one embedding.
+        frame_clip: for each frame its row in `clips`, int64 (num_frames,), non-decreasing from 0.
+        pooling: how the frames of a clip, or of a study, become one embedding.
     """
 
     clips: pd.DataFrame
@@ -82,16 +82,17 @@ class Embedded:
         return self.pooling.pool(self.frames, self.frame_clip, num_owners=len(self.clips))
 
     def studies(self) -> tuple[pd.DataFrame, Floats]:
-        """Studies in the order of their first clip: a row each, and unit embeddings of all frames.
+        """The studies in the order of their first clip, with one unit embedding for each.
 
         Returns:
-            The first clip's row of each study, and float32 (num_studies, D).
+            For each study the row of its first clip, and the unit embeddings pooled from all its
+            frames, float32 (num_studies, D).
         """
         rows, _, frame_study, frames = self._by_study()
         return rows, self.pooling.pool(frames, frame_study, num_owners=len(rows))
 
     def study_frames(self) -> tuple[Floats, NDArray[np.int64]]:
-        """All frames with those of a study together, and the study of each, as `studies` counts."""
+        """All frames, grouped by study, and the number of each frame's study in `studies`."""
         _, _, frame_study, frames = self._by_study()
         return frames, frame_study
 
@@ -108,10 +109,11 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
     """Read back what `embed` kept, without the model or the shards.
 
     Returns:
-        The clips, and the run: `model`, `fingerprint`, `shards`, `split`, `dimensions`.
+        The clips, and the record of the run: `model`, `fingerprint`, `shards`, `split`,
+        `dimensions`.
 
     Raises:
-        ShardError: the folder holds no embeddings, or not all of them yet.
+        ShardError: the folder holds no embeddings, or some are still missing.
     """
     folder = Path(folder)
     run = read_run(folder)
@@ -131,7 +133,7 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
 
 
 def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
-    """Shards' embeddings as one.
+    """Join the embeddings of several shards.
 
     Raises:
         ShardError: there is no clip in them; the message names `source`.
@@ -149,7 +151,7 @@ def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """What a folder's embeddings were made from, or None where it holds none of this format."""
+    """The record of a folder's embeddings; None where it holds no embeddings of this format."""
     run = read_json(folder / "run.json")
     return run if run is not None and run.get("format") == FORMAT else None
 
@@ -157,11 +159,11 @@ def read_run(folder: Path) -> dict[str, Any] | None:
 def claim_embeddings(
     folder: Path, run: Mapping[str, Any], *, overwrite: bool
 ) -> AbstractContextManager[None]:
-    """Keep a folder for this run; see `echoclip_r.storage.claim`.
+    """Lock a folder for this run; see `echoclip_r.storage.claim`.
 
     Raises:
-        ShardError: it is in use, it holds embeddings of another run and `overwrite` is not set, or
-            it holds other files.
+        ShardError: the folder is in use, it holds embeddings of another run and `overwrite` is not
+            set, or it holds other files.
     """
 
     def delete() -> None:
@@ -191,7 +193,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def write_part(path: Path, part: Embedded) -> None:
-    """Keep a finished shard's embeddings; the file appears when it is whole."""
+    """Write the embeddings of a finished shard; the file appears only when it is whole."""
     ends = np.searchsorted(part.frame_clip, np.arange(1, len(part.clips) + 1))
     starts = [0, *ends[:-1]]
     table = part.clips.assign(
@@ -206,7 +208,7 @@ def write_part(path: Path, part: Embedded) -> None:
 
 
 def read_part(path: Path) -> Embedded | None:
-    """A finished shard's embeddings, or None where they are not there whole."""
+    """Read the embeddings of a finished shard; None where the file is missing or damaged."""
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
@@ -229,14 +231,14 @@ def read_part(path: Path) -> Embedded | None:
 
 
 def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> tuple[Path, ...]:
-    """Write clips' or studies' embeddings with their ids, for other tools. No report is in them.
+    """Write clips' or studies' embeddings with their ids, but without reports, for other tools.
 
     Args:
-        embedded: what was embedded.
-        folder: where to.
+        embedded: the embedded clips.
+        folder: folder to write to.
         level: `clip` or `study`.
-        form: `parquet`: one file, the column `embedding` holds lists of float32; `npy`: an array
-            float32 (N, D), and a CSV with the same rows in the same order.
+        form: `parquet` writes one file, whose column `embedding` holds lists of float32; `npy`
+            writes an array float32 (N, D), and a CSV file with the ids in the same order.
 
     Returns:
         The files.

@@ -1,1 +1,1 @@
-"""Every evaluation of the paper, with intervals and beside chance."""
+"""Every evaluation of the paper, with intervals and chance levels."""

@@ -1,7 +1,7 @@
 """How well the report that is found agrees with the true one, finding by finding.
 
-An exact rank asks whether the very report was found. A clinician asks whether what was found says
-the same: the same valve, the same grade, about the same ejection fraction.
+An exact rank asks whether the true report itself was found. A clinician asks whether the report
+that was found says the same: the same valve, the same grade, about the same ejection fraction.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["agreement_scores", "families", "is_number", "judge_agreement"]
 
 Floats = NDArray[np.float64]
 
-_PRESENT = 0.75  # from "mild" on; a trace is nobody's finding
+_PRESENT = 0.75  # from "mild" on; a trace does not count as a finding
 
 
 def judge_agreement(trial: Trial) -> Judgement:
@@ -46,12 +46,12 @@ def judge_agreement(trial: Trial) -> Judgement:
 
 
 def is_number(finding: Finding) -> bool:
-    """Whether it is a measurement, and not something that is there or not."""
+    """Whether a finding is a measurement, and not something that is present or absent."""
     return finding.kind == "number"
 
 
 def families(findings: Sequence[Finding]) -> dict[str, list[int]]:
-    """Columns of the findings that are there or not, by family in the order of the file."""
+    """For each family, in the order of the file, the columns of its present-or-absent findings."""
     found: dict[str, list[int]] = {}
     for column, finding in enumerate(findings):
         if not is_number(finding):
@@ -70,21 +70,22 @@ def agreement_scores(
 ) -> Scores:
     """Agreement of found reports with true ones.
 
-    A finding is there from "mild" on; what a report does not say is not there. Measurements are
-    compared where both reports give one.
+    A finding counts as present from "mild" on; a finding that a report does not mention counts as
+    absent. Measurements are compared where both reports give one.
 
     Args:
         true_values: values of the true reports (N, F), from `read_findings`.
         found_values: values of the reports at rank 1 (N, F).
         findings: the findings that the columns are values of.
         patients: each query's patient.
-        pool_values: values of all candidates (M, F); a random one of them is chance.
+        pool_values: values of all candidates (M, F); a random candidate gives the chance level.
         resampling: how patients are drawn.
 
     Returns:
         `precision`, `recall` and `f1` over all findings; `precision:FAMILY` and `recall:FAMILY`;
-        `grade:FAMILY`, the share of findings there in both whose values agree; `within:NAME`, the
-        share of measurements that agree within the finding's tolerance. NaN where there is none.
+        `grade:FAMILY`, the share of the findings present in both reports whose values agree;
+        `within:NAME`, the share of measurements that agree within the finding's tolerance. A figure
+        is NaN where there is nothing to count.
     """
     present, said, pool = (
         np.nan_to_num(values) >= _PRESENT for values in (true_values, found_values, pool_values)

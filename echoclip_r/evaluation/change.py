@@ -1,6 +1,6 @@
 """Has a heart changed since an event, such as surgery or a transplant?
 
-Each study's cosine with the patient's earliest one tells, before the event and after it.
+The cosine of each study with the patient's earliest study tells, before the event and after it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 def judge_change(trial: Trial, event: Event) -> Judgement:
-    """Judge whether a fall of the cosine tells that an event has been.
+    """Judge whether a fall of the cosine shows that an event has happened.
 
     Raises:
         EvaluationError: nothing dates the event, or there is nothing to compare.
@@ -60,10 +60,10 @@ def read_events(path: Path) -> dict[str, dict[str, str]]:
     """Read dated events: a CSV file with `patient_id`, `event` (a task file's name) and `date`.
 
     Returns:
-        Event -> patient -> ISO date of the first such event.
+        For each event and patient the ISO date of the first such event.
 
     Raises:
-        EvaluationError: a column is missing, or a date is no ISO date; ids are not quoted.
+        EvaluationError: a column is missing, or a date is not an ISO date; ids are not quoted.
     """
     try:
         events = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -97,24 +97,24 @@ def follow(
 ) -> pd.DataFrame:
     """Compare each later study of a patient with the earliest one.
 
-    The event is a patient's first. Of patients with one, the earliest study of at most
-    `window_days` before it is compared with those after that one until as long behind it; patients
-    without show how alike studies stay.
+    The event is the patient's first one. For a patient with an event, studies from `window_days`
+    before it to `window_days` after it are used: the earliest of them is compared with each of the
+    others. Patients without an event show how alike studies stay over time.
 
     Args:
-        studies: `patient_id`, `date` (ISO; undated studies are left out), and what of the columns
-            of `since` and `others` there is.
+        studies: a table with `patient_id`, `date` (ISO; undated studies are left out), and those of
+            the columns in `since` and `others` that exist.
         embeddings: unit rows (N, D).
-        since: columns that are 1 on a patient's first study after the event; the day of it is
-            taken to be halfway between that study and the one before.
+        since: columns that are 1 on a patient's first study after the event; the event is taken to
+            lie halfway between that study and the one before it.
         dates: ISO dates of events by patient id, in place of `since`.
-        others: such columns of other events; a patient with one of these does not count as one
-            without an event.
-        window_days: how far from the event, or from the first study, studies are looked at.
+        others: such columns of other events; a patient with one of these events does not count as a
+            patient without an event.
+        window_days: largest distance in days from the event, or from the first study.
 
     Returns:
-        One row a comparison: `patient_id`, `when` (one of `WHEN`), `days` since the event (or, for
-        `no event`, since the first study), `cosine`.
+        One row for each comparison: `patient_id`, `when` (one of `WHEN`), `days` since the event
+        (or, for `no event`, since the first study), `cosine`.
     """
     rows = []
     dated = studies[studies["date"] != ""]
@@ -132,7 +132,7 @@ def follow(
             first = 0
             origin, near = day[0], day - day[0] <= window_days
         elif event <= day[0]:
-            continue  # no study before it
+            continue  # there is no study before the event
         else:
             origin, near = event, np.abs(day - event) <= window_days
             if not near[day < event].any():
@@ -167,19 +167,19 @@ def _event_day(
 
 
 def change_scores(comparisons: pd.DataFrame, *, resampling: Resampling = RESAMPLING) -> Scores:
-    """How well a fall of the cosine tells that the event has been.
+    """How well a fall of the cosine shows that the event has happened.
 
     Args:
         comparisons: the table that `follow` gave, with some rows after the event and some not.
         resampling: how patients are drawn.
 
     Returns:
-        `auc`: after the event against everything else; `auc_before`: against studies before it of
-        the same patients, and `auc_no_event`: against patients without one, where there are any;
-        and the mean cosine of each, as `cosine:before` and so on.
+        `auc`, which tells studies after the event from all others; `auc_before`, from studies of
+        the same patients before the event, and `auc_no_event`, from studies of patients without an
+        event, where there are any; and the mean cosine of each group, as `cosine:before` and so on.
 
     Raises:
-        EvaluationError: there is nothing after the event, or nothing to compare that with.
+        EvaluationError: there is no study after the event, or no other study to compare with.
     """
     when = comparisons["when"].to_numpy()
     cosine = comparisons["cosine"].to_numpy(np.float64)
@@ -187,7 +187,7 @@ def change_scores(comparisons: pd.DataFrame, *, resampling: Resampling = RESAMPL
     if not after.any() or after.all():
         raise EvaluationError(
             f"{int(after.sum())} studies after the event and {int((~after).sum())} others have an "
-            "earlier one to be compared with; it takes both"
+            "earlier one to be compared with; both kinds are needed"
         )
     figures: dict[str, Callable[[Weights], Floats]] = {
         "auc": _auc(after, cosine, np.ones_like(after))

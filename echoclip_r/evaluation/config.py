@@ -1,4 +1,4 @@
-"""What an evaluation is to do: one frozen `EvaluateConfig`."""
+"""The options of an evaluation: one frozen `EvaluateConfig`."""
 
 from __future__ import annotations
 
@@ -17,40 +17,41 @@ class EvaluateConfig:
     """Which models are evaluated on which data, and how.
 
     Raises:
-        OptionError: a value is out of range, or two do not go together.
+        OptionError: a value is out of range, or conflicts with another one.
     """
 
     checkpoints: Sequence[Path | str]
-    """Checkpoints or runs; models are compared with each other in this order."""
+    """Checkpoints or folders of runs; models are compared with each other in this order."""
     data: Path | str
-    """A folder of shards from `prepare`, or a manifest, from which shards are made in `out`."""
+    """A folder of shards from `prepare`, or a manifest; its shards are then made inside `out`."""
     out: Path | str
-    """Folder for all that is written. Embeddings are kept there, so that the same evaluation with
-    other tasks is quick."""
+    """Folder for all results. Embeddings are kept there too, so that the same evaluation with other
+    tasks is quick."""
     external: Path | str | None = None
-    """Shards or manifest of another archive, which no model was trained on; all of it is tested."""
+    """Shards or manifest of another archive, on which no model was trained; all its splits are
+    tested."""
     tasks: Sequence[Path | str] = ()
     """Task files, laid over the default one; see `echoclip_r.evaluation.tasks`."""
     events: Path | str | None = None
     """A CSV file of dated events; None takes the label columns. See `evaluation.change`."""
     unit: str = "study"
-    """What one prediction is made for: `study` or `clip`."""
+    """Whether one prediction is made for each `study` or for each `clip`."""
     split: str = "test"
     """Part of the internal data that is judged: `test` or `validation`."""
     names: Sequence[str] | None = None
-    """What the models are called, one name for each; None takes recipe and run."""
+    """Names of the models, one for each; None makes them from the recipe and the run."""
     title: str = "Evaluation"
     """The report's heading."""
     note: str = ""
-    """A sentence below the heading, such as what the data are."""
+    """A sentence below the heading, such as where the data come from."""
     device: str | None = None
-    """Where models compute: `cpu`, `cuda`, `cuda:1`; None takes the best there is."""
+    """Device on which models compute: `cpu`, `cuda`, `cuda:1`; None takes the best there is."""
     batch_size: int = 256
-    """Frames that are embedded at a time."""
+    """Number of frames that are embedded at a time."""
     workers: int = 1
-    """Processes that make shards; 0 makes them in this one."""
+    """Number of processes that make shards; 0 makes them in this process."""
     resampling: Resampling = RESAMPLING
-    """Draws of the bootstrap; the seed is also that of splits and of random pairs."""
+    """Draws of the bootstrap; its seed is also used for splits and for random pairs."""
 
     def __post_init__(self) -> None:
         if isinstance(self.checkpoints, str | Path) or not self.checkpoints:

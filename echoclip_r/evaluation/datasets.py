@@ -1,4 +1,4 @@
-"""What an evaluation is made on: manifest or shards -> embeddings of each split -> data sets."""
+"""The data of an evaluation: manifest or shards -> embeddings of each split -> data sets."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ __all__ = [
 ]
 
 FULL_CLIP = 10
-"""Frames that the paper predicts from."""
+"""Number of frames from which the paper predicts."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Items:
-    """What is judged: studies with all their clips, or clips.
+    """The items that are judged: studies with all their clips, or single clips.
 
     Attributes:
-        rows: a table with one row for each item: `key` (of its first clip), `study_id`,
+        rows: a table with one row for each item: `key` (the key of its first clip), `study_id`,
             `patient_id`, `date`, `report`, and the label columns.
         embeddings: unit rows, float32 (N, D).
         frames: unit rows of all frames, float32 (F, D).
         frame_item: item of each frame, int64 (F,), non-decreasing.
-        said: the values that the reports give the findings (N, num_findings).
-        embedded: the clips that the items were made of.
+        said: the values of the findings that the reports state (N, num_findings).
+        embedded: the clips that the items were made from.
     """
 
     rows: pd.DataFrame
@@ -62,12 +62,12 @@ class Items:
 
     @property
     def num_short(self) -> int:
-        """Items of fewer than ten frames."""
+        """Number of items of fewer than ten frames."""
         return int((np.bincount(self.frame_item) < FULL_CLIP).sum())
 
     @property
     def pool(self) -> NDArray[np.int64]:
-        """Rows (M,) whose reports are searched: one a study, also where clips are judged."""
+        """Rows (M,) whose reports are searched: one for each study, even where clips are judged."""
         return np.flatnonzero(~self.rows["study_id"].duplicated().to_numpy()).astype(np.int64)
 
 
@@ -77,8 +77,8 @@ class Dataset:
 
     Attributes:
         name: `internal` or `external`.
-        test: the items that figures are made of.
-        validation: the items that thresholds, calibration and the median guess come from, or None.
+        test: the items from which figures are computed.
+        validation: the items from which thresholds, calibration and the median guess come; or None.
     """
 
     name: str
@@ -96,7 +96,7 @@ def make_items(embedded: Embedded, unit: str, findings: Sequence[Finding]) -> It
 
     Raises:
         EvaluationError: an embedding holds NaN or infinity.
-        OptionError: the unit is another one.
+        OptionError: the unit is neither `study` nor `clip`.
     """
     if unit not in ("study", "clip"):
         raise OptionError(f"unit is {unit!r}; give 'study' or 'clip'")
@@ -121,10 +121,11 @@ def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tupl
     """The truth of a task for each item.
 
     Returns:
-        Values (N,), NaN where it is unknown, and where they come from.
+        The true values (N,), NaN where the truth is unknown, and a text that says where the values
+        come from.
 
     Raises:
-        EvaluationError: nothing gives the truth of any item; the message says why.
+        EvaluationError: the truth is not known for any item; the message says why.
     """
     present = [name for name in label.columns if name in items.rows]
     for name in present:
@@ -151,7 +152,7 @@ def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tupl
 
 
 def make_shards(path: Path, folder: Path, *, size_px: int, seed: int, workers: int) -> Path:
-    """The folder itself if it holds shards; those of a manifest are made in `folder`."""
+    """The path itself if it is a folder of shards; for a manifest, shards are made in `folder`."""
     if path.is_dir():
         return path
     prepare(path, folder, size_px=size_px, seed=seed, workers=workers)
@@ -161,7 +162,7 @@ def make_shards(path: Path, folder: Path, *, size_px: int, seed: int, workers: i
 def load_split(
     model: TrainedModel, shards: Path, part: str, *, kept: Path, name: str, batch_size: int
 ) -> Embedded | None:
-    """The embeddings of a split, kept for the next time; None where it holds no clip."""
+    """The embeddings of a split, which are kept for the next time; None if it holds no clip."""
     if not read_index(shards).num_clips(part):
         return None
     folder = kept / f"{name}-{part}-{model.fingerprint[:12]}"
@@ -176,10 +177,10 @@ def load_dataset(
     unit: str,
     findings: Sequence[Finding],
 ) -> Dataset:
-    """Test and validation of a data set; all splits of an external one are test."""
+    """The test and validation part of a data set; in an external one all splits are tested."""
     if name == "internal":
         test = embedded(split)
-        # A threshold is never chosen on what it is judged by.
+        # A threshold is never chosen on the items by which it is judged.
         validation = embedded("validation") if split == "test" else None
     else:
         parts = [part for part in map(embedded, SPLITS) if part is not None]
@@ -196,7 +197,7 @@ def load_dataset(
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
-    """Counts of a data set, for the report and for JSON."""
+    """The counts of a data set, for the report and for JSON."""
     items = dataset.test
     frames = np.bincount(items.frame_item)
     return {

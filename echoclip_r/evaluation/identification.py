@@ -1,6 +1,7 @@
-"""Does a model know a patient again?
+"""Does a model recognize a patient?
 
-Cosines of two clips of one study, of two studies of one patient, and of two patients.
+Compared are the cosines of two clips of one study, of two studies of one patient, and of two
+patients.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Pairs:
     """Cosines of pairs.
 
     Attributes:
-        table: `kind` (one of `KINDS`), `cosine`, and `patient_id`, the first one's.
-        same_study: words on what a pair of one study is made of.
+        table: `kind` (one of `KINDS`), `cosine`, and `patient_id`, the patient of the first item.
+        same_study: words that say what the two items of a pair of one study are.
     """
 
     table: pd.DataFrame
@@ -43,7 +44,7 @@ def judge_identification(trial: Trial) -> Judgement:
     """Judge how far studies of one patient are alike, and those of two patients are not.
 
     Raises:
-        EvaluationError: no patient has two studies, or there is one patient.
+        EvaluationError: no patient has two studies, or there is only one patient.
     """
     pairs = find_pairs(trial.test.embedded, seed=trial.resampling.seed)
     counts = {kind: int((pairs.table["kind"] == kind).sum()) for kind in KINDS}
@@ -60,9 +61,9 @@ def judge_identification(trial: Trial) -> Judgement:
 def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
     """Cosines of all pairs of one study and of one patient, and of some of different patients.
 
-    Pairs of a patient are of two studies. Each study is paired with up to 20 drawn at random from
-    other patients. Where no study has two clips, the even and the odd frames of its one clip stand
-    for two; that is more alike than two clips are, and `same_study` says so.
+    A pair of one patient consists of two studies. Each study is also paired with up to 20 random
+    studies of other patients. Where no study has two clips, the even and the odd frames of its one
+    clip are taken as two clips; these are more alike than real clips, and `same_study` says so.
 
     Args:
         embedded: the clips.
@@ -82,10 +83,10 @@ def find_pairs(embedded: Embedded, *, seed: int = 0) -> Pairs:
 
 
 def identification_scores(pairs: Pairs, *, resampling: Resampling = RESAMPLING) -> Scores:
-    """How well the cosine tells two studies of one patient from those of two.
+    """How well the cosine tells two studies of one patient from studies of two patients.
 
     Args:
-        pairs: what `find_pairs` gave, with pairs of one patient and of different ones.
+        pairs: pairs from `find_pairs`, some of one patient and some of different patients.
         resampling: how the pairs' first patients are drawn.
 
     Returns:

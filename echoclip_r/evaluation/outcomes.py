@@ -1,4 +1,4 @@
-"""What comes out of an evaluation, one task, model and data set at a time."""
+"""The results of an evaluation, for each task, model and data set."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["Comparison", "Evaluation", "Judgement", "Outcome", "Skipped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judgement:
-    """What a task's module says of a model on a data set.
+    """The result that a task's module gives for a model on a data set.
 
     Attributes:
         scores: the figures.
-        items: a table with one row for each item or pair; where the rows are the data set's items,
-            the index is theirs.
-        about: facts beside the figures, as for JSON.
+        items: a table with one row for each item or pair; where the rows are items of the data set,
+            the table has their index.
+        about: facts other than the figures, ready for JSON.
     """
 
     scores: Scores
@@ -39,7 +39,7 @@ class Outcome:
         section: the part of the report that it belongs to.
         task: the task's name.
         title: the task's name for people.
-        family: name that tasks have in common which share a picture, or "".
+        family: name shared by tasks that are drawn in one picture, or "".
         model: the model's name.
         dataset: `internal` or `external`.
         scores, items, about: see `Judgement`.
@@ -82,13 +82,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluation:
-    """All that came out of an evaluation.
+    """All results of an evaluation.
 
     Attributes:
         outcomes: the outcome of each task, ordered by model, data set and task.
         skipped: the tasks that were not run, each named once.
         comparisons: the differences between every two models.
-        facts: models, data sets and options, as for JSON.
+        facts: models, data sets and options, ready for JSON.
     """
 
     outcomes: tuple[Outcome, ...]

@@ -7,8 +7,8 @@ Two rules for a number are in use, and they are not the same:
     published_code   the sorted values are averaged over the frames place by place, and the median
                      of the best fifth of places is taken (of an even number the lower one)
 
-The first is what Christensen et al. describe (Nature Medicine 2024), the second what the code
-does that they published. For a yes/no question both take the mean cosine over frames and prompts.
+Christensen et al. describe the first rule (Nature Medicine 2024); the code that they published
+follows the second. For a yes/no question both take the mean cosine over frames and prompts.
 
 An *item* is what is judged: a clip, or a study with all its clips.
 """
@@ -47,16 +47,16 @@ def predict_values(
         prompts: embeddings of the candidates (C, D). A value that is worded in several ways is
             either several candidates, or one whose row is the mean of theirs: the cosine with that
             is the mean cosine.
-        values: number that each candidate says (C,).
-        rule: `paper` or `published_code`; see the head of the module.
-        top_share: part of the candidates that is kept, rounded down, but at least one.
+        values: number that each candidate states (C,).
+        rule: `paper` or `published_code`; see the head of this module.
+        top_share: share of the candidates that is kept, rounded down, but at least one.
 
     Returns:
-        One prediction an item (N,), in the unit of `values`.
+        One prediction for each item (N,), in the unit of `values`.
 
     Raises:
         EvaluationError: an embedding holds NaN or infinity.
-        ValueError: shapes that do not fit, or a share that is not above 0 and at most 1.
+        ValueError: the shapes do not fit, or the share is not above 0 and at most 1.
 
     Example:
         >>> frames = np.eye(3)[:2]  # the first fits candidate 0 best, the second candidate 1
@@ -99,11 +99,11 @@ def score_presence(
         prompts: embeddings, unit rows (P, D).
 
     Returns:
-        Mean over an item's frames and all prompts (N,), -1 to 1.
+        The mean cosine over each item's frames and all prompts (N,), from -1 to 1.
 
     Raises:
         EvaluationError: an embedding holds NaN or infinity.
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
 
     Example:
         >>> score_presence(np.eye(2), np.array([0, 1]), np.array([[0.6, 0.8]]))
@@ -131,7 +131,7 @@ def _check(
         raise ValueError("there must be at least one frame and one prompt")
     steps = np.diff(frame_item)
     if len(frame_item) != len(frames) or frame_item[0] != 0 or ((steps < 0) | (steps > 1)).any():
-        raise ValueError("frame_item must name each frame's item, from 0, in order, none left out")
+        raise ValueError("frame_item must number the items from 0 in order, leaving out none")
     check_embeddings(frames, "frames")
     check_embeddings(prompts, "prompts")
 

@@ -17,7 +17,7 @@ _PAIRS_AT_ONCE = 1 << 24  # 64 MB of cosines
 
 
 def judge_retrieval(trial: Trial) -> Judgement:
-    """Judge at which rank the right report is found, and the right video."""
+    """Judge at which rank a video's right report is found, and a report's right video."""
     items, pool = trial.test, trial.test.pool
     texts = list(items.rows["report"])
     of_items, of_pool = report_ids(texts, [texts[place] for place in pool])
@@ -53,14 +53,14 @@ def judge_retrieval(trial: Trial) -> Judgement:
 
 
 def top_reports(videos: NDArray[np.floating], reports: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The report with the highest cosine for each video; of equal ones the first.
+    """The report with the highest cosine for each video; among equal reports the first.
 
     Args:
         videos: unit rows (N, D).
         reports: unit rows (M, D).
 
     Returns:
-        Rows of `reports` (N,). Memory stays bounded, whatever N is.
+        Row numbers in `reports` (N,). Memory stays bounded, whatever N is.
     """
     rows = max(_PAIRS_AT_ONCE // len(reports), 1)
     parts = [

@@ -1,12 +1,12 @@
-"""Judge trained models on all the tasks that the method was published with.
+"""Judge trained models on all tasks with which the method was published.
 
     checkpoints, shards -> embeddings -> a trial for each model and data set -> outcomes
                         -> OUT/metrics.json, predictions/*.csv, plots/*.png and .svg, report.html
 
 Every model sees the same items and the same draws of patients, so that their differences are
 paired. Thresholds, calibration and the median guess come from the validation split, figures from
-the test split; of an external data set, which no model was trained on, all splits are tested and
-thresholds come from the internal one.
+the test split. All splits of an external data set, on which no model was trained, are tested, with
+thresholds from the internal data set.
 """
 
 from __future__ import annotations
@@ -169,13 +169,13 @@ def evaluate_model(
     """Judge one model on every task and data set.
 
     Args:
-        name: what the model is called.
-        datasets: the internal one first: one without a validation part takes its thresholds from
-            there.
-        embed_texts: texts to unit embeddings (N, D).
-        tasks: the tasks that the model is judged on.
+        name: name of the model.
+        datasets: the data sets, the internal one first; a data set without a validation part takes
+            its thresholds from the internal one.
+        embed_texts: function from texts to unit embeddings (N, D).
+        tasks: the tasks on which the model is judged.
         events: dates of events, see `echoclip_r.evaluation.change.read_events`.
-        resampling: draws of the bootstrap; the seed is also that of random pairs.
+        resampling: draws of the bootstrap; its seed is also used for random pairs.
     """
     outcomes: list[Outcome] = []
     skipped: list[Skipped] = []

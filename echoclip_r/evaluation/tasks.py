@@ -1,9 +1,9 @@
-"""What is asked of a model, as data: tasks with their prompts and labels, events, findings.
+"""The questions to a model, as data: tasks with their prompts and labels, events, findings.
 
 A task file is TOML. The package ships two: `default`, in the general wording of guidelines, and
-`phantom`, which gives the same tasks the wording of the phantom's one laboratory. A file of one's
-own is laid over `default`: an entry of the same name is overridden key by key (the phrases of a
-finding are added to those that are there), others are added.
+`phantom`, which gives the same tasks the wording of the phantom's one laboratory. Your own file is
+laid over `default`: an entry of the same name is overridden key by key (the phrases of a finding
+are added to those that are there), and other entries are added.
 
     [[regression]]  name, title, unit, label, values = [first, last], prompts; human_range
     [[binary]]      name, title, family, label, and prompts or scored_by = a regression's name;
@@ -69,13 +69,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regression:
-    """Predict a number.
+    """A task in which a number is predicted.
 
     Attributes:
-        values: the candidates, which are all whole numbers of a range.
+        values: the candidates: all whole numbers of a range.
         prompts: the wordings; each value has at least one.
-        human_range: the lowest and the highest mean absolute difference between people that is
-            published, in the unit of the values; or None.
+        human_range: the lowest and the highest published mean absolute difference between human
+            readers, in the unit of the values; or None.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Regression:
     human_range: tuple[float, float] | None = None
 
     def candidates(self) -> list[tuple[int, str]]:
-        """Every value with each of its wordings, by value.
+        """Every value with each of its wordings, in order of the values.
 
         Example:
             >>> from echoclip_r.evaluation.tasks import read_tasks
@@ -105,13 +105,13 @@ class Regression:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binary:
-    """Tell whether something is there.
+    """A task in which the model tells whether a finding is there.
 
     Attributes:
-        family: name that tasks have in common whose ROC curves are drawn together.
-        prompts: texts that say that it is there; empty where `scored_by` is given.
+        family: name shared by tasks whose ROC curves are drawn together.
+        prompts: texts that say that the finding is there; empty where `scored_by` is given.
         against: texts that say that all is normal; for the contrast score the mean cosine with
-            them is subtracted. Without any there is no contrast score.
+            them is subtracted. Without such texts there is no contrast score.
         scored_by: name of the regression whose prediction is the score, or "". Where the label
             has `below`, a lower prediction makes a yes more likely.
     """
@@ -127,10 +127,10 @@ class Binary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What may change a heart between two studies.
+    """An event that may change a heart between two studies.
 
     Attributes:
-        columns: names of label columns that are 1 from a patient's first study after it on.
+        columns: names of label columns that become 1 with a patient's first study after the event.
     """
 
     name: str
@@ -140,7 +140,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tasks:
-    """All that is asked of a model.
+    """All questions to a model.
 
     Attributes:
         sources: the task files, each laid over those before it.
@@ -156,7 +156,7 @@ class Tasks:
         """The regression of this name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such regression.
         """
         return {task.name: task for task in self.regressions}[name]
 
@@ -164,13 +164,13 @@ class Tasks:
         """The binary task of this name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such task.
         """
         return {task.name: task for task in self.binaries}[name]
 
 
 def read_tasks(*sources: str | Path) -> Tasks:
-    """Read task files, each laid over those before it, the first over `default`.
+    """Read task files; the first is laid over `default`, and each other over those before it.
 
     Args:
         sources: paths of TOML files; `phantom` and `default` name those that ship with the package.
@@ -321,7 +321,7 @@ def _regression(entry: Mapping[str, Any]) -> Regression:
             raise ValueError(f"no prompt is worded for the value {value}")
     label = _label(entry)
     if label.at_least is not None or label.below is not None:
-        raise ValueError("a number is predicted as it is: at_least and below make a yes or no")
+        raise ValueError("a regression predicts a number; leave out at_least and below")
     span = entry.get("human_range")
     return Regression(
         name=entry["name"],
@@ -338,10 +338,10 @@ def _binary(entry: Mapping[str, Any]) -> Binary:
     _check_keys(entry, Binary)
     label = _label(entry)
     if (label.at_least is None) == (label.below is None):
-        raise ValueError("label needs one of at_least and below, so that it is a yes or no")
+        raise ValueError("label needs either at_least or below, so that it is a yes or no")
     prompts = _texts(entry, "prompts")
     if bool(prompts) == bool(entry.get("scored_by")):
-        raise ValueError("give one of prompts and scored_by")
+        raise ValueError("give either prompts or scored_by")
     against = _texts(entry, "against")
     return Binary(**{**entry, "label": label, "prompts": prompts, "against": against})
 
@@ -357,7 +357,7 @@ def _finding(entry: Mapping[str, Any]) -> Finding:
         if isinstance(value, str) and (value not in ("{severity}", "{number}")):
             raise ValueError(f"phrase {phrase!r} has the value {value!r}; give a number or a slot")
         if isinstance(value, str) and phrase.count(value) != 1:
-            raise ValueError(f"phrase {phrase!r} must hold {value} once, as that is its value")
+            raise ValueError(f"phrase {phrase!r} must hold the slot {value} exactly once")
     return make_finding(entry)
 
 

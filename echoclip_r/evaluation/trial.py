@@ -1,4 +1,4 @@
-"""A model on a data set: what every task is judged with."""
+"""A model on a data set: all that a task needs to judge it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from echoclip_r.metrics.bootstrap import Resampling
 __all__ = ["EmbedTexts", "Events", "Prompts", "Trial"]
 
 EmbedTexts = Callable[[list[str]], NDArray[np.float32]]
-"""Texts to unit embeddings (N, D)."""
+"""A function from texts to unit embeddings (N, D)."""
 
 Events = Mapping[str, Mapping[str, str]]
-"""Event -> patient -> ISO date of the patient's first such event."""
+"""For each event and patient the ISO date of the patient's first such event."""
 
 Prompts = Mapping[str, NDArray[np.float32]]
-"""Text of each prompt -> its unit embedding (D,)."""
+"""The unit embedding (D,) of each prompt, by the prompt's text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,11 +30,11 @@ class Trial:
 
     Attributes:
         dataset: the data as the model sees them.
-        tasks: all that is asked.
+        tasks: all tasks.
         prompts: the model's embeddings of the tasks' prompts.
         reports: the model's embeddings of the reports of `dataset.test.pool` (M, D).
-        thresholds_from: the items that thresholds and calibration are chosen on, which are the
-            validation part of this data set or of another one; or None.
+        thresholds_from: the items on which thresholds and calibration are chosen: the validation
+            part of this data set or of another one; or None.
         events: dates of events, in place of label columns; or None.
         resampling: how patients are drawn.
     """
@@ -49,5 +49,5 @@ class Trial:
 
     @property
     def test(self) -> Items:
-        """What figures are made of."""
+        """The items from which figures are computed."""
         return self.dataset.test

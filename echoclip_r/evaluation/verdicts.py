@@ -1,4 +1,4 @@
-"""A plain word on a figure."""
+"""A plain judgement of a figure in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FEW = 10
 
 
 def too_few(outcome: Outcome) -> int | None:
-    """How many there are of the rarer kind, or of all, where they are too few to tell anything."""
+    """The number of items (of the rarer class, if any) where it is too small to tell anything."""
     few = outcome.scores.num_items
     if outcome.section == "binary":
         few = min(outcome.about["num_positive"], few - outcome.about["num_positive"])
@@ -22,7 +22,7 @@ def too_few(outcome: Outcome) -> int | None:
 
 
 class Verdict(NamedTuple):
-    """A word on a figure: `kind` is `weak`, `fair` or `good`."""
+    """A judgement of a figure in words; `kind` is `weak`, `fair` or `good`."""
 
     text: str
     kind: str

@@ -1,6 +1,6 @@
-"""The zero-shot tasks: prompts -> a number, or a score for yes or no.
+"""The zero-shot tasks, in which prompts give a number, or a score for yes or no.
 
-Thresholds and calibration are chosen on validation, and so is the median guess.
+Thresholds, calibration and the median guess are chosen on the validation split.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["judge_binary", "judge_regression", "predict_regression", "prompt_tex
 Floats = NDArray[np.float64]
 Scorer = Callable[[Items], Floats]
 CONTRAST = ":contrast"
-"""Ends the names of figures of the contrast score."""
+"""The ending of the names of the contrast score's figures."""
 
 _RULES: dict[Rule, str] = {"paper": "predicted", "published_code": "predicted_published_code"}
 
@@ -58,7 +58,7 @@ def predict_regression(
 
     Args:
         task: the number that is predicted.
-        prompts: embeddings of the task's texts.
+        prompts: embeddings of the task's prompts.
         frames: unit rows (F, D).
         frame_item: item of each frame (F,).
         rule: `paper` or `published_code`; see `echoclip_r.evaluation.prompt_scores`.
@@ -77,10 +77,10 @@ def predict_regression(
 
 
 def judge_regression(trial: Trial, task: Regression) -> Judgement:
-    """Judge a number by the paper's rule, with some figures by the published code's beside it.
+    """Judge a number by the paper's rule, with some figures by the published code's rule too.
 
     Raises:
-        EvaluationError: nothing gives the truth.
+        EvaluationError: the truth is not known.
     """
     items = trial.test
     truth, source = find_labels(task.label, items, trial.tasks.findings)
@@ -120,10 +120,10 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
 
 
 def judge_binary(trial: Trial, task: Binary) -> Judgement:
-    """Judge a yes or no by the paper's score, and by the contrast with a normal study beside it.
+    """Judge a yes or no by the paper's score, and by the contrast with a normal study too.
 
     Raises:
-        EvaluationError: nothing gives the truth, or all items are of one class.
+        EvaluationError: the truth is not known, or all items are of one class.
     """
     items = trial.test
     known, positive, source = _positive(trial, task, items)

@@ -20,11 +20,11 @@ from echoclip_r.model.trained import TrainedModel
 __all__ = ["draw_prompt_cam", "heatmaps", "overlay"]
 
 _SHOWN_PX = 320
-"""Side of a drawn frame."""
+"""Side of a drawn frame, in pixels."""
 _NUM_STILLS = 5
-"""Frames of a still picture."""
+"""Number of frames in a still picture."""
 _STRONGEST = 0.65
-"""How far the brightest heat covers the frame below it."""
+"""Share by which the brightest heat covers the frame below it."""
 
 
 def heatmaps(cells: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
@@ -48,7 +48,7 @@ def overlay(frames: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.
 
     Args:
         frames: uint8 RGB (N, H, W, 3).
-        heat: 0 or more (N, H, W); the highest of all frames is the brightest.
+        heat: heat of 0 or more (N, H, W); the highest value of all frames is the brightest.
 
     Returns:
         uint8 RGB (N, H, W, 3).
@@ -72,7 +72,7 @@ def draw_prompt_cam(
     num_frames: int = 20,
     keep_unsure: bool = False,
 ) -> float:
-    """Draw a clip beside its heat for prompts: moving (`.gif`, `.mp4`), or some frames (`.png`).
+    """Draw a clip beside its heat for prompts: as a film (`.gif`, `.mp4`) or some frames (`.png`).
 
     Args:
         model: a model with a ConvNeXt or a small ResNet of this package as its image tower.
@@ -81,16 +81,16 @@ def draw_prompt_cam(
         prompts: texts whose mean cosine with the frames is explained.
         against: texts whose mean cosine is subtracted from that.
         method: `gradcam` or `elementwise`; see `prompt_cam`.
-        num_frames: how many frames of the clip are taken, evenly over its length.
-        keep_unsure: also draw a clip whose sector was not found for sure.
+        num_frames: number of frames of the clip to take, spread evenly over its length.
+        keep_unsure: also draw a clip whose ultrasound sector was not found with certainty.
 
     Returns:
         The mean cosine of the frames with the prompts.
 
     Raises:
         EvaluationError: the image tower has no maps to explain.
-        MediaError: the clip cannot be read, its sector is not sure, or `out` has another ending or
-            cannot be written.
+        MediaError: the clip cannot be read, its sector is not certain, or `out` has an unknown
+            ending or cannot be written.
     """
     clip = read_masked(
         video, size_px=model.image_size_px, num_frames=num_frames, keep_unsure=keep_unsure

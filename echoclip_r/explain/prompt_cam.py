@@ -3,9 +3,9 @@
     frame -> image tower -> maps of a stage -> ... -> embedding -> cosine with the prompt
                                  ^------------- gradient ----------------'
 
-The map of each channel is weighted with the mean of its gradient, summed, and cut at 0 (Selvaraju
-et al., ICCV 2017; with the cosine as target Christensen et al., Nature Medicine 2024). A heatmap
-shows what raises the cosine; it is no proof of why.
+The map of each channel is weighted with the mean of its gradient; the maps are summed, and negative
+sums are set to 0 (Selvaraju et al., ICCV 2017; with the cosine as target Christensen et al., Nature
+Medicine 2024). A heatmap shows what raises the cosine; it does not prove why.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def prompt_cam(
     stage: int | None = None,
     batch_size: int = 32,
 ) -> NDArray[np.float32]:
-    """Heat of each cell of an image tower's stage for prompts.
+    """The heat for prompts in each cell of a stage of the image tower.
 
     Args:
         model: a model with a ConvNeXt or a small ResNet of this package as its image tower.
@@ -49,13 +49,15 @@ def prompt_cam(
         prompts: texts whose mean cosine is the target.
         against: texts whose mean cosine is subtracted from it, such as the prompt's opposite.
         method: `gradcam`, or `elementwise` (HiResCAM, Draelos and Carin 2020), which keeps each
-            cell's own gradient in place of its mean and so fits a tower that knows places.
+            cell's own gradient in place of the mean, and so suits a tower that keeps track of
+            places.
         stage: stage of the tower, from 0; None takes the last one of at least 7 x 7 cells, or of
             14 x 14 for `elementwise`.
-        batch_size: frames at a time.
+        batch_size: number of frames at a time.
 
     Returns:
-        float32 (N, cells, cells), 0 or more; 0 everywhere where nothing speaks for the prompt.
+        float32 (N, cells, cells), 0 or more; all 0 for a frame in which nothing supports the
+        prompt.
 
     Raises:
         EvaluationError: the tower has no stages.
@@ -105,8 +107,8 @@ def _stage(model: TrainedModel, number: int | None, *, least_cells: int) -> torc
     stages: Any = getattr(trunk, "stages", None)
     if stages is None:
         raise EvaluationError(
-            f"{model.name}: its image tower has no stages of maps to explain; PromptCAM is there "
-            "for ConvNeXt and for the small ResNet of this package"
+            f"{model.name}: its image tower has no stages of maps to explain; PromptCAM works "
+            "with ConvNeXt and with the small ResNet of this package"
         )
     if number is not None:
         if not 0 <= number < len(stages):

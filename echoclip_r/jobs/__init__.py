@@ -1,1 +1,1 @@
-"""Work that is spread over processes, and how far it is."""
+"""Work that is spread over processes, and its progress."""

@@ -1,10 +1,9 @@
 """Jobs in worker processes of this machine; a crash costs one item of one job, not the run.
 
-One call, `run_jobs`, does them all. A decoder that meets a broken file can end its process
-outright (a segmentation fault, or the system's answer to a lack of memory), which no `except`
-catches. So a job notes each item before it touches it; after a crash the jobs that were running
-are tried again one at a time, and an item on which a job ends its process twice is given to that
-job as one to leave out.
+One call of `run_jobs` does all jobs. A decoder that meets a broken file can end its process
+outright (by a segmentation fault, or because the system ends it when memory runs out), which no
+`except` catches. So a job notes each item before it touches it. After a crash the jobs that were
+running are tried again one at a time; an item that ends the process twice is then skipped.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ class Job(Generic[PayloadT]):
     """Work for one process.
 
     Attributes:
-        name: unique among the jobs of a run.
-        payload: what to do; picklable.
-        skip: items that ended the process before.
+        name: name that no other job of the run has.
+        payload: picklable data that say what to do.
+        skip: items to leave out, since they ended the process before.
     """
 
     name: str
@@ -54,16 +53,16 @@ def run_jobs(
     """Do all jobs and give their results as they come, in any order.
 
     Args:
-        jobs: taken one by one, as workers become free.
-        work: a function of a module, so that processes can find it.
-        workers: processes; 0 works in this one, without any guard against crashes.
-        error: the class to raise when a job cannot be done.
-        item_at_crash: the item that a job noted last, by the job's name; None if it noted none, as
-            jobs do whose work cannot be left out in parts.
+        jobs: the jobs, which are taken one by one as workers become free.
+        work: function that does a job; it must stand in a module, so that processes can import it.
+        workers: number of processes; 0 works in this process, without any guard against crashes.
+        error: class of the error to raise when a job cannot be done.
+        item_at_crash: function from a job's name to the item that it noted last; None if it noted
+            no item, as jobs do of which no part can be skipped.
 
     Raises:
         EchoclipError: of the class `error`: a process ended before its job noted an item.
-        Exception: whatever `work` raises; jobs that are running then are finished first.
+        Exception: any error that `work` raises; jobs that are running are finished first.
     """
     waiting = iter(jobs)
     if workers == 0:
@@ -107,8 +106,8 @@ def run_jobs(
             item = item_at_crash(suspect.name)
             if item is None:
                 raise error(
-                    f"the worker process that was given {suspect.name} was ended by the system; is "
-                    "there enough memory? Run the command again to go on, or with fewer workers"
+                    f"the system ended the worker process that had {suspect.name}; is there enough "
+                    "memory? Run the command again to continue, perhaps with fewer workers"
                 ) from None
             crashes[suspect.name, item] += 1
             if crashes[suspect.name, item] > 1:

@@ -1,4 +1,4 @@
-"""How far a long piece of work is, for a person who watches."""
+"""The progress of a long piece of work, shown to a person who watches."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _LINE_S = 60.0
 
 
 class Progress:
-    """A bar on stderr where that is a terminal; elsewhere, as in a batch job, a line a minute.
+    """A progress bar on stderr if that is a terminal; else, as in a batch job, a line each minute.
 
-    It is drawn from the thread that works, never from one of its own, so that processes can be
-    forked beside it.
+    The thread that works draws the bar, never a thread of the bar's own, so that processes can be
+    forked meanwhile.
 
     Args:
-        total: how many units there are.
-        unit: of what, e.g. "clips".
+        total: number of units of work.
+        unit: name of the units, e.g. "clips".
         what: the work, in one word, e.g. "prepare".
-        done: units that are finished already.
-        shown: False for a silent one, e.g. in every process of a run but the first.
+        done: number of units that are finished already.
+        shown: False shows nothing, e.g. in every process of a run but the first.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class Progress:
                 self._bar.refresh()
 
     def note(self, text: str) -> None:
-        """Say something at the end of the bar's line, in place of what was said there."""
+        """Show a text at the end of the bar's line, in place of the text before."""
         self._note = text
         if self._bar is not None:
             self._bar.update(self._task, note=text)
 
     def close(self) -> None:
-        """Draw the bar a last time and leave it."""
+        """Draw the bar a last time and leave it on the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,1 +1,1 @@
-"""Figures with intervals and chance levels: numpy, scipy and scikit-learn, no torch."""
+"""Figures with intervals and chance levels, with numpy, scipy and scikit-learn but no torch."""

@@ -1,11 +1,11 @@
 """Bootstrap intervals by patient: studies of one patient are drawn together or not at all (I11).
 
-    patients -> bootstrap(figure) -> one value a resample -> interval
+    patients -> bootstrap(figure) -> one value for each resample -> interval
 
-A figure is a function of weights: how often each item was drawn, for many resamples at once. All
-here are exact: they equal what the plain figure gives on the items written out that often. The
-same patients, number of draws and seed give the same resamples, so the difference of two models'
-values, draw by draw, is a paired bootstrap.
+A figure is a function of weights, which say how often each item was drawn, for many resamples at
+once. All figures here are exact: each equals the plain figure on the items, repeated as often as
+they were drawn. The same patients, number of draws and seed give the same resamples, so the
+difference of two models' values, draw by draw, is a paired bootstrap.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Resampling:
 
 
 RESAMPLING = Resampling()
-"""A thousand draws, as every published figure has."""
+"""A thousand draws, as for every published figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +88,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure(Estimate):
-    """An estimate beside the value of a random order.
+    """An estimate, with the value of a random order to compare it with.
 
     Attributes:
-        chance: the value that guessing gives on the same pool, duplicates counted.
+        chance: the value that guessing gives on the same pool, with its duplicates.
     """
 
     chance: float
@@ -101,7 +101,7 @@ def resample_weights(
     patients: Sequence[object] | npt.NDArray[np.generic],
     resampling: Resampling = RESAMPLING,
 ) -> Iterator[Weights]:
-    """Draw patients with replacement, as many as there are, again and again.
+    """Draw as many patients as there are, with replacement, again and again.
 
     The draws depend on the set of patients, not on the order of the items.
 
@@ -110,8 +110,8 @@ def resample_weights(
         resampling: how they are drawn.
 
     Yields:
-        Parts of the weights, (some resamples, num_items), ``num_draws`` rows in all. An item's
-        weight is how often its patient was drawn.
+        Parts of the weights, each of shape (number of resamples, num_items), with ``num_draws``
+        rows in all. An item's weight says how often its patient was drawn.
 
     Raises:
         ValueError: there are no items.
@@ -142,7 +142,7 @@ def bootstrap(
     """One value of a figure, or one row of figures, for each resample of the patients.
 
     Args:
-        figure: weights (B, num_items) to values (B,) or (B, K).
+        figure: function from weights (B, num_items) to values (B,) or (B, K).
         patients: each item's patient, length num_items.
         resampling: how they are drawn.
 
@@ -154,7 +154,7 @@ def bootstrap(
 
 
 def interval(values: Floats, *, level: float = 0.95) -> tuple[float, float]:
-    """The middle part of bootstrap values, NaN ones left out; (NaN, NaN) where all are.
+    """The ends of the middle part of bootstrap values without NaN; (NaN, NaN) if all are NaN.
 
     Example:
         >>> interval(np.arange(3.0), level=0.5)
@@ -176,7 +176,7 @@ def estimate(
     """A figure on all items, with its bootstrap interval.
 
     Args:
-        figure: weights (B, num_items) to values (B,).
+        figure: function from weights (B, num_items) to values (B,).
         patients: each item's patient, length num_items.
         resampling: how they are drawn.
 
@@ -203,7 +203,7 @@ def mean(values: npt.ArrayLike, weights: Weights) -> Floats:
 
 
 def median(values: npt.ArrayLike, weights: Weights) -> Floats:
-    """Median of values (N,), each written out as often as it weighs: (B,)."""
+    """Median of values (N,), each repeated as often as its weight says: (B,)."""
     values = np.asarray(values, np.float64)
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(weights[:, order], axis=1)
@@ -224,14 +224,14 @@ def correlation(first: npt.ArrayLike, second: npt.ArrayLike, weights: Weights) -
     moments = mean(np.stack([a, b, a * a, b * b, a * b], axis=1), weights)
     mean_a, mean_b, square_a, square_b, product = moments.T
     spread_a, spread_b = square_a - mean_a**2, square_b - mean_b**2
-    # What is left of a constant series is rounding.
+    # All that is left of a constant series is rounding.
     varies = (spread_a > 1e-12 * square_a) & (spread_b > 1e-12 * square_b)
     spread = np.sqrt(np.where(varies, spread_a * spread_b, np.nan))
     return np.asarray((product - mean_a * mean_b) / spread, np.float64)
 
 
 def area_under_roc(positive: npt.ArrayLike, score: npt.ArrayLike, weights: Weights) -> Floats:
-    """Area under the ROC curve, ties half: (B,); NaN where a resample has one class only.
+    """Area under the ROC curve, with ties counted half: (B,); NaN where there is only one class.
 
     Args:
         positive: truth, bool, (N,).
@@ -267,7 +267,7 @@ def average_precision(positive: npt.ArrayLike, score: npt.ArrayLike, weights: We
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
-    """NaN where there is nothing to divide by."""
+    """The quotient; NaN where there is nothing to divide by."""
     out: Floats = np.full(len(whole), np.nan)
     np.divide(part, whole, out=out, where=whole > 0)
     return out

@@ -1,4 +1,4 @@
-"""What a random order of the pool gives: the level that every retrieval figure stands beside."""
+"""The chance level of each retrieval figure: the value that a random order of the pool gives."""
 
 from __future__ import annotations
 

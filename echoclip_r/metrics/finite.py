@@ -1,4 +1,4 @@
-"""Embeddings and scores must be finite numbers."""
+"""Checks that embeddings and scores are finite numbers."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def check_finite(*arrays: NDArray[np.float64]) -> None:
         if not np.isfinite(array).all():
             raise EvaluationError(
                 f"{int((~np.isfinite(array)).sum())} of {len(array)} numbers are NaN or infinite; "
-                "no figure is made of them"
+                "no figure is computed from them"
             )

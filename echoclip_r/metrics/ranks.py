@@ -2,7 +2,7 @@
 
 Scores are compared as exact numbers: coordinates are rounded to a grid on which a dot product in
 float64 has no rounding error. So ties are ties, whatever the order of the sums and of the items.
-float32 decides what lies far from a tie, which is nearly all and three times as fast.
+Scores far from a tie, which are nearly all, are decided in float32, which is three times as fast.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ def retrieval_ranks(
 ) -> tuple[Ids, Ids]:
     """The rank of the best right answer, both ways, by cosine.
 
-    Memory stays at some tens of MB beside the input, whatever its length.
+    It needs some tens of MB of memory beside the input, whatever the input's length.
 
     Args:
         videos: embeddings, (N, D); they need not be of unit length.
         reports: embeddings, (M, D).
-        video_text: number of each video's report text, (N,), equal texts have one number.
+        video_text: number of each video's report text, (N,); equal texts have one number.
         report_text: number of each report's text, (M,).
 
     Returns:
-        Ranks from 1: reports for each video, (N,), and videos for each report, (M,).
+        Ranks from 1: the rank of the right report for each video, (N,), and of the right video for
+        each report, (M,).
 
     Raises:
         ValueError: shapes differ; an embedding is zero, infinite or NaN; a query has no right
@@ -56,8 +57,8 @@ def retrieval_ranks(
     first, second = _on_grid(videos, "video"), _on_grid(reports, "report")
     if first.shape[1] != second.shape[1]:
         raise ValueError(
-            f"videos have {first.shape[1]} dimensions and reports {second.shape[1]}: they are not "
-            "of one model"
+            f"videos have {first.shape[1]} dimensions and reports {second.shape[1]}: they were not "
+            "embedded by one model"
         )
     _check_ids(video_text, report_text, first, second)
     best_report, equal_reports, best_video, equal_videos = _right_answers(
@@ -76,7 +77,7 @@ def retrieval_ranks(
             exact = _Exact(first[rows], second[columns])
             ahead_of_report[rows] += _count(scores, best_report[rows, None], exact, axis=1)
             ahead_of_video[columns] += _count(scores, best_video[None, columns], exact, axis=0)
-    # The right answers that are as good as the best are counted, too: they are not ahead of it.
+    # Right answers as good as the best one are counted too, since they are not ahead of it.
     return ahead_of_report - equal_reports + 1, ahead_of_video - equal_videos + 1
 
 

@@ -4,8 +4,8 @@
                                 -> retrieval       -> figures with chance level and interval
 
 The right answers to a query are all candidates with the number of its text: reports from templates
-repeat, and whoever finds the same words has found the report. Which texts are equal is for the
-caller to say. A wrong candidate that scores as high as the best right one counts as before it, so a
+repeat, and a model that finds the same words has found the report. The caller decides which texts
+are equal. A wrong candidate that scores as high as the best right one counts as ahead of it, so a
 model that gives everything the same embedding comes out last.
 """
 
@@ -38,9 +38,9 @@ class Retrieval:
     Attributes:
         ranks: for each way (one of `WAYS`) the rank of the best right answer to each query, from 1,
             int64.
-        scores: `mcmrr`, the mean of the two mean ranks, which the method was published with; and
+        scores: `mcmrr`, the mean of the two mean ranks, with which the method was published; and
             for each way `mean_rank:WAY`, `median_rank:WAY` and `recall_at_K:WAY`, the share of
-            queries whose rank is at most K. Its counts are those of the videos.
+            queries whose rank is at most K. Its counts are counts of videos.
     """
 
     ranks: Mapping[str, Ids]
@@ -71,7 +71,7 @@ def retrieval(
         resampling: how patients are drawn.
 
     Raises:
-        ValueError: `retrieval_ranks` refuses the embeddings, or the patients are not as many.
+        ValueError: `retrieval_ranks` refuses the embeddings, or the number of patients is wrong.
     """
     ranks = retrieval_ranks(videos, reports, video_text=video_text, report_text=report_text)
     patients = (np.asarray(video_patients), np.asarray(report_patients))

@@ -1,10 +1,10 @@
-"""Figures of predictions against the truth, each with its interval and what guessing gives.
+"""Figures of predictions against the truth, each with its interval and its chance level.
 
     truth, prediction -> regression_scores -> MAE, RMSE, R2, r, Bland-Altman
     truth, score      -> binary_scores     -> AUC, AP, sensitivity, specificity, Brier score
     two `Scores`      -> difference        -> a paired bootstrap
 
-Thresholds and calibration are made on other patients (validation) and only applied here.
+Thresholds and calibration come from other patients (validation) and are only applied here.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Scores:
     """Figures on one set of items.
 
     Attributes:
-        figures: by name; `chance` is what guessing gives on these items, NaN where that has no
-            meaning.
-        draws: the bootstrap values of each figure, (num_draws,); of other scores on the same
-            patients in the same order of draws, so that their difference is a paired bootstrap.
-        num_items: studies, clips or pairs.
-        num_patients: patients among them.
+        figures: the figures by name; `chance` is the value that guessing gives on these items, NaN
+            where that has no meaning.
+        draws: the bootstrap values of each figure, (num_draws,). Other scores on the same patients
+            have the same order of draws, so that the difference is a paired bootstrap.
+        num_items: number of studies, clips or pairs.
+        num_patients: number of their patients.
     """
 
     figures: Mapping[str, Figure]
@@ -72,12 +72,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operating:
-    """What is decided on validation and applied to test.
+    """Threshold and calibration, which are chosen on validation and applied to the test.
 
     Attributes:
-        threshold: a score of this or more is a yes; where sensitivity + specificity is highest.
+        threshold: a score of this or more is a yes; chosen for the highest sum of sensitivity and
+            specificity.
         slope, intercept: coefficients of the logistic curve from score to probability.
-        num_items, num_positive: the items that it was fitted on, and how many are positive.
+        num_items, num_positive: number of items for the fit, and number of positive ones.
     """
 
     threshold: float
@@ -98,10 +99,11 @@ def measure(
     chance: Mapping[str, float] | None = None,
     resampling: Resampling = RESAMPLING,
 ) -> Scores:
-    """Figures with intervals, all over the same draws of patients.
+    """Compute figures with intervals, all from the same draws of patients.
 
     Args:
-        figures: name -> weights (B, N) to values (B,), as in `echoclip_r.metrics.bootstrap`.
+        figures: for each name a function from weights (B, N) to values (B,), as in
+            `echoclip_r.metrics.bootstrap`.
         patients: each item's patient, length N.
         chance: the value that guessing gives, by the figure's name.
         resampling: how patients are drawn.
@@ -139,7 +141,9 @@ def difference(first: Scores, second: Scores, name: str) -> Estimate:
     """
     sizes = [(one.num_items, one.num_patients, len(one.draws[name])) for one in (first, second)]
     if sizes[0] != sizes[1]:
-        raise ValueError(f"scores of {sizes[0]} and {sizes[1]} items, patients and draws: no pairs")
+        raise ValueError(
+            f"scores of {sizes[0]} and of {sizes[1]} items, patients and draws cannot be paired"
+        )
     low, high = interval(first.draws[name] - second.draws[name])
     value = first.figures[name].value - second.figures[name].value
     return Estimate(value=value, low=low, high=high)
@@ -159,13 +163,14 @@ def regression_scores(
         truth: the true numbers (N,).
         predicted: the predicted numbers (N,).
         patients: each item's patient.
-        guess: the number that is said of everyone without looking, a median of other patients.
+        guess: the number that is predicted for everyone without looking, such as the median of
+            other patients.
         resampling: how patients are drawn.
 
     Returns:
-        In the unit of the truth `mae`, `rmse`, `bias` (predicted - truth), `limit_low` and
-        `limit_high` (of agreement: bias -+ 1.96 standard deviations); without unit `r2`, `pearson`
-        and `gain`, the part of the guess's mean absolute error that is saved.
+        In the unit of the truth `mae`, `rmse`, `bias` (predicted - truth), and the limits of
+        agreement `limit_low` and `limit_high` (bias -+ 1.96 standard deviations); without unit
+        `r2`, `pearson` and `gain`, the part of the guess's mean absolute error that is saved.
 
     Raises:
         EvaluationError: a number is not finite.
@@ -225,7 +230,7 @@ def fit_operating(positive: Bools, score: Floats) -> Operating | None:
         score: higher for positive (N,).
 
     Returns:
-        None where there are not both classes.
+        Threshold and calibration; None where only one class is present.
 
     Raises:
         EvaluationError: a score is not finite.
@@ -238,7 +243,7 @@ def fit_operating(positive: Bools, score: Floats) -> Operating | None:
     if positive.all() or not positive.any():
         return None
     misses, hits, thresholds = roc_curve(positive, score, drop_intermediate=False)
-    # The first is infinite: nobody is positive.
+    # The first threshold is infinite: nobody is positive.
     best = 1 + int(np.argmax((hits - misses)[1:]))
     spread = float(score.std()) or 1.0
     centre = float(score.mean())
@@ -277,7 +282,7 @@ def binary_scores(
         `auc`, `average_precision`; with `operating` also `sensitivity`, `specificity`, `brier`.
 
     Raises:
-        EvaluationError: there is one class only, so that no AUC exists; a score is not finite.
+        EvaluationError: there is only one class, so that no AUC exists; or a score is not finite.
     """
     check_finite(score)
     if positive.all() or not positive.any():

@@ -1,8 +1,8 @@
-"""A phantom archive on disk, as a hospital's export would be: clips, a manifest, nothing more.
+"""A phantom archive on disk, which looks like a hospital's export: clips and a manifest.
 
-    DIR/manifest.csv        one row a clip: ids, file, report, split, view, date, labels (the truth)
+    DIR/manifest.csv        for each clip: ids, file, report, split, view, date, labels (the truth)
     DIR/clips/PATIENT/...   AVI, MP4 and DICOM files
-    DIR/provenance.csv      what only a phantom's maker knows: format, burned-in name, reader
+    DIR/provenance.csv      facts that are known only of a phantom: format, burned-in name, reader
     DIR/contact_sheet.png   some of the clips
     DIR/archive.json        the options, so that a stopped run can go on
     DIR/README.txt          what this is, and what it is not
@@ -63,14 +63,14 @@ contact_sheet.png  some of the clips
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveResult:
-    """What an archive holds.
+    """The size of an archive that was written.
 
     Attributes:
         manifest: path of the manifest.
-        num_patients: patients.
-        num_studies: studies, which is also reports.
-        num_clips: clips.
-        num_resumed: patients that an earlier run had finished.
+        num_patients: number of patients.
+        num_studies: number of studies, each of which has one report.
+        num_clips: number of clips.
+        num_resumed: number of patients that an earlier run had finished.
     """
 
     manifest: Path
@@ -92,25 +92,25 @@ def write_archive(
     overlays: Overlays = "dicom",
     formats: Mapping[str, float] = DEFAULT_FORMATS,
 ) -> ArchiveResult:
-    """Write an archive of phantom patients, or go on with one.
+    """Write an archive of phantom patients, or continue one.
 
     Patients that are finished are skipped, so a run that was stopped can be repeated, and an
     archive can grow: patient 7 is the same in an archive of 10 and in one of 10,000.
 
     Args:
         out_dir: a new or empty folder, or one with an archive of the same options.
-        num_patients: 1 or more; each has one to four studies.
-        seed: 0 or more.
-        workers: processes, 1 or more.
-        size_px: side of the square picture, 32 to 512, even.
-        num_frames: of a clip, over about one heartbeat.
-        clips_per_study: clips of the same heart from slightly different angles.
+        num_patients: number of patients, at least 1; each has one to four studies.
+        seed: seed of patients, pictures and reports, at least 0.
+        workers: number of processes, at least 1.
+        size_px: side of the square picture in pixels, an even number from 32 to 512.
+        num_frames: number of frames of a clip, which shows about one heartbeat.
+        clips_per_study: number of clips of each study, from slightly different angles.
         overlays: which files show a scanner's screen with an invented name, a date and an ECG
             trace around the picture: those in DICOM, all, or none.
         formats: share of each of `echoclip_r.phantom.clip_files.FORMATS`.
 
     Returns:
-        What was written.
+        The size of the archive.
 
     Raises:
         OptionError: an option is out of range.

@@ -39,15 +39,15 @@ _SUBSAMPLED_422 = 1  # as Pillow numbers it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomStudy:
-    """What the tags of a DICOM file say; all of it is invented.
+    """The content of a DICOM file's tags, which is all invented.
 
     Attributes:
-        identity: the patient.
+        identity: the invented patient.
         sex: "F" or "M".
-        day: of the study.
-        heart_rate_bpm: whole beats a minute.
-        key: what the file's unique identifiers are made from; another for every clip.
-        study_key: the same for the clips of one study.
+        day: date of the study.
+        heart_rate_bpm: heart rate in whole beats per minute.
+        key: text from which the file's unique identifiers are made; every clip has its own.
+        study_key: such a text for the study, the same for all clips of one study.
     """
 
     identity: Identity
@@ -75,8 +75,8 @@ def write_clip(path: Path, frames: Bytes, *, form: str, fps_hz: int, study: Dico
         path: the file.
         frames: RGB, uint8 (num_frames, height, width, 3); a video needs even sides.
         form: one of `FORMATS`.
-        fps_hz: frames a second.
-        study: tags of a DICOM file; a video carries none.
+        fps_hz: frames per second.
+        study: tags of a DICOM file; a video has none.
     """
     if form == "avi":
         _write_video(path, frames, fps_hz, codec="mjpeg", pixels="yuvj420p", q="3")

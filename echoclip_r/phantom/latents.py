@@ -1,4 +1,4 @@
-"""What is the matter with a phantom patient: the one source of both pictures and reports.
+"""The findings of a phantom patient: the one source of both pictures and reports.
 
 A `Latents` is one study. `sample_patient` draws all the studies of a patient, with the
 correlations that make an archive believable: a low ejection fraction goes with a large left

@@ -1,6 +1,6 @@
 """Phantom patients in an archive: clips on disk, and the rows that describe them.
 
-This is what worker processes do.
+Worker processes run this module.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DEFAULT_FORMATS: Mapping[str, float] = {
     "dicom-jpeg": 0.09,
     "dicom-rle": 0.03,  # it takes ten times as long to write as the others
 }
-"""Share of each format."""
+"""The share of clips in each format."""
 
 # Keeps the generator apart from those of latents, reports and names.
 _STREAM = 17
@@ -53,14 +53,14 @@ _STREAM = 17
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveOptions:
-    """What decides every byte of an archive's clips.
+    """The options that decide every byte of an archive's clips.
 
     Attributes:
-        seed: 0 or more.
-        size_px: side of the square picture, 32 to 512, even.
-        num_frames: of each clip, about one heartbeat.
-        clips_per_study: 1 or more.
-        overlays: which files carry a scanner's screen around the picture.
+        seed: seed of patients, pictures and reports, at least 0.
+        size_px: side of the square picture in pixels, an even number from 32 to 512.
+        num_frames: number of frames of each clip, which shows about one heartbeat.
+        clips_per_study: number of clips of each study, at least 1.
+        overlays: which files show a scanner's screen around the picture.
         formats: share of each of `FORMATS`; the shares are scaled to add up to 1.
     """
 
@@ -96,8 +96,8 @@ class ClipRow:
     """One clip of an archive.
 
     Attributes:
-        manifest: cells of the manifest; the split is blank.
-        provenance: what is known of a phantom and of no real clip.
+        manifest: cells of the manifest, with a blank split.
+        provenance: facts that are known of a phantom but of no real clip.
     """
 
     manifest: Mapping[str, str]
@@ -115,7 +115,7 @@ class PatientRange:
 
 
 def write_patients(job: Job[PatientRange]) -> list[tuple[list[ClipRow], bool]]:
-    """Write a range of patients, each as `write_patient` says."""
+    """Write a range of patients, each with `write_patient`."""
     patients = job.payload
     return [
         write_patient(patients.out_dir, number, patients.options)
@@ -129,12 +129,12 @@ def write_patient(
     """Write a patient's clips, unless they are there already.
 
     Args:
-        out_dir: the archive.
-        number: of the patient, from 0.
-        options: of the archive.
+        out_dir: folder of the archive.
+        number: number of the patient, from 0.
+        options: options of the archive.
 
     Returns:
-        One row a clip, and whether the clips were there already.
+        One row for each clip, and whether the clips were there already.
 
     Raises:
         OSError: a file cannot be written.
@@ -167,7 +167,7 @@ def _study_id(latents: Latents) -> str:
 
 
 def choose_format(latents: Latents, clip: int, options: ArchiveOptions) -> str:
-    """How a clip is written, by lot: it tells nothing of the study."""
+    """Choose a clip's format at random, so that it tells nothing about the study."""
     shares = np.array([options.formats.get(form, 0.0) for form in FORMATS])
     rng = np.random.default_rng([options.seed, latents.study_seed, clip, _STREAM])
     return FORMATS[int(rng.choice(len(FORMATS), p=shares / shares.sum()))]

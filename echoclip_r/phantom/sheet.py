@@ -1,4 +1,4 @@
-"""The contact sheet of a phantom archive: some clips with what is the matter with them."""
+"""The contact sheet of a phantom archive: some clips with their findings."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def choose_clips(rows: Sequence[Mapping[str, str]], *, number: int = 24) -> list
 
     Args:
         rows: cells of the manifest.
-        number: how many at most.
+        number: largest number of clips.
 
     Returns:
-        Indices of rows, by ejection fraction, at most one a patient.
+        Indices of rows in order of ejection fraction, at most one for each patient.
     """
     wanted = [*_DEVICES, "effusion", *(f"{name}_dilation" for name in _CHAMBERS), "akinesia"]
     chosen: list[int] = []

@@ -1,4 +1,4 @@
-"""One study of a phantom patient: all that is the matter, in numbers and grades."""
+"""One study of a phantom patient: all its findings, as numbers and grades."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GRADES = (
     "ar_grade",
     "diastolic_grade",
 )
-# Inclusive. What lies outside of these is no value that the renderer or a reader can mean.
+# Inclusive limits. The renderer and the readers know no values outside of these.
 _RANGES: dict[str, tuple[float, float]] = {
     "age_years": (18, 100),
     "ef_percent": (15, 75),
@@ -79,9 +79,9 @@ class Latents:
     annuloplasty_ring: bool
     """A mitral ring, left by surgery."""
     transplanted: bool
-    """A transplant lies before this study, however long ago."""
+    """Whether the patient had a transplant before this study, however long ago."""
     event: Event
-    """What happened since the patient's previous study."""
+    """The event since the patient's previous study."""
 
     mr_grade: int
     tr_grade: int

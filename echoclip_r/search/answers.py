@@ -65,8 +65,9 @@ class Hit:
         rank: its place among all that was looked through, from 1.
         cosine: its cosine with the query.
         item: the report or clip itself.
-        num_same: how many of the pool normalize alike, this one counted.
-        right: whether it normalizes as the query's own report does; None where that is not known.
+        num_same: number of texts in the pool that normalize to the same text, this one included.
+        right: whether it normalizes to the same text as the query's own report; None where that
+            report is not known.
     """
 
     rank: int
@@ -83,8 +84,9 @@ class Answer:
     Attributes:
         query: the clip or report that was looked for.
         hits: the best of the pool, in order.
-        pool_size: texts that normalize differently, or clips, that were looked through.
-        right_rank: rank of the query's own report (or clip), ties against it; None if unknown.
+        pool_size: number of different texts (after normalization), or of clips, in the pool.
+        right_rank: rank of the query's own report (or clip), with ties counted against it; None if
+            it is not known.
     """
 
     query: Item
@@ -107,10 +109,10 @@ def find_reports(
     Args:
         model: the model that embeds clip and reports.
         query: the clip, with frames; its own report, if known, is marked among the hits.
-        reports: name and text of each; texts that normalize alike count once.
-        k: how many to give, at least 1.
-        embeddings: embeddings of the reports (N, D), if they are at hand.
-        query_embedding: embedding of the clip (D,), if it is at hand.
+        reports: name and text of each report; texts that normalize to the same text count once.
+        k: number of reports to return, at least 1.
+        embeddings: embeddings of the reports (N, D); None embeds them here.
+        query_embedding: embedding of the clip (D,); None embeds it here.
 
     Raises:
         EchoclipError: the pool is empty.
@@ -121,7 +123,7 @@ def find_reports(
         assert query.frames is not None, "a clip is looked for by its frames"
         query_embedding = embed_video(model, query.frames)
     if not reports:
-        raise EchoclipError("there is no report to look through; is it the right file and column?")
+        raise EchoclipError("there is no report to search; is it the right file and column?")
     texts = [text for _, text in reports]
     (ids,) = report_ids(texts)
     _, first, counts = np.unique(ids, return_index=True, return_counts=True)
@@ -158,8 +160,8 @@ def find_videos(
         model: the model that embeds the report; it must be the one that embedded the pool.
         report: the report, with a text.
         pool: the embedded clips.
-        k: how many to give, at least 1.
-        shards_dir: the shards that hold the clips' frames, or None to give no frames.
+        k: number of clips to return, at least 1.
+        shards_dir: the shards that hold the clips' frames; None returns no frames.
 
     Raises:
         OptionError: `k` is below 1.
@@ -203,7 +205,7 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
 
 
 def shared_sentences(report: str, other: str | None) -> list[tuple[str, bool]]:
-    """The sentences of a report, and whether the other one has each of them, too.
+    """The sentences of a report, each with whether the other report has it too.
 
     What `normalize_report` folds, such as letter case and white space, does not count.
 

@@ -37,13 +37,13 @@ def to_page(
     Args:
         answers: the answers; each has a section of its own.
         title: heading of the page.
-        about: a line below it: model, pool, what data this is.
+        about: a line below the heading that names the model, the pool and the data.
         tokenizer: the model's tokenizer where it is one of echotok's, to colour phrases and values;
             else None.
         before: text to put ahead of the answers; it is HTML only as `Markup`.
 
     Returns:
-        The page. It holds the reports' text, so it is to be kept as they are.
+        The page. It holds the reports' text, so keep it as safe as the reports.
     """
     return render(
         "echoclip_r.search",

@@ -13,18 +13,18 @@ from rich.text import Text
 __all__ = ["data_uri", "film_strip", "half_blocks"]
 
 _STILLS = 3
-"""Frames that a terminal shows side by side."""
+"""Number of frames that a terminal shows side by side."""
 _COLUMNS, _ROWS = 22, 11
-"""Characters of each of them."""
+"""Number of characters in the width of each of these frames."""
 
 
 def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Image.Image:
-    """Some frames of a clip in a row, evenly over its length.
+    """Some frames of a clip in a row, spread evenly over its length.
 
     Args:
         frames: uint8 RGB (T, S, S, 3).
-        num: how many of them to show.
-        side_px: side of each in the strip.
+        num: number of frames to show.
+        side_px: side of each frame in the strip.
     """
     places = np.linspace(0, len(frames) - 1, num).round().astype(int)
     strip = Image.new("RGB", (num * side_px, side_px))
@@ -37,7 +37,7 @@ def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Im
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as a JPEG inside the address of an image on a page."""
+    """A picture as a `data:` address with the JPEG inside, for an image on a page."""
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

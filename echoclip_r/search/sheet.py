@@ -1,6 +1,7 @@
-"""Answers as one picture: the clip, its own report, the best of the pool beside it.
+"""Answers as one picture: the clip, its own report, and beside them the best of the pool.
 
-In the reports found, sentences that the right report has, too, are grey: what differs stands out.
+In the reports found, sentences that the right report has too are grey, so that differences stand
+out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _COLUMN_PX, _LINE_PX = 372, 17
 _INK, _SOFT, _GOOD, _PAPER, _RULE = "#1b1f24", "#8a939c", "#1a7f37", "#ffffff", "#d5dae0"
 
 Line = list[tuple[str, str]]
-"""Words of a line, each with its colour."""
+"""The words of a line, each with its colour."""
 
 
 def draw_answers(
@@ -32,11 +33,11 @@ def draw_answers(
     """Draw answers to clips, one row each.
 
     Args:
-        answers: answers to clips; their frames or own reports may be unknown and are left out.
+        answers: answers to clips; frames or own reports that are not known are left out.
         title: heading above the answers.
-        foot: line below them: what data this is, and what grey means.
-        num_hits: how many of the reports found are shown for each answer.
-        max_lines: most lines of a report; a line says how many more there are.
+        foot: line below them, which names the data and says what grey means.
+        num_hits: number of reports found that are shown for each answer.
+        max_lines: largest number of lines of a report; the last line says how many more there are.
 
     Returns:
         The sheet, RGB.

@@ -19,7 +19,7 @@ __all__ = ["show"]
 
 
 def show(answer: Answer, tokenizer: Tokenizer | None) -> None:
-    """Print an answer to stdout; pictures only where a person watches.
+    """Print an answer to stdout; pictures are drawn only on a terminal.
 
     Args:
         answer: the answer to show.

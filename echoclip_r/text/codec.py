@@ -1,7 +1,7 @@
 """Reports to padded ids, by open_clip's own tokenizer or by one of echotok's.
 
-`TextCodec` hides which of the two a model reads with, and makes the parts of reports that training
-shows: spans, runs of sentences, and reports with sentences left out.
+`TextCodec` hides which of the two tokenizers a model uses, and makes the parts of reports that
+training shows: spans, runs of sentences, and reports without some sentences.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from echoclip_r.errors import OptionError
 
 __all__ = ["Encoded", "TextCodec", "text_ids"]
 
-# A process remembers the ids of so many reports, some 2 KB each: every epoch reads them again, and
-# encoding a report costs as much as decoding a frame.
+# A process remembers the ids of this many reports, some 2 KB each: every epoch reads them again,
+# and encoding a report costs as much as decoding a frame.
 _NUM_REMEMBERED = 65_536
 
 
@@ -34,7 +34,7 @@ class Encoded(NamedTuple):
 
     Attributes:
         ids: int64 of shape (batch, length), padded behind EOS.
-        num_truncated: texts that did not fit the context and were cut.
+        num_truncated: number of texts that did not fit into the context and were cut.
     """
 
     ids: torch.Tensor
@@ -50,12 +50,12 @@ class _Report(NamedTuple):
 
 
 class TextCodec:
-    """What turns texts into a model's input.
+    """Turns texts into a model's input.
 
     Args:
-        tokenizer: from `echotok.load`, or None for open_clip's own, whose rows are always as wide
-            as the context, as open_clip makes them.
-        context_length: most ids of a row, at least 3.
+        tokenizer: tokenizer from `echotok.load`, or None for open_clip's own, whose rows are always
+            as wide as the context, as open_clip makes them.
+        context_length: largest number of ids of a row, at least 3.
 
     Example:
         >>> codec = TextCodec(echotok.load("echo"), context_length=77)
@@ -99,12 +99,12 @@ class TextCodec:
         """The codec of a tokenizer by its name.
 
         Args:
-            name_or_path: as `ModelSpec.tokenizer`: `echo`, `echo-clip`, an artifact's path, or
-                None for open_clip's own.
-            context_length: most ids of a row, at least 3.
+            name_or_path: name as in `ModelSpec.tokenizer`: `echo`, `echo-clip`, an artifact's path,
+                or None for open_clip's own tokenizer.
+            context_length: largest number of ids of a row, at least 3.
 
         Raises:
-            ArtifactError: no such tokenizer, or a damaged one.
+            ArtifactError: there is no such tokenizer, or it is damaged.
         """
         tokenizer = None if name_or_path is None else echotok.load(name_or_path)
         return cls(tokenizer, context_length=context_length)
@@ -112,14 +112,14 @@ class TextCodec:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """The ids of whole texts.
 
-        Rows of echotok's tokenizers are as wide as the longest of them, those of open_clip's own
-        as wide as the context.
+        Rows of echotok's tokenizers are as wide as the longest row, rows of open_clip's own
+        tokenizer as wide as the context.
         """
         rows = [self.whole(text) for text in texts]
         return Encoded(self.pad(rows), sum(map(self.is_cut, texts)))
 
     def is_cut(self, text: str) -> bool:
-        """Whether a whole text does not fit the context."""
+        """Whether a whole text is too long for the context."""
         return len(self._report(text).ids) > self.context_length - 2
 
     def whole(self, text: str) -> list[int]:
@@ -132,7 +132,7 @@ class TextCodec:
         Args:
             text: a report.
             draw: the source of chance.
-            drop: the chance of each sentence to be left out; at least one stays.
+            drop: probability of each sentence to be left out; at least one sentence stays.
         """
         report = self._report(text)
         begins = (0, *report.sentence_ends[:-1])
@@ -150,9 +150,9 @@ class TextCodec:
         return self._cut(_Report(tuple(ids), tuple(unit_ends), ()), 0, None)
 
     def token_span(self, text: str, draw: random.Random) -> list[int]:
-        """As many ids in a row as fit, from a random place of the text.
+        """As many consecutive ids as fit, from a random place of the text.
 
-        That is how the published base model was trained; a span may begin in the middle of a word.
+        The published base model was trained this way; a span may begin in the middle of a word.
 
         Args:
             text: a report.
@@ -164,12 +164,12 @@ class TextCodec:
         return [self.bos_id, *ids[start : start + room], self.eos_id]
 
     def sentence_run(self, text: str, draw: random.Random, *, max_sentences: int) -> list[int]:
-        """The ids of some sentences in a row, from a random place of the text.
+        """The ids of some consecutive sentences, from a random place of the text.
 
         Args:
             text: a report.
             draw: the source of chance.
-            max_sentences: the longest run; its length is drawn from 1 to this.
+            max_sentences: largest number of sentences; the number is drawn from 1 to this.
         """
         report = self._report(text)
         count = len(report.sentence_ends)
@@ -212,7 +212,7 @@ class TextCodec:
 
 
 def text_ids(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """One int64 a row that is equal exactly (but for chance, 2**-64) for equal ids, (batch,)."""
+    """A hash of each row's ids, int64 (batch,): other ids share it with a chance of 2**-64."""
     digests = [
         hashlib.blake2b(np.asarray(row, dtype=np.int32).tobytes(), digest_size=8).digest()
         for row in rows

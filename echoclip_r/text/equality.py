@@ -1,4 +1,4 @@
-"""When two reports say the same: when they normalize alike (I11)."""
+"""When two reports are equal: when they normalize to the same text (I11)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ["normalize_report", "report_ids"]
 def normalize_report(text: str) -> str:
     """A report without what makes no difference, such as letter case and white space (I1).
 
-    It is the same for every model, whatever its tokenizer, so that all have the same right answers.
+    It is the same for every model, whatever its tokenizer, so all models have the same right
+    answers.
 
     Example:
         >>> normalize_report("No  Effusion .")
@@ -27,7 +28,7 @@ def normalize_report(text: str) -> str:
 
 
 def report_ids(*groups: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Number reports so that those that normalize alike share a number, across groups.
+    """Number reports so that those that normalize to the same text share a number, in all groups.
 
     Example:
         >>> report_ids(["Mild MR.", "No MR."], ["no  mr.", "NO MR.", "No AS."])

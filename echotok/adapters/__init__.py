@@ -1,4 +1,4 @@
-"""Echotok inside other libraries, one module each.
+"""Echotok inside other libraries: one module for each library.
 
-`open_clip`: a tokenizer as open_clip calls it, and the `text_cfg` of a model that takes its ids.
+`open_clip`: a tokenizer that open_clip can call, and the `text_cfg` of a model that takes its ids.
 """

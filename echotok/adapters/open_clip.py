@@ -19,20 +19,20 @@ __all__ = ["OpenClipTokenizer", "text_config"]
 
 
 class OpenClipTokenizer:
-    """What open_clip's data loaders and zero-shot classifier take for a tokenizer.
+    """A tokenizer for open_clip's data loaders and zero-shot classifier.
 
     A report that is too long is cut between units and counted (I8). The counts belong to this
     object: a DataLoader worker counts in its own copy.
 
     Args:
-        tokenizer: from `echotok.load`.
-        context_length: columns of the result, at least 3; that of the model.
+        tokenizer: tokenizer from `echotok.load`.
+        context_length: number of columns of the result, at least 3; the model's context length.
 
     Attributes:
-        tokenizer: what encodes.
-        context_length: columns of the result unless a call says otherwise.
-        num_texts: texts encoded so far.
-        num_truncated: how many of them did not fit.
+        tokenizer: tokenizer that encodes.
+        context_length: number of columns of the result unless a call gives another number.
+        num_texts: number of texts encoded so far.
+        num_truncated: number of these texts that did not fit.
 
     Example:
         >>> import echotok
@@ -55,27 +55,27 @@ class OpenClipTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Rows of the token embedding, spare rows included."""
+        """Number of rows of the token embedding, spare rows included."""
         return self.tokenizer.vocab_size
 
     @property
     def pad_token_id(self) -> int:
-        """Id behind EOS; `text_cfg.pad_id`."""
+        """The id that fills a row behind EOS; `text_cfg.pad_id`."""
         return self.tokenizer.pad_id
 
     @property
     def sot_token_id(self) -> int:
-        """Id at the start of every row (start of text)."""
+        """The id at the start of every row (start of text)."""
         return self.tokenizer.bos_id
 
     @property
     def eot_token_id(self) -> int:
-        """Id at the end of every text, the row's highest (end of text); `text_cfg.eos_id`."""
+        """The id at the end of every text, the highest of its row; `text_cfg.eos_id`."""
         return self.tokenizer.eos_id
 
     @property
     def all_special_ids(self) -> list[int]:
-        """Start of text, end of text and padding."""
+        """The ids of start of text, end of text and padding."""
         return [self.sot_token_id, self.eot_token_id, self.pad_token_id]
 
     def __call__(
@@ -85,7 +85,7 @@ class OpenClipTokenizer:
 
         Args:
             texts: one report or several.
-            context_length: columns of the result; None takes the tokenizer's.
+            context_length: number of columns of the result; None takes the tokenizer's.
 
         Returns:
             int64 of shape `(batch, context_length)`, padded behind EOS.
@@ -104,14 +104,14 @@ class OpenClipTokenizer:
 
 
 def text_config(tokenizer: Tokenizer, *, context_length: int = 77) -> dict[str, Any]:
-    """What a tokenizer settles in the `text_cfg` of an open_clip model's configuration.
+    """The part of an open_clip model's `text_cfg` that the tokenizer decides.
 
-    The size of the tower (`width`, `heads`, `layers`) is yours to add. open_clip builds its own
-    tokenizer from a model's name; pass an `OpenClipTokenizer` beside such a model instead.
+    You add the size of the text tower (`width`, `heads`, `layers`). open_clip would build its own
+    tokenizer from a model's name; use an `OpenClipTokenizer` with such a model instead.
 
     Args:
-        tokenizer: from `echotok.load`.
-        context_length: ids a report may have, at least 3.
+        tokenizer: tokenizer from `echotok.load`.
+        context_length: largest number of ids of a report, at least 3.
 
     Raises:
         ValueError: `context_length` is below 3.
@@ -128,7 +128,7 @@ def text_config(tokenizer: Tokenizer, *, context_length: int = 77) -> dict[str, 
         "context_length": context_length,
         "vocab_size": tokenizer.vocab_size,
         "pad_id": tokenizer.pad_id,
-        # Unused while the pooling is argmax; right all the same for who sets it to "eos".
+        # Not used while the pooling is argmax, but right for a model whose pooling is "eos".
         "eos_id": tokenizer.eos_id,
         "pool_type": "argmax",
     }

@@ -28,7 +28,7 @@ _WITH_COLUMNS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
 def encode(arguments: Namespace) -> int:
-    """`echotok encode`: ids, or JSON, to stdout."""
+    """`echotok encode`: print ids, or JSON, to stdout."""
     tokenizer = _load(arguments)
     for report, encoding in _encodings(arguments, tokenizer):
         if arguments.json:
@@ -47,7 +47,7 @@ def encode(arguments: Namespace) -> int:
 
 
 def decode(arguments: Namespace) -> int:
-    """`echotok decode`: normalized text to stdout, a line a line."""
+    """`echotok decode`: print one line of normalized text to stdout for each line of ids."""
     tokenizer = _load(arguments)
     for name in _inputs(arguments):
         if name == "-":
@@ -59,7 +59,7 @@ def decode(arguments: Namespace) -> int:
 
 
 def show(arguments: Namespace) -> int:
-    """`echotok show`: marked text to stdout, or a page to a file."""
+    """`echotok show`: print marked text to stdout, or write a page to a file."""
     from echotok.view.page import to_html
     from echotok.view.terminal import legend, to_terminal
 
@@ -76,12 +76,12 @@ def show(arguments: Namespace) -> int:
         sys.stdout.write(page)
     else:
         Path(arguments.html).write_text(page, encoding="utf-8")
-        tell(f"wrote {arguments.html}; it holds the reports' text: keep it as you keep them")
+        tell(f"wrote {arguments.html}; it holds the reports' text: keep it as safe as the reports")
     return 0
 
 
 def stats(arguments: Namespace) -> int:
-    """`echotok stats`: figures of a corpus to stdout."""
+    """`echotok stats`: print the figures of a corpus to stdout."""
     from echotok.cli.stats import run
 
     return run(
@@ -96,16 +96,16 @@ def stats(arguments: Namespace) -> int:
 
 
 def build(arguments: Namespace) -> int:
-    """`echotok build`: an artifact from a table folder."""
+    """`echotok build`: make an artifact from a table folder."""
     from echotok.building import build
     from echotok.cli.console import progress
     from echotok.corpora import read_reports
     from echotok.tokenizer import load
 
     if arguments.fallback == "clip" and arguments.corpus:
-        arguments.parser.error("--corpus trains the domain fallback; CLIP's needs none")
+        arguments.parser.error("--corpus trains the domain fallback; CLIP's fallback needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
-        arguments.parser.error("--base keeps the fallback of that artifact; drop the other option")
+        arguments.parser.error("--base keeps that artifact's fallback; leave out the other option")
     if arguments.column is not None:
         _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
@@ -140,7 +140,7 @@ def build(arguments: Namespace) -> int:
 
 
 def validate(arguments: Namespace) -> int:
-    """`echotok validate`: the broken rules of a table, or one line of figures, to stdout."""
+    """`echotok validate`: print the broken rules of a table, or one line of figures, to stdout."""
     from echotok.table.checks import validate_table
 
     try:
@@ -177,7 +177,7 @@ def _inputs(arguments: Namespace) -> list[str]:
 
 
 def _check_paths(paths: list[str]) -> None:
-    """Refuse what is no path before anything is read, without repeating what may be a report."""
+    """Refuse what is not a path before anything is read; a report given by mistake is not shown."""
     for number, path in enumerate(paths, 1):
         try:
             found = path == "-" or Path(path).exists()
@@ -193,8 +193,8 @@ def _check_paths(paths: list[str]) -> None:
 def _check_column(arguments: Namespace, paths: list[str]) -> None:
     if not any(path.lower().endswith(_WITH_COLUMNS) for path in paths):
         arguments.parser.error(
-            f"--column names a column of {', '.join(_WITH_COLUMNS)} files, and no input is one "
-            "(stdin is plain text)"
+            f"--column names a column of {', '.join(_WITH_COLUMNS)} files, and no input is such a "
+            "file (stdin is plain text)"
         )
 
 
@@ -213,7 +213,7 @@ def _reports(arguments: Namespace, *, keep_blank: bool = False) -> Iterator[Repo
 
 
 def _encodings(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[tuple[Report, Encoding]]:
-    """Encode the inputs; say at the end what was cut (I8)."""
+    """Encode the inputs, and say at the end what was cut (I8)."""
     num_reports = num_cut = num_dropped = num_inside = 0
     for report in _reports(arguments, keep_blank=True):
         try:
@@ -232,8 +232,8 @@ def _encodings(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[tuple[Rep
     if num_cut:
         inside = f", {num_inside:,} inside a unit" if num_inside else ""
         tell(
-            f"echotok: {num_cut:,} of {num_reports:,} reports cut to {arguments.context_length} "
-            f"ids{inside}; {num_dropped:,} ids dropped"
+            f"echotok: {num_cut:,} of {num_reports:,} reports were cut to "
+            f"{arguments.context_length} ids{inside}; {num_dropped:,} ids were dropped"
         )
 
 
@@ -274,7 +274,7 @@ def _parse_ids(line: bytes) -> list[int]:
             return [int(word) for word in line.split()]
         record = json.loads(line)
     except (ValueError, RecursionError):  # a line that is not UTF-8 gives a ValueError, too
-        raise InputError("neither ids nor JSON; see echotok decode --help") from None
+        raise InputError("the line is neither ids nor JSON; see echotok decode --help") from None
     ids = record.get("ids") if isinstance(record, dict) else record
     if not isinstance(ids, list):
         raise InputError("the JSON object has no list 'ids'")

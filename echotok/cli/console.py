@@ -39,15 +39,15 @@ def write_styled(texts: Iterable[Text]) -> None:
 
 
 class Told(Protocol):
-    """What `progress` yields: a function to be told how far the work is."""
+    """What `progress` yields: a function that takes notes on how far the work is."""
 
     def __call__(self, step: str, share: float | None = None, *, count: int = 0) -> None:
-        """Take note.
+        """Note how far the work is.
 
         Args:
             step: what is being done.
-            share: how much of the work is done, 0 to 1; None where nobody can know.
-            count: reports done since the last call.
+            share: the share of the work that is done, 0 to 1; None where it cannot be known.
+            count: number of reports done since the last call.
         """
 
 

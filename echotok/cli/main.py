@@ -1,10 +1,10 @@
 """The command line: `echotok encode | decode | show | stats | findings | mine | build | validate`.
 
 Results go to stdout, messages to stderr. Exit codes: 0 done, 1 an error that says what to do (or a
-broken rule in `validate`, a lossy report in `stats`), 2 bad usage, 130 interrupted, 141 when the
-reader of a pipe has left.
+broken rule in `validate`, or a report that does not decode exactly in `stats`), 2 wrong usage, 130
+interrupted, 141 when the reader of a pipe has left.
 
-What a command needs is imported when it runs, so that `--help` comes at once.
+The modules that a command needs are imported when it runs, so that `--help` comes at once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> ArgumentParser:
     """The parser of all sub-commands."""
     parser = ArgumentParser(
-        prog="echotok", description="Whole clinical reports in few tokens, nothing lost."
+        prog="echotok",
+        description="Write whole clinical reports in few tokens, with nothing lost.",
     )
     add_version(parser)
     add_common_options(parser)
@@ -96,8 +97,8 @@ def _decode_arguments(parser: ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="FILE",
-        help="lines of ids, or JSON lines with 'ids', as encode writes them; '-' or nothing is "
-        "stdin",
+        help="lines of ids, or JSON lines with 'ids', as encode writes them; with '-' or no file, "
+        "they are read from stdin",
     )
     add_tokenizer(parser)
     parser.set_defaults(run=cli_commands.decode)
@@ -106,7 +107,7 @@ def _decode_arguments(parser: ArgumentParser) -> None:
 def _show_arguments(parser: ArgumentParser) -> None:
     parser.description = (
         "Show reports with their tokens marked: [phrase], <value>, BPE\u00b7pieces. A terminal "
-        "gets colours and a file does not; NO_COLOR=1 or FORCE_COLOR=1 overrules that."
+        "gets colours and a file does not; NO_COLOR=1 and FORCE_COLOR=1 override this."
     )
     add_reports(parser)
     add_tokenizer(parser)
@@ -114,7 +115,8 @@ def _show_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--html",
         metavar="FILE",
-        help="write a self-contained page there instead ('-' is stdout); it holds the reports",
+        help="write a self-contained page to this file instead ('-' is stdout); the page holds "
+        "the text of the reports",
     )
     parser.add_argument(
         "--limit", type=whole_number(1), metavar="N", help="show the first N reports only"
@@ -132,18 +134,22 @@ def _stats_arguments(parser: ArgumentParser) -> None:
         type=whole_number(1),
         default=5,
         metavar="N",
-        help="show an uncovered stretch only when N reports hold it, since rare text may be a "
-        "patient's own (default 5)",
+        help="show an uncovered stretch of text only when at least N reports hold it, since rare "
+        "text may be a patient's own (default 5)",
     )
     parser.add_argument(
         "--top",
         type=whole_number(0),
         default=20,
         metavar="N",
-        help="how many uncovered stretches to show (default 20)",
+        help="number of uncovered stretches of text to show (default 20)",
     )
     parser.add_argument(
-        "--workers", type=whole_number(1), default=1, metavar="N", help="processes (default 1)"
+        "--workers",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="number of processes (default 1)",
     )
     parser.set_defaults(run=cli_commands.stats)
 
@@ -170,17 +176,18 @@ def _build_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--base",
         metavar="ARTIFACT",
-        help="grow this earlier artifact of the table: its fallback and every old id stay",
+        help="grow this earlier artifact of the table: its fallback and every old id stay the same",
     )
     parser.add_argument(
         "--min-documents",
         type=whole_number(1),
         default=5,
         metavar="N",
-        help="a word of the corpus counts only when N reports hold it (default 5)",
+        help="a word of the corpus counts only when at least N reports hold it (default 5)",
     )
     parser.add_argument(
-        "--name", help="name of the tokenizer (default the table's, with -clip for that fallback)"
+        "--name",
+        help="name of the tokenizer (default: the table's name, with -clip for CLIP's fallback)",
     )
     add_clip_merges(parser)
     parser.set_defaults(run=cli_commands.build)

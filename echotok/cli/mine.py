@@ -14,11 +14,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments of `echotok mine`.
 
     Args:
-        parser: of the sub-command.
+        parser: parser of the sub-command.
     """
     parser.description = (
-        "Propose a phrase table for the reports of a place: TABLE_DIR for echotok build, with a "
-        "review sheet. Only what k patients share is taken, and what may name a person is not. "
+        "Propose a phrase table for the reports of a place: a folder TABLE_DIR for echotok build, "
+        "with a review sheet. Only text that k patients share is taken, and nothing that may name "
+        "a person. "
         "A run that was stopped goes on when the same command is given again."
     )
     parser.add_argument(
@@ -31,61 +32,64 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--patient-column",
         metavar="NAME",
-        help="column of the patient; without it every report counts as a patient of its own",
+        help="column that names the patient; without it every report counts as its own patient",
     )
     parser.add_argument(
         "--k",
         type=whole_number(1),
         default=5,
         metavar="K",
-        help="patients that must hold a phrase, a value or a word of the fallback (default 5)",
+        help="number of patients whose reports must hold a phrase, a value or a word of the "
+        "fallback (default 5)",
     )
     parser.add_argument(
         "--allow-rare",
         action="store_true",
-        help="needed for --k below 2: the table may then hold what a single patient's report says",
+        help="needed for --k below 2: the table may then hold text of a single patient's report",
     )
     parser.add_argument(
         "--vocab-size",
         type=whole_number(1),
         default=2000,
         metavar="N",
-        help="phrases, values and fallback together, spare rows not counted (default 2000)",
+        help="number of phrases, values and tokens of the fallback together, without spare rows "
+        "(default 2000)",
     )
     parser.add_argument(
         "--merges",
         type=whole_number(0),
         metavar="M",
-        help="merges of the fallback (default: tried out on a fifth of the patients)",
+        help="number of merges of the fallback (default: the best of several numbers, tried out "
+        "on a fifth of the patients)",
     )
     parser.add_argument(
         "--private",
         metavar="FILE",
-        help="where to list what may name a person and is held back, never inside of TABLE_DIR "
-        "(default TABLE_DIR.private.csv, beside it)",
+        help="the file that lists the held-back texts, which may name a person; never inside of "
+        "TABLE_DIR (default TABLE_DIR.private.csv, beside it)",
     )
     parser.add_argument(
         "--allow",
         metavar="FILE",
-        help="texts to release from being held back: lines of the private file as they stand, or "
-        "the text alone, one a line",
+        help="the file of held-back texts that you release: lines of the private file as they "
+        "stand, or the text alone, one on each line",
     )
     parser.add_argument(
         "--words",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="public word lists, of the language or the field: one word on each line, what follows "
-        "a space or tab is not read. They train the fallback beside the words of the reports, for "
-        "the words that new reports bring",
+        help="public word lists, of the language or the field: one word on each line; text behind "
+        "a space or tab is not read. These words train the fallback together with the words of the "
+        "reports, so that words of new reports cost fewer tokens",
     )
     parser.add_argument(
         "--base",
         metavar="TABLE_DIR",
-        help="grow this table: rows are appended, every id and the fallback stay; --vocab-size "
-        "counts its tokens too, and --out may be the same folder",
+        help="grow this table: rows are appended, every id and the fallback stay the same; "
+        "--vocab-size counts its tokens too, and --out may be the same folder",
     )
-    parser.add_argument("--name", help="name of the table (default that of the folder)")
+    parser.add_argument("--name", help="name of the table (default: the name of the folder)")
     parser.add_argument("--locale", default="en", help="language of the reports (default en)")
     parser.add_argument("--out", required=True, metavar="TABLE_DIR", help="the folder to write")
     parser.set_defaults(run=run, stopped=_stopped)
@@ -122,14 +126,14 @@ def run(arguments: Namespace) -> None:
     if result.num_held_back:
         tell(
             f"echotok: {result.num_held_back:,} texts that may name a person, a date or a place "
-            f"were held back; they are listed in {result.private}: keep it as you keep the reports"
+            f"were held back; they are listed in {result.private}: keep it as safe as the reports"
         )
     new = "" if arguments.base is None else f"{result.num_new:,} new of "
     tell(
         f"wrote {arguments.out}: {new}{len(result.table.phrases):,} phrases, "
-        f"{result.vocab_size:,} tokens, {result.tokens_per_report:.1f} tokens a report of "
-        f"{result.num_reports:,}. Read {result.review}, then: echotok build {arguments.out} "
-        f"--out {result.table.name}.json"
+        f"{result.vocab_size:,} tokens, a mean of {result.tokens_per_report:.1f} tokens in "
+        f"{result.num_reports:,} reports. Read {result.review}, then: echotok build "
+        f"{arguments.out} --out {result.table.name}.json"
     )
 
 
@@ -138,7 +142,7 @@ def _stopped(arguments: Namespace) -> str:
 
     if state_path(Path(arguments.out)).is_file():
         return (
-            "the sizes of the fallback that were tried are kept; give the same command again to "
-            "go on"
+            "the results for the fallback's sizes so far are kept; give the same command again to "
+            "continue"
         )
-    return "nothing is kept of this run; give the same command again to begin anew"
+    return "nothing of this run is kept; give the same command again to start over"

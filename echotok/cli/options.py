@@ -19,11 +19,11 @@ __all__ = [
 
 
 def whole_number(low: int) -> Callable[[str], int]:
-    """A type for argparse: a whole number from `low` on."""
+    """A type for argparse: a whole number that is at least `low`."""
 
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} on")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}")
         return int(text)
 
     return parse
@@ -35,11 +35,11 @@ def add_reports(parser: ArgumentParser) -> None:
         "inputs",
         nargs="*",
         metavar="FILE",
-        help="files, or folders of *.txt; '-' or nothing is stdin",
+        help="files, or folders of *.txt; with '-' or no file, stdin is read",
     )
     add_column(parser)
     parser.add_argument(
-        "--lines", action="store_true", help="each line of a plain text input is a report"
+        "--lines", action="store_true", help="take each line of a plain text input as a report"
     )
 
 
@@ -55,7 +55,7 @@ def add_column(parser: ArgumentParser) -> None:
 
 
 def add_tokenizer(parser: ArgumentParser) -> None:
-    """Add `--tokenizer`, and the merges that one over CLIP needs."""
+    """Add `--tokenizer`, and the path of the merges that a tokenizer over CLIP needs."""
     parser.add_argument(
         "--tokenizer",
         default="echo",
@@ -70,7 +70,7 @@ def add_clip_merges(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--clip-merges",
         metavar="PATH",
-        help="CLIP's bpe_simple_vocab_16e6.txt.gz, where open_clip_torch is not installed",
+        help="path of CLIP's bpe_simple_vocab_16e6.txt.gz, where open_clip_torch is not installed",
     )
 
 
@@ -80,7 +80,7 @@ def add_context_length(parser: ArgumentParser) -> None:
         "--context-length",
         type=whole_number(3),
         metavar="N",
-        help="cut reports between units to at most N ids, and say so",
+        help="cut reports to at most N ids, between units, and say how many were cut",
     )
 
 
@@ -88,8 +88,8 @@ def add_json(parser: ArgumentParser, what: str) -> None:
     """Add `--json`.
 
     Args:
-        parser: of the sub-command.
-        what: the help: what is printed as JSON.
+        parser: parser of the sub-command.
+        what: help text, which says what is printed as JSON.
     """
     parser.add_argument("--json", action="store_true", help=what)
 

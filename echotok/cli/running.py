@@ -1,8 +1,8 @@
 """What both command lines of this distribution share: how a command is run, and how it may end.
 
-Exit codes: 0 done, 1 an error that says what to do, 2 bad usage, 130 interrupted, 141 when the
-reader of a pipe has left. Whatever is no error of ours, a `ValueError` above all, is a bug and
-shows itself as one, with its traceback.
+Exit codes: 0 done, 1 an error that says what to do, 2 wrong usage, 130 interrupted, 141 when the
+reader of a pipe has left. Any other exception, above all a `ValueError`, is a bug of ours and shows
+its traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def add_version(parser: ArgumentParser) -> None:
     """Add `--version` to the parser of a whole command line.
 
     Args:
-        parser: its `prog` is the command's name.
+        parser: parser whose `prog` is the command's name.
     """
     from echotok import __version__
 
@@ -38,10 +38,10 @@ def add_version(parser: ArgumentParser) -> None:
 
 
 def add_common_options(parser: ArgumentParser) -> None:
-    """Add `-v` and `-q`, which may stand before and behind the name of a sub-command.
+    """Add `-v` and `-q`, which may stand before or behind the name of a sub-command.
 
     Args:
-        parser: of the whole command line, or of one sub-command.
+        parser: parser of the whole command line, or of one sub-command.
     """
     how_much = parser.add_mutually_exclusive_group()
     # SUPPRESS: a sub-command's parser must not overwrite what stood before its name.
@@ -61,7 +61,7 @@ def add_common_options(parser: ArgumentParser) -> None:
         const=-1,
         default=SUPPRESS,
         dest="verbosity",
-        help="say nothing on stderr but errors, and draw no progress bar",
+        help="say only errors on stderr, and draw no progress bar",
     )
 
 
@@ -76,12 +76,14 @@ def run_command(
     """Parse the arguments, run the command that they name, and turn its end into an exit code.
 
     Args:
-        parser: sub-commands set `run`, which takes the parsed arguments and may return an exit
-            code, and may set `stopped`, which takes them too and says what to type after Ctrl-C.
+        parser: parser whose sub-commands set `run`, a function of the parsed arguments that may
+            return an exit code. They may also set `stopped`, a function of the parsed arguments
+            that says what to type after Ctrl-C.
         argv: the arguments behind the program's name; None takes the process's own.
-        errors: exceptions whose message tells a user what to do: exit code 1.
-        usage_errors: those of them that say that an option has a value which it cannot have: 2.
-        extra: the extra of this distribution that holds what the commands import.
+        errors: exceptions whose message tells a user what to do; they end with exit code 1.
+        usage_errors: those of `errors` that say that an option has a value which it cannot have;
+            they end with exit code 2.
+        extra: name of the extra of this distribution that installs what the commands import.
 
     Returns:
         The exit code.
@@ -110,7 +112,7 @@ def run_command(
         return _fail(
             name,
             f"this command needs the Python package {missing}, which is not installed; "
-            f'pip install "echotok[{extra}]" installs all that {name} needs',
+            f'pip install "echotok[{extra}]" installs everything that {name} needs',
         )
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough; Python would complain when it flushes at exit.
@@ -120,7 +122,7 @@ def run_command(
         return _fail(name, f"{error.filename or 'output'}: {error.strerror or error}")
     except KeyboardInterrupt:
         what_now = getattr(arguments, "stopped", None)
-        told = "nothing is kept of this run" if what_now is None else what_now(arguments)
+        told = "nothing of this run is kept" if what_now is None else what_now(arguments)
         return _fail(name, f"interrupted; {told}", code=130)
 
 
@@ -131,7 +133,7 @@ def _fail(name: str, message: str, *, code: int = 1) -> int:
 
 @contextmanager
 def _verbosity(verbosity: int, name: str) -> Iterator[None]:
-    """What our loggers let through; the notes and bars of `console` go by the same level."""
+    """Set the level of our loggers, which the notes and bars of `console` follow too."""
     level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}[verbosity]
     logging.basicConfig(stream=sys.stderr, format=f"{name}: %(message)s")
     loggers = [logging.getLogger(logger) for logger in _LOGGERS]

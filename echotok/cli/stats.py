@@ -35,17 +35,17 @@ def run(
     Args:
         reports: the corpus, as a stream.
         tokenizer: the tokenizer to measure.
-        as_json: one JSON object instead of text.
-        min_reports: reports that must hold a stretch for it to be shown (I9).
-        top: how many stretches to show.
-        workers: processes.
-        merges_path: as in `echotok.coverage.measure`.
+        as_json: print one JSON object instead of text.
+        min_reports: number of reports that must hold a stretch for it to be shown (I9).
+        top: number of stretches to show.
+        workers: number of processes.
+        merges_path: path of CLIP's merges, as in `echotok.coverage.measure`.
 
     Returns:
         0, or 1 when a report does not decode to its normalized text.
 
     Raises:
-        InputError: there is no report.
+        InputError: there is no report in the corpus.
     """
     sources: list[str] = []
 
@@ -146,7 +146,7 @@ def _lines(figures: dict[str, Any]) -> Iterator[Text]:
     )
     yield line("reports", f"{num_reports:,}")
     header = f"{about['name']:>12}" + (f"{'CLIP BPE':>12}" if clip else "")
-    yield line("tokens a report", header, "dim")
+    yield line("tokens per report", header, "dim")
     for name, key in (
         ("mean", "mean"),
         ("median", "median"),
@@ -199,8 +199,8 @@ def _stretch_lines(figures: dict[str, Any]) -> Iterator[Text]:
         yield Text(numbers + _visible(stretch["template"]))
     if least > 1:
         yield Text(
-            "Rarer ones are left out: a text that few reports hold may be a patient's own (a name, "
-            "a date). --min-reports N lowers the bound, for a corpus that you may read.",
+            "Rarer stretches are left out: a text that few reports hold may be a patient's own (a "
+            "name, a date). --min-reports N lowers the limit, for a corpus that you may read.",
             style="dim",
         )
 

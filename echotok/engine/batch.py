@@ -21,9 +21,9 @@ class Batch:
 
     Attributes:
         ids: int64 of shape `(batch, length)`, padded behind EOS with `pad_id`.
-        lengths: int64 of shape `(batch,)`, ids of each row with BOS and EOS.
-        num_dropped: int64 of shape `(batch,)`, ids that truncation dropped.
-        cut_inside_unit: bool of shape `(batch,)`, rows whose first unit alone was too long.
+        lengths: int64 of shape `(batch,)`, number of ids of each row, with BOS and EOS.
+        num_dropped: int64 of shape `(batch,)`, number of ids that truncation dropped.
+        cut_inside_unit: bool of shape `(batch,)`, true where the first unit alone was too long.
     """
 
     ids: npt.NDArray[np.int64]
@@ -36,9 +36,9 @@ class Batch:
         """Put encodings side by side.
 
         Args:
-            encodings: one a row.
-            pad_id: fills a row behind EOS.
-            width: columns, enough for the longest encoding; None takes its length.
+            encodings: the encodings, one for each row.
+            pad_id: id that fills a row behind EOS.
+            width: number of columns, enough for the longest encoding; None takes its length.
         """
         import numpy as np  # a tenth of a second that `import echotok` need not take
 

@@ -28,7 +28,7 @@ class Decoder:
         self._byte_of = {symbol: byte for byte, symbol in enumerate(byte_alphabet())}
 
     def decode(self, numbers: list[int]) -> str:
-        """The text of ids. Specials are skipped, a missing value shows as its `{slot}`."""
+        """The text of ids. Special ids are skipped; a missing value shows as its `{slot}`."""
         parts: list[str] = []
         right: Edge | None = None
         flip = False

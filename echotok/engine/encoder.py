@@ -46,7 +46,7 @@ class _Word(NamedTuple):
 
 
 class Encoder:
-    """Encodes normalized text. Holds no state but memos, which are safe to share and to lose."""
+    """Encodes normalized text. Its only state is memos, which are safe to share and to lose."""
 
     def __init__(self, table: PhraseTable, layout: Layout, bpe: ByteBPE) -> None:
         self.matcher = Matcher.of(table)
@@ -151,7 +151,7 @@ class Encoder:
         (`stenosis.`, `end-diastolic`) where that takes fewer tokens than part by part.
 
         Returns:
-            The piece behind it, its ids and its edges.
+            The index of the piece behind the word, then the word's ids and its two edges.
         """
         end = self._part_end(pieces, at)
         word = "".join(pieces[at:end]).removeprefix(" ")
@@ -211,7 +211,7 @@ class Encoder:
         return best
 
     def value_ids(self, slot: str, value: int, piece: str) -> tuple[int, ...]:
-        """Ids of one slot value; `value` is its id in the enumeration, `piece` its first piece."""
+        """The ids of a slot's value: `value` is its id in the enumeration, `piece` its start."""
         if slot != "number":
             if slot == "severity":
                 return (self._severity_ids[value],)

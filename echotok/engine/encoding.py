@@ -1,7 +1,7 @@
 """What encoding gives back for one text.
 
-Ids come at once; tokens, kinds, units, offsets and sentences are worked out when asked for, since
-training reads only ids.
+The ids are there at once; tokens, kinds, units, offsets and sentences are worked out when they are
+asked for, since training reads only ids.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _PICKLED = (
 class Encoding:
     """One encoded text.
 
-    A pickled encoding carries these results alone: neither the text, nor what encoded it.
+    A pickled encoding carries only these results: neither the text nor the engine that encoded it.
 
     Attributes:
         ids: BOS, the text's ids, EOS.
-        num_dropped: ids that truncation dropped.
+        num_dropped: number of ids that truncation dropped.
         cut_inside_unit: whether truncation had to cut through a unit, which happens only when the
             first unit alone is too long.
     """
@@ -72,10 +72,10 @@ class Encoding:
         """Cut between units so that BOS, the kept units and EOS fit (I8).
 
         Args:
-            context_length: at least 3.
+            context_length: largest number of ids, at least 3.
 
         Returns:
-            An encoding of at most `context_length` ids; `num_dropped` tells what is missing.
+            An encoding of at most `context_length` ids; its `num_dropped` counts the ids left out.
 
         Raises:
             ValueError: `context_length` is below 3.
@@ -147,19 +147,20 @@ class Encoding:
     def roles(self) -> list[str]:
         """The part that each id plays in its unit.
 
-        For an id of a value: `whole`, or `start`, `continue`, `prefix` or `separator` of a number
-        that is written as several ids; for a special: its name; else empty.
+        For an id of a value it is `whole`, or `start`, `continue`, `prefix` or `separator` of a
+        number that is written as several ids; for a special id it is the special's name; for all
+        other ids it is empty.
         """
         return [self._engine.vocabulary.roles[number] for number in self.ids]
 
     @cached_property
     def slots(self) -> list[str]:
-        """For each id of a value its slot type, such as `number` or `severity`; else empty."""
+        """The slot type of each id of a value, such as `number` or `severity`; "" for other ids."""
         return [self._engine.vocabulary.slots[number] for number in self.ids]
 
     @cached_property
     def units(self) -> list[int | None]:
-        """The unit that each id belongs to, None for BOS and EOS.
+        """The number of the unit that each id belongs to; None for BOS and EOS.
 
         A unit is a phrase with its values, a value outside of a phrase, or one BPE word.
         """
@@ -183,10 +184,11 @@ class Encoding:
 
     @cached_property
     def offsets(self) -> list[Span | None]:
-        """For each id its span in the original text, None for BOS and EOS (I2).
+        """The span of each id in the original text; None for BOS and EOS (I2).
 
-        A phrase id spans its whole unit, its values lie inside; `join` and `space` have an empty
-        span at the start of their unit; bytes of one character share its span.
+        A phrase's id spans its whole unit, and the phrase's values lie inside of it. `join` and
+        `space` have an empty span at the start of their unit. The bytes of one character share its
+        span.
         """
         return self._spans[1]
 

@@ -1,7 +1,7 @@
-"""All that turns text into ids and back: layout, vocabulary, normalizer, encoder and decoder.
+"""Everything that turns text into ids and back: layout, vocabulary, normalizer, encoder, decoder.
 
 An `Engine` is made from a table and a fallback, and knows nothing of files, names or fingerprints;
-`echotok.tokenizer` adds these. An `Encoding` stands on it.
+`echotok.tokenizer` adds these. An `Encoding` works with an engine.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Trace:
     """One pass over a text, from which everything in an `Encoding` follows.
 
     Attributes:
-        text: the original.
-        normalized: what `normalize` made of it.
+        text: the original text.
+        normalized: the text that `normalize` made of it.
         chunks: the encoded stretches of the normalized text, in order.
     """
 
@@ -39,14 +39,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """What encodes and decodes. Immutable; its memos are safe to share between threads.
+    """Encodes and decodes. It is immutable; its memos are safe to share between threads.
 
     Attributes:
         layout: the place of each region of ids.
-        vocabulary: what each id is.
-        normalize: the text that encoding preserves (I1).
-        encoder: normalized text to ids.
-        decoder: ids to normalized text.
+        vocabulary: the meaning of each id.
+        normalize: function from a text to the text that encoding preserves (I1).
+        encoder: turns normalized text into ids.
+        decoder: turns ids into normalized text.
     """
 
     layout: Layout
@@ -78,7 +78,7 @@ class Engine:
             merges = read_clip_merges(clip_merges)
             num_merges = len(merges)
         if len(merges) > num_merges:
-            raise ValueError(f"{len(merges)} merges where {num_merges} have room")
+            raise ValueError(f"there are {len(merges)} merges, and room for {num_merges}")
         layout = Layout.of(table, clip=clip, num_bpe=fallback.num_base_tokens + num_merges)
         bpe = ByteBPE(merges, offset=layout.bpe, base=fallback.base)
         vocabulary = Vocabulary(layout, table, bpe)
@@ -91,7 +91,7 @@ class Engine:
         )
 
     def trace(self, text: str) -> Trace:
-        """Normalize and encode a text, and keep what its offsets and units follow from."""
+        """Normalize and encode a text, and keep all from which its offsets and units follow."""
         normalized = self.normalize(text)
         return Trace(
             text=text, normalized=normalized, chunks=tuple(self.encoder.chunks(normalized))

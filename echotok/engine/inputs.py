@@ -1,4 +1,4 @@
-"""What may be encoded: one text, or a batch of texts; anything else is told what to do."""
+"""Checks of what is to be encoded: one text, or a batch of texts. All else is an error."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["check_text", "iterate_texts"]
 
 
 def check_text(text: Any) -> str:
-    """One text, or an error that teaches.
+    """Return one text, or raise an error that says what to pass instead.
 
     Raises:
-        InputTypeError: it is no `str`.
+        InputTypeError: it is not a `str`.
     """
     if isinstance(text, str):
         return text
@@ -27,13 +27,13 @@ def check_text(text: Any) -> str:
 
 
 def iterate_texts(texts: Any) -> Iterator[str]:
-    """The texts of a batch one by one; the first that is no text is an error with its row.
+    """Yield the texts of a batch one by one; the first row that is not a text raises an error.
 
     Args:
         texts: an iterable of `str`: a list, a pandas column, a NumPy array of one dimension.
 
     Raises:
-        InputTypeError: it is no batch, or a row (counted from 0) is no `str`.
+        InputTypeError: it is not a batch, or a row (counted from 0) is not a `str`.
     """
     if isinstance(texts, (str, bytes, bytearray)):
         raise InputTypeError(
@@ -73,7 +73,7 @@ def _is_iterable(value: Any) -> bool:
 
 
 def _is_frame(value: Any) -> bool:
-    """A table, of which Python would iterate over the names of the columns."""
+    """Whether this is a data frame, for which Python would iterate over the columns' names."""
     return isinstance(value, Mapping) or hasattr(value, "columns")
 
 
@@ -85,7 +85,7 @@ def _advice_on_batch(value: Any) -> str:
 
 def _advice_on_text(value: Any) -> str:
     if value is None or (isinstance(value, float) and value != value):
-        return "leave reports that are missing out, or pass an empty text for them"
+        return "leave out the reports that are missing, or pass an empty text for them"
     if isinstance(value, (bytes, bytearray)):
         return "decode it first, as in raw.decode('utf-8')"
     return "pass the report's text"

@@ -1,4 +1,4 @@
-"""Where a report's sentences end, told from the original text, where line breaks still stand."""
+"""Where a report's sentences end, found in the original text, which still has its line breaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEW_LINE = re.compile(r"\s*\n\s*(?:\n|[-*\u2022]|[0-9]{1,3}[.)]|[^\W\da-z_])")
 
 
 def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-    """The number of the sentence that each stretch of a text belongs to, from 0.
+    """The number, from 0, of the sentence that each stretch of a text belongs to.
 
     A sentence ends at a stretch that ends in `.`, `!` or `?` with white space behind it (a list
     number such as `1.` ends none), and where a new line begins with a list mark, a capital letter

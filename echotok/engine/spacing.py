@@ -1,7 +1,7 @@
 """The white space between units: a rule that is nearly always right, so that marks are rare.
 
-Encoder and decoder both ask `EXPECTS_SPACE`; where a text does otherwise, the encoder puts a
-`join` or `space` mark in front of the unit.
+Encoder and decoder both look it up in `EXPECTS_SPACE`; where a text does not follow the rule, the
+encoder puts a `join` or `space` mark in front of the unit.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _HYPHENS = frozenset("-/")
 
 
 def left_edge(text: str) -> Edge:
-    """Edge at the left of a unit that begins with a literal character (a value is plain)."""
+    """The left edge of a unit that begins with a literal character (a value's edge is plain)."""
     if text[0] in _TIGHT_CHARACTERS:
         return _TIGHT
     return _HYPHEN if text[0] in _HYPHENS else _PLAIN
 
 
 def right_edge(text: str, *, spaced: bool) -> Edge:
-    """Edge at the right of a unit that ends in a literal character.
+    """The right edge of a unit that ends in a literal character.
 
-    A hyphen or slash is spaced on its right as it is on its left: `end-diastolic`,
-    but `- normal` in a list.
+    A hyphen or slash has a space on its right where it has one on its left: `end-diastolic`, but
+    `- normal` in a list.
 
     Args:
         text: the unit's text.
@@ -64,5 +64,5 @@ def _expects_space(right_of_previous: Edge, left: Edge) -> bool:
 
 
 EXPECTS_SPACE = tuple(tuple(_expects_space(right, left) for left in range(5)) for right in range(5))
-"""`EXPECTS_SPACE[right edge][left edge]`: whether a space stands between two units unless a marker
+"""`EXPECTS_SPACE[right edge][left edge]`: whether a space stands between two units unless a mark
 says otherwise."""

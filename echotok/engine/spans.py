@@ -23,11 +23,11 @@ def find_spans(
     unit_ends: Sequence[int],
     piece_ends: Sequence[int],
 ) -> tuple[list[Span], list[Span | None]]:
-    """The spans of the units, and those of the ids; see `Encoding`.
+    """The spans of the units, and the spans of the ids; see `Encoding`.
 
     Args:
-        engine: what encoded the text.
-        trace: of the text.
+        engine: engine that encoded the text.
+        trace: trace of the text.
         ids: BOS, the ids of the units, EOS.
         unit_ends: for each unit the index behind its last id.
         piece_ends: for each unit the index behind its last piece.
@@ -80,7 +80,7 @@ def find_spans(
 
 
 def _bpe_widths(tokens: Sequence[str], word: str) -> list[Span]:
-    """For each BPE token of a word the characters that its bytes touch."""
+    """For each BPE token of a word the span of the characters that its bytes touch."""
     of_byte = [
         index
         for index, character in enumerate(word)

@@ -1,4 +1,4 @@
-"""One vocabulary from a table and a fallback: who has which id.
+"""One vocabulary from a table and a fallback: what each id stands for.
 
     echo        0 pad, 1 bos, 2 join, 3 space, 4-15 spare | bytes and merges | numbers | severity
                 | enumerations | phrases | ... | eos
@@ -7,11 +7,11 @@
                 | phrases | ... | eos
 
 Every region has a fixed capacity with spare rows, so growth changes neither the size nor an old id
-(I5). Where a table declares its own number tokens or spellings of severity, these regions hold just
-them. EOS is the highest id, because open_clip pools the text at each row's argmax.
+(I5). Where a table declares its own number tokens or spellings of severity, these regions hold only
+those. EOS is the highest id, because open_clip pools the text at each row's argmax.
 
 `join` and `space` mark the rare places where the white space between two units is not what
-`expects_space` would put there.
+`echotok.engine.spacing` expects there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Kind = str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """First id of each region, and the special ids."""
+    """The first id of each region, and the special ids."""
 
     pad: int
     bos: int
@@ -58,9 +58,9 @@ class Layout:
         """Lay out a table's vocabulary.
 
         Args:
-            table: gives the capacities.
+            table: table whose capacities are used.
             clip: whether CLIP's ids keep their places.
-            num_bpe: bytes and merges of the fallback.
+            num_bpe: number of tokens of the fallback: bytes and merges.
         """
         special = num_bpe + 2 if clip else 0
         bpe = 0 if clip else NUM_SPECIAL
@@ -85,15 +85,15 @@ class Layout:
 
 
 class Vocabulary:
-    """What each id is, as parallel lists by id.
+    """The meaning of each id, as parallel lists that an id indexes.
 
     Attributes:
         kinds: the kind of each id; "" where the row is spare.
-        texts: what the id stands for: a phrase with its `{slots}`, a value's text, a BPE token in
-            the byte alphabet, or the name of a special.
-        slots: the slot type of a value token, else "".
-        roles: for a value token: `whole`, `start`, `continue`, `prefix` or `separator`; for a
-            special: its name; else "".
+        texts: the text that each id stands for: a phrase with its `{slots}`, a value's text, a BPE
+            token in the byte alphabet, or the name of a special id.
+        slots: the slot type of a value token; "" for other ids.
+        roles: `whole`, `start`, `continue`, `prefix` or `separator` for a value token; the name of
+            a special id; "" for other ids.
     """
 
     def __init__(self, layout: Layout, table: PhraseTable, bpe: ByteBPE) -> None:
@@ -134,7 +134,7 @@ class Vocabulary:
             old: a vocabulary of the same layout.
 
         Returns:
-            The ids in order; None where an id of `old` means something else here.
+            The ids in order; None if an id of `old` means something else here.
         """
         added: list[int] = []
         befores = zip(old.kinds, old.texts, old.roles, strict=True)
@@ -148,6 +148,6 @@ class Vocabulary:
 
     def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
         if self.kinds[number]:
-            raise ArtifactError(f"two meanings for id {number}; the artifact's ids overlap")
+            raise ArtifactError(f"id {number} has two meanings; the ids of the artifact overlap")
         self.kinds[number], self.texts[number] = kind, text
         self.roles[number], self.slots[number] = role, slot

@@ -1,4 +1,4 @@
-"""The chosen phrases as a table."""
+"""Making a table of the chosen phrases."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class Mined:
     """A mined table.
 
     Attributes:
-        table: the phrases, those that save most first.
+        table: the phrases, in order of the tokens that they save, most first.
         fallback: what encodes the text that no phrase covers.
-        saved: tokens that each phrase saves in the corpus, by id.
-        mid_phrase: ids of the phrases that end or begin in mid-phrase.
-        num_tokens: of the whole corpus, without BOS and EOS.
-        trials: tokens a report on the held-out fifth, by number of merges tried.
+        saved: for each phrase's id the number of tokens that it saves in the corpus.
+        mid_phrase: ids of the entries that begin or end in the middle of an expression.
+        num_tokens: number of tokens of the whole corpus, without BOS and EOS.
+        trials: for each number of merges that was tried, the mean number of tokens in a report of
+            the held-out fifth of the patients.
     """
 
     table: PhraseTable
@@ -47,7 +48,7 @@ class Mined:
 
     @property
     def vocab_size(self) -> int:
-        """Tokens with a meaning; at most what was asked for."""
+        """Number of tokens that have a meaning; at most the size that was asked for."""
         return len(self.tokenizer().assigned_ids)
 
 
@@ -58,14 +59,14 @@ def assemble(
     merges: Sequence[tuple[str, str]],
     num_merges: int,
 ) -> Mined:
-    """Make the table of the chosen phrases; what room is left goes to parts of expressions.
+    """Make the table of the chosen phrases; parts of expressions fill the room that is left.
 
     Args:
-        part: what they were chosen from.
-        options: what the user decides.
-        selection: the chosen.
-        merges: of the fallback.
-        num_merges: how many were asked for.
+        part: the candidates that the phrases were chosen from.
+        options: the user's options.
+        selection: the chosen phrases.
+        merges: merges of the fallback.
+        num_merges: number of merges that were asked for.
     """
     ordered = sorted(
         selection.chosen.tolist(), key=lambda run: (-selection.saved[run], part.runs.texts[run])

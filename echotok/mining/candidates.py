@@ -1,4 +1,4 @@
-"""All candidates of a corpus: the runs of every view, those that a table can hold."""
+"""All candidates of a corpus: the runs of every view that a table can hold."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def find_candidates(
 
     Args:
         segments: the corpus.
-        values: spellings that are values; a run of a spelling alone is no phrase.
+        values: spellings that are values; a run that is only such a spelling is not a phrase.
         split: writes a number as tokens.
-        units: as in `PhraseTable.units`.
-        k: patients that must hold a run.
-        longest: elements that a run may have.
+        units: spellings of units, as in `PhraseTable.units`.
+        k: number of patients that must hold a run.
+        longest: largest number of elements in a run.
 
     Returns:
-        The candidates, and which of them stand for values outside of phrases.
+        The candidates, and the indexes of those that stand for values outside of phrases.
     """
     spellings = {value.text for value in values}
     slots = (*BUILT_IN_SLOTS, *dict.fromkeys(value.slot for value in values))
@@ -57,9 +57,9 @@ def find_parts(
     Args:
         segments: the corpus.
         split: writes a number as tokens.
-        units: as in `PhraseTable.units`.
-        k: patients that must hold a run.
-        longest: elements that a run may have.
+        units: spellings of units, as in `PhraseTable.units`.
+        k: number of patients that must hold a run.
+        longest: largest number of elements in a run.
     """
     view = make_views(segments, (), split)[0]
     runs = mine_runs(segments, view, k=k, longest=longest, parts=True)

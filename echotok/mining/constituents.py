@@ -1,8 +1,8 @@
-"""A second source of phrases, for vocabularies with more room than runs that save anything.
+"""A second source of phrases, for vocabularies with more room than there are runs that save tokens.
 
 A run that always stands inside of one longer run saves nothing on the reports that were mined, but
-a new report may break off in the middle. A BPE over whole words joins what stands together most
-often first, so its products are the parts at which expressions come apart.
+a new report may hold only a part of the longer one. A BPE over whole words first joins the words
+that stand together most often, so its products are the parts into which expressions come apart.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def constituents(segments: Segments, view: View, *, known: Collection[str], k: i
 
     Args:
         segments: the corpus.
-        view: its elements.
+        view: the corpus read as elements.
         known: the runs that k patients hold: nothing else comes back (I9).
-        k: a pair is joined only when it occurs so often.
+        k: a pair is joined only when it occurs at least this often.
 
     Returns:
-        Phrases, slots as `{name}`.
+        The phrases, with slots written as `{name}`.
     """
     if 2 * len(view.texts) > sum(size for _, size in _PLANES):
         return []

@@ -1,8 +1,8 @@
-"""Which phrases break off or begin in mid-phrase, told from the corpus itself, in any language.
+"""Which phrases begin or break off in mid-phrase, told from the corpus itself, in any language.
 
-"of", "the", "mit" hardly ever stand before a comma, a full stop or a line's end, so an expression
-does not end there; of these, the ones that hardly ever stand behind one ("of", "is", but not "the")
-do not begin an expression either.
+Words such as "of", "the" and "mit" hardly ever stand before a comma, a full stop or the end of a
+line, so no expression ends with them. Some of these words also hardly ever stand behind such a mark
+("of" and "is", but not "the"); no expression begins with them either.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["OpenWords", "find_open_words"]
 Floats = npt.NDArray[np.float64]
 
 _STOPS = frozenset(".,;:!?)")
-# A word is open that stands at an expression's edge this rarely. Each is taken to have stood there
-# `_PRIOR` times more, so that a word that is met fewer than some forty times is not judged.
+# A word is open when it stands at an expression's edge this rarely. Each word is taken to have
+# stood there `_PRIOR` times more, so that a word met fewer than some forty times is not judged.
 _OPEN_SHARE = 0.05
 _PRIOR = 2.0
-# An entry that breaks off in mid-phrase counts this much of what it saves.
+# Of the savings of an entry that breaks off in mid-phrase only this share is counted.
 _OPEN_WORTH = 0.7
 
 
@@ -33,8 +33,8 @@ class OpenWords:
     """The words of a corpus that leave a phrase open.
 
     Attributes:
-        ends: no expression ends with them.
-        starts: no expression begins with them.
+        ends: words with which no expression ends.
+        starts: words with which no expression begins.
     """
 
     ends: frozenset[str]
@@ -44,7 +44,7 @@ class OpenWords:
         """Whether a phrase of several words ends or begins in mid-phrase.
 
         Args:
-            text: the phrase, slots as `{name}`.
+            text: the phrase, with slots written as `{name}`.
         """
         first, *_, last = text.split(" ") if " " in text else (text, "")
         if not last:
@@ -52,10 +52,10 @@ class OpenWords:
         return last in self.ends or first in self.starts or first[0] in _STOPS
 
     def favour(self, texts: Sequence[str]) -> Floats:
-        """What the savings of each phrase are multiplied by when phrases are chosen.
+        """The factor for the savings of each phrase when phrases are chosen.
 
         Args:
-            texts: the phrases, slots as `{name}`.
+            texts: the phrases, with slots written as `{name}`.
 
         Returns:
             float (len(texts),).
@@ -64,7 +64,7 @@ class OpenWords:
 
 
 def find_open_words(segments: Segments) -> OpenWords:
-    """Words that hardly ever end an expression, and those of them that hardly ever begin one.
+    """Find words that hardly ever end an expression, and those that hardly ever begin one either.
 
     Args:
         segments: the corpus.

@@ -1,8 +1,8 @@
 """Growing a table: new reports add rows behind the old ones, and nothing else changes.
 
 Everything that gives an id its meaning stays: rows and tombstones, values, number tokens, and the
-fallback with its merges. New phrases are those that save most beside the old ones. A phrase that
-was retired is not proposed again.
+fallback with its merges. The new phrases are those that save most tokens when the old ones are used
+too. A phrase that was retired is not proposed again.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ __all__ = ["grow"]
 def grow(
     store: ReportStore, options: Options, base: Mined, *, report: Report | None = None
 ) -> Mined:
-    """Add the phrases that save most beside those of a table.
+    """Add the phrases that save most tokens together with those of a table.
 
     Args:
         store: the reports, which need not be those that the table was mined from.
-        options: `vocab_size` counts the old tokens too; name, locale and units are the table's.
+        options: the user's options; `vocab_size` counts the old tokens too, and name, locale and
+            units are those of the table.
         base: the table and its fallback.
-        report: told of the progress.
+        report: called with the progress.
 
     Returns:
         The table with rows added and its minor version raised, or just as it was when no phrase
         saves anything.
 
     Raises:
-        InputError: no room for a phrase in `vocab_size` or in the table's capacity.
+        InputError: `vocab_size` or the table's capacity has no room for a phrase.
     """
     table = base.table
     next_id = max((phrase.id for phrase in table.phrases), default=-1) + 1
@@ -53,7 +54,8 @@ def grow(
         raise InputError(
             f"{table.name} {table.version} has {base.vocab_size:,} tokens and room for "
             f"{table.phrase_capacity - next_id:,} more rows: --vocab-size {options.vocab_size:,} "
-            "leaves none to add; ask for more, or mine a new table (a new shape for a model)"
+            "leaves no phrase to add; ask for more, or mine a new table (which changes a model's "
+            "shape)"
         )
     split = table.split_number
     segments = store.segments(k=options.k)

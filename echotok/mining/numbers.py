@@ -16,16 +16,16 @@ from echotok.text import is_number
 __all__ = ["choose_numbers", "count_numbers"]
 
 _MOST_VALUES = 400
-# A long number may be somebody's; four digits may be a year.
+# A long number may belong to a person; four digits may be a year.
 _SHORT = re.compile(r"(?!.*[0-9]{4}).{1,10}")
 
 
 def count_numbers(segments: Segments, *, k: int) -> Counter[str]:
-    """How often each value that k patients hold stands where numbers vary.
+    """How often each value that k patients hold stands in a place where numbers vary.
 
     Args:
         segments: the corpus.
-        k: patients that must hold a value.
+        k: number of patients that must hold a value.
     """
     places = ~fixed_numbers(segments) & ~segments.private & (segments.pieces >= 0)
     segment_of = segments.segment_of_node()
@@ -48,11 +48,11 @@ def count_numbers(segments: Segments, *, k: int) -> Counter[str]:
 
 
 def choose_numbers(counts: Mapping[str, int], *, least: float) -> NumberCode:
-    """The tokens that shorten numbers by most, one after the other.
+    """Choose the tokens that shorten numbers most, one after the other.
 
     Args:
         counts: how often each value occurs.
-        least: tokens that a number token has to save to be worth its row.
+        least: number of tokens that a number token has to save to be worth its row.
 
     Example:
         >>> choose_numbers({"55-60": 100, "12": 3}, least=50).starts

@@ -1,4 +1,4 @@
-"""What a user decides about a mined table."""
+"""The options of a mined table."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ UNITS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a user decides.
+    """What a user decides about a mined table.
 
     Attributes:
-        vocab_size: phrases, values, specials and fallback together; spare rows are not counted.
-        k: patients that must hold a phrase, a value, or a word that trains a merge.
-        name: of the table.
+        vocab_size: number of phrases, values, special tokens and tokens of the fallback together;
+            spare rows are not counted.
+        k: number of patients that must hold a phrase, a value, or a word that trains a merge.
+        name: name of the table.
         locale: language of the reports.
-        units: as in `PhraseTable.units`.
-        longest: words that a phrase may have.
-        num_merges: size of the fallback; None chooses it.
-        words: public words, of the language or of the field, that train the fallback beside those
-            of the reports: they are nobody's, so no patient has to hold them.
+        units: spellings of units, as in `PhraseTable.units`.
+        longest: largest number of words in a phrase.
+        num_merges: number of merges of the fallback; None lets mining choose it.
+        words: public words, of the language or of the field, that train the fallback together with
+            those of the reports. They are no patient's words, so no patient has to hold them.
     """
 
     vocab_size: int

@@ -3,9 +3,11 @@
 1. `segments`: distinct sentences with counts.
 2. `views`, `runs`, `candidates`: the runs that k patients share.
 3. `words`: the words that may train the fallback.
-4. `selection`: the phrases, for a given size of the fallback, twice: the first time says which
-   numbers and grades deserve a token, and what it leaves trains the fallback of the second.
-5. The size of the fallback is chosen on a fifth of the patients, mined on the others.
+4. `selection`: the phrases, for a given size of the fallback. This is done twice: the first time
+   tells which numbers and grades deserve a token, and the text that its phrases leave trains the
+   fallback of the second time.
+5. The size of the fallback is chosen: the reports of four fifths of the patients are mined with
+   several sizes, and tokens are counted on the last fifth.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ _STEP = 1.5
 _LEAST_MERGES = 32
 
 Report = Callable[[str, float], None]
-"""Called with what is being done and how far it is, 0 to 1."""
+"""Called with the step that is being done and the share of the work that is done, 0 to 1."""
 
 
 def mine(
@@ -54,10 +56,10 @@ def mine(
 
     Args:
         store: the reports.
-        options: what a user decides.
-        report: told of the progress.
-        trials: `Mined.trials` as far as an earlier run with the same reports and options came.
-        checkpoint: called with the trials after each of them.
+        options: the user's options.
+        report: called with the progress.
+        trials: `Mined.trials` as far as an earlier run with the same reports and options got.
+        checkpoint: called after each trial with all trials so far.
 
     Raises:
         InputError: there are no reports, they share no word, or `vocab_size` leaves no room for a
@@ -65,7 +67,7 @@ def mine(
     """
     tell = report or (lambda _what, _share: None)
     if not store.num_reports:
-        raise InputError("the inputs hold no report: there is nothing to mine")
+        raise InputError("the inputs hold no report, so there is nothing to mine")
     tried = dict(trials or {})
     num_merges = options.num_merges
     if num_merges is None:
@@ -135,7 +137,7 @@ def _choose_num_merges(
 
 
 def _most_merges(part: Part, options: Options) -> int:
-    """Merges that leave room for some phrases."""
+    """The largest number of merges that leaves room for some phrases."""
     return max(0, (options.vocab_size - num_fixed(part)) * 9 // 10)
 
 

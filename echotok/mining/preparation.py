@@ -1,4 +1,4 @@
-"""What phrases are chosen from: the corpus read with values, and what trains the fallback."""
+"""The candidates that phrases are chosen from, and the words that train the fallback."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ __all__ = ["Part", "num_fixed", "prepare", "room_for_phrases", "select_phrases",
 
 NUM_SPECIAL = 5
 """Special tokens that a tokenizer uses: pad, BOS, EOS, join, space."""
-# A word of the reports counts as often as so many public words.
+# A word of the reports counts as much as this many public words.
 _TYPE_WEIGHT = 20
 _LEFT_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What does not depend on the size of the fallback, for some of the reports.
+    """Everything that does not depend on the size of the fallback, for some of the reports.
 
     Attributes:
         segments: the reports.
-        numbers: what writes numbers.
+        numbers: the code that writes numbers as tokens.
         severity, members: the grades, and the values of enumerations, that k patients hold.
         words: the words that k patients hold, with their counts.
         training: the words that train the fallback, with their weights.
         base: the fallback's bytes, in the byte alphabet.
         runs: the candidates.
-        bare: int64, those of the runs that are a value alone.
-        open_words: what leaves a phrase open.
+        bare: int64, indexes of the runs that are only a value.
+        open_words: the words that leave a phrase open.
     """
 
     segments: Segments
@@ -60,13 +60,13 @@ class Part:
 
 
 def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least: float) -> Part:
-    """Everything before the selection, for a given way of writing numbers.
+    """Prepare the selection, for a given way of writing numbers.
 
     Args:
         segments: the corpus.
-        options: what the user decides.
-        numbers: what writes numbers.
-        least: tokens that a spelling of a grade has to save to be a value.
+        options: the user's options.
+        numbers: the code that writes numbers as tokens.
+        least: number of tokens that a spelling of a grade has to save to become a value.
     """
     words = count_words(segments, common_words(segments, k=options.k))
     severity = _common_values(segments, SEVERITY, options, least=least)
@@ -96,9 +96,9 @@ def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least:
 
 
 def with_values(part: Part, options: Options, num_merges: int) -> Part:
-    """The same with the values that save as much as the least of the phrases would.
+    """Prepare again, with the values that save as much as the weakest of the chosen phrases.
 
-    All words in equal parts, and what these phrases leave, train the fallback.
+    The fallback is trained on all words in equal parts, and on the text that these phrases leave.
     """
     merges = train_merges(part.words, num_merges, base=part.base)
     selection = select_phrases(part, merges, room_for_phrases(part, options, num_merges))
@@ -131,25 +131,25 @@ def _common_values(
 
 
 def num_fixed(part: Part) -> int:
-    """Tokens beside phrases and merges: specials, numbers, values and bytes.
+    """Number of tokens other than phrases and merges: specials, numbers, values and bytes.
 
     Args:
-        part: what the table is made from.
+        part: the prepared reports.
     """
     fixed = NUM_SPECIAL + len(part.numbers.tokens) + len(part.severity) + len(part.members)
     return fixed + num_base_tokens(part.base)
 
 
 def room_for_phrases(part: Part, options: Options, num_merges: int) -> int:
-    """Phrases that the vocabulary has room for.
+    """Number of phrases that the vocabulary has room for.
 
     Args:
-        part: what the table is made from.
-        options: what the user decides.
-        num_merges: size of the fallback.
+        part: the prepared reports.
+        options: the user's options.
+        num_merges: number of merges of the fallback.
 
     Raises:
-        InputError: none.
+        InputError: there is no room for a phrase.
     """
     room = options.vocab_size - num_fixed(part) - num_merges
     if room < 1:
@@ -167,13 +167,13 @@ def select_phrases(
     room: int,
     tell: Callable[[int, int], None] | None = None,
 ) -> Selection:
-    """Choose the phrases beside a fallback.
+    """Choose the phrases to use with a fallback.
 
     Args:
-        part: what the table is made from.
-        merges: of the fallback.
-        room: how many phrases.
-        tell: as `select`'s `progress`.
+        part: the prepared reports.
+        merges: merges of the fallback.
+        room: number of phrases to choose.
+        tell: called with the progress, as `progress` of `select`.
     """
     costs = piece_costs(part.segments, merges, base=part.base, split=part.numbers.split)
     return select(

@@ -1,9 +1,9 @@
 """What may name a person, a date, a record or a place: found in a report, and held back.
 
 Whatever is found is cut out before anything is counted: no phrase, value or merge ever holds it,
-however frequent it is. It goes to a private file for a person to look at, who may release it.
+however frequent it is. It goes to a private file; a person reads that file and may release texts.
 
-Seen are structures (dates, times, phone numbers, e-mail, addresses, long numbers, numbers behind
+Found are structures (dates, times, phone numbers, e-mail, addresses, long numbers, numbers behind
 words such as MRN), names behind a title, in a field of a form or before a degree, and common given
 names and surnames. A word that is mostly a name in these places is held back in all others. Case
 counts where a report uses it; a report all in capitals is read with more suspicion. A name ends
@@ -29,7 +29,7 @@ from echotok.text import fold
 __all__ = ["REASONS", "PrivateFinder", "Span", "is_month", "known"]
 
 REASONS = ("name", "date", "number", "contact", "address")
-"""Why something is held back, by the code in `Span`."""
+"""The reasons for holding a text back, one of which a `Span` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Span:
     """A stretch of normalized text that is held back.
 
     Attributes:
-        start, end: characters.
+        start, end: indexes of the first character and of the one behind the last.
         reason: one of `REASONS`.
     """
 
@@ -48,7 +48,7 @@ class Span:
 
 @cache
 def known(name: str) -> frozenset[str]:
-    """A list of `known_names.toml`, by its name."""
+    """The list of this name in `known_names.toml`."""
     text = (files("echotok.mining") / "known_names.toml").read_text(encoding="utf-8")
     return frozenset(tomllib.loads(text)[name].split())
 
@@ -147,7 +147,7 @@ _WORDS = regex.compile(rf"({_NAME})(\.?)")
 _GAP = regex.compile(r"[ ,]{1,2}|\. ")
 _LINE = regex.compile(r"[^\n]*")
 _LINE_END = regex.compile(r"[.,]?\n")
-# What stands behind a word that is a measurement or a label, and behind no name.
+# What stands behind a word that names a measurement or a label, but never behind a person's name.
 _VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
 _ADJACENT = (" ", ", ")
 _TITLE = _compile(
@@ -179,7 +179,7 @@ _CAPITAL = regex.compile(r"\b\p{Lu}[\p{L}\p{M}'\u2019-]*")
 _SEPARATOR = regex.compile(r"\s?[:=]?\s?(?:(?:dr|prof|mr|mrs|ms)(?![\p{L}\p{N}]))?\.?\s?")
 _MOST_WORDS = 4
 _LONGEST_ABBREVIATION = 4
-# A line is wrapped, and a name in it may go on in the next, only where it is so long.
+# Only a line of at least this length is wrapped, so that a name may go on in the next line.
 _LEAST_WRAPPED = 50
 
 
@@ -188,7 +188,7 @@ _BREAK = regex.compile(r"\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*|\s*\t\s*|
 
 
 def is_month(word: str) -> bool:
-    """Whether a normalized word is the name of a month, which alone is no date.
+    """Whether a normalized word is the name of a month, which by itself is not a date.
 
     Args:
         word: the word.
@@ -198,7 +198,7 @@ def is_month(word: str) -> bool:
 
 @cache
 def _clinical_words() -> frozenset[str]:
-    """The words of the phrase table that comes with echotok: no names, eponyms apart."""
+    """The words of the phrase table that comes with echotok: none is a name, except eponyms."""
     from echotok.tokenizer import load
 
     words = {word[1] for phrase in load("echo").table.live for word in _WORDS.finditer(phrase.text)}
@@ -214,19 +214,19 @@ class PrivateFinder:
     """Finds what may name a person in one part of a report.
 
     Args:
-        allowed: normalized texts that a person has released, as `held_back` of a `ReportStore` has
-            them; the store lets them go, since only it knows what stands in one run.
+        allowed: normalized texts that a person has released, as `ReportStore.held_back` gives them.
+            The store releases them, since only the store knows which pieces stand in one run.
     """
 
     def __init__(self, *, allowed: Collection[str] = ()) -> None:
         self.allowed = frozenset(allowed)
 
     def __call__(self, raw: str, normalized: str) -> list[Span]:
-        """What is held back, as spans of the normalized text; they may overlap.
+        """The spans of the normalized text that are held back; they may overlap.
 
         Args:
-            raw: the part as it was written: its capitals and its lines count.
-            normalized: the same, normalized.
+            raw: the part of the report as it was written, with its capitals and lines.
+            normalized: the same part, normalized.
         """
         return [*_structures(raw, normalized), *_names(raw, normalized)]
 

@@ -1,7 +1,8 @@
 """The file for `--allow`: lines of the private file that a person releases.
 
-A line is copied from the private file as it stands (`"doe, jane",name,12,9`), with or without its
-other columns, or is the text alone. A spreadsheet may have written it, with semicolons for commas.
+A line of this file is copied from the private file as it stands (`"doe, jane",name,12,9`), with or
+without its other columns, or is the text alone. A spreadsheet may have written the file, with
+semicolons in place of commas.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MOST_SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """What a person releases from being held back.
+    """The held-back texts that a person releases.
 
     Attributes:
         path: the file.
@@ -34,10 +35,10 @@ class Allowed:
     lines: dict[str, tuple[int, ...]]
 
     def tell(self, released: Collection[str]) -> str:
-        """How many texts were released, and which lines released none, by number.
+        """A sentence that says how many texts were released, and which lines released none.
 
         Args:
-            released: as `ReportStore.released` gives them.
+            released: the released texts, as `ReportStore.released` gives them.
         """
         idle = sorted(
             number
@@ -62,8 +63,8 @@ def read_allowed(path: Path, units: tuple[str, ...]) -> Allowed:
     """Read a file for `--allow`.
 
     Args:
-        path: text, or lines of a private file.
-        units: as in `PhraseTable.units`.
+        path: a file of texts, or of lines of a private file.
+        units: spellings of units, as in `PhraseTable.units`.
 
     Raises:
         InputError: the file cannot be read as text.

@@ -1,10 +1,10 @@
 """Candidate phrases: runs of pieces that occur in at least k patients.
 
 Runs grow by one element at a time, so that a run is looked at only where its beginning was frequent
-enough. Of runs that always occur together only the longest that a table can hold stays: it saves at
-least as much, and a fragment of a fixed expression is nothing to show to a reader. Where the
-longest holds something that no table can (`lvef>55%`, a brace), its longest parts without it stand
-for it.
+enough. Of runs that always occur together only the longest that a table can hold is kept: it saves
+at least as much, and a fragment of a fixed expression is of no use to a reader. Where the longest
+run holds something that no table can hold (`lvef>55%`, a brace), its longest parts without that are
+kept in its place.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ class View:
     """Segments read as elements: pieces, or a whole value as one element.
 
     Attributes:
-        texts: text of each distinct element without its space; a slot as `{name}`.
-        elements: int64 (num_elements,), index into `texts`; -1 where no run goes through: at the
+        texts: text of each distinct element without its space; a slot is written as `{name}`.
+        elements: int64 (num_elements,), index into `texts`; -1 where no run may go through: at the
             end of a segment, and at what may name a person.
-        spaced: bool (num_elements,), whether a space stands before it.
+        spaced: bool (num_elements,), whether a space stands before the element.
         nodes: int64 (num_elements,), the node at which the element begins.
-        costs: int64 (num_elements,), tokens of the element where it is a slot's value, else 0.
+        costs: int64 (num_elements,), number of tokens of an element that is a slot's value; 0 for
+            other elements.
     """
 
     texts: tuple[str, ...]
@@ -44,12 +45,12 @@ class Runs:
     """Candidate phrases and where they occur.
 
     Attributes:
-        texts: the phrases, slots as `{name}`.
-        num_slots: int64 (num_runs,).
-        lengths: int64 (num_runs,), elements.
-        run: int64 (num_occurrences,), which run.
-        start, end: int64 (num_occurrences,), the nodes at which it begins and ends.
-        cost: int64 (num_occurrences,), its tokens there: one, and those of its values.
+        texts: the phrases, with slots written as `{name}`.
+        num_slots: int64 (num_runs,), number of slots of each run.
+        lengths: int64 (num_runs,), number of elements of each run.
+        run: int64 (num_occurrences,), index of the run that occurs.
+        start, end: int64 (num_occurrences,), the nodes at which the occurrence begins and ends.
+        cost: int64 (num_occurrences,), tokens of the occurrence: one, and those of its values.
     """
 
     texts: tuple[str, ...]
@@ -66,8 +67,8 @@ class _Level:
     """The frequent runs of one length, by number.
 
     Attributes:
-        length: elements.
-        first: int64 (num_runs,), one position of each.
+        length: number of elements.
+        first: int64 (num_runs,), one position of each run.
         right, left: int64 (num_runs,), the run one longer that it always goes on to on that side,
             or -1 where it does not always go on in one way.
     """
@@ -87,16 +88,17 @@ def mine_runs(
     parts: bool = False,
     fits: Callable[[str, int], bool] | None = None,
 ) -> Runs:
-    """Find the runs of a view that k patients hold and that no longer run stands for.
+    """Find the runs of a view that k patients hold, except those that a longer run replaces.
 
     Args:
         segments: the corpus.
-        view: its elements.
-        k: patients that must hold a run.
-        longest: elements that a run may have.
-        parts: also the runs that always stand in one and the same longer run.
-        fits: whether a table can hold a run, by its text and its number of elements; None takes
-            all. What does not fit stands for no other run, and is not returned.
+        view: the corpus read as elements.
+        k: number of patients that must hold a run.
+        longest: largest number of elements in a run.
+        parts: return also the runs that always stand in one and the same longer run.
+        fits: function of a run's text and number of elements that tells whether a table can hold
+            the run; None takes all runs. A run that does not fit is not returned, and replaces no
+            other run.
     """
     size = len(view.elements)
     segment_of = np.searchsorted(segments.starts, view.nodes, side="right") - 1

@@ -1,10 +1,10 @@
-"""Distinct sentences with counts, which is all that mining looks at.
+"""Distinct sentences with their counts, which are all that mining looks at.
 
 Templates repeat their sentences: a corpus of millions of sentences has some ten thousand distinct
-ones. A segment is a stretch of normalized text between full stops, as the encoder cuts it, so that
-what is counted on segments is what the tokenizer gives.
+ones. A segment is a stretch of normalized text between full stops, cut as the encoder cuts it, so
+that tokens counted on segments are those that the tokenizer gives.
 
-`Segments` are those of some reports as flat arrays; `echotok.mining.store` makes them.
+`Segments` holds the segments of some reports as flat arrays; `echotok.mining.store` makes it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ class Segments:
             segment has none.
         pieces: int64 (num_nodes,), index into `vocabulary` of the piece behind a node, -1 at the
             end of a segment.
-        private: bool (num_nodes,), whether the piece may name a person: no phrase holds it.
+        private: bool (num_nodes,), whether the piece may name a person; no phrase holds such one.
         starts: int64 (num_segments + 1,), first node of each segment, then num_nodes.
         weights: int64 (num_segments,), how often the segment occurs.
         holders: int64, up to k patients of each segment, segment after segment. The union of such
             lists over the segments that hold a phrase has k members exactly when k patients hold
             it.
-        holder_starts: int64 (num_segments + 1,), where each segment's begin.
+        holder_starts: int64 (num_segments + 1,), where each segment's holders begin.
         numbers: int64 (num_segments,), the segment's number in its `ReportStore`.
-        num_reports, num_patients: of the reports that were taken.
+        num_reports, num_patients: number of reports that were taken, and of their patients.
     """
 
     vocabulary: tuple[str, ...]
@@ -56,7 +56,7 @@ class Segments:
 
     @property
     def num_nodes(self) -> int:
-        """Pieces and segment ends."""
+        """Number of pieces and segment ends together."""
         return len(self.pieces)
 
     def segment_of_node(self) -> Ints:

@@ -1,14 +1,14 @@
 """Choosing phrases: fewest tokens under the tokenizer's own longest match.
 
 The encoder reads a segment from left to right and takes the longest phrase at each place. `behind`
-holds, for every place, the tokens that it spends from there to the end of the segment; so a new
-phrase from a to b saves `behind[a] - cost - behind[b]` where the encoder comes to a and has nothing
-longer there, and nothing anywhere else. Both tables are filled for the whole corpus at once by
-doubling the jumps.
+holds, for every place, the number of tokens from there to the end of the segment; `reached` tells
+whether the encoder comes to the place. A new phrase from a to b saves `behind[a] - cost -
+behind[b]` where the encoder comes to a and has nothing longer there; elsewhere it saves nothing.
+Both tables are filled for the whole corpus at once by doubling the jumps.
 
-Phrases are added in rounds, the best first; those that share text with a better one of the round
-wait for the next, when their savings are counted anew. Then phrases that no longer save much make
-room for those that now save more, as long as the whole count falls.
+Phrases are added in rounds, the best first; a phrase that shares text with a better one of the
+round waits for the next round, in which its savings are counted anew. Then phrases that no longer
+save much are exchanged for phrases that now save more, as long as the number of all tokens falls.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Selection:
     """The chosen phrases.
 
     Attributes:
-        chosen: int64, indexes of runs.
-        total: tokens of the corpus under longest match, BOS and EOS not counted.
-        reached: bool (num_nodes,), where the encoder begins a unit.
-        bare: bool (num_nodes,), where that unit is no phrase.
-        saved: int64 (num_runs,), what the corpus would cost more without a chosen run.
+        chosen: int64, indexes of the chosen runs.
+        total: number of tokens of the corpus under longest match, without BOS and EOS.
+        reached: bool (num_nodes,), true where the encoder begins a unit.
+        bare: bool (num_nodes,), true where that unit is not a phrase.
+        saved: int64 (num_runs,), tokens that the corpus would need more without the chosen run.
     """
 
     chosen: Ints
@@ -144,10 +144,10 @@ def select(
         segments: the corpus.
         runs: the candidates.
         word_costs: int64 (num_nodes,), tokens of the piece at a node where no phrase is.
-        size: how many to choose; fewer come back when no more save anything.
-        fixed: runs that are there whatever happens, beside the `size` chosen.
-        favour: float (num_runs,), what the savings of each run are multiplied by; None is 1.
-        progress: called with phrases chosen and `size`.
+        size: number of runs to choose; fewer come back when no other run saves anything.
+        fixed: runs that are always used, in addition to the `size` chosen ones.
+        favour: float (num_runs,), factor for the savings of each run; None takes 1 for all.
+        progress: called with the number of phrases chosen so far and with `size`.
     """
     paths = _Paths(segments, runs, word_costs)
     count = len(runs.texts)

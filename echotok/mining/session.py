@@ -1,4 +1,4 @@
-"""Files in, a table folder out: mining as one call."""
+"""Mining as one call, from files of reports to a table folder."""
 
 from __future__ import annotations
 
@@ -53,14 +53,16 @@ class MineResult:
 
     Attributes:
         table: the table, as it lies in the folder.
-        out: the folder, for `echotok.build`.
-        review: the sheet in it that a person reads before the table is used.
-        private: the file outside of it that lists what was held back, or None if nothing was.
-        num_reports: reports that were read.
-        num_new: phrases that were added; all of them, unless a table was grown.
-        num_held_back: texts that may name a person, a date or a place.
-        vocab_size: phrases, values, specials and fallback together, spare rows not counted.
-        tokens_per_report: mean over the reports as mining counts them, without BOS and EOS.
+        out: the table's folder, for `echotok.build`.
+        review: the sheet in this folder that a person reads before the table is used.
+        private: the file outside of the folder that lists what was held back; None if nothing was.
+        num_reports: number of reports that were read.
+        num_new: number of phrases that were added; all phrases, unless a table was grown.
+        num_held_back: number of texts held back since they may name a person, a date or a place.
+        vocab_size: number of phrases, values, special tokens and tokens of the fallback together,
+            without spare rows.
+        tokens_per_report: mean number of tokens in a report as mining counts them, without BOS and
+            EOS.
     """
 
     table: PhraseTable
@@ -95,47 +97,48 @@ def mine_reports(
 ) -> MineResult:
     """Propose a phrase table for the reports of a place.
 
-    Only what k patients share is taken, and what may name a person is held back. A run that was
-    stopped goes on when it is called again with the same arguments; until it ends, the file of
-    `state_path` keeps the sizes of the fallback that were tried, and nothing of a report.
+    Only text that k patients share is taken, and what may name a person is held back. A run that
+    was stopped continues when it is called again with the same arguments; until it ends, the file
+    at `state_path` keeps the sizes of the fallback that were tried, and nothing of a report.
 
     Args:
         reports: CSV, TSV, JSON Lines or Parquet files, or folders of ``*.txt``; or one of them.
         out: the table folder to write. It is new or empty, or the same as `base`.
         column: column of the reports, or None for the usual names.
         patient_column: column of the patients; None counts every report as a patient of its own.
-        k: patients that must hold a phrase, a value, or a word that trains the fallback.
-        allow_rare: needed for `k` below 2; the table may then hold what one patient's report says.
-        vocab_size: phrases, values, specials and fallback together, spare rows not counted.
-        num_merges: merges of the fallback; None tries sizes out on a fifth of the patients.
+        k: number of patients that must hold a phrase, a value, or a word that trains the fallback.
+        allow_rare: needed for `k` below 2; the table may then hold text of one patient's report.
+        vocab_size: number of phrases, values, special tokens and tokens of the fallback together,
+            without spare rows.
+        num_merges: number of merges of the fallback; None tries several on a fifth of the patients.
         private: file that lists what was held back, never inside of `out`; None puts it beside
             `out`, as ``OUT.private.csv``.
-        allow: file of texts to release from being held back: lines of the private file as they
+        allow: file of held-back texts that a person releases: lines of the private file as they
             stand, or the text alone, one on each line.
         words: public word lists, which train the fallback beside the words of the reports.
-        base: table folder to grow: rows are appended, every id and the fallback stay.
-        name: of the table; None takes that of the folder.
+        base: table folder to grow: rows are appended, every id and the fallback stay the same.
+        name: name of the table; None takes the name of the folder.
         locale: language of the reports.
         progress: called with the step, the share of the work that is done (0 to 1, or None where
-            it is not known), and ``count=`` the reports that were read since the last call.
-        warn: called with each remark on the reports (missing ones, leftovers of markup) and on
-            what was released; None logs it.
+            it is not known), and as ``count`` the number of reports read since the last call.
+        warn: called with each remark on the reports (missing ones, leftovers of markup) and on the
+            texts that were released; None logs the remarks.
 
     Returns:
-        The table, and what was written where.
+        The table, and the places of the files that were written.
 
     Raises:
         OptionError: `k` is below 2 without `allow_rare`, `words` and `base` exclude each other, or
             `private` lies inside of `out` or in a folder that is not there.
-        InputError: reports cannot be read or share nothing, `out` is there already and not empty,
-            `vocab_size` leaves no room, or `base` is no table that was mined.
+        InputError: reports cannot be read or share nothing, `out` exists and is not empty,
+            `vocab_size` leaves no room, or `base` is not a table that was mined.
         TableError: `base` breaks a rule.
         OSError: a file cannot be written.
     """
     if k < 1 or (k < 2 and not allow_rare):
         raise OptionError(
-            f"k is {k} (--k): below 2 the table takes what a single patient's report says; if that "
-            "is meant, add allow_rare=True (--allow-rare)"
+            f"k is {k} (--k): below 2 the table may take text of a single patient's report; if you "
+            "mean that, add allow_rare=True (--allow-rare)"
         )
     if words and base is not None:
         raise OptionError(
@@ -146,8 +149,8 @@ def mine_reports(
     private = Path(private or f"{out.resolve()}.private.csv")
     if out.resolve() in (private.resolve(), *private.resolve().parents):
         raise OptionError(
-            f"{private} (--private) names people, and {out} is made to be passed on; keep the file "
-            "outside of that folder"
+            f"{private} (--private) may name people, and {out} is made to be passed on; keep the "
+            "file outside of that folder"
         )
     old = None if base is None else _read_base(Path(base))
     grows_in_place = base is not None and out.resolve() == Path(base).resolve()
@@ -208,10 +211,10 @@ def mine_reports(
 
 
 def state_path(out: Path) -> Path:
-    """Where a run that was stopped has noted how far it came.
+    """The file in which a run that was stopped has noted how far it got.
 
     Args:
-        out: the table folder that it was to write.
+        out: the table folder that the run was to write.
     """
     return Path(f"{out.resolve()}.mining-state.json")
 
@@ -229,7 +232,7 @@ def _writable(out: Path, private: Path) -> Iterator[None]:
         if not private.parent.is_dir():
             raise OptionError(
                 f"{private.parent}: there is no such folder, and {private.name} (--private) is to "
-                "be written there; make it first"
+                "be written there; make the folder first"
             )
         yield
     except BaseException:
@@ -249,8 +252,8 @@ def _read_public_words(paths: Sequence[str | Path], units: tuple[str, ...]) -> t
             word = line.strip().partition("\t")[0].partition(" ")[0]
             if len(word) > _LONGEST_WORD:
                 raise InputError(
-                    f"{path}:{number}: {len(word):,} letters are no word; {what}, of "
-                    f"{_LONGEST_WORD} letters at most"
+                    f"{path}:{number}: {len(word):,} letters are not one word; {what}, of at most "
+                    f"{_LONGEST_WORD} letters"
                 )
             words.update(piece for piece in split_pieces(normalize(word)) if not is_number(piece))
     return tuple(sorted(words))

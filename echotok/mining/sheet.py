@@ -24,10 +24,10 @@ class Row:
     """One line of the review sheet.
 
     Attributes:
-        id, section, phrase: as in the table.
-        documents, patients: in how many the tokenizer uses the phrase.
-        tokens_saved: what the corpus would cost more without it.
-        mid_phrase: `yes` where it ends or begins in mid-phrase, else empty.
+        id, section, phrase: id, section and text of the phrase, as in the table.
+        documents, patients: number of documents, and of patients, for which the phrase is used.
+        tokens_saved: number of tokens that the corpus would need more without the phrase.
+        mid_phrase: `yes` where the phrase ends or begins in the middle of an expression, else "".
     """
 
     id: int
@@ -47,7 +47,7 @@ def review_rows(store: ReportStore, mined: Mined) -> Iterator[Row]:
         mined: the table.
 
     Yields:
-        A row a phrase, those that save most first.
+        One row for each phrase, those that save most tokens first.
     """
     matcher = Matcher.of(mined.table)
     users: dict[int, list[int]] = {}
@@ -102,11 +102,11 @@ def write_sheet(rows: Iterator[Row], path: Path) -> None:
 
 
 def write_held_back(held: Sequence[HeldBack], path: Path) -> None:
-    """Write what is held back, for the eyes of those who may read the reports.
+    """Write the held-back texts, only for people who may read the reports.
 
     Args:
-        held: as `ReportStore.held_back` gives it.
-        path: is made readable for its owner alone.
+        held: the texts, as `ReportStore.held_back` gives them.
+        path: the file, which only its owner can read.
     """
     path.touch(mode=0o600)
     path.chmod(0o600)

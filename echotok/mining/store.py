@@ -1,7 +1,7 @@
 """Reports -> `Segments`: what may name a person is marked on the way, and is held back from mining.
 
 `ReportStore` takes the reports one at a time and keeps each distinct segment once, with the numbers
-of the reports that hold it; of these it gives those of all reports, or of some.
+of the reports that hold it. It gives the segments of all reports, or of some of them.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _PART = regex.compile(
 )
 _WORD = regex.compile(r"[\p{L}\p{M}]+(?:[-'][\p{L}\p{M}]+)*")
 _MARK = "\x00"
-# A word is a name everywhere when it is one in this share of the places where it stands, or in the
-# lesser share when it is never written small.
+# A word is taken for a name everywhere when it is a name in this share of the places where it
+# stands, or in the smaller share when it is never written in small letters.
 _MOSTLY, _AT_TIMES = 0.5, 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
-    """A text that many hold and that may name a person.
+    """A text that the reports of many patients hold and that may name a person.
 
     Attributes:
-        text: as it stands in normalized reports.
+        text: the text as it stands in normalized reports.
         reason: one of `privacy.REASONS`.
-        documents, patients: how many hold it.
+        documents, patients: number of documents, and of patients, that hold the text.
     """
 
     text: str
@@ -54,11 +54,12 @@ class ReportStore:
     """Keeps the distinct segments of reports, and which report holds which.
 
     Args:
-        units: as in `PhraseTable.units`.
+        units: spellings of units, as in `PhraseTable.units`.
         find_private: finds what may name a person; None looks for nothing.
 
     Attributes:
-        leftovers: reports that hold what other programs left there, by kind.
+        leftovers: for each kind of leftover of another program (such as HTML), the number of
+            reports that hold it.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class ReportStore:
 
         Args:
             text: the report.
-            patient: any key of the patient; None makes the report a patient of its own.
+            patient: any key of the patient; None counts the report as a patient of its own.
         """
         if patient is None:
             number = self._num_patients
@@ -125,7 +126,7 @@ class ReportStore:
 
     @property
     def num_patients(self) -> int:
-        """Patients of the reports taken."""
+        """Number of patients of the reports taken."""
         return self._num_patients
 
     @property
@@ -173,10 +174,10 @@ class ReportStore:
         return small
 
     def held_back(self, *, k: int) -> list[HeldBack]:
-        """What is held back although k patients hold it, most frequent first.
+        """The texts that are held back although k patients hold them, most frequent first.
 
         Args:
-            k: patients that must hold it: what fewer hold is no candidate anyway.
+            k: number of patients that must hold a text; rarer texts are never candidates.
         """
         names = self._names()
         where: dict[tuple[str, str], list[int]] = {}
@@ -218,7 +219,7 @@ class ReportStore:
         return [key.partition(_MARK)[0] for key in self._numbers]
 
     def digest(self) -> str:
-        """Sha256 over everything that was read: a name for the corpus that tells nothing of it."""
+        """The sha256 of everything that was read: it identifies the corpus and tells none of it."""
         seen = hashlib.sha256()
         for key in self._numbers:
             seen.update(key.encode("utf-8", "surrogatepass") + b"\n")
@@ -237,10 +238,10 @@ class ReportStore:
         """The segments of some reports, ordered by text.
 
         Args:
-            k: how many patients of a segment are kept.
-            reports: bool (num_reports,), which; None takes all.
+            k: number of patients that are kept for each segment.
+            reports: bool (num_reports,), true for the reports to take; None takes all.
 
-        What is held back is worked out over all reports: a name is one in every part of them.
+        What is held back is worked out over all reports: a name is a name in every part of them.
         """
         names = self._names()
         posted, report = self.postings()
@@ -281,10 +282,10 @@ class ReportStore:
 
 
 class _Release:
-    """Lets go, of what is held back, the texts that a person has allowed.
+    """Releases, from what is held back, the texts that a person has allowed.
 
     Args:
-        allowed: the texts, as `HeldBack.text` has them, or parts of them.
+        allowed: the texts, as in `HeldBack.text`, or parts of them.
     """
 
     def __init__(self, allowed: Collection[str]) -> None:

@@ -1,9 +1,9 @@
-"""The ways in which runs are read: as they stand, and with values as slots.
+"""The two ways in which runs are read: as they stand, and with values as slots.
 
 A number that varies is always read as a slot, so that measurements stay values that can be read off
-the ids. One that hardly ever varies between its neighbours is a part of the expression (`3 views`,
-the version of a device) and is read both ways. So is a grade, since a very common one may deserve a
-sentence of its own.
+the ids. A number that hardly ever varies between its neighbours is a part of the expression (`3
+views`, the version of a device) and is read both ways. A grade is read both ways too, since a very
+common grade may deserve a sentence of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["CLOSED_SETS", "Split", "describe", "make_views", "value_spans"]
 
 
 Split = Callable[[str], Sequence[int]]
-"""Writes a number value as tokens, e.g. `NumberCode.split`."""
+"""A function that writes a number value as tokens, e.g. `NumberCode.split`."""
 
 _FIXED_SHARE = 0.9
 
@@ -44,10 +44,10 @@ CLOSED_SETS = tuple(
 
 
 def describe(slot: str) -> str:
-    """What an enumeration of `CLOSED_SETS` is, for `table.toml`.
+    """The description of an enumeration of `CLOSED_SETS`, for `table.toml`.
 
     Args:
-        slot: its name.
+        slot: name of the enumeration.
     """
     return _DESCRIPTIONS[slot]
 
@@ -57,7 +57,7 @@ def value_spans(segments: Segments, values: Sequence[EnumValue]) -> list[tuple[i
 
     Args:
         segments: the corpus.
-        values: spellings; those of one piece and of several alike.
+        values: the spellings to look for, of one piece or of several.
     """
     known = {piece: number for number, piece in enumerate(segments.vocabulary)}
     spans: dict[int, tuple[int, str]] = {}
@@ -84,7 +84,7 @@ def make_views(
 
     Args:
         segments: the corpus.
-        spans: as `value_spans` gives them.
+        spans: places of the values, as `value_spans` gives them.
         split: writes a number as tokens.
 
     Returns:
@@ -106,7 +106,7 @@ def fixed_numbers(segments: Segments) -> npt.NDArray[np.bool_]:
     """Where a number stands that is nearly always the same between the same two neighbours.
 
     Returns:
-        bool (num_nodes,).
+        bool (num_nodes,), true at such a number.
     """
     number = np.array([*(is_number(piece) for piece in segments.vocabulary), False])
     at = np.flatnonzero(number[segments.pieces])

@@ -17,12 +17,12 @@ from echotok.text import is_number
 
 __all__ = ["base_of", "common_words", "count_words", "piece_costs"]
 
-# Without these a word in another spelling would cost two tokens a letter.
+# Without these a word in another spelling would cost two tokens for each letter.
 _ALWAYS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 def common_words(segments: Segments, *, k: int) -> set[str]:
-    """The words and other single pieces that k patients' reports hold; no numbers (I9)."""
+    """The words and other single pieces, except numbers, that k patients' reports hold (I9)."""
     plain = make_views(segments, (), split_number)[-1]
     return {text for text in mine_runs(segments, plain, k=k, longest=1).texts if text != "{number}"}
 
@@ -34,8 +34,8 @@ def count_words(
 
     Args:
         segments: the corpus.
-        words: those that may be counted.
-        places: bool (num_nodes,), where; None is everywhere.
+        words: the words that may be counted.
+        places: bool (num_nodes,), true where to count; None counts everywhere.
     """
     weight: npt.NDArray[np.float64] = segments.weights[segments.segment_of_node()].astype(float)
     weight[segments.private] = 0
@@ -61,7 +61,7 @@ def base_of(words: Mapping[str, int]) -> str:
 def piece_costs(
     segments: Segments, merges: Sequence[tuple[str, str]], *, base: str | None, split: Split
 ) -> Ints:
-    """Tokens of every piece where no phrase is.
+    """Number of tokens of every piece where no phrase is used.
 
     Returns:
         int64 (num_nodes,), 0 at the ends of segments.

@@ -15,13 +15,13 @@ __all__ = ["find_shadowed", "validate_table"]
 
 
 def find_shadowed(table: PhraseTable) -> dict[int, int]:
-    """The live phrases that can never be produced, and what wins instead.
+    """The live phrases that can never be produced, and the phrases that win instead.
 
     Every phrase is matched alone, with each value of each of its slots in turn; it is shadowed
-    when it wins with none of them.
+    when it wins with none of these values.
 
     Returns:
-        Id of the shadowed phrase -> id of the winner (BARE_VALUE for a value alone).
+        For the id of each shadowed phrase the id of the winner (BARE_VALUE for a value alone).
     """
     matcher = Matcher.of(table)
     spellings: Mapping[str, list[str]] = {
@@ -64,7 +64,8 @@ def validate_table(folder: Path | str) -> PhraseTable:
     `echotok build` call it.
 
     Raises:
-        TableError: with every problem found; `shadowed` names the phrase that always wins.
+        TableError: the table breaks a rule; the error lists all problems. A problem of the rule
+            `shadowed` names the phrase that always wins.
     """
     table, places = read_with_places(folder)
     by_id = {phrase.id: phrase for phrase in table.phrases}

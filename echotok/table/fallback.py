@@ -1,4 +1,4 @@
-"""What encodes the text that no phrase covers: which kind of BPE, and its merges."""
+"""The fallback, which encodes the text that no phrase covers: its kind of BPE, and its merges."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Fallback:
 
     Attributes:
         kind: `domain`, trained on clinical words, or `clip`, CLIP's own.
-        merges: `(left, right)` pairs of the domain BPE, best first. None are carried for CLIP's:
-            `echotok.clip_merges` reads them from the user's copy.
+        merges: `(left, right)` pairs of the domain BPE, best first. It is empty for CLIP's BPE,
+            whose merges `echotok.clip_merges` reads from the user's copy.
         base: the bytes of a compact base in the byte alphabet (see `echotok.bpe.ByteBPE`); None
-            for all 256.
+            means all 256 bytes.
 
     Raises:
         ValueError: CLIP's merges or a base were given for the kind `clip`.

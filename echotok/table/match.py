@@ -1,8 +1,9 @@
 """Leftmost-longest matching of phrases and values over pieces.
 
-At each piece the longest phrase that fits wins: most pieces, then fewest slots, then lowest id
-(I3). A value outside of a phrase takes part as a phrase of one slot with the highest id. The
-matcher walks a word trie; `tests/echotok/oracle.py` says the same in a few lines of brute force.
+At each piece the longest phrase that fits wins: the one with most pieces, then fewest slots, then
+the lowest id (I3). A value outside of a phrase takes part as a phrase of one slot with the highest
+id. The matcher walks a word trie; `tests/echotok/oracle.py` does the same in a few lines of brute
+force.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class Match(NamedTuple):
     """A phrase or bare value found at a position.
 
     Attributes:
-        phrase: table-local id, or BARE_VALUE.
+        phrase: id of the phrase in its table, or BARE_VALUE.
         end: index of the piece behind the match.
         values: `(slot type, first piece, last piece + 1, value id)` of each slot in order; the
-            value id is that of the enumeration, and -1 for a number.
+            value id is the one in the enumeration, and -1 for a number.
     """
 
     phrase: int
@@ -110,10 +111,11 @@ class Matcher:
         node.end = phrase.id if node.end is None else min(node.end, phrase.id)
 
     def followers(self, piece: str) -> Container[str] | None:
-        """The pieces of which one must follow for a match that begins with `piece`.
+        """The pieces of which one must follow `piece` for a match to begin there.
 
         Returns:
-            Empty when none ever begins here; None when that cannot be told from one piece.
+            The pieces: none when no match ever begins with `piece`. None when it cannot be told
+            from one piece.
         """
         node = self._root.next.get(piece)
         if self._types_at(piece) or (node is not None and (node.end is not None or node.slots)):

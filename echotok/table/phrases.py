@@ -43,9 +43,9 @@ class Phrase:
     """One row of a table.
 
     Attributes:
-        id: local to the table, append-only.
-        text: the normalized phrase with `{slot}` for its slots.
-        items: what a text must hold for the phrase to match, in order.
+        id: id of the phrase in its table, which never changes.
+        text: the normalized phrase, with slots written as `{name}`.
+        items: the pieces and slots that a text must hold for the phrase to match, in order.
         section: name of the CSV file.
         since: table version that introduced the row.
         retired: table version that retired it, or "" while it is live.
@@ -71,16 +71,16 @@ class PhraseTable:
     """A checked phrase table.
 
     Attributes:
-        name, version, locale, licence, provenance: what `table.toml` says of it.
-        units: spellings that are parted from a number before them.
+        name, version, locale, licence, provenance: what `table.toml` says about the table.
+        units: spellings of units; a space is put between a number and a unit behind it.
         slots: description of each enumeration by name (`number` and `severity` are built in).
         values: the enumerations' members, tombstones included.
-        phrases: all rows, tombstones included, by id.
-        phrase_capacity, value_capacity: room for ids; a tokenizer's size follows from these, so
-            that a growing table never changes a model's shape (I5).
-        num_merges: size of the domain fallback that `echotok build` trains.
-        numbers: number tokens of the table's own; None for those of `values.NUMBER_TOKENS`.
-        severity: the spellings of `severity` that the table uses; None for all of them.
+        phrases: all rows in order of their ids, tombstones included.
+        phrase_capacity, value_capacity: number of ids that there is room for. A tokenizer's size
+            follows from these, so that a growing table never changes a model's shape (I5).
+        num_merges: number of merges of the domain fallback that `echotok build` trains.
+        numbers: the table's own number tokens; None takes `values.NUMBER_TOKENS`.
+        severity: the spellings of `severity` that the table uses; None takes all of them.
     """
 
     name: str
@@ -100,17 +100,17 @@ class PhraseTable:
 
     @property
     def number_tokens(self) -> tuple[tuple[str, str], ...]:
-        """`(role, text)` of the number tokens, by row."""
+        """`(role, text)` of each number token, in order of rows."""
         return NUMBER_TOKENS if self.numbers is None else self.numbers.tokens
 
     @property
     def split_number(self) -> Callable[[str], tuple[int, ...]]:
-        """Writes a number value as rows of `number_tokens`."""
+        """The function that writes a number value as rows of `number_tokens`."""
         return split_number if self.numbers is None else self.numbers.split
 
     @property
     def severity_values(self) -> tuple[EnumValue, ...]:
-        """The spellings of `severity`, by row; their ids are those of `values.SEVERITY`."""
+        """The spellings of `severity`, by row; their ids are positions in `values.SEVERITY`."""
         if self.severity is None:
             return SEVERITY
         by_text = {value.text: value for value in SEVERITY}
@@ -133,15 +133,15 @@ def parse_phrase(
     """Parse the text of a phrase into its items.
 
     Args:
-        text: normalized phrase, slots as `{name}`.
+        text: normalized phrase, with slots written as `{name}`.
         slots: the slot types that exist.
-        units: as in `PhraseTable.units`.
+        units: spellings of units, as in `PhraseTable.units`.
 
     Returns:
-        The items, at least one of them literal.
+        The items, at least one of which is a literal piece.
 
     Raises:
-        ValueError: with a message that says which rule is broken and what to do.
+        ValueError: the text breaks a rule; the message says which one and what to do.
 
     Example:
         >>> [item.slot or item.text for item in parse_phrase("ef {number}%", slots=["number"])]
@@ -180,5 +180,5 @@ def parse_phrase(
     if not items:
         raise ValueError("empty phrase; delete the row, or fill `retired` if it once had a text")
     if all(item.slot is not None for item in items):
-        raise ValueError("nothing but slots; values outside of phrases are encoded anyway")
+        raise ValueError("only slots; delete the row, since values alone are encoded anyway")
     return tuple(items)

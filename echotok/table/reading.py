@@ -5,9 +5,10 @@ A table is a folder:
     table.toml       name, version, locale, licence, provenance, units, slot types, capacity; and
                      where the table has them, its own number tokens and spellings of severity
                      ([values]) and the bytes of a compact fallback ([fallback])
-    merges.txt       the fallback's merges, one a line (optional; else `echotok build` trains them)
+    merges.txt       the fallback's merges, one on each line (optional; without this file
+                     `echotok build` trains them)
     values.csv       id, slot, value, rank, since, retired, note      (enumerations; optional)
-    <section>.csv    id, phrase, since, retired, note                 (one file a report section)
+    <section>.csv    id, phrase, since, retired, note                 (one file for each section)
 
 Ids are explicit, local to the table and append-only; a phrase that is no longer wanted keeps its
 row with the version in `retired` (a tombstone: it decodes for ever and is never produced).
@@ -38,19 +39,19 @@ def read_table(folder: Path | str) -> PhraseTable:
         folder: the folder that holds `table.toml`.
 
     Returns:
-        The table, phrases in the order of their ids.
+        The table, with its phrases in the order of their ids.
 
     Raises:
-        TableError: with every problem found.
+        TableError: the table breaks a rule; the error lists all problems.
     """
     return read_with_places(folder)[0]
 
 
 def read_with_places(folder: Path | str) -> tuple[PhraseTable, Mapping[int, Place]]:
-    """Read a table as `read_table` does, and tell the file and line of each phrase by its id.
+    """Read a table as `read_table` does, with the file and line of each phrase by its id.
 
     Raises:
-        TableError: with every problem found.
+        TableError: the table breaks a rule; the error lists all problems.
     """
     reader = TableReader(Path(folder))
     config = reader.toml()
@@ -179,7 +180,7 @@ def read_fallback(folder: Path | str) -> Fallback | None:
         else:
             for line, pair in enumerate(pairs, 1):
                 if not known.issuperset(pair):
-                    message = "it joins a piece that no line above makes"
+                    message = "the merge joins a piece that no line above makes"
                     reader.problem("bad-merge", path, line, message)
                 known.add("".join(pair))
     if reader.problems:

@@ -29,10 +29,10 @@ __all__ = [
 PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
 VALUE_COLUMNS = ("id", "slot", "value", "rank", "since", "retired", "note")
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
-"""How a table's version is written, and those that its rows name."""
+"""How the version of a table is written, as are the versions that its rows name."""
 
 Place: TypeAlias = tuple[Path, int]
-"""A file and a line in it, from 1."""
+"""A file and the number of a line in it, counted from 1."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class TableReader:
 
     Attributes:
         folder: the folder that holds `table.toml`.
-        problems: those found so far.
+        problems: the problems found so far.
         phrase_places: file and line of each phrase that was read, by its id.
     """
 
@@ -50,7 +50,7 @@ class TableReader:
     phrase_places: dict[int, Place] = field(default_factory=dict)
 
     def problem(self, rule: str, file: Path, line: int | None, message: str) -> None:
-        """Note a broken rule; `line` is None when it concerns the whole file."""
+        """Note a broken rule; `line` is None when the problem concerns the whole file."""
         self.problems.append(Problem(rule=rule, file=file, line=line, message=message))
 
     def toml(self) -> dict[str, Any] | None:
@@ -69,8 +69,8 @@ class TableReader:
         """The rows of a CSV file that are not empty, each with its line.
 
         Args:
-            path: of the file.
-            columns: what its header must be.
+            path: path of the file.
+            columns: names that the header must hold, in this order.
         """
         try:
             # Bytes: reading as text would make a carriage return inside of a cell a line feed.
@@ -104,14 +104,14 @@ def read_values(
     capacity: int,
     table_version: str,
 ) -> tuple[EnumValue, ...]:
-    """The members of the enumerations, by id.
+    """The members of the enumerations, in order of their ids.
 
     Args:
-        reader: of the folder; gathers the problems.
+        reader: reader of the folder, which gathers the problems.
         slots: description of each enumeration by name.
-        units: as in `PhraseTable.units`.
-        capacity: room for ids.
-        table_version: the latest that a row may name.
+        units: spellings of units, as in `PhraseTable.units`.
+        capacity: number of ids that there is room for.
+        table_version: the latest version that a row may name.
     """
     path = reader.folder / "values.csv"
     values: list[EnumValue] = []
@@ -168,14 +168,14 @@ def read_phrases(
     capacity: int,
     table_version: str,
 ) -> tuple[Phrase, ...]:
-    """The phrases of all sections, by id.
+    """The phrases of all sections, in order of their ids.
 
     Args:
-        reader: of the folder; gathers the problems.
+        reader: reader of the folder, which gathers the problems.
         slots: names of the slot types that exist, built-in ones included.
-        units: as in `PhraseTable.units`.
-        capacity: room for ids.
-        table_version: the latest that a row may name.
+        units: spellings of units, as in `PhraseTable.units`.
+        capacity: number of ids that there is room for.
+        table_version: the latest version that a row may name.
     """
     phrases: list[Phrase] = []
     seen: dict[str, str] = {}
@@ -209,7 +209,7 @@ def read_phrases(
                     )
                 )
     if not phrases and not reader.problems:
-        reader.problem("empty-table", reader.folder, None, "no phrase in any CSV file")
+        reader.problem("empty-table", reader.folder, None, "there is no phrase in any CSV file")
     return tuple(sorted(phrases, key=lambda phrase: phrase.id))
 
 

@@ -1,6 +1,6 @@
 """Typed slot values <-> value tokens.
 
-A value is written as one or more value tokens that delimit themselves: a token that *starts* a
+A value is written as one or more value tokens, which need no end mark: a token that *starts* a
 number, tokens that *continue* it, and separators that ask for one more number. Concatenating the
 tokens' texts gives the value back, digit for digit.
 
@@ -43,7 +43,7 @@ class EnumValue:
         text: normalized spelling.
         rank: position on an ordered scale, or None for an unordered set. Spellings that mean the
             same share a rank.
-        since: table version that introduced the spelling; "" where that is not told, as in an
+        since: table version that introduced the spelling; "" where it is not known, as in an
             artifact.
         retired: version that retired the spelling, or "" while it is live.
         note: a word of explanation for the reader of the table.
@@ -121,9 +121,9 @@ _RUNS = re.compile(r"[0-9]+|[.,]")
 
 
 START_CHARACTERS = "0123456789<>\u2264\u2265~\u2248-+\u00b1."
-"""What a number value can begin with."""
+"""The characters with which a number value can begin."""
 CONTINUE_CHARACTERS = "0123456789.,= -+%to"
-"""What can stand inside of one."""
+"""The characters that can stand inside of a number value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,13 +150,13 @@ class NumberCode:
                 legal = text[:1] in characters and set(text[1:]) <= set(CONTINUE_CHARACTERS)
                 if len(text) < 2 or not legal or texts.count(text) > 1:
                     raise ValueError(
-                        f"number token {text!r}: give each once, of two characters or more, "
-                        "made of what a number can hold"
+                        f"number token {text!r}: give each token once, with two characters or "
+                        "more that a number can hold"
                     )
 
     @property
     def tokens(self) -> tuple[tuple[str, str], ...]:
-        """`(role, text)` of every token; the position is its row."""
+        """`(role, text)` of every token; a token's position is its row."""
         return (
             *(("start", text) for text in START_CHARACTERS),
             *(("continue", text) for text in CONTINUE_CHARACTERS),
@@ -196,7 +196,7 @@ def _code_rows(code: NumberCode) -> tuple[dict[tuple[str, str], int], int]:
 
 @cache
 def number_token_roles() -> dict[str, dict[str, int]]:
-    """The number tokens by role and text: `roles["start"]["55"]` is a position."""
+    """The position of each number token by role and text, such as `roles["start"]["55"]`."""
     roles: dict[str, dict[str, int]] = {}
     for position, (role, text) in enumerate(NUMBER_TOKENS):
         roles.setdefault(role, {})[text] = position

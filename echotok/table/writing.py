@@ -1,6 +1,6 @@
-"""Writing phrase tables: a whole folder, or rows behind those of a folder.
+"""Writing phrase tables: a whole folder, or new rows behind those of a folder.
 
-What is written reads as a diff: a row is a line, in the order of the ids.
+Changes to these files are easy to read in a diff: each row is one line, in order of the ids.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ def write_table(table: PhraseTable, folder: Path | str, fallback: Fallback) -> N
     """Write a table folder that `read_table` and `read_fallback` read back.
 
     Args:
-        table: the table; its phrases go into one CSV file a section, by id. Its rows tell the
-            version that introduced them, as those of `read_table` do; the values of a tokenizer's
-            table do not, since an artifact does not carry it.
-        folder: is made when it is not there; files of the same name are replaced.
-        fallback: of the kind `domain`; CLIP's is carried by no folder.
+        table: the table; the phrases of each section go into one CSV file, in order of their ids.
+            Each row must tell the version that introduced it, as rows from `read_table` do. The
+            values of a tokenizer's table do not, since an artifact does not hold these versions.
+        folder: folder to write; it is made where needed, and files of the same name are replaced.
+        fallback: fallback of the kind `domain`; a folder cannot hold CLIP's.
 
     Raises:
         ValueError: a row does not tell the version that introduced it, or the fallback is CLIP's.
     """
     if fallback.kind != "domain":
-        raise ValueError("a table folder carries merges, and those of CLIP are not ours to copy")
+        raise ValueError("a table folder holds merges, and those of CLIP are not ours to copy")
     rows: tuple[Phrase | EnumValue, ...] = (*table.phrases, *table.values)
     for row in rows:
         if not row.since:
             raise ValueError(
                 f"{type(row).__name__} {row.id} does not tell the version that introduced it, so "
-                "the folder could not be read back; write the table that the folder was read to"
+                "the folder could not be read back; write a table that `read_table` has read"
             )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,10 +93,10 @@ def _rank(rank: float | None) -> str:
 
 
 def append_phrases(table: PhraseTable, folder: Path | str) -> None:
-    """Add rows to a table folder so that a diff shows these rows and the version alone.
+    """Add rows to a table folder so that a diff shows only these rows and the version.
 
     Args:
-        table: a growth of the table in the folder: more phrases, a later version.
+        table: a grown version of the table in the folder, with more phrases.
         folder: the folder that holds `table.toml`.
     """
     folder = Path(folder)

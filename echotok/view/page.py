@@ -30,7 +30,7 @@ def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:
         tokenizer: the tokenizer that encoded them.
 
     Returns:
-        The page. It holds the reports' text, so it is to be kept as they are.
+        The page. It holds the reports' text, so keep it as safe as the reports.
     """
     from markupsafe import Markup
 

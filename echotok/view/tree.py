@@ -1,9 +1,9 @@
-"""An encoding as a small tree over the original text, for whoever draws it.
+"""An encoding as a small tree over the original text, from which terminal and page are drawn.
 
     [<moderate> mitral regurgitation]. Cal·ci·fied annulus, <4.2> cm
 
-A phrase holds its values, and a value or BPE word of several tokens holds those. Line breaks, case
-and spacing stay as they were written, since every node is a span of the original.
+A phrase holds its values, and a value or BPE word of several tokens holds these tokens. Line
+breaks, case and spacing stay as they were written, since every node is a span of the original text.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class View:
         source: where it came from, e.g. `reports.csv:3`.
         text: the report.
         encoding: the encoding of the text, truncated or not.
-        num_clip_tokens: number of tokens in CLIP's standard tokenizer; None where that is not at
-            hand.
+        num_clip_tokens: number of tokens in CLIP's standard tokenizer; None where CLIP's merges
+            are not known.
     """
 
     source: str
@@ -47,10 +47,10 @@ class Node:
 
     Attributes:
         kind: `phrase`, `value`, `bpe`, `marker` (join or space: an empty stretch) or `dropped`.
-        span: where it lies in the text.
-        positions: which of the encoding's ids it stands for. Empty for a value or BPE word of
-            several tokens: its children have them.
-        children: what lies inside: a phrase's values, the tokens of a value or BPE word.
+        span: place of the stretch in the text.
+        positions: positions of the ids that the node stands for; empty for a value or BPE word of
+            several tokens, whose children have them.
+        children: the nodes inside: a phrase's values, or the tokens of a value or BPE word.
     """
 
     kind: str
@@ -149,8 +149,8 @@ def pieces(text: str, nodes: Sequence[Node], span: Span) -> Iterator[str | Node]
 
     Args:
         text: the report.
-        nodes: in the order of the text.
-        span: the stretch.
+        nodes: nodes in the order of the text.
+        span: the stretch of text.
     """
     at, end = span
     for node in nodes:
@@ -161,11 +161,11 @@ def pieces(text: str, nodes: Sequence[Node], span: Span) -> Iterator[str | Node]
 
 
 def shares(view: View, nodes: Sequence[Node]) -> dict[str, float]:
-    """Shares of the visible characters that were encoded, by kind.
+    """For each kind of node its share of the visible characters that were encoded.
 
     Args:
         view: the report.
-        nodes: the nodes that `layout` gave of it.
+        nodes: the nodes that `layout` gave for the report.
     """
     counts = {"phrase": 0, "value": 0, "bpe": 0}
 
@@ -205,7 +205,7 @@ def visible(text: str) -> str:
 
 
 def counts(view: View) -> str:
-    """`48 tokens, CLIP BPE 412 (8.6 times as many)`."""
+    """A text such as `48 tokens, CLIP BPE 412 (8.6 times as many)`."""
     size = len(view.encoding)
     counts = f"{size:,} tokens"
     if view.num_clip_tokens is not None:

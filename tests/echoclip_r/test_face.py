@@ -69,5 +69,5 @@ def test_a_missing_package_is_named_with_what_brings_it():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == (
         "True echoclip_r.train needs the Python package torch, which is not installed; pip install "
-        '"echotok[echoclip-r]" installs all that echoclip_r needs\n'
+        '"echotok[echoclip-r]" installs everything that echoclip_r needs\n'
     )

@@ -277,7 +277,7 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
         pytest.raises(
             EchoclipError,
             match=r"it holds things of another run \(size_px 64, now 32\); choose another "
-            "folder, or give the same options to go on with it$",
+            "folder, or give the same options to continue that run$",
         ),
         claimed(tmp_path, other),
     ):

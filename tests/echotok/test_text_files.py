@@ -115,14 +115,14 @@ def _zip(member: str) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (_zip("xl/workbook.xml"), "is an Excel workbook (.xlsx) and no plain text; open it in"),
-        (_zip("word/document.xml"), "is a Word document (.docx) and no plain text; save it as"),
+        (_zip("xl/workbook.xml"), "is an Excel workbook (.xlsx), not plain text; open it in"),
+        (_zip("word/document.xml"), "is a Word document (.docx), not plain text; save it as"),
         (_zip("content.xml"), "is an OpenDocument file (.ods or .odt)"),
-        (_zip("a.csv"), "is a ZIP archive and no plain text; unpack it"),
-        (b"%PDF-1.7 x", "is a PDF document and no plain text; export its text"),
-        (b"{\\rtf1 x}", "is an RTF document and no plain text; save it as plain text in UTF-8"),
+        (_zip("a.csv"), "is a ZIP archive, not plain text; unpack it"),
+        (b"%PDF-1.7 x", "is a PDF document, not plain text; export its text"),
+        (b"{\\rtf1 x}", "is an RTF document, not plain text; save it as plain text in UTF-8"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1x", "is an old Office file (.xls or .doc)"),
-        (b"PAR1xx", "is a Parquet file and no plain text; give it a name that ends in .parquet"),
+        (b"PAR1xx", "is a Parquet file, not plain text; give it a name that ends in .parquet"),
         (_TABLE.encode("utf-16").decode("cp1252", "replace").encode(), "is UTF-16 text that was"),
         (b"report\nNormal\x00 effusion\n", "holds a NUL character in line 2"),
         (b"report\n" + b"Normal.\n" * 20_000 + b"\x00\n", "holds a NUL character in line 20002"),
@@ -188,7 +188,7 @@ def test_folders_read_every_spelling_of_txt_and_tell_the_rest(tmp_path: Path) ->
     told: list[str] = []
     texts = [report.text for report in read_reports([tmp_path], warn=told.append)]
     assert texts == ["a.txt", "b.TXT", "c.text", "d.Txt", "e.txt.gz"]
-    assert told[0].endswith("files are read; left out: 1 .docx, 1 no ending")
+    assert told[0].endswith("of a folder are read; left out: 1 .docx, 1 no ending")
     assert "1 of 6 reports are missing" in told[1]
 
 

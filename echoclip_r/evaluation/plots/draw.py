@@ -1,4 +1,4 @@
-"""All plots of an evaluation: each a small picture of its own, as PNG and as SVG."""
+"""All plots of an evaluation, each of which is a small picture, as PNG and as SVG."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Plot:
     """A picture.
 
     Attributes:
-        section: part of the report that it belongs to.
-        group: pictures that belong together.
-        name: stem of its PNG and SVG files.
+        section: part of the report that the picture belongs to.
+        group: name shared by pictures that belong together.
+        name: name of its PNG and SVG files, without the ending.
         title: heading inside the picture.
-        caption: a sentence on what it shows.
-        svg: the picture itself.
+        caption: a sentence that says what the picture shows.
+        svg: the picture itself, as SVG.
     """
 
     section: str
@@ -143,7 +143,7 @@ def _zero_shot(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
                 family,
                 f"roc-{family}-{model}",
                 model,
-                "ROC curves; in brackets the positive ones of all.",
+                "ROC curves; in brackets the number of positive items of all items.",
                 4.0,
                 partial(draw_roc, outcomes=outcomes),
             )

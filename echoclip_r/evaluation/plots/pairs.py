@@ -1,4 +1,4 @@
-"""Pictures of retrieval, agreement, identification and change; see `plot_zero_shot`."""
+"""Pictures of retrieval, agreement, identification and change; see also `plots.zero_shot`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["draw_agreement", "draw_change", "draw_identification", "draw_rank_cu
 
 
 def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
-    """Share of queries whose right answer is among the first k, and what chance gives."""
+    """Draw the share of queries whose right answer is among the first k, and the chance level."""
     column = "rank_of_report" if way == "video_to_report" else "rank_of_video"
     pool = outcomes[0].about["num_reports" if way == "video_to_report" else "num_videos"]
     k = np.unique([*range(1, 51), *np.geomspace(1, pool, 300).round()])
@@ -55,7 +55,7 @@ def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
 
 
 def draw_agreement(ax: Axes, outcome: Outcome, findings: Sequence[Finding]) -> None:
-    """Precision and recall of findings by family, measurements within tolerance, and chance."""
+    """Draw precision and recall by family, the share of measurements in tolerance, and chance."""
     rows = [(family, f"precision:{family}", f"recall:{family}") for family in families(findings)]
     rows += [
         (f"{one.title} within {one.tolerance:g}", f"within:{one.name}", "")
@@ -82,7 +82,7 @@ def draw_agreement(ax: Axes, outcome: Outcome, findings: Sequence[Finding]) -> N
 
 
 def draw_identification(ax: Axes, outcome: Outcome) -> None:
-    """Histograms of the cosine of pairs of one study, of one patient and of two."""
+    """Draw histograms of the cosines of pairs: of one study, of one patient, of two patients."""
     cosines = outcome.items["cosine"]
     edges = np.linspace(float(cosines.min()), float(cosines.max()) + 1e-9, 41).tolist()
     for place, kind in enumerate(KINDS):
@@ -109,7 +109,7 @@ def draw_identification(ax: Axes, outcome: Outcome) -> None:
 
 
 def draw_change(ax: Axes, outcome: Outcome) -> None:
-    """Cosine with the earliest study over time from the event, and in patients without one."""
+    """Draw the cosine with the earliest study over time, with and without an event."""
     table = outcome.items
     ax.axvline(0, color="black", lw=0.8)
     for when, colour, marker in (

@@ -1,7 +1,7 @@
 """Colours, markers and other things that all plots share.
 
-Colours are those of Okabe and Ito, which people with any kind of colour vision can tell apart; what
-colour says is said by a marker or a dash, too.
+Colours are those of Okabe and Ito, which people with any kind of colour vision can tell apart. A
+marker or a dash always shows the same difference as the colour.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LEGEND_SIZE = 8
 
 
 def interval_text(estimate: Estimate, digits: int = 2) -> str:
-    """`0.91 (0.88 to 0.94)`; only the value where there is no interval.
+    """A text such as `0.91 (0.88 to 0.94)`; only the value where there is no interval.
 
     Example:
         >>> interval_text(Estimate(value=0.912, low=0.88, high=0.94))
@@ -60,7 +60,7 @@ def interval_text(estimate: Estimate, digits: int = 2) -> str:
 
 
 def add_legend(ax: Axes) -> None:
-    """A legend below the picture, so that it hides no point; the figure grows by its lines."""
+    """Add a legend below the picture, so that it hides no point; the figure becomes taller."""
     figure = ax.figure
     assert isinstance(figure, Figure)
     legend = figure.legend(
@@ -77,7 +77,7 @@ def add_legend(ax: Axes) -> None:
 
 
 def thinned(items: pd.DataFrame) -> pd.DataFrame:
-    """At most some thousand points: more make a file large and a cloud solid."""
+    """At most some thousand of the points: more of them make a large file and a solid cloud."""
     if len(items) <= _MAX_POINTS:
         return items
     return items.sample(_MAX_POINTS, random_state=0)

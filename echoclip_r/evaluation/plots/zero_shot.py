@@ -30,7 +30,7 @@ _BINS = 5
 
 
 def draw_scatter(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Predicted against true values of one model, internal and external in two colours."""
+    """Draw predicted against true values of one model, internal and external in two colours."""
     unit = outcomes[0].about["unit"]
     values = np.concatenate(
         [one.items[["truth", "predicted"]].to_numpy().ravel() for one in outcomes]
@@ -71,7 +71,7 @@ def draw_scatter(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_bland_altman(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Difference against mean, with bias and limits of agreement of the first data set."""
+    """Draw the difference against the mean, with bias and limits of the first data set."""
     unit = outcomes[0].about["unit"]
     for one in outcomes:
         points = thinned(one.items)
@@ -106,7 +106,7 @@ def draw_bland_altman(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_roc(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """ROC curves of a family of tasks; external data sets are drawn thin."""
+    """Draw the ROC curves of a family of tasks, with thin lines for external data sets."""
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="chance, AUC 0.50")
     tasks = list(dict.fromkeys(one.task for one in outcomes))
     for one in outcomes:
@@ -129,7 +129,7 @@ def draw_roc(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Observed share against predicted probability, in groups of equal size."""
+    """Draw the observed share against the predicted probability, in groups of equal size."""
     ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
     tasks = list(dict.fromkeys(one.task for one in outcomes))
     for one in outcomes:
@@ -158,7 +158,7 @@ def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> None:
-    """AUC with its interval for each task (a row) and model or data set (a colour)."""
+    """Draw the AUC with its interval for each task (a row) and model or data set (a colour)."""
     names = list(dict.fromkeys(_name(one) for _, outcomes in groups for one in outcomes))
     step = 0.62 / max(2 * len(names), 2)
     for row, (title, outcomes) in enumerate(groups):

@@ -1,6 +1,6 @@
-"""One self-contained page on an evaluation: for a phone, a screen and paper.
+"""One self-contained page about an evaluation: for a phone, a screen and paper.
 
-Each figure stands beside chance or the always-median guess, and what is weak is called weak.
+Beside each figure stands chance or the always-median guess, and a weak figure is called weak.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNITS = {"study": "studies", "clip": "clips"}
 
 
 def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
-    """The page, with all pictures inside."""
+    """The page as HTML, with all pictures inside."""
     facts = evaluation.facts
     return render(
         "echoclip_r.evaluation.report",
@@ -54,7 +54,7 @@ def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
 
 
 def as_text(evaluation: Evaluation) -> str:
-    """One line a task and model, and what was not run, for a terminal."""
+    """One line for each task and model, and for each task that was not run, for a terminal."""
     lines = []
     for one in evaluation.outcomes:
         for name in main_figures(one):
@@ -84,8 +84,8 @@ def _glance(evaluation: Evaluation, dataset: str) -> Table:
             for by_model in by_task.values()
             for name in main_figures(next(iter(by_model.values())))
         ],
-        caption="Value and 95 % interval (bootstrap over patients). Errors and ranks: less is "
-        "better.",
+        caption="Value and 95 % interval (bootstrap over patients). For errors and ranks a lower "
+        "value is better.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of the report, and how their figures are written."""
+"""The tables of the report, and the way in which their figures are written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A cell; `label` names its column, which a phone shows in place of the table's head."""
+    """A cell; `label` names its column, and is shown on a phone in place of the table's head."""
 
     label: str
     text: str = ""
@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row: its title, a soft line below that, and its cells."""
+    """A row: its title, a line in a softer colour below the title, and its cells."""
 
     title: str
     below: str = ""
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table: the names of its columns, that of the titles first, and its rows."""
+    """A table: the names of its columns, beginning with the column of titles, and its rows."""
 
     head: Sequence[str]
     rows: Sequence[Row]
@@ -109,7 +109,7 @@ def _figure(label: str, outcome: Outcome, name: str) -> Cell:
 
 
 def where_text(outcome: Outcome) -> str:
-    """The data set, unless it is the internal one."""
+    """The name of the data set, or "" for the internal one."""
     return "" if outcome.dataset == "internal" else f" ({outcome.dataset})"
 
 
@@ -119,12 +119,12 @@ def main_figures(outcome: Outcome) -> list[str]:
 
 
 def guess_name(outcome: Outcome) -> str:
-    """What its figures stand beside."""
+    """The name of the guess with which an outcome's figures are compared."""
     return "always the median" if outcome.section == "regression" else "chance"
 
 
 def source_text(outcome: Outcome) -> str:
-    """Where labels and thresholds come from."""
+    """A text that says where labels and thresholds come from."""
     source = str(outcome.about.get("labels", ""))
     if outcome.about.get("threshold_from"):
         source += f"; threshold from {outcome.about['threshold_from']}"
@@ -132,7 +132,7 @@ def source_text(outcome: Outcome) -> str:
 
 
 def count_text(outcome: Outcome) -> str:
-    """Items, and how many of them are positive."""
+    """The number of items, and how many of them are positive."""
     if "num_positive" in outcome.about:
         return f"{outcome.about['num_positive']:,} of {outcome.scores.num_items:,}"
     return f"{outcome.scores.num_items:,}"
@@ -141,7 +141,7 @@ def count_text(outcome: Outcome) -> str:
 def figure_cell(
     label: str, estimate: Estimate, *, guess: str = "", said: Verdict | None = None
 ) -> Cell:
-    """A cell with value and interval, with the guess below or a verdict."""
+    """A cell with value and interval, and with the guess or a verdict below them."""
     known = not math.isnan(estimate.low)
     return Cell(
         label=label,
@@ -153,7 +153,9 @@ def figure_cell(
 
 
 def number_text(value: float) -> str:
-    r"""Two decimals below 10, one below 100, none above; a true minus sign.
+    r"""Write a number with two decimals below 10, one below 100 and none above.
+
+    The minus sign is a true one.
 
     Example:
         >>> number_text(0.914), number_text(-12.34), number_text(1234.5), number_text(float("nan"))

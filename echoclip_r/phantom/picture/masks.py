@@ -1,4 +1,4 @@
-"""Where a device is in a phantom clip: what a heatmap of a model is held against."""
+"""The place of a device in a phantom clip, with which a model's heatmap is compared."""
 
 from __future__ import annotations
 

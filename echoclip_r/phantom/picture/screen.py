@@ -1,7 +1,7 @@
-"""What surrounds the picture on a scanner's screen: a name, dates, an ECG trace, a depth scale.
+"""The screen around a scanner's picture: a name, dates, an ECG trace, a depth scale.
 
-All of it is invented and lies outside of the sector, as on a real screen. It is what masking has
-to remove, so that privacy can be measured on files where the truth is known.
+All of it is invented and lies outside of the sector, as on a real screen. Masking has to remove it,
+so privacy can be measured on files where the truth is known.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _SECONDS_SHOWN = 2.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who a phantom patient is said to be. Made of syllables: no one is meant.
+    """The invented identity of a phantom patient, whose names are made of random syllables.
 
     Attributes:
-        family_name: in capitals.
-        given_name: in capitals.
-        record_number: of the hospital.
-        birth_date: as DICOM writes it, YYYYMMDD.
+        family_name: family name in capitals.
+        given_name: given name in capitals.
+        record_number: record number in the hospital.
+        birth_date: date of birth as DICOM writes it, YYYYMMDD.
     """
 
     family_name: str
@@ -52,11 +52,11 @@ class Layout:
     """Where the parts of a screen are, in pixels.
 
     Attributes:
-        height: of the screen; even, as H.264 needs it.
-        width: of the screen; even.
+        height: height of the screen, an even number, as H.264 needs it.
+        width: width of the screen, an even number.
         top: first row of the square picture.
-        left: its first column.
-        size: its side.
+        left: first column of the square picture.
+        size: side of the square picture.
         font: height of the letters.
     """
 
@@ -69,7 +69,7 @@ class Layout:
 
 
 def invent_identity(latents: Latents, *, seed: int) -> Identity:
-    """Make up who a patient is; the same for all of a patient's studies.
+    """Invent a patient's identity, which is the same for all studies of the patient.
 
     Example:
         >>> from echoclip_r.phantom.latents import sample_patient

@@ -1,4 +1,4 @@
-"""What a reader makes of a phantom study, before any word is chosen.
+"""A reader's findings in a phantom study, before any word is chosen.
 
 A reader sees the latents through noise: an ejection fraction a few points off and rounded, a
 grade that is off by one now and then, a finding that is left out now and then. Findings that no
@@ -20,10 +20,10 @@ __all__ = ["DEVICES", "GRADES", "EfHabit", "Reading", "read_study"]
 EfHabit = Literal["fives", "range", "exact"]
 
 DEVICES = ("pacer", "impella", "tavr", "mitraclip", "ring", "transplant")
-"""As reports name them, in the order in which they are listed."""
+"""The devices as reports name them, in the order in which they are listed."""
 
 GRADES = ("trace", "mild", "mild_moderate", "moderate", "moderate_severe", "severe")
-"""What a severity can be called, in order."""
+"""The names of the grades of severity, in order."""
 
 _WHOLE = ("", "mild", "moderate", "severe")
 _BETWEEN = {"mild": "mild_moderate", "moderate": "moderate_severe"}
@@ -45,12 +45,12 @@ class Reading:
     """One study as one reader sees it.
 
     Attributes:
-        latents: the truth, for what a reader does not grade.
-        ef_percent: lowest and highest ejection fraction said; equal when it is one figure.
+        latents: the truth, which is used where a reader does not grade.
+        ef_percent: lowest and highest ejection fraction stated; equal when it is one figure.
         grades: severity of each finding that is there, one of `GRADES`; a finding that the
             reader does not see is absent.
         left_out: findings and devices that the reader forgets to mention.
-        devices: which devices are there, a subset of `DEVICES`.
+        devices: the devices that are there, a subset of `DEVICES`.
         numbers: measurements as they are written, by name.
         contrast: whether an enhancing agent was given.
     """
@@ -65,7 +65,7 @@ class Reading:
 
     @property
     def ef_case(self) -> str:
-        """`normal`, `borderline` or `reduced`."""
+        """The kind of ejection fraction: `normal`, `borderline` or `reduced`."""
         low, high = self.ef_percent
         if low >= 55:
             return "normal"

@@ -31,10 +31,10 @@ _ONE_KEYSTROKE = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Who reports a study.
+    """A person who reports studies.
 
     Attributes:
-        number: from 0; favourite sentences follow from it.
+        number: number of the reader, from 0; the favourite sentences follow from it.
         style: how the reader writes.
         ef_habit: how the reader gives an ejection fraction.
         share: part of all studies that this reader reports.
@@ -68,7 +68,7 @@ class Report:
 
     Attributes:
         text: the report.
-        reader: who wrote it.
+        reader: reader who wrote it.
         keystroke: whether it is a normal report that another patient can have word for word.
     """
 
@@ -82,10 +82,10 @@ def write_reports(studies: Sequence[Latents], *, seed: int) -> list[Report]:
 
     Args:
         studies: one patient's studies by date, as `sample_patient` gives them.
-        seed: of the archive; it chooses readers and words.
+        seed: seed of the archive, which chooses readers and words.
 
     Returns:
-        One report a study.
+        One report for each study.
 
     Raises:
         ValueError: `seed` is negative.
@@ -108,12 +108,12 @@ def write_reports(studies: Sequence[Latents], *, seed: int) -> list[Report]:
 
 
 def write_report(latents: Latents, style: Style, *, seed: int) -> str:
-    """Report one study without a view to earlier ones, by the first reader of a style.
+    """Report one study by the first reader of a style, without comparing it with earlier studies.
 
     Args:
         latents: the study.
         style: how it is written.
-        seed: 0 or more; other seeds are other words and other noise.
+        seed: at least 0; another seed gives other words and other noise.
 
     Returns:
         The text.

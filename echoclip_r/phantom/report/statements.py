@@ -1,4 +1,4 @@
-"""What a report says, in order, before it is said in anyone's words.
+"""The statements of a report, in order, before they are put into a reader's words.
 
 A `Statement` names a topic and a case; the wording files have sentences for each pair. Findings
 and devices are `needed`, what is normal is `usual`, and the rest (`spare`) fills a report up to
@@ -34,7 +34,7 @@ SECTIONS = (
     "remarks",
     "conclusion",
 )
-"""In the order of a report."""
+"""The sections in the order of a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +43,10 @@ class Statement:
 
     Attributes:
         section: one of `SECTIONS`.
-        topic: what it is about.
-        case: what is said of it.
+        topic: subject of the statement.
+        case: what is said about the topic.
         grade: severity to name, one of `GRADES`, or "".
-        rank: how much the report needs it.
+        rank: how much the report needs the statement.
     """
 
     section: str

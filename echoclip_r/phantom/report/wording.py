@@ -1,6 +1,6 @@
 """Sentences of the readers' styles: `wording/<style>.toml` and the grammar of free remarks.
 
-A style's file has one table a topic and one list of sentences a case; `{name}` in a sentence is
+A style's file has a table for each topic and a list of sentences for each case; `{name}` in one is
 a measurement, a severity or another field of the report. All of it was invented for the phantom.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["STYLES", "Style", "Wording", "fields_of", "free_remarks", "read_word
 Style = Literal["template", "sectioned", "abbreviated", "dictation"]
 
 STYLES: tuple[Style, ...] = get_args(Style)
-"""How a reader writes."""
+"""The ways in which readers write."""
 
 _REFERENCE = re.compile(r"<(\w+)>")
 
@@ -38,8 +38,8 @@ class Wording:
         sections: headings by section; empty in styles without headings.
         single: how one percentage is written, with `{value}`.
         range: how a range is written, with `{low}` and `{high}`.
-        separator: between the sentences of a section.
-        paragraph: between sections.
+        separator: text between the sentences of a section.
+        paragraph: text between sections.
         heading: how a heading is written, with `{name}`; "" for none.
         date: how a date is written, for `strftime`.
         remark: where in the grammar of free remarks this style begins.
@@ -62,7 +62,7 @@ class Wording:
 
 @cache
 def read_wording(style: Style) -> Wording:
-    """Read a style's file, once a process.
+    """Read a style's file, only once in each process.
 
     Raises:
         ValueError: there is no such style.
@@ -106,7 +106,7 @@ def free_remarks(start: str, *, number: int, rng: np.random.Generator) -> list[s
     Args:
         start: the list to begin with: `prose`, `short`, or `indication_...` for a reason for
             referral.
-        number: how many, each from another line of that list.
+        number: number of sentences, each from another line of that list.
         rng: chooses among the lines.
 
     Returns:

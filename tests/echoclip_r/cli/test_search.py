@@ -47,7 +47,7 @@ def test_retrieve_reports_for_a_real_clip(
     assert run(*command, "--column", "finding", "-k", 2, *files) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("examples_ybr_color.dcm: the best 2 of 3\n")
-    assert "page.html; it holds reports: keep it as you keep them" in captured.err
+    assert "page.html; it holds reports: keep it as safe as the reports" in captured.err
     assert (tmp_path / "page.html").read_text().count("<article") == 2
     with Image.open(tmp_path / "clip.png") as image:
         assert image.size == (8 * 160, 160)
@@ -106,7 +106,7 @@ def test_a_grown_tokenizer_is_taken_and_another_refused(
         (("--video", "v", "--report", "r"), "not allowed with argument"),
         (("--video", "v"), "--video needs --reports"),
         (("--report", "r"), "--report needs --shards or --embeddings"),
-        (("--video", "v", "--reports", "r", "-k", "0"), "is not a whole number from 1 on"),
+        (("--video", "v", "--reports", "r", "-k", "0"), "is not a whole number of at least 1"),
     ],
 )
 def test_wrong_usage_is_status_2(words: tuple[str, ...], message: str, capsys: Any) -> None:

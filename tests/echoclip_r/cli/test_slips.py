@@ -56,13 +56,13 @@ def slip(capsys, tmp_path, monkeypatch):
         (
             ["--shards", "nowhere"],
             1,
-            "nowhere: no index.json there, so these are no finished shards; make some with "
+            "nowhere: it holds no index.json, so it has no finished shards; make some with "
             "`echoclip-r prepare MANIFEST --out nowhere`",
         ),
         (
             ["--shards", "file.txt"],
             1,
-            "file.txt: no index.json there, so these are no finished shards; make some with "
+            "file.txt: it holds no index.json, so it has no finished shards; make some with "
             "`echoclip-r prepare MANIFEST --out file.txt`",
         ),
         (
@@ -163,7 +163,7 @@ def test_a_device_that_is_not_there(slip, untrained_folder, training_shards, dev
         ("", "m.csv: the file is empty; its first row must name the columns"),
         (
             "study_id,patient_id,video,report\n",
-            "m.csv: no row below the header; a manifest has one row a clip",
+            "m.csv: no row below the header; a manifest has one row per clip",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_missing_package_says_what_to_install(tmp_path, missing, command):
         1,
         "",
         f"echoclip-r: this command needs the Python package {missing}, which is not installed; "
-        'pip install "echotok[echoclip-r]" installs all that echoclip-r needs\n',
+        'pip install "echotok[echoclip-r]" installs everything that echoclip-r needs\n',
     )
 
 
@@ -292,14 +292,14 @@ def test_ctrl_c_in_train_tells_what_there_is(capsys, monkeypatch, tmp_path, trai
     assert main(argv) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"echoclip-r: interrupted; {tmp_path / 'run'} holds no checkpoint yet; give the same "
-        "command again to begin anew"
+        "command again to start over"
     )
     steps.clear()
     monkeypatch.setattr(log.RunLog, "step", stop_at(5))
     assert main(argv) == 130
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"echoclip-r: interrupted; {tmp_path / 'run' / 'checkpoints' / 'step-00000003'} is kept; "
-        "give the same command again to go on from it"
+        "give the same command again to continue from it"
     )
     monkeypatch.setattr(log.RunLog, "step", stop_at(0))
     assert main(argv) == 0
@@ -316,14 +316,14 @@ def test_ctrl_c_elsewhere(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(preparation, "prepare", stop)
     assert main(["prepare", "m.csv", "--out", str(tmp_path / "shards")]) == 130
     assert capsys.readouterr().err == (
-        f"echoclip-r: interrupted; what is finished in {tmp_path / 'shards'} is kept; give the "
-        "same command again to go on\n"
+        f"echoclip-r: interrupted; finished parts in {tmp_path / 'shards'} are kept; give the "
+        "same command again to continue\n"
     )
     monkeypatch.setattr(manifest, "read_manifest", stop)
     assert main(["summary", "m.csv", "--tokenizer", "none"]) == 130
     assert capsys.readouterr().err == (
-        "echoclip-r: interrupted; nothing is kept of this run; give the same command again to "
-        "begin anew\n"
+        "echoclip-r: interrupted; nothing of this run is kept; give the same command again to "
+        "start over\n"
     )
 
 

@@ -301,7 +301,7 @@ def test_a_named_label_must_be_a_number_in_every_row(tmp_path):
     assert reject.reason == "the label is not a number; write one, or leave the cell blank"
     with pytest.raises(ManifestError, match="row 1 has no column 'lvef'"):
         read_manifest(path, labels=["lvef"])
-    with pytest.raises(ManifestError, match="column 'video' has a meaning of its own"):
+    with pytest.raises(ManifestError, match="column 'video' has a fixed meaning"):
         read_manifest(path, labels=["video"])
 
 

@@ -128,5 +128,5 @@ def test_nothing_to_compare_is_said() -> None:
     table = pd.DataFrame({"patient_id": ["A"], "when": ["after"], "days": [1.0], "cosine": [0.5]})
     with pytest.raises(EvaluationError, match="1 studies after the event and 0 others"):
         change_scores(table)
-    with pytest.raises(EvaluationError, match="it takes both"):
+    with pytest.raises(EvaluationError, match="both kinds are needed"):
         change_scores(table.iloc[:0])

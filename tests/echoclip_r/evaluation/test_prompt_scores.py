@@ -140,7 +140,7 @@ def test_nan_is_refused(where: str) -> None:
 @pytest.mark.parametrize("items", [[1, 2, 3], [0, 2, 2], [0, 1, 0], [0, 1]])
 def test_item_numbers_must_be_in_order_without_gaps(items: list[int]) -> None:
     """A gap would be an item without a frame, whose score would be 0/0."""
-    with pytest.raises(ValueError, match="none left out"):
+    with pytest.raises(ValueError, match="leaving out none"):
         score_presence(np.ones((3, 2)), np.array(items), np.ones((1, 2)))
 
 

@@ -65,8 +65,8 @@ def test_an_item_that_ends_its_process_twice_is_left_out(tmp_path: Path) -> None
 def test_a_job_that_notes_nothing_is_named_in_the_callers_error(tmp_path: Path) -> None:
     """With what to do."""
     said = run(tmp_path, "silent")
-    assert said.startswith("the worker process that was given b was ended by the system")
-    assert "Run the command again to go on, or with fewer workers" in said
+    assert said.startswith("the system ended the worker process that had b;")
+    assert "Run the command again to continue, perhaps with fewer workers" in said
 
 
 def test_without_workers_the_jobs_are_done_here_in_order() -> None:

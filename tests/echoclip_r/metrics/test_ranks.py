@@ -158,7 +158,7 @@ def test_broken_embeddings_are_refused(value):
 @pytest.mark.parametrize(
     ("videos", "reports", "video_text", "report_text", "message"),
     [
-        ((2, 3), (2, 4), [0, 1], [0, 1], "3 dimensions and reports 4: they are not of one model"),
+        ((2, 3), (2, 4), [0, 1], [0, 1], "3 dimensions and reports 4: they were not embedded"),
         ((2, 3), (2, 3), [0, 1], [0, 2], "video 1 has no right answer in the pool"),
         ((2, 3), (3, 3), [0, 1], [0, 1, 2], "report 2 has no right answer in the pool"),
         ((2, 3), (2, 3), [0], [0, 1], r"2 videos need as many text numbers, not \(1,\)"),

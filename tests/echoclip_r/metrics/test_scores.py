@@ -140,7 +140,7 @@ def test_paired_difference_is_narrower_than_two_intervals_suggest() -> None:
     assert 0 < paired.low < paired.value < paired.high
     assert paired.high - paired.low < better.figures["mae"].high - better.figures["mae"].low
     other = regression_scores(truth[:9], truth[:9] + 1, np.arange(9), guess=50)
-    with pytest.raises(ValueError, match="no pairs"):
+    with pytest.raises(ValueError, match="cannot be paired"):
         difference(better, other, "mae")
 
 

@@ -122,7 +122,7 @@ def test_nothing_to_look_through_is_an_error(
     untrained: TrainedModel, frames: NDArray[np.uint8]
 ) -> None:
     """No report, or none asked for."""
-    with pytest.raises(EchoclipError, match="no report to look through; is it the right file"):
+    with pytest.raises(EchoclipError, match="no report to search; is it the right file"):
         find_reports(untrained, Item(name="clip", frames=frames), [])
     with pytest.raises(ValueError, match="k is 0; it must be at least 1"):
         find_reports(untrained, Item(name="clip", frames=frames), REPORTS, k=0)

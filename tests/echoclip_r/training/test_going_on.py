@@ -305,7 +305,7 @@ def test_a_command_that_is_killed_goes_on_when_it_is_given_again(
     kept = list_checkpoints(out)[-1]
     if number != signal.SIGKILL:
         assert process.returncode == 130
-        told = f"interrupted; {kept} is kept; give the same command again to go on from it"
+        told = f"interrupted; {kept} is kept; give the same command again to continue from it"
         assert said.splitlines()[-1] == f"echoclip-r: {told}"
         assert int(kept.name.removeprefix("step-")) >= 6
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)

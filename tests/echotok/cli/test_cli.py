@@ -129,7 +129,7 @@ def test_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli_commands, "validate", stop)
     assert run("validate", "anywhere") == Result(
-        130, "", "echotok: interrupted; nothing is kept of this run\n"
+        130, "", "echotok: interrupted; nothing of this run is kept\n"
     )
 
 
@@ -206,7 +206,7 @@ def test_a_column_of_plain_text_is_bad_usage(run: Run, tmp_path: Path, command: 
     for arguments in ([], [str(tmp_path / "a.txt")]):
         result = run(command, *arguments, "--column", "text")
         assert result.code == 2
-        assert "no input is one (stdin is plain text)" in result.err
+        assert "no input is such a file (stdin is plain text)" in result.err
 
 
 def test_not_utf8(run: Run, tmp_path: Path) -> None:
@@ -306,7 +306,9 @@ def test_context_length(run: Run, jsonl: Path) -> None:
     number = sum(encoding.num_dropped > 0 for encoding in cut)
     assert number > 1
     told = result.err.splitlines()
-    assert told[-1] == f"echotok: {number} of 4 reports cut to 6 ids; {dropped} ids dropped"
+    assert (
+        told[-1] == f"echotok: {number} of 4 reports were cut to 6 ids; {dropped} ids were dropped"
+    )
     assert len(told) == 2  # the other one is of the report that is missing
     assert "cut to" not in run("encode", "--context-length", "10000", jsonl).err
 
@@ -315,7 +317,7 @@ def test_a_cut_inside_a_unit_is_said(run: Run) -> None:
     """A single unit that is longer than the context is cut, and counted as such."""
     result = run("encode", "--context-length", "4", stdin="\U0001f600".encode() * 9)
     assert len(result.out.split()) == 4
-    assert "1 of 1 reports cut to 4 ids, 1 inside a unit;" in result.err
+    assert "1 of 1 reports were cut to 4 ids, 1 inside a unit;" in result.err
 
 
 @pytest.mark.parametrize("length", ["2", "-1", "x", "", "7.5", "\u0665", "9" * 5000])
@@ -323,7 +325,7 @@ def test_bad_context_length(run: Run, length: str) -> None:
     """A context length below three, or no whole number, is bad usage."""
     result = run("encode", f"--context-length={length}")
     assert result.code == 2
-    assert "is not a whole number from 3 on" in result.err
+    assert "is not a whole number of at least 3" in result.err
 
 
 def test_refuse_control(run: Run, tmp_path: Path) -> None:
@@ -378,9 +380,9 @@ def test_decode_takes_several_forms(run: Run, tmp_path: Path) -> None:
     [
         ("1 99999999", "id 99999999 at position 1 is out of range"),
         ("1 -5", "id -5 at position 1 is out of range"),
-        ("Mr Example", "neither ids nor JSON"),
-        ("1" * 5000, "neither ids nor JSON"),
-        ("[" * 100_000, "neither ids nor JSON"),
+        ("Mr Example", "the line is neither ids nor JSON"),
+        ("1" * 5000, "the line is neither ids nor JSON"),
+        ("[" * 100_000, "the line is neither ids nor JSON"),
         ('{"ids": [1, "Example"]}', "position 1 holds a str, not an id"),
         ('{"ids": [true]}', "position 0 holds a bool, not an id"),
         ('{"text": "Mr Example"}', "the JSON object has no list 'ids'"),
@@ -397,8 +399,8 @@ def test_decode_errors(run: Run, line: str, message: str) -> None:
 
 def test_decode_of_other_bytes(run: Run) -> None:
     """Bytes that are no text are an error like any other."""
-    assert "stdin: line 1: neither" in run("decode", stdin=b"\xff\xfe1\n").err
-    assert "stdin: line 1: neither" in run("decode", stdin=b"[\xff]\n").err
+    assert "stdin: line 1: the line is neither" in run("decode", stdin=b"\xff\xfe1\n").err
+    assert "stdin: line 1: the line is neither" in run("decode", stdin=b"[\xff]\n").err
 
 
 # The tokenizer

@@ -44,7 +44,7 @@ def test_show_cut(run: Run, jsonl: Path) -> None:
     """`--context-length` shows what would not fit."""
     result = run("show", "--context-length", "5", jsonl)
     assert "more did not fit" in result.out
-    assert "3 of 4 reports cut to 5 ids" in result.err
+    assert "3 of 4 reports were cut to 5 ids" in result.err
 
 
 def test_show_in_colour(run: Run, jsonl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +61,7 @@ def test_show_html(run: Run, jsonl: Path, tmp_path: Path) -> None:
     result = run("show", "--html", path, jsonl)
     assert (result.code, result.out) == (0, "")
     told = result.err.splitlines()
-    assert told[-1] == f"wrote {path}; it holds the reports' text: keep it as you keep them"
+    assert told[-1] == f"wrote {path}; it holds the reports' text: keep it as safe as the reports"
     page = path.read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
     assert page.count("<section>") == 4

@@ -71,7 +71,7 @@ def test_quiet_and_verbose_stand_before_or_behind_the_command(tmp_path: Path) ->
     """`-q` leaves only errors on stderr, `-v` adds how long each step took."""
     (tmp_path / "a.txt").write_text("Mild mitral regurgitation. LVEF is 55%.")
     cut = ["encode", "--context-length", "4", tmp_path / "a.txt"]
-    assert "reports cut to 4 ids" in shell(*cut).err
+    assert "reports were cut to 4 ids" in shell(*cut).err
     assert shell("-q", *cut) == shell(*cut, "-q")
     assert shell("-q", *cut).err == ""
     assert shell("-q", *cut).out == shell(*cut).out
@@ -123,7 +123,7 @@ def test_a_package_that_every_command_needs(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "echotok: this command needs the Python package rich, which is not installed; pip install "
-        '"echotok[build]" installs all that echotok needs\n'
+        '"echotok[build]" installs everything that echotok needs\n'
     )
 
 

@@ -32,8 +32,8 @@ def message_of(call: Any, value: Any) -> str:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "not None: leave reports that are missing out, or pass an empty text for them"),
-        (NAN, "not NaN (a missing value): leave reports that are missing out"),
+        (None, "not None: leave out the reports that are missing, or pass an empty text for them"),
+        (NAN, "not NaN (a missing value): leave out the reports that are missing"),
         (5, "not int: pass the report's text"),
         (1.5, "not float: pass the report's text"),
         (SECRET.encode(), "not bytes: decode it first, as in raw.decode('utf-8')"),
@@ -91,8 +91,8 @@ def test_a_frame_is_no_batch(tok: echotok.Tokenizer) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (None, "not None: leave reports that are missing out, or pass an empty text for them"),
-        (NAN, "not NaN (a missing value): leave reports that are missing out, or pass"),
+        (None, "not None: leave out the reports that are missing, or pass an empty text for them"),
+        (NAN, "not NaN (a missing value): leave out the reports that are missing, or pass"),
         (7, "not int: pass the report's text"),
         (b"Mild MR.", "not bytes: decode it first, as in raw.decode('utf-8')"),
         ([SECRET], "not list: pass the report's text"),

@@ -286,7 +286,7 @@ def test_public_words_train_the_fallback(reports: Path, folder: Path, tmp_path: 
     words.write_text("short\n" + "a" * 10_000_000, encoding="utf-8")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
-    assert "words.txt:2: 10,000,000 letters are no word" in done.stderr
+    assert "words.txt:2: 10,000,000 letters are not one word" in done.stderr
     words.write_bytes(b"\xffab")
     done = _mine(reports, tmp_path / "bad", "--words", str(words))
     assert done.returncode == 1
