@@ -37,7 +37,7 @@ PACKAGES = ["open_clip_torch", "torch"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 SETTINGS = {
     "batch_size": 8,
-    "epochs": 12,
+    "epochs": 40,
     "warmup_steps": 10,
     "checkpoint_every_steps": 7,
     "validate_every_epochs": 1,
@@ -124,7 +124,7 @@ def measure(
                 made,
                 out,
                 SIGNALS[len(kills) % len(SIGNALS)],
-                seconds=draw.uniform(0, 0.7 * unbroken_s),
+                seconds=draw.uniform(0, 0.5 * unbroken_s),
             )
             if kill is None:  # it was through before
                 break
