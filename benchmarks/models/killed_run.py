@@ -37,7 +37,7 @@ PACKAGES = ["open_clip_torch", "torch"]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 SETTINGS = {
     "batch_size": 8,
-    "epochs": 16,
+    "epochs": 40,
     "warmup_steps": 10,
     "checkpoint_every_steps": 7,
     "validate_every_epochs": 1,
@@ -124,13 +124,16 @@ def measure(
                 made,
                 out,
                 SIGNALS[len(kills) % len(SIGNALS)],
-                seconds=draw.uniform(0, 0.7 * unbroken_s),
+                seconds=draw.uniform(0, 0.5 * unbroken_s),
             )
             if kill is None:  # it was through before
                 break
             kills.append(kill)
+            print(f"{len(kills)} of {num_kills}: {kill}", file=sys.stderr, flush=True)
         finish(made)
-        differences += [f"{out.name}: {what}" for what in compare(out, folder / "unbroken")]
+        found = [f"{out.name}: {what}" for what in compare(out, folder / "unbroken")]
+        print(f"{out.name}: {found or 'equal'}", file=sys.stderr, flush=True)
+        differences += found
     return {
         "recipe": recipe,
         "workers": workers,
