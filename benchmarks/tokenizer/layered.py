@@ -115,7 +115,7 @@ def main() -> None:
             "k": K,
             "rows": rows,
         }
-        write_results("layered", results, _markdown(results))
+        write_results("layered", results, _markdown(results), readme={"rows": rows})
 
 
 def _markdown(results: dict[str, Any]) -> str:
