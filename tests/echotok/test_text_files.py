@@ -39,8 +39,8 @@ def _refused(path: Path) -> str:
         _TABLE.encode("utf-16"),
         b"\xfe\xff" + _TABLE.encode("utf-16-be"),
         _TABLE.encode("utf-32"),
-        gzip.compress(_TABLE.encode()),
-        gzip.compress(_TABLE.encode("utf-16")),
+        gzip.compress(_TABLE.encode(), mtime=0),
+        gzip.compress(_TABLE.encode("utf-16"), mtime=0),
         _TABLE.replace("\n", "\r\n").encode(),
     ],
 )
@@ -126,7 +126,7 @@ def _zip(member: str) -> bytes:
         (_TABLE.encode("utf-16").decode("cp1252", "replace").encode(), "is UTF-16 text that was"),
         (b"report\nNormal\x00 effusion\n", "holds a NUL character in line 2"),
         (b"report\n" + b"Normal.\n" * 20_000 + b"\x00\n", "holds a NUL character in line 20002"),
-        (gzip.compress(_TABLE.encode())[:-12], "the gzip stream is damaged or cut off"),
+        (gzip.compress(_TABLE.encode(), mtime=0)[:-12], "the gzip stream is damaged or cut off"),
         ("report\nGr\u00f6\u00dfe \u00f6".encode()[:-1], "ends in the middle of a UTF-8 character"),
         (_TABLE.encode("utf-16")[:-1], "begins with the mark of UTF-16 but is not UTF-16 at"),
     ],
@@ -183,7 +183,7 @@ def test_folders_read_every_spelling_of_txt_and_tell_the_rest(tmp_path: Path) ->
     """*.TXT, *.text and *.Txt are reports; what is left out is counted."""
     for name in ("a.txt", "b.TXT", "c.text", "d.Txt", "e.txt.gz", "f.docx", "g"):
         raw = name.encode()
-        (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+        (tmp_path / name).write_bytes(gzip.compress(raw, mtime=0) if name.endswith("gz") else raw)
     (tmp_path / "h.txt").write_text("\n")
     told: list[str] = []
     texts = [report.text for report in read_reports([tmp_path], warn=told.append)]
