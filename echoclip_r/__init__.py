@@ -87,7 +87,7 @@ def __getattr__(name: str) -> Any:
             raise
         raise ExtraError(
             f"echoclip_r.{name} needs the Python package {missing}, which is not installed; "
-            'pip install "echotok[echoclip-r]" installs all that echoclip_r needs'
+            'pip install "echotok[echoclip-r]" installs everything that echoclip_r needs'
         ) from error
     globals()[name] = value
     return value

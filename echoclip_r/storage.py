@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from echoclip_r.errors import EchoclipError
 
@@ -30,6 +30,19 @@ __all__ = ["claim", "lock", "read_json", "whole_file", "whole_folder", "write_te
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # said of folders by some network file systems
 _LOCK = ".lock"
+_held: list[TextIO] = []
+
+
+def _let_go() -> None:
+    """Close what a forked process has inherited: a lock ends with the process that took it.
+
+    Else a reader of a killed run, which lives on for some seconds, would keep the folder.
+    """
+    while _held:
+        _held.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -162,11 +175,13 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             break
         file.close()
-    with file:
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    _held.append(file)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        _held.remove(file)
+        file.close()
 
 
 @contextmanager

@@ -212,8 +212,8 @@ class Tokenizer:
 
         Example:
             >>> tok = load("echo")
-            >>> tok.id_to_token(tok.token_to_id("{severity} mitral regurgitation"))
-            '{severity} mitral regurgitation'
+            >>> tok.id_to_token(tok.token_to_id("lvef {number}%"))
+            'lvef {number}%'
         """
         vocabulary = self._engine.vocabulary
         return next(
@@ -272,9 +272,9 @@ class Tokenizer:
         Example:
             >>> tok = load("echo")
             >>> tok("Mild LVH.")["attention_mask"]
-            [1, 1, 1, 1, 1]
+            [1, 1, 1, 1]
             >>> tok(["", "Mild LVH."], padding=True)["attention_mask"].tolist()
-            [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
+            [[1, 1, 0, 0], [1, 1, 1, 1]]
         """
         if context_length is not None:
             check_context_length(context_length)

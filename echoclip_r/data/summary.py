@@ -160,7 +160,10 @@ def _counts(manifest: Manifest, figures: dict[str, Any]) -> Section:
     stated = len(manifest.frame) - by_hash
     note = f"Splits stated by the manifest: {stated:,} clips; made by patient: {by_hash:,}."
     if empty:
-        note += f" {' and '.join(empty)}: empty, from too few patients or by the column."
+        note += (
+            f" No clip is in {' or '.join(empty)}: there are too few patients, or the manifest's "
+            "column says so."
+        )
     return Section(
         title="Splits", header=("", "patients", "studies", "clips"), rows=tuple(rows), note=note
     )

@@ -329,3 +329,37 @@ while True:
     enter(claim(folder / "run.json", {"format": 1}, folder=folder, what="x", error=ShardError))
     assert set(names(folder)) <= {"run.json", "thing"}
     assert not (folder / "thing").exists() or (folder / "thing").read_text() == "whole"
+
+
+def test_a_child_that_outlives_a_killed_run_does_not_keep_its_folder(tmp_path):
+    """A forked reader has inherited the lock's file; the folder is free once its run is killed."""
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from echoclip_r.errors import TrainingError\n"
+        "from echoclip_r.storage import lock\n"
+        "with lock(Path(sys.argv[1]), what='a run', error=TrainingError):\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        print(child, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], stdout=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    child = int(run.stdout.readline())
+    try:
+        with (
+            pytest.raises(ShardError, match="another run"),
+            lock(tmp_path, what="shards", error=ShardError),
+        ):
+            pass
+        run.kill()
+        run.wait()
+        os.kill(child, 0)  # it lives
+        with lock(tmp_path, what="shards", error=ShardError):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        run.stdout.close()

@@ -94,11 +94,11 @@ def test_an_error_is_one_message_and_status_1(run, archive, tmp_path):
         (["prepare", "m.csv", "--out", "o", "--size", "7"], "size_px is 7; it must be 16 to 2048"),
         (
             ["prepare", "m.csv", "--out", "o", "--workers", "-1"],
-            "--workers: '-1' is not a whole number fr",
+            "--workers: '-1' is not a whole number of",
         ),
         (["summary", "m.csv", "--json", "--html"], "not allowed with argument --json"),
         (["preview", "m.csv", "--out", "o.png", "--num", "0"], "--num: '0' is not a whole number"),
-        (["phantom", "--patients", "0", "--out", "o"], "--patients: '0' is not a whole number fr"),
+        (["phantom", "--patients", "0", "--out", "o"], "--patients: '0' is not a whole number of"),
     ],
 )
 def test_wrong_usage_is_status_2(run, tmp_path, monkeypatch, argv, message):
@@ -157,7 +157,7 @@ def test_summary_without_a_tokenizer_and_as_json(run, archive, tmp_path, helpers
     status, _, err = run("summary", archive / "manifest.csv", "--tokenizer", "nope")
     assert status == 1
     assert "no tokenizer 'nope'" in err
-    assert "`--tokenizer none` does without" in err
+    assert "`--tokenizer none` counts no tokens" in err
 
 
 def test_summary_lists_rejects_on_request(run, tmp_path, helpers):

@@ -49,7 +49,7 @@ def test_the_summary_counts_and_never_quotes(tmp_path):
     assert (figures["first_date"], figures["last_date"]) == ("2020-01-01", "2021-01-01")
     assert figures["labels"]["ef"]["n"] == 3
     assert figures["num_rejects"] == 2
-    assert "Nothing is in validation" in summary.as_text()
+    assert "No clip is in validation" in summary.as_text()
     for page in (summary.as_text(), summary.as_markdown(), summary.as_html()):
         assert "2 (66.7%)" in page
         assert "initials" in page

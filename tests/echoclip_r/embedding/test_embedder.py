@@ -124,7 +124,7 @@ def test_models_are_not_mixed_up(
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(
         ShardError,
-        match=r"other files \(thesis\.txt\) and no embeddings of o",
+        match=r"other files \(thesis\.txt\) and no embeddings of echoclip_r",
     ):
         embed(untrained, training_shards, split="test", out=tmp_path / "mine")
     with pytest.raises(ShardError, match="no embeddings there; make them with `echoclip-r embed"):

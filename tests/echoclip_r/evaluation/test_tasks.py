@@ -86,9 +86,9 @@ def test_prompt_for_some_values_only(tmp_path: Path) -> None:
         ),
         ("[[regression]]\nname='ejection_fraction'\nprompts=[{to=9}]", "a text with {value}"),
         (BINARY.format(name="a") + "colour='red'", "key 'colour' is not known"),
-        (BINARY.format(name="a").replace(", at_least = 1", ""), "one of at_least and below"),
+        (BINARY.format(name="a").replace(", at_least = 1", ""), "either at_least or below"),
         (BINARY.format(name="a").replace('columns = ["x"],', ""), "neither columns nor"),
-        (BINARY.format(name="a").replace("prompts", "# "), "one of prompts and scored_by"),
+        (BINARY.format(name="a").replace("prompts", "# "), "either prompts or scored_by"),
         (BINARY.format(name="a").replace('prompts = ["p"]', 'prompts = "p"'), "list of texts"),
         (BINARY.format(name="a").replace('prompts = ["p"]', 'scored_by = "b"'), "no such"),
         (BINARY.format(name="a").replace('columns = ["x"]', 'finding = "b"'), "no such"),
@@ -98,7 +98,10 @@ def test_prompt_for_some_values_only(tmp_path: Path) -> None:
             "no prompt is worded for the value 0",
         ),
         ("[[finding]]\nname='tavr'\nphrases={'a'='{mood}'}", "give a number or a slot"),
-        ("[[finding]]\nname='tavr'\nphrases={'a'='{severity}'}", "must hold {severity} once"),
+        (
+            "[[finding]]\nname='tavr'\nphrases={'a'='{severity}'}",
+            "must hold the slot {severity} exactly once",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> None:

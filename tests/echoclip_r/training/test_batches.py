@@ -106,7 +106,7 @@ def test_a_split_that_is_none_is_refused(training_shards: Path) -> None:
 
 def test_the_index_and_the_files_must_agree(training_shards: Path, tmp_path: Path) -> None:
     """No index, a damaged one, a missing shard and a shortened one each have their message."""
-    with pytest.raises(ShardError, match=r"no index\.json there"):
+    with pytest.raises(ShardError, match=r"holds no index\.json"):
         read_index(tmp_path)
     folder = tmp_path / "shards"
     shutil.copytree(training_shards, folder)
