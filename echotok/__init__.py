@@ -30,7 +30,7 @@ from echotok.tokenizer import Tokenizer, load
 if TYPE_CHECKING:
     from echotok.building import build
     from echotok.findings.reading import findings
-    from echotok.findings.rules import read_findings_rules
+    from echotok.findings.rule_files import read_findings_rules
     from echotok.findings.table import findings_table
     from echotok.mining.session import mine_reports as mine
 
@@ -65,7 +65,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "build": ("echotok.building", "build"),
     "findings_table": ("echotok.findings.table", "findings_table"),
-    "read_findings_rules": ("echotok.findings.rules", "read_findings_rules"),
+    "read_findings_rules": ("echotok.findings.rule_files", "read_findings_rules"),
     "mine": ("echotok.mining.session", "mine_reports"),
 }
 

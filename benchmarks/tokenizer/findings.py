@@ -23,7 +23,8 @@ from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.report import reports as phantom
 from echoclip_r.phantom.report.reading import read_study
 from echotok.findings.reading import Finding, Reader
-from echotok.findings.rules import FindingsRules, read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
+from echotok.findings.rules import FindingsRules
 from echotok.findings.table import answers, as_number
 
 TESTS = ROOT / "tests" / "echotok" / "findings"

@@ -5,7 +5,6 @@ The page counts and never quotes: it shows no report text, no patient id and no 
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from echoclip_r.data.manifest import Manifest
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.jobs.progress import Progress
+from echotok.view.templates import render
 
 __all__ = ["Section", "Summary", "summarize"]
 
@@ -95,23 +95,7 @@ class Summary:
 
     def as_html(self) -> str:
         """The page as one HTML file that needs no other."""
-        parts = [
-            '<!doctype html><html lang="en"><meta charset="utf-8">',
-            f"<title>{html.escape(self.title)}</title>",
-            "<style>body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;"
-            "padding:0 1rem}table{border-collapse:collapse}th,td{padding:.2rem .8rem;"
-            "border-bottom:1px solid #ccc;text-align:right}th:first-child,td:first-child"
-            "{text-align:left}</style>",
-            f"<h1>{html.escape(self.title)}</h1>",
-        ]
-        for section in self.sections:
-            parts.append(f"<h2>{html.escape(section.title)}</h2><table>")
-            for tag, rows in (("th", (section.header,)), ("td", section.rows)):
-                for row in rows:
-                    cells = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-                    parts.append(f"<tr>{cells}</tr>")
-            parts.append("</table>" + (f"<p>{html.escape(section.note)}</p>" * bool(section.note)))
-        return "\n".join(parts) + "\n"
+        return render("echoclip_r.data", "summary.html", title=self.title, sections=self.sections)
 
 
 def summarize(manifest: Manifest, *, tokenizer: _Tokenizer | None = None) -> Summary:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
 from echotok.errors import InputError
-from echotok.findings.rules import FindingsRules, read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
+from echotok.findings.rules import FindingsRules
 from echotok.findings.table import answer, as_number, read_many
 
 __all__ = ["Finding", "make_finding", "read_findings"]

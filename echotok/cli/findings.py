@@ -78,7 +78,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Read the reports and write the table; the summary goes to stderr."""
-    from echotok.findings.rules import read_findings_rules
+    from echotok.findings.rule_files import read_findings_rules
 
     if arguments.html is not None and arguments.explain is None:
         arguments.parser.error("--html shows one report: give --explain, too")

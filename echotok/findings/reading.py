@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from echotok.findings.lexicon import Mark, compile_rules
 from echotok.findings.mentions import Mention, find_mentions
-from echotok.findings.rules import FindingsRules, read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
+from echotok.findings.rules import FindingsRules
 from echotok.findings.scope import Status, Verdict, judge
 from echotok.findings.sentences import Sentences
 from echotok.findings.values import Decimals, count_decimals, read_quantity

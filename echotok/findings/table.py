@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from echotok.findings.reading import Finding, Reader
-from echotok.findings.rules import FindingRule, FindingsRules, read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
+from echotok.findings.rules import FindingRule, FindingsRules
 from echotok.findings.values import Decimals, count_decimals
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from echotok.findings.reading import findings
-from echotok.findings.rules import read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
 
 
 def read_cases() -> list[tuple[str, str, str, str]]:

@@ -9,7 +9,8 @@ import pytest
 import echotok
 from echotok.errors import InputError
 from echotok.findings.reading import findings
-from echotok.findings.rules import expand_phrase, read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
+from echotok.findings.rules import expand_phrase
 
 OWN = '[[finding]]\nname = "a"\ntitle = "A"\nfamily = "f"\nterms = ["aaa"]\n'
 

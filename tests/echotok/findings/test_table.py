@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import echotok
 from echotok.findings.reading import Reader, findings
-from echotok.findings.rules import read_findings_rules
+from echotok.findings.rule_files import read_findings_rules
 from echotok.findings.table import answers, as_number
 from echotok.findings.view import explain_page
 
