@@ -146,7 +146,10 @@ def _write_dicom(path: Path, frames: Bytes, form: str, fps_hz: int, study: Dicom
         data["PixelData"].VR = "OB"
         if form == "dicom-rle":
             data.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    data.save_as(path, enforce_file_format=True)
+    # Into memory first: pydicom makes a new error of a full disk, without its number.
+    content = io.BytesIO()
+    data.save_as(content, enforce_file_format=True)
+    path.write_bytes(content.getvalue())
 
 
 def _describe(study: DicomStudy, fps_hz: int) -> Dataset:
