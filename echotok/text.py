@@ -198,7 +198,7 @@ def split_stops(normalized: str) -> list[str]:
     """Split normalized text behind each full stop that a space follows; the space is left out.
 
     Encoding and mining both work on these stretches: no unit reaches over such a place unless a
-    phrase does. The stop of a list number ends a stretch too; `echotok.engine.sentences` finds
+    phrase does. The stop of a list number ends a stretch too; `echotok.sentences` finds
     what a reader takes for a sentence.
 
     Example:

@@ -8,7 +8,6 @@ An `Answer` is what every view of it draws: the terminal, a page, a picture, JSO
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from echoclip_r.embedding.embedder import embed_texts, embed_video
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.text.equality import normalize_report, report_ids
+from echotok.sentences import split_sentences
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -38,8 +38,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
-
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|\s*\n\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -213,11 +211,8 @@ def shared_sentences(report: str, other: str | None) -> list[tuple[str, bool]]:
         >>> shared_sentences("No effusion. EF 55%.", "EF 60%. No  Effusion.")
         [('No effusion.', True), ('EF 55%.', False)]
     """
-    known = (
-        set() if other is None else {normalize_report(part) for part in _SENTENCE_END.split(other)}
-    )
-    parts = [part.strip() for part in _SENTENCE_END.split(report)]
-    return [(part, normalize_report(part) in known) for part in parts if part]
+    known = set() if other is None else {normalize_report(part) for part in split_sentences(other)}
+    return [(part, normalize_report(part) in known) for part in split_sentences(report)]
 
 
 def _best(cosines: Floats, k: int) -> list[int]:

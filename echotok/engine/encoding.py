@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from echotok.engine.engine import Engine, Trace
-from echotok.engine.sentences import number_sentences
 from echotok.engine.spans import Span, find_spans
+from echotok.sentences import number_sentences
 
 __all__ = ["Encoding", "check_context_length"]
 
@@ -194,12 +194,7 @@ class Encoding:
 
     @cached_property
     def sentences(self) -> list[int]:
-        """For each unit the number of its sentence, from 0; see `echotok.engine.sentences`.
-
-        A sentence ends at a unit that ends in `.`, `!` or `?` with white space behind it (a list
-        number such as `1.` ends none), and where a new line begins with a list mark, a capital
-        letter or a blank line.
-        """
+        """For each unit the number of its sentence, from 0; see `echotok.sentences`."""
         return number_sentences(self._trace.text, self.unit_offsets)
 
 

@@ -1,0 +1,184 @@
+"""Where the sentences of a report begin and end: the one rule for training, search and findings.
+
+A stop ends a sentence unless it belongs to an abbreviation, an initial, a number or a list mark.
+The end of a line ends one, too, unless the line is wrapped: the next one goes on in lower case
+behind a long line, or the line ends with a word or mark that cannot end anything (`no evidence of`,
+`and`, a comma). `tests/echotok/sentence_cases.py` is the rule as a table of examples.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+__all__ = ["HEADING", "LIST_MARK", "Run", "number_sentences", "sentence_runs", "split_sentences"]
+
+
+class Run(NamedTuple):
+    """A stretch of a report up to the end of a sentence; it may be blank.
+
+    Attributes:
+        start, end: its characters in the report, without the stop or line break that ends it.
+        behind: where the next run begins.
+        begins_line: no other run of the same line stands before it.
+    """
+
+    start: int
+    end: int
+    behind: int
+    begins_line: bool
+
+
+LIST_MARK = re.compile(r"\s*(?:[-*\u2022\u00b7\u2013>]+\s+|\(?\d{1,2}[.)]\s+|\(?[a-z]\)\s+)+")
+"""What an item of a list begins with."""
+
+_CLOSERS = r"[)\]\"'\u201d\u2019]*"
+_STOP = re.compile(
+    # A question mark in front of a single last word is a doubt about it: "? thrombus."
+    r"(?<=\S)\?(?![^\S\n]*\w{1,10}[^\S\n]*(?:[.\n]|$))" + _CLOSERS
+    + r"|[.!]+" + _CLOSERS + r"(?=\s|$)"
+    # Without a space: "normal.Left atrium", "normal.LA", "normal.2. Left atrium".
+    + r"|\.(?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[A-Z])|(?<=[a-z)%])\.(?=\d+[.)]\s)"
+    + r"|\n[^\S\n]*"
+)  # fmt: skip
+_LINE_BREAK = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+HEADING = re.compile(r"\s*(?:\d{1,2}[.)]\s*)?([A-Za-z][A-Za-z0-9 ,/&()'-]{0,60}?)\s*:(?!\d)")
+"""What stands before a colon, as in `Mitral valve: normal`."""
+_DANGLING = re.compile(
+    r"(?:[,/&(-]|\b(?:the|a|an|of|and|or|nor|no|not|with|without|to|from|at|by|in|on|for|is|are|was"
+    r"|were|be|been|than|that|which|such as|approximately|about|estimated|significant|consistent"
+    r"|evidence"
+    r"|left|right|mitral|tricuspid|pulmonary|pulmonic|ventricular|atrial|systolic|diastolic"
+    r"|pericardial|regional|any|there|has|have|hemodynamically|haemodynamically))$",
+    re.IGNORECASE,
+)
+_WRAPPED = 40
+"""A line as long as this may go on in the next one."""
+
+_LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
+_LONE_MARK = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
+_TITLE = re.compile(r"\b(?:dr|drs|prof|mr|mrs|ms)\.", re.IGNORECASE)
+_INNER = re.compile(
+    r"approx|prof|vs|viz|incl|i\.e|e\.g|c\.?f|al|refs?|figs|drs?|mrs|jr|sr", re.IGNORECASE
+)
+"""Abbreviations behind which a sentence always goes on."""
+_BEFORE_NUMBER = re.compile(
+    r"nos?|nr|fig|eq|pp|vol|ch|ver|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec", re.IGNORECASE
+)
+_NOT_BEFORE_CAPITAL = re.compile(
+    r"ca|est|avg|resp|calc|diam|dil|temp|dept|sq|cont|max|min|etc|inc|ltd|co|corp|dis|hx|fx|dx|rx"
+    r"|sx|pt|wt|ht|a\.m|p\.m|s\.p",
+    re.IGNORECASE,
+)
+_BEFORE_NAME = ("Mr", "Ms", "Mt", "Ste")
+"""Titles as they are written; `MR.` and `mr.` are a finding."""
+
+
+def sentence_runs(text: str) -> Iterator[Run]:
+    """The stretches of a text between the ends of its sentences, in order; they cover all of it.
+
+    Linear in the length of the text.
+    """
+    # Other line breaks become one of the same length, so that all places stay true.
+    text = _LINE_BREAK.sub(lambda found: "\n".rjust(len(found[0])), text)
+    start, begins, line_start = 0, True, 0
+    for match in _STOP.finditer(text):
+        at, behind = match.span()
+        if at < start:
+            continue
+        if text[at] == "\n":
+            if text[max(start, line_start) : at].strip() and _goes_on(text, line_start, at, behind):
+                line_start = behind
+                continue
+            yield Run(start, at, behind, begins)
+            start = line_start = behind
+            begins = True
+        elif text[at] != "." or not _is_inner(text, start, at):
+            yield Run(start, at, behind, begins)
+            start, begins = behind, False
+    if start < len(text):
+        yield Run(start, len(text), len(text), begins)
+
+
+def split_sentences(text: str) -> list[str]:
+    r"""The sentences of a text as they are written, each with its stop and list mark.
+
+    Example:
+        >>> split_sentences("Seen by Dr. Who. LV: normal\nMR: severe; EF 55.5 %.")
+        ['Seen by Dr. Who.', 'LV: normal', 'MR: severe; EF 55.5 %.']
+    """
+    sentences = (text[run.start : run.behind].strip() for run in sentence_runs(text))
+    return [sentence for sentence in sentences if sentence]
+
+
+def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The number, from 0, of the sentence that each stretch of a text belongs to.
+
+    A stretch that reaches over the end of a sentence belongs to the one that it begins in.
+
+    Args:
+        text: the original text.
+        spans: start and end of each stretch, in order.
+
+    Example:
+        >>> number_sentences("1. Mild MR. No AS", [(0, 2), (3, 11), (12, 17)])
+        [0, 0, 1]
+    """
+    begins = [run.start for run in sentence_runs(text)]
+    places = [bisect_right(begins, start) for start, _ in spans]
+    numbers: list[int] = []
+    number = 0
+    for place, before in zip(places, [*places[:1], *places], strict=False):
+        number += place != before
+        numbers.append(number)
+    return numbers
+
+
+def _is_inner(text: str, start: int, at: int) -> bool:
+    """Whether the stop at `at` ends a word or the number of a list, and no sentence."""
+    follows = text[at + 1 : at + 40].lstrip(" \t")
+    if not follows or follows[0] == "\n":
+        return False  # nothing that an abbreviation could belong to stands in the line
+    head = text[max(start, at - 16) : at]
+    if at - start <= len(head) and _LONE_MARK.fullmatch(head):
+        return True
+    found = _LAST_WORD.search(head)
+    if found is None:
+        return False
+    word = found[0]
+    lower = word.lower()
+    before = head[: found.start()]
+    first = follows[0]
+    if _INNER.fullmatch(word):
+        return True
+    if _BEFORE_NUMBER.fullmatch(word):
+        return first.isdigit() or (word.istitle() and first.islower())
+    if _NOT_BEFORE_CAPITAL.fullmatch(word):
+        return not first.isupper()
+    if lower == "st":  # St. Jude, but "depressed ST. No effusion"
+        return word != "ST" and first.isalpha()
+    if lower == "mm":
+        return follows[:2].lower() in ("hg", "of")
+    if word in _BEFORE_NAME:
+        return first.isupper() and follows[1:2].islower()
+    if len(word) == 1:  # an initial
+        return first.isalpha() and (follows[1:2] == "." or _TITLE.search(before) is not None)
+    return "." in word and not first.isupper()
+
+
+def _goes_on(text: str, line_start: int, at: int, behind: int) -> bool:
+    """Whether the line that ends at `at` is wrapped, and the next one goes on with it."""
+    line = text[max(line_start, at - 80) : at].rstrip()
+    following = text[behind : behind + 80]
+    if not following.strip() or following[0] == "\n":
+        return False
+    next_line = following.split("\n")[0]
+    if LIST_MARK.match(next_line) or HEADING.match(next_line):
+        return False
+    if line.endswith((".", "!", "?", ":", ";")):
+        return False
+    if _DANGLING.search(line):
+        return not line.endswith(("-", " no", ":no")) or not next_line[:1].isupper()
+    return next_line[:1].islower() and len(line) >= _WRAPPED
