@@ -21,8 +21,12 @@ from echoclip_r.phantom.report.reports import write_reports
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.corpora import read_reports
-from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, grow, mine
 from echotok.mining.assembly import Mined
+from echotok.mining.growth import grow
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
+from echotok.mining.privacy import PrivateFinder
+from echotok.mining.store import ReportStore
 from echotok.table.reading import read_fallback, read_table
 from echotok.tokenizer import Tokenizer, load
 

@@ -31,7 +31,10 @@ from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.corpora import read_reports
 from echotok.coverage import measure
 from echotok.errors import MergesError
-from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, mine
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
+from echotok.mining.privacy import PrivateFinder
+from echotok.mining.store import ReportStore
 from echotok.text import make_normalizer
 
 WORK = ROOT / "runs" / "bench-mining"

@@ -15,19 +15,14 @@ from typing import Protocol
 from echotok.corpora import read_reports
 from echotok.errors import InputError, OptionError
 from echotok.leftovers import describe_leftovers
-from echotok.mining import (
-    UNITS,
-    Mined,
-    Options,
-    PrivateFinder,
-    ReportStore,
-    grow,
-    mine,
-    review_rows,
-    write_held_back,
-    write_sheet,
-)
+from echotok.mining.assembly import Mined
+from echotok.mining.growth import grow
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
+from echotok.mining.privacy import PrivateFinder
 from echotok.mining.release import read_allowed
+from echotok.mining.sheet import review_rows, write_held_back, write_sheet
+from echotok.mining.store import ReportStore
 from echotok.table.checks import validate_table
 from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_fallback

@@ -23,11 +23,15 @@ import echotok
 from echotok.building import build
 from echotok.corpora import read_reports
 from echotok.errors import OptionError
-from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, endings, mine
+from echotok.mining import endings
 from echotok.mining.endings import find_open_words
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
 from echotok.mining.preparation import prepare, select_phrases
+from echotok.mining.privacy import PrivateFinder
 from echotok.mining.runs import mine_runs
 from echotok.mining.session import mine_reports
+from echotok.mining.store import ReportStore
 from echotok.mining.views import make_views
 from echotok.table.values import NumberCode
 from echotok.text import is_number, make_normalizer, split_pieces
@@ -642,7 +646,7 @@ def test_a_sentence_longer_than_a_phrase_may_be_is_cut_into_phrases() -> None:
 def test_mining_needs_no_heavy_package() -> None:
     """Importing mining imports neither torch nor pandas nor pyarrow."""
     code = (
-        "import sys, echotok.mining; "
+        "import sys, echotok.mining.session; "
         "print(*[m for m in ('torch', 'pandas', 'pyarrow', 'tokenizers') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from echotok.mining import UNITS, Options, PrivateFinder, ReportStore, mine
+from echotok.mining.options import UNITS, Options
+from echotok.mining.pipeline import mine
+from echotok.mining.privacy import PrivateFinder
 from echotok.mining.release import read_allowed
+from echotok.mining.store import ReportStore
 from echotok.text import make_normalizer
 
 _NORMALIZE = make_normalizer(UNITS)
@@ -155,7 +158,7 @@ def test_lines_of_the_private_file_release_their_texts(tmp_path: Path) -> None:
     store, _, held = _released(tmp_path, [])
     assert {"wrenna poldark", "march 5, 2019", "quenby"} <= held
     private = tmp_path / "private.csv"
-    from echotok.mining import write_held_back
+    from echotok.mining.sheet import write_held_back
 
     write_held_back(store.held_back(k=5), private)
     lines = private.read_text(encoding="utf-8").splitlines()
