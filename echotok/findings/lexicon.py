@@ -13,7 +13,7 @@ from echotok.table.phrases import Phrase, parse_phrase
 from echotok.table.values import SEVERITY, EnumValue
 from echotok.text import make_normalizer
 
-__all__ = ["Lexicon", "Mark", "Term", "compile_rules"]
+__all__ = ["NUMERAL", "Lexicon", "Mark", "Term", "compile_rules"]
 
 
 class Term(NamedTuple):
@@ -69,9 +69,13 @@ _SEPARATORS = {
     "/": "or", "&": "and", "+": "and", "and": "and", "or": "or", "plus": "and",
     "nor": "or", "and/or": "or", "\u2022": ";", "*": ";", "|": ";",
 }  # fmt: skip
-_SEPARATOR_CUES = {word: frozenset((kind,)) for word, kind in _SEPARATORS.items()}
+_SEPARATOR_CUES = {
+    space + word: frozenset((kind,)) for word, kind in _SEPARATORS.items() for space in ("", " ")
+}
 _PLUS_MINUS = frozenset(("+/-",))
+_DIGITS = frozenset("0123456789")
 _RANGE = re.compile(r" to |-|/")
+NUMERAL = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 _EMPTY = Mark(first=0, end=0)
 
 
@@ -80,6 +84,10 @@ class Lexicon:
 
     Args:
         rules: the rules.
+
+    Attributes:
+        normalize: how a text is normalized before it is split into pieces.
+        numerals: those that some phrase or word of the rules spells out (`grade 1`, `>50%`).
 
     Raises:
         ValueError: a phrase is not written as phrases are; the message names its place.
@@ -127,6 +135,9 @@ class Lexicon:
             if grade.text in self._phrases
         }
         self._matcher = Matcher(self._parsed, self._values, severity=self._grades)
+        self._starts = self._matcher.starts()
+        words = (*self._phrases, *(value.text for value in (*self._grades, *self._values)))
+        self.numerals = frozenset(numeral for word in words for numeral in NUMERAL.findall(word))
 
     def _add_finding(self, finding: FindingRule) -> None:
         where, name, of = f"[[finding]] {finding.name!r}", finding.name, finding.structure
@@ -204,11 +215,19 @@ class Lexicon:
     def marks(self, pieces: list[str]) -> list[Mark]:
         """What the pieces of a normalized sentence mean, in order."""
         found: list[Mark] = []
-        at, size, longest = 0, len(pieces), self._matcher.longest
+        at, size, longest, starts = 0, len(pieces), self._matcher.longest, self._starts
         while at < size:
-            match = longest(pieces, at)
+            # Most pieces of a report begin nothing, or something that goes on in another way.
+            piece = pieces[at]
+            match, followers = None, starts.get(piece, ())
+            if (
+                followers is None
+                or (followers and at + 1 < size and pieces[at + 1] in followers)
+                or piece[-1] in _DIGITS
+            ):
+                match = longest(pieces, at)
             if match is None:
-                cues = _SEPARATOR_CUES.get(pieces[at].strip())
+                cues = _SEPARATOR_CUES.get(piece)
                 if cues is not None and "".join(pieces[at : at + 3]).strip() == "+/-":
                     found.append(Mark(first=at, end=at + 3, cues=_PLUS_MINUS))
                     at += 3

@@ -67,6 +67,7 @@ class Mention:
         number, unit, spread: as written.
         number_mark: where the number stands, or -1.
         prior: its own words say that it was so before.
+        unseen: it is there only to say that its structure could not be seen.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Mention:
     spread: str = ""
     number_mark: int = -1
     prior: bool = False
+    unseen: bool = False
 
 
 def is_separator(mark: Mark) -> bool:
@@ -98,8 +100,8 @@ def find_mentions(
     lexicon: Lexicon,
     rules: FindingsRules,
     context: tuple[tuple[str, ...], ...],
-) -> list[Mention]:
-    """The mentions of a sentence, in order.
+) -> tuple[list[Mention], bool]:
+    """The mentions of a sentence, in order, and whether the context was asked for any of them.
 
     Args:
         marks: of the sentence.
@@ -110,7 +112,7 @@ def find_mentions(
             sentences before, and of the heading.
     """
     finder = _Finder(marks, pieces, lexicon, rules, context)
-    return finder.run()
+    return finder.run(), finder.asked
 
 
 class _Finder:
@@ -123,7 +125,7 @@ class _Finder:
         context: tuple[tuple[str, ...], ...],
     ) -> None:
         self.marks, self.pieces, self.lexicon, self.rules = marks, pieces, lexicon, rules
-        self.context = context
+        self.context, self.asked = context, False
         self.groups = self._groups()
         self.mentions: list[Mention] = []
 
@@ -222,6 +224,7 @@ class _Finder:
             return found
         if self._own_subject(at):
             return []
+        self.asked = True
         for names in self.context:
             if found := [(-1, name) for name in names if name in known]:
                 return found
@@ -260,8 +263,8 @@ class _Finder:
                 self._unit_behind(mention, at)
             else:
                 self._number(mention, at)
-        elif mark.number and term.value is None:
-            mention.value = float(mark.number) if mark.number.isdigit() else None
+        elif term.value is None:
+            mention.number = mark.number
 
     def _state(self, at: int, word: str) -> None:
         table = self.lexicon.states[word]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from echotok.findings.lexicon import Mark, compile_rules
+from echotok.findings.lexicon import NUMERAL, Mark, compile_rules
 from echotok.findings.mentions import Mention, find_mentions
 from echotok.findings.rule_files import read_findings_rules
 from echotok.findings.rules import FindingsRules
@@ -82,35 +83,91 @@ def reader_of(rules: FindingsRules) -> Reader:
 class _Said(NamedTuple):
     """What a sentence says, by offsets within itself."""
 
-    rows: tuple[Finding, ...]
+    rows: tuple[tuple[Any, ...], ...]  # plain, so that the garbage collector lets go of them
     subjects: tuple[tuple[str, ...], ...]
     units: int
     used: int
 
 
+class _Parsed(NamedTuple):
+    """A sentence but for the values of its numbers.
+
+    Attributes:
+        asked: another context might have given other mentions.
+        units: indices of the marks that are clinical phrases or values.
+    """
+
+    mentions: Sequence[Mention]
+    verdicts: Sequence[Verdict]
+    marks: Sequence[Mark]
+    places: _Places
+    subjects: tuple[tuple[str, ...], ...]
+    asked: bool
+    units: tuple[int, ...]
+
+
 # A comma or point with three digits behind it may part thousands.
+_DIGIT = re.compile("[0-9]")
 _OPEN_NUMBER = re.compile(r"\d[.,]\d{3}(?!\d)")
 _REMEMBERED = 50_000
-_NOTHING = _Said((), (), 0, 0)
+_LONGEST_REMEMBERED = 1000
+"""Characters of a sentence."""
+
+_Context = tuple[tuple[str, ...], ...]
+_Made = TypeVar("_Made")
+
+
+class _Memory(Generic[_Made]):
+    """What was made of sentences; most of them say the same in every context."""
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[object, ...], _Made] = {}
+        self._bound: dict[tuple[object, ...], _Made] = {}
+
+    def __len__(self) -> int:
+        return len(self._free) + len(self._bound)
+
+    def get(self, key: tuple[object, ...], context: _Context) -> _Made | None:
+        found = self._free.get(key)
+        return found if found is not None else self._bound.get((*key, context))
+
+    def put(self, key: tuple[object, ...], context: _Context, made: _Made, *, free: bool) -> None:
+        if len(self) >= _REMEMBERED:
+            self._free.clear()
+            self._bound.clear()
+        if free:
+            self._free[key] = made
+        else:
+            self._bound[(*key, context)] = made
 
 
 class Reader:
     """Reads reports by rules, and remembers sentences, which templates repeat.
 
+    A sentence that differs from one read before in its numbers alone is not parsed again.
+
     Args:
         rules: the rules.
+        remember: False reads every sentence anew: the same rows, more slowly.
 
     Attributes:
         units, used: how many marked phrases and values there were in all that was read, and how
             many of them became part of a finding.
     """
 
-    def __init__(self, rules: FindingsRules) -> None:
+    def __init__(self, rules: FindingsRules, *, remember: bool = True) -> None:
         self.rules = rules
         self.lexicon = compile_rules(rules)
         self._sentences = Sentences(rules, self.lexicon)
-        self._known: dict[tuple[object, ...], _Said] = {}
+        self._remember = remember
+        self._known = _Memory[_Said]()
+        self._shapes = _Memory[_Parsed]()
         self.units = self.used = 0
+
+    @property
+    def remembered(self) -> int:
+        """How many sentences are remembered; at most some ten thousands."""
+        return len(self._known) + len(self._shapes)
 
     def read(
         self, report: str, *, decimals: Decimals | None = None, words: bool = False
@@ -128,7 +185,7 @@ class Reader:
             if not decimal_mark and decimals is not None:
                 decimal_mark = decimals.mark
         rows: list[Finding] = []
-        subjects: tuple[tuple[str, ...], ...] = ()
+        subjects: _Context = ()
         age = 0
         known = self._known
         for number, (start, end, section, heading, fresh) in enumerate(
@@ -138,14 +195,10 @@ class Reader:
                 subjects = ()
             context = (*subjects, heading) if heading else subjects
             text = report[start:end]
-            key = (text, context, section == "history", decimal_mark)
-            said = known.get(key)
+            prior = section == "history"
+            said = known.get((text, prior, decimal_mark, words), context)
             if said is None:
-                if len(known) >= _REMEMBERED:
-                    known.clear()
-                said = known[key] = self._say(
-                    text, context, prior=section == "history", decimal_mark=decimal_mark
-                )
+                said = self._say(text, context, prior=prior, decimal_mark=decimal_mark, words=words)
             self.units += said.units
             self.used += said.used
             if said.subjects:
@@ -153,53 +206,82 @@ class Reader:
             age += 1
             for row in said.rows:
                 # By position: this is done for every row of every report.
+                (name, value, unit, low, high, status, structure, first, last, _, _, written,
+                 plausible, by) = row  # fmt: skip
                 rows.append(
                     Finding(
-                        *row[:7],
-                        row[7] + start,
-                        row[8] + start,
-                        number,
-                        section,
-                        *row[11:13],
-                        _moved(row[13], start) if words else (),
+                        name, value, unit, low, high, status, structure, first + start,
+                        last + start, number, section, written, plausible,
+                        _moved(by, start) if by else (),
                     )
-                )
+                )  # fmt: skip
         return tuple(rows)
 
     def _say(
-        self, text: str, context: tuple[tuple[str, ...], ...], *, prior: bool, decimal_mark: str
+        self, text: str, context: _Context, *, prior: bool, decimal_mark: str, words: bool
     ) -> _Said:
+        """What a sentence says that is not known yet."""
+        if not self._remember or len(text) > _LONGEST_REMEMBERED:
+            parsed = self._parse(text, context, prior=prior)
+            return self._rows(parsed, {}, decimal_mark=decimal_mark, words=words)
+        shape, numerals = _shape(text, self.lexicon.numerals)
+        known = self._shapes.get((shape, prior), context) if numerals else None
+        if known is None:
+            known = self._parse(shape, context, prior=prior)
+            if numerals:
+                self._shapes.put((shape, prior), context, known, free=not known.asked)
+        said = self._rows(known, numerals, decimal_mark=decimal_mark, words=words)
+        self._known.put((text, prior, decimal_mark, words), context, said, free=not known.asked)
+        return said
+
+    def _parse(self, text: str, context: _Context, *, prior: bool) -> _Parsed:
         normalized = self.lexicon.normalize(text)
         pieces = split_pieces(normalized)
         marks = _joined(self.lexicon.marks(pieces), pieces)
+        places = _Places(text, normalized, pieces, marks)
         if any(mark.doubtful for mark in marks):
-            places = _Places(text, normalized, pieces, marks)
             marks = [
                 mark
                 for index, mark in enumerate(marks)
                 if not mark.doubtful or _abbreviates(text, index, marks, places)
             ]
+            places = _Places(text, normalized, pieces, marks)
         if not marks:
-            return _NOTHING
-        mentions = find_mentions(marks, pieces, self.lexicon, self.rules, context)
+            return _Parsed((), (), (), places, (), False, ())
+        mentions, asked = find_mentions(marks, pieces, self.lexicon, self.rules, context)
         mentions += self._unseen(marks, mentions)
-        subjects = tuple(mark.structures for mark in reversed(marks) if mark.structures)
-        counted = [index for index, mark in enumerate(marks) if _is_unit(mark)]
-        if not mentions:
-            return _Said((), subjects, len(counted), 0)
-        verdicts = judge(
-            marks, mentions, size=len(pieces) - (pieces[-1].strip() in (".", "!")), prior=prior
+        size = len(pieces) - (pieces[-1].strip() in (".", "!"))
+        return _Parsed(
+            mentions,
+            judge(marks, mentions, size=size, prior=prior) if mentions else (),
+            marks,
+            places,
+            tuple(mark.structures for mark in reversed(marks) if mark.structures),
+            asked,
+            tuple(index for index, mark in enumerate(marks) if _is_unit(mark)),
         )
-        places = _Places(text, normalized, pieces, marks)
+
+    def _rows(
+        self, parsed: _Parsed, numerals: Mapping[str, str], *, decimal_mark: str, words: bool
+    ) -> _Said:
+        """The rows of a sentence whose own numerals stand in place of those of its shape."""
         rows: list[Finding] = []
         used: set[int] = set()
-        for mention, verdict in zip(mentions, verdicts, strict=True):
-            row = self._row(mention, verdict, marks, places, decimal_mark)
+        for mention, verdict in zip(parsed.mentions, parsed.verdicts, strict=True):
+            row = self._row(mention, verdict, parsed, numerals, decimal_mark)
             if row is not None and not _repeats(row, rows):
+                if words:
+                    row = row._replace(words=parsed.places.words(mention, verdict))
                 rows.append(row)
                 used |= {*mention.marks, mention.grade_mark}
         rows.sort(key=lambda row: (row.start, row.end))
-        return _Said(tuple(rows), subjects, len(counted), sum(at in used for at in counted))
+        units = parsed.units
+        return _Said(
+            tuple(map(tuple, rows)),
+            parsed.subjects,
+            len(units),
+            sum(index in used for index in units),
+        )
 
     def _unseen(self, marks: Sequence[Mark], mentions: Sequence[Mention]) -> list[Mention]:
         """Findings of a structure that could not be seen."""
@@ -212,7 +294,7 @@ class Reader:
         if not any(mark.cues & {"unseen_before", "unseen_behind"} for mark in marks):
             return []
         return [
-            Mention(name=name, structure=structure, anchor=at, marks=[at], value="unseen")
+            Mention(name=name, structure=structure, anchor=at, marks=[at], unseen=True)
             for at, mark in enumerate(marks)
             if mark.structures and at not in taken
             for structure in mark.structures
@@ -223,39 +305,38 @@ class Reader:
         self,
         mention: Mention,
         verdict: Verdict,
-        marks: Sequence[Mark],
-        places: _Places,
+        parsed: _Parsed,
+        numerals: Mapping[str, str],
         decimal_mark: str,
     ) -> Finding | None:
-        rule = self.rules.findings[mention.name]
+        rule, marks = self.rules.findings[mention.name], parsed.marks
         status = verdict.status
-        if mention.value == "unseen":
-            if status != "not_assessed":
-                return None
-            mention.value = None
+        if mention.unseen and status != "not_assessed":
+            return None
         if verdict.others and status == "absent":
             return None
         value: float | str | None = mention.value
         low = high = None
         unit = written = ""
         plausible = True
+        said = _restored(mention.number, numerals)
         if rule.kind == "number":
-            if mention.number and status != "not_assessed":
+            if said and status != "not_assessed":
                 number = mention.number_mark
                 quantity = read_quantity(
-                    mention.number,
+                    said,
                     mention.unit,
                     rule,
                     self.rules.units,
                     decimal_mark=decimal_mark,
-                    spread=mention.spread,
+                    spread=_restored(mention.spread, numerals),
                     lower=number > 0 and "at_least" in marks[number - 1].cues,
                     upper=number > 0 and "at_most" in marks[number - 1].cues,
                 )
                 if quantity is None:
                     return None
                 value, low, high, unit, _, plausible = quantity
-                written = " ".join(one for one in (mention.number, quantity.written_unit) if one)
+                written = " ".join(one for one in (said, quantity.written_unit) if one)
                 if status == "absent":
                     status = "present"
             elif status in ("absent", "not_assessed"):
@@ -266,6 +347,8 @@ class Reader:
             value = None
         elif verdict.denied:
             value = 0.0 if rule.kind != "class" else None
+        elif value is None and said.isdigit():
+            value = float(said)
         elif value is None:
             low, high = mention.grade_low, mention.grade_high
             if rule.kind == "sign":
@@ -280,22 +363,66 @@ class Reader:
                         low, high = None, mention.grade
         elif rule.kind == "sign" and value == 0:
             value = 1.0 if not mention.denied else 0.0
-        start, end = places.span(sorted({*mention.marks, *_beside(mention)}))
+        start, end = parsed.places.span({*mention.marks, *_beside(mention)})
         return Finding(
-            name=mention.name,
-            value=value,
-            unit=unit,
-            low=low,
-            high=high,
-            status=status,
-            structure=mention.structure,
-            start=start,
-            end=end,
-            sentence=0,
-            written=written,
-            plausible=plausible,
-            words=places.words(mention, verdict),
+            mention.name, value, unit, low, high, status, mention.structure, start, end,
+            0, "", written, plausible,
+        )  # fmt: skip
+
+
+def _shape(text: str, spelled_out: frozenset[str]) -> tuple[str, Mapping[str, str]]:
+    """A sentence with other numerals of the same length in place of its own.
+
+    What a sentence says does not hang on its numerals, but for those that the rules spell out
+    (`grade 1`), for single digits (`0` denies, `2+` is a grade), and for those within a word.
+
+    Returns:
+        The shape, and what each numeral that was put into it stands for.
+    """
+    matches = list(NUMERAL.finditer(text))
+    own: list[re.Match[str]] = []
+    kept: set[str] = set()
+    for match in matches:
+        numeral, before, after = (
+            match[0],
+            text[match.start() - 1 : match.start()],
+            text[match.end() : match.end() + 1],
         )
+        if (
+            len(numeral) == 1
+            or numeral in spelled_out
+            or before.isalnum()
+            or after == "+"
+            # "4.7d" is no number, but "4", a point, and a word.
+            or (not numeral.isdigit() and (after.isalnum() or not after.isascii()))
+        ):
+            kept.add(numeral)
+        else:
+            own.append(match)
+    if not own:
+        return text, {}
+    parts: list[str] = []
+    stands_for: dict[str, str] = {}
+    at = 0
+    digits = iter("987654321")
+    for match in own:
+        for digit in digits:
+            numeral = _DIGIT.sub(digit, match[0])
+            if numeral not in spelled_out and numeral not in kept:
+                break
+        else:
+            return text, {}  # a list of more numbers than there are digits
+        stands_for[numeral] = match[0]
+        parts += (text[at : match.start()], numeral)
+        at = match.end()
+    return "".join((*parts, text[at:])), stands_for
+
+
+def _restored(number: str, numerals: Mapping[str, str]) -> str:
+    """A number of a shape as it stands in the sentence."""
+    if not number or not numerals:
+        return number
+    return NUMERAL.sub(lambda match: numerals.get(match[0], match[0]), number)
 
 
 def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> bool:
@@ -409,15 +536,18 @@ class _Places:
     ) -> None:
         same = text.isascii() and text.lower() == normalized
         self._offsets = None if same else Offsets(text, normalized)
-        self._bounds = [0]
-        for piece in pieces:
-            self._bounds.append(self._bounds[-1] + len(piece))
+        self._bounds = [0, *itertools.accumulate(map(len, pieces))]
         self._pieces, self._marks = pieces, marks
 
-    def span(self, indices: Sequence[int]) -> tuple[int, int]:
+    def span(self, indices: Collection[int]) -> tuple[int, int]:
         """From the first to the last of some marks."""
-        first = min(self._marks[index].first for index in indices)
-        last = max(self._marks[index].end for index in indices)
+        marks = self._marks
+        if len(indices) == 1:
+            [index] = indices
+            first, last = marks[index].first, marks[index].end
+        else:
+            first = min([marks[index].first for index in indices])
+            last = max([marks[index].end for index in indices])
         start = self._bounds[first] + (self._pieces[first][0] == " ")
         end = self._bounds[last]
         return (start, end) if self._offsets is None else self._offsets.span(start, end)

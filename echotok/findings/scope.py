@@ -97,12 +97,19 @@ def judge(
 def _verdict(
     mention: Mention, reaches: dict[str, list[tuple[int, int, int]]], *, prior: bool
 ) -> Verdict:
+    anchor, also = mention.anchor, mention.also
+    if not reaches:
+        if mention.prior or prior:
+            return Verdict("prior", (), denied=mention.denied)
+        return Verdict("absent" if mention.denied else "present", (), denied=mention.denied)
+
     def reached(*kinds: str) -> list[int]:
         return [
             cue
             for kind in kinds
-            for cue, start, end in reaches.get(kind, ())
-            if start <= mention.anchor < end or (mention.also >= 0 and start <= mention.also < end)
+            if kind in reaches
+            for cue, start, end in reaches[kind]
+            if start <= anchor < end or start <= also < end
         ]
 
     before, behind = reached("deny_before"), reached("deny_behind")

@@ -110,6 +110,10 @@ class Matcher:
                 node = node.next.setdefault(piece, _Node())
         node.end = phrase.id if node.end is None else min(node.end, phrase.id)
 
+    def starts(self) -> dict[str, Container[str] | None]:
+        """The pieces with which a match can begin, numbers left out, with their followers."""
+        return {piece: self.followers(piece) for piece in (*self._root.next, *self._types)}
+
     def followers(self, piece: str) -> Container[str] | None:
         """The pieces of which one must follow `piece` for a match to begin there.
 

@@ -156,6 +156,76 @@ def test_any_text_is_read(report: str) -> None:
         assert 0 <= row.start < row.end <= len(report)
 
 
+NUMERALS = st.sampled_from(
+    ["0", "1", "3", "9", "12", "17", "30", "45", "50", "55", "62", "450", "999", "1250", "2015",
+     "2031", "4.7", "4,7", "0.55", "0,8", ".55", "45,5", "1,250", "1.250", "1.250,5", "12,345,678",
+     "050", "007"]
+)  # fmt: skip
+NUMBERS = st.one_of(
+    NUMERALS,
+    st.builds("{}{}{}".format, NUMERALS, st.sampled_from("- / x".split()), NUMERALS),
+    st.builds(
+        "{}{}{}".format,
+        NUMERALS,
+        st.sampled_from(["-", " – ", " to ", "% to ", " +/- ", "±", " and ", "/"]),
+        NUMERALS,
+    ),
+    st.builds("{}{}".format, st.sampled_from([">", "< ", "≥", "~", "-", "+"]), NUMERALS),
+    st.builds("{}{}".format, NUMERALS, st.sampled_from(["+", "mm", " cm", "mmHg", "d", "²", "é"])),
+    st.builds("{}{}".format, st.sampled_from(["A", "e'", "é", "("]), NUMERALS),
+)
+AROUND = st.sampled_from(
+    ["LVEF is {}%.", "LVEF {} %, previously {}%.", "LVIDd {} cm, LVIDs {} cm", "RVSP {} mm Hg.",
+     "MR {}", "Grade {} diastolic dysfunction.", "EF between {} and {} percent", "AVA {} cm2;",
+     "The LA measures {} x {} mm.", "EF improved from {}% to {}%.", "In {} the LVEF was {}%.",
+     "No MR, LVEF {}.", "Left ventricle: {} mm", "IVC collapses {}%.", "EF {}\n", "{} mmHg RVSP",
+     "Pacemaker lead: {}", "PAP (mmHg): {}", "TR gradient {} mmHg plus RAP {}", "is dilated, {} mm"]
+)  # fmt: skip
+
+
+@st.composite
+def reports_alike(draw: st.DrawFn) -> list[str]:
+    """Three reports that differ in their numbers alone."""
+    template = " ".join(draw(st.lists(AROUND, min_size=1, max_size=4)))
+    count = template.count("{}")
+    numbers = st.lists(NUMBERS, min_size=count, max_size=count)
+    return [template.format(*draw(numbers)) for _ in range(3)]
+
+
+REMEMBERS, FORGETS = Reader(RULES), Reader(RULES, remember=False)
+
+
+@settings(max_examples=300, deadline=None)
+@given(reports_alike(), st.booleans())
+def test_remembered_sentences_say_the_same_of_other_numbers(
+    reports: list[str], words: bool
+) -> None:
+    """A reader that knows sentences gives the rows of one that reads each anew."""
+    for report in reports:
+        units, used = REMEMBERS.units - FORGETS.units, REMEMBERS.used - FORGETS.used
+        assert REMEMBERS.read(report, words=words) == FORGETS.read(report, words=words)
+        assert (REMEMBERS.units - FORGETS.units, REMEMBERS.used - FORGETS.used) == (units, used)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WORDS | NUMBERS, max_size=25).map(" ".join) | st.text(max_size=60))
+def test_remembered_sentences_say_the_same_in_any_text(report: str) -> None:
+    """The same of texts without rhyme or reason, whose context differs from case to case."""
+    assert REMEMBERS.read(report) == FORGETS.read(report)
+
+
+def test_memory_is_bounded() -> None:
+    """A stream of sentences that are never the same does not fill the memory."""
+    reader = Reader(RULES, remember=True)
+    sizes = []
+    for number in range(12):
+        for at in range(5000):
+            word = f"{chr(97 + number)}{at}x"
+            reader.read(f"Wort {word}.")
+        sizes.append(reader.remembered)
+    assert max(sizes) <= 50_000 and sizes[-1] < 12 * 5000
+
+
 def test_page_escapes_the_report() -> None:
     """What a report says is never markup."""
     report = "<script>alert(1)</script> Severe MR."
