@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["HEADING", "LIST_MARK", "Run", "number_sentences", "sentence_runs", "split_sentences"]
@@ -36,14 +37,16 @@ LIST_MARK = re.compile(r"\s*(?:[-*\u2022\u00b7\u2013>]+\s+|\(?\d{1,2}[.)]\s+|\(?
 
 _CLOSERS = r"[)\]\"'\u201d\u2019]*"
 _STOP = re.compile(
+    # One class in front of all, for which a text is searched fast; what it found is told behind it.
+    r"[?.!\n](?:"
     # A question mark in front of a single last word is a doubt about it: "? thrombus."
-    r"(?<=\S)\?(?![^\S\n]*\w{1,10}[^\S\n]*(?:[.\n]|$))" + _CLOSERS
-    + r"|[.!]+" + _CLOSERS + r"(?=\s|$)"
+    r"(?<=\S\?)(?![^\S\n]*\w{1,10}[^\S\n]*(?:[.\n]|$))" + _CLOSERS
+    + r"|(?<=[.!])[.!]*" + _CLOSERS + r"(?=\s|$)"
     # Without a space: "normal.Left atrium", "normal.LA", "normal.2. Left atrium".
-    + r"|\.(?=[A-Z][a-z])|(?<=[a-z]{3})\.(?=[A-Z])|(?<=[a-z)%])\.(?=\d+[.)]\s)"
-    + r"|\n[^\S\n]*"
+    + r"|(?<=\.)(?=[A-Z][a-z])|(?<=[a-z]{3}\.)(?=[A-Z])|(?<=[a-z)%]\.)(?=\d+[.)]\s)"
+    + r"|(?<=\n)[^\S\n]*)"
 )  # fmt: skip
-_LINE_BREAK = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_LINE_BREAK = re.compile(r"[\r\x0b\x0c\x85\u2028\u2029](?:(?<=\r)\n)?")
 HEADING = re.compile(r"\s*(?:\d{1,2}[.)]\s*)?([A-Za-z][A-Za-z0-9 ,/&()'-]{0,60}?)\s*:(?!\d)")
 """What stands before a colon, as in `Mitral valve: normal`."""
 _DANGLING = re.compile(
@@ -138,24 +141,24 @@ def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
 
 def _is_inner(text: str, start: int, at: int) -> bool:
     """Whether the stop at `at` ends a word or the number of a list, and no sentence."""
+    head = text[max(start, at - 16) : at]
+    word, before, kind = _abbreviation(head)
+    short = at - start <= len(head)
+    if not kind and not short:
+        return False
     follows = text[at + 1 : at + 40].lstrip(" \t")
     if not follows or follows[0] == "\n":
         return False  # nothing that an abbreviation could belong to stands in the line
-    head = text[max(start, at - 16) : at]
-    if at - start <= len(head) and _LONE_MARK.fullmatch(head):
+    if short and _LONE_MARK.fullmatch(head):
         return True
-    found = _LAST_WORD.search(head)
-    if found is None:
+    if not kind:
         return False
-    word = found[0]
-    lower = word.lower()
-    before = head[: found.start()]
-    first = follows[0]
-    if _INNER.fullmatch(word):
+    lower, first = word.lower(), follows[0]
+    if kind == "inner":
         return True
-    if _BEFORE_NUMBER.fullmatch(word):
+    if kind == "before number":
         return first.isdigit() or (word.istitle() and first.islower())
-    if _NOT_BEFORE_CAPITAL.fullmatch(word):
+    if kind == "not before capital":
         return not first.isupper()
     if lower == "st":  # St. Jude, but "depressed ST. No effusion"
         return word != "ST" and first.isalpha()
@@ -166,6 +169,26 @@ def _is_inner(text: str, start: int, at: int) -> bool:
     if len(word) == 1:  # an initial
         return first.isalpha() and (follows[1:2] == "." or _TITLE.search(before) is not None)
     return "." in word and not first.isupper()
+
+
+@lru_cache(maxsize=1 << 14)
+def _abbreviation(head: str) -> tuple[str, str, str]:
+    """The last word before a stop, what stands before it, and its kind; "" is none."""
+    found = _LAST_WORD.search(head)
+    if found is None:
+        return "", "", ""
+    word = found[0]
+    if _INNER.fullmatch(word):
+        kind = "inner"
+    elif _BEFORE_NUMBER.fullmatch(word):
+        kind = "before number"
+    elif _NOT_BEFORE_CAPITAL.fullmatch(word):
+        kind = "not before capital"
+    elif word.lower() in ("st", "mm") or word in _BEFORE_NAME or len(word) == 1 or "." in word:
+        kind = "other"
+    else:
+        kind = ""
+    return word, head[: found.start()], kind
 
 
 def _goes_on(text: str, line_start: int, at: int, behind: int) -> bool:
