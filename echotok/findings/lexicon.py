@@ -41,6 +41,7 @@ class Mark(NamedTuple):
         states: the words as a state of a structure, or "".
         quantity: the words as a quantity of a structure, or "".
         named: findings of which it names the quantity, structure and all.
+        measure: the words as a measurement of a structure, or "".
         grade: rank of a grade word, or None; `grade_low` and `grade_high` of a range.
         number: the written number, or "".
         unit: the written unit, or "".
@@ -55,6 +56,7 @@ class Mark(NamedTuple):
     state: str = ""
     quantity: str = ""
     named: tuple[str, ...] = ()
+    measure: str = ""
     grade: float | None = None
     grade_low: float | None = None
     grade_high: float | None = None
@@ -124,10 +126,18 @@ class Lexicon:
         # words -> structure -> the findings that they say together.
         self.states: dict[str, dict[str, tuple[Term, ...]]] = {}
         self.quantities: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.measures: dict[str, dict[str, tuple[str, ...]]] = {}
         self.whole: dict[str, tuple[str, ...]] = {}
         self.visual: dict[str, tuple[str, ...]] = {}
         for finding in rules.findings.values():
             self._add_finding(finding)
+        # Of a structure that no finding is said of, nothing is said: `the coronary sinus is wide`.
+        spoken_of = {finding.structure for finding in rules.findings.values()}
+        self.bystanders = frozenset(
+            structure.name
+            for structure in rules.structures.values()
+            if not structure.parts and structure.name not in spoken_of
+        )
         # "tr" is a trace before a valve's leak, and the tricuspid valve's own leak elsewhere.
         self._either = {
             self._phrases[grade.text]: row
@@ -159,9 +169,10 @@ class Lexicon:
                 for word in self._add(phrase, where, state=True):
                     said = self.states.setdefault(word, {})
                     said[of] = (*said.get(of, ()), Term(name, value, denied))
+        measured = finding.kind == "number"
         for phrase in finding.quantities:
-            for word in self._add(phrase, where, quantity=True):
-                names = self.quantities.setdefault(word, {})
+            for word in self._add(phrase, where, quantity=not measured, measure=measured):
+                names = (self.measures if measured else self.quantities).setdefault(word, {})
                 names[of] = (*names.get(of, ()), name)
         if finding.whole:
             self.whole[of] = (*self.whole.get(of, ()), name)
@@ -179,6 +190,7 @@ class Lexicon:
         structures: tuple[str, ...] = (),
         state: bool = False,
         quantity: bool = False,
+        measure: bool = False,
         named: str = "",
     ) -> list[str]:
         """Give the phrases of `text` one meaning more; returns them, expanded."""
@@ -198,6 +210,7 @@ class Lexicon:
                 structures=(*mark.structures, *(s for s in structures if s not in mark.structures)),
                 state=phrase if state else mark.state,
                 quantity=phrase if quantity else mark.quantity,
+                measure=phrase if measure else mark.measure,
                 named=(*mark.named, named) if named and named not in mark.named else mark.named,
             )
             texts.append(phrase)

@@ -136,6 +136,8 @@ class _Finder:
                 self._term(at, mark, term)
             if mark.state:
                 self._state(at, mark.state)
+            if mark.measure:
+                self._measure(at, mark)
             if mark.quantity or mark.named:
                 predicate = self._predicate(at)
                 if predicate >= 0:
@@ -217,13 +219,16 @@ class _Finder:
 
         if found := among(self._following(at, near=True)):
             return found
+        listed = at >= 2 and bool(self.marks[at - 1].cues & {"and", "or"})
         for group in reversed([group for group in self.groups if group[0] <= at]):
             if found := among([index for index in group if index <= at]):
                 return found
+            if all(name in self.lexicon.bystanders for name in self.marks[group[-1]].structures):
+                return []
         if found := among(self._following(at, near=False)):
             return found
-        if self._own_subject(at):
-            return []
+        if self._own_subject(at) or (listed and self.marks[at - 2].structures):
+            return []  # "no valvular abnormalities or thrombus" goes on with something else
         self.asked = True
         for names in self.context:
             if found := [(-1, name) for name in names if name in known]:
@@ -265,6 +270,27 @@ class _Finder:
                 self._number(mention, at)
         elif term.value is None:
             mention.number = mark.number
+
+    def _measure(self, at: int, mark: Mark) -> None:
+        """`mean gradient 5 mmHg`: of the structure that is spoken of, else the first that has it."""
+        table = self.lexicon.measures[mark.measure]
+        said_of = [structure for _, structure in self._said_of(at, table)]
+        if not said_of:
+            structures = (
+                self.rules.findings[term.name].structure
+                for one in reversed(self.marks[:at])
+                for term in one.terms
+            )
+            said_of = [next((one for one in structures if one in table), next(iter(table)))]
+        for name in table[said_of[0]]:
+            mention = Mention(name=name, structure=said_of[0], anchor=at, marks=[at])
+            self.mentions.append(mention)
+            self._number(mention, at)
+
+    def _measures(self, mark: Mark) -> bool:
+        return bool(mark.measure) or any(
+            self.rules.findings[term.name].kind == "number" for term in mark.terms
+        )
 
     def _state(self, at: int, word: str) -> None:
         table = self.lexicon.states[word]
@@ -514,9 +540,7 @@ class _Finder:
             if mention.number and self._piece(mark.first) in ("was", "were", "from"):
                 past = True
                 continue
-            if mark.cues & {";", "stop"} or any(
-                self.rules.findings[term.name].kind == "number" for term in mark.terms
-            ):
+            if mark.cues & {";", "stop"} or self._measures(mark):
                 break
             if "," in mark.cues:
                 commas += 1

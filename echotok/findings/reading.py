@@ -446,7 +446,13 @@ def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str,
 
 def _is_unit(mark: Mark) -> bool:
     return bool(
-        mark.terms or mark.structures or mark.state or mark.quantity or mark.named or mark.number
+        mark.terms
+        or mark.structures
+        or mark.state
+        or mark.quantity
+        or mark.named
+        or mark.measure
+        or mark.number
     ) or (mark.grade is not None)
 
 

@@ -84,7 +84,8 @@ class FindingRule:
         structure: what it is a finding of; `states`, `quantities` and `whole` need it.
         terms: phrases that name it by themselves.
         states: words that say it of its structure: dilated, regurgitation.
-        quantities: words that say it of its structure by a predicate: size (is normal, increased).
+        quantities: words that say it of its structure by a predicate: size (is normal, increased);
+            of a number, words that name it of its structure: mean gradient.
         named_quantities: the same with the structure in the phrase itself.
         denied: phrases that say it is not there: competent.
         whole: a structure that is said to be normal does not have it.

@@ -187,7 +187,7 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
             verb = any("verb" in mark.cues for mark in _segment(marks, index))
             if verb if told else _own_right(marks, index):
                 return index
-        if index in anchors:
+        if index in anchors or marks[index].state:
             consumed = True
     return len(marks)
 
@@ -207,6 +207,9 @@ def _own_right(marks: Sequence[Mark], at: int) -> bool:
         )
     if "or" in cues:
         return verb and not any("deny_behind" in mark.cues for mark in segment)
+    behind = at + 1 + len(segment)
+    if "," in cues and behind < len(marks) and "with" in marks[behind].cues:
+        return True  # "no thrombi, PFO with a shunt"
     for index, mark in enumerate(segment):
         if mark.grade is not None or mark.number or mark.cues & (_PREDICATES | {"affirm_behind"}):
             return True

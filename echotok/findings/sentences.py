@@ -52,6 +52,9 @@ class Sentences:
             for heading in headings
         }
         self._lexicon = lexicon
+        # A heading whose line was lost: "... chamber size CONCLUSION: Mild MR".
+        names = "|".join(re.escape(name) for name in sorted(self._kinds, key=len, reverse=True))
+        self._inside = re.compile(rf"(?<=[\w)%]\s)(?=[A-Z])(?i:{names})\s?:(?=\s)")
         self._known: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def split(self, report: str) -> Iterator[Sentence]:
@@ -60,7 +63,7 @@ class Sentences:
         heading: tuple[str, ...] = ()
         line_bound = False  # the section holds for its own line and those that continue it
         fresh = True
-        for start, end, _, begins_line in sentence_runs(report):
+        for start, end, begins_line in self._runs(report):
             if begins_line and not report[start:end].strip():
                 fresh = True
                 if line_bound:
@@ -108,6 +111,17 @@ class Sentences:
             if start < end:
                 yield Sentence(start, end, section, heading, fresh)
                 fresh = False
+
+    def _runs(self, report: str) -> Iterator[tuple[int, int, bool]]:
+        """`(start, end, begins a line)` of what stands between stops and headings."""
+        for start, end, _, begins_line in sentence_runs(report):
+            if report.find(":", start, end) >= 0:
+                for found in self._inside.finditer(report, start, end):
+                    own = HEADING.match(report, start, found.end())
+                    if own is None or self._lexicon.normalize(own[1]) not in self._kinds:
+                        yield start, found.start(), begins_line
+                        start, begins_line = found.start(), True
+            yield start, end, begins_line
 
     def _heading(self, name: str) -> tuple[str, tuple[str, ...]]:
         """The section and the structures that a heading names."""

@@ -163,7 +163,7 @@ NUMERALS = st.sampled_from(
 )  # fmt: skip
 NUMBERS = st.one_of(
     NUMERALS,
-    st.builds("{}{}{}".format, NUMERALS, st.sampled_from("- / x".split()), NUMERALS),
+    st.builds("{}{}{}".format, NUMERALS, st.sampled_from(["-", "/", "x"]), NUMERALS),
     st.builds(
         "{}{}{}".format,
         NUMERALS,
