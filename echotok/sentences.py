@@ -160,6 +160,8 @@ def _is_inner(text: str, start: int, at: int) -> bool:
         return first.isdigit() or (word.istitle() and first.islower())
     if kind == "not before capital":
         return not first.isupper()
+    if lower in ("mod", "sev", "conc", "gr") and short and not before.strip():
+        return True  # "Sev. AS", but "MR mod. TR mild."
     if lower == "st":  # St. Jude, but "depressed ST. No effusion"
         return word != "ST" and first.isalpha()
     if lower == "mm":
@@ -184,7 +186,12 @@ def _abbreviation(head: str) -> tuple[str, str, str]:
         kind = "before number"
     elif _NOT_BEFORE_CAPITAL.fullmatch(word):
         kind = "not before capital"
-    elif word.lower() in ("st", "mm") or word in _BEFORE_NAME or len(word) == 1 or "." in word:
+    elif (
+        word.lower() in ("st", "mm", "mod", "sev", "conc", "gr")
+        or word in _BEFORE_NAME
+        or len(word) == 1
+        or "." in word
+    ):
         kind = "other"
     else:
         kind = ""

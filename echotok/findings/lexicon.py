@@ -75,6 +75,8 @@ _SEPARATOR_CUES = {
     space + word: frozenset((kind,)) for word, kind in _SEPARATORS.items() for space in ("", " ")
 }
 _PLUS_MINUS = frozenset(("+/-",))
+_STOP = frozenset(("stop",))
+_ITEMS = frozenset(map(str, range(1, 21)))
 _DIGITS = frozenset("0123456789")
 _RANGE = re.compile(r" to |-|/")
 NUMERAL = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
@@ -251,7 +253,9 @@ class Lexicon:
                 continue
             if match.phrase == BARE_VALUE:
                 slot, _, _, value = match.values[0]
-                if slot == "number":
+                if slot == "number" and _is_item(pieces, at):
+                    found.append(Mark(first=at, end=at + 2, cues=_STOP))
+                elif slot == "number":
                     found.append(Mark(first=at, end=match.end, number=pieces[at].strip()))
                 elif slot == "severity":
                     low, rank, high = self._rank(value)
@@ -296,6 +300,15 @@ class Lexicon:
         if rank % 1 and _RANGE.search(grade.text):
             return rank - 0.5, rank, rank + 0.5
         return None, rank, None
+
+
+def _is_item(pieces: list[str], at: int) -> bool:
+    """Whether a number begins an item of a list within a line: `1) no MR 2) mild TR`."""
+    return (
+        pieces[at].strip() in _ITEMS
+        and pieces[at + 1 : at + 2] == [")"]
+        and not any(piece.strip() == "(" for piece in pieces[:at])
+    )
 
 
 def _grades(rules: FindingsRules) -> list[EnumValue]:

@@ -262,6 +262,15 @@ class _Finder:
             mention.grade, mention.grade_mark = mark.grade, at
             mention.grade_low, mention.grade_high = mark.grade_low, mark.grade_high
         self.mentions.append(mention)
+        if at >= 2 and self.marks[at - 1].cues & {"and", "or"} and self.marks[at - 2].structures:
+            # "pericardial or pleural effusion"
+            table = self.lexicon.states.get(self._piece(mark.end - 1), {})
+            self.mentions += [
+                Mention(name=other.name, structure=name, anchor=at, marks=[at - 2, at])
+                for name in self.marks[at - 2].structures
+                for other in table.get(name, ())
+                if not other.denied and other.name != term.name
+            ]
         if rule.kind == "number":
             if mark.number:
                 mention.number, mention.number_mark = mark.number, at
@@ -272,7 +281,7 @@ class _Finder:
             mention.number = mark.number
 
     def _measure(self, at: int, mark: Mark) -> None:
-        """`mean gradient 5 mmHg`: of the structure that is spoken of, else the first that has it."""
+        """`mean gradient 5 mmHg`: of the structure spoken of, else of the first that has one."""
         table = self.lexicon.measures[mark.measure]
         said_of = [structure for _, structure in self._said_of(at, table)]
         if not said_of:
@@ -402,9 +411,21 @@ class _Finder:
         for at, mark in enumerate(marks):
             if mark.grade is None or mark.terms:
                 continue
-            if not self._grade_ahead(at, mark, anchors):
-                self._grade_behind(at, mark, anchors)
+            changed = mark.grade_low is not None and self._changed(mark)
+            said = mark
+            if changed:  # "progressed from mild to moderate"
+                said = mark._replace(grade=mark.grade_high, grade_low=None, grade_high=None)
+            if not self._grade_ahead(at, said, anchors):
+                self._grade_behind(at, said, anchors)
+            if changed:
+                before = mark._replace(grade=mark.grade_low, grade_low=None, grade_high=None)
+                for mention in [one for one in self.mentions if one.grade_mark == at]:
+                    self._again(mention, at, before, prior=True)
         self._share()
+
+    def _changed(self, mark: Mark) -> bool:
+        words = [piece.strip() for piece in self.pieces[: mark.first]]
+        return words[-1:] == ["from"] and not _CHANGES.isdisjoint(words)
 
     def _grade_ahead(self, at: int, mark: Mark, anchors: dict[int, list[Mention]]) -> bool:
         for index in range(at + 1, len(self.marks)):
@@ -428,22 +449,27 @@ class _Finder:
         return False
 
     def _grade_behind(self, at: int, mark: Mark, anchors: dict[int, list[Mention]]) -> None:
-        past = False
+        past = now = False
         for index in range(at - 1, -1, -1):
             other = self.marks[index]
+            now = now or "now" in other.cues
             if "past_before" in other.cues or "past_noun" in other.cues:
                 past = True
             if index in anchors:
                 for mention in [one for one in anchors[index] if one.anchor == index]:
                     if past:
-                        self._was(mention, at, mark)
+                        self._again(mention, at, mark, prior=True)
+                    elif now and mention.grade is not None:
+                        self._again(mention, at, mark, prior=False)
                     elif mention.grade is None:
                         _give(mention, at, mark)
                         self._share_back(index, at, mark)
                 return
-            if ("," in other.cues and (index == at - 1 or past)) or other.cues & {
+            if "and" in other.cues and self._elided(index):
+                continue  # "the effusion has grown and is now large"
+            if ("," in other.cues and (index == at - 1 or past or now)) or other.cues & {
                 "verb", ":", "-", "(", "?", "seen", "at_least", "at_most", "past_before",
-                "past_noun", "deny_before",
+                "past_noun", "deny_before", "now", "comparison",
             }:  # fmt: skip
                 continue
             if other.grade is not None and not other.cues & _SEPARATORS:
@@ -453,17 +479,13 @@ class _Finder:
             if other.terms or other.state:
                 return
 
-    def _was(self, mention: Mention, at: int, mark: Mark) -> None:
+    def _again(self, mention: Mention, at: int, mark: Mark, *, prior: bool) -> None:
         """`MR is mild, previously moderate`: the second grade is a mention of its own."""
-        before = Mention(
-            name=mention.name,
-            structure=mention.structure,
-            anchor=at,
-            marks=[at],
-            prior=True,
+        other = Mention(
+            name=mention.name, structure=mention.structure, anchor=at, marks=[at], prior=prior
         )
-        _give(before, at, mark)
-        self.mentions.append(before)
+        _give(other, at, mark)
+        self.mentions.append(other)
 
     def _share_back(self, index: int, at: int, mark: Mark) -> None:
         """`MR and TR are mild`: all of the list have the grade behind it."""
@@ -544,13 +566,20 @@ class _Finder:
                 break
             if "," in mark.cues:
                 commas += 1
-                if commas > (2 if mention.number else 1):
+                verb = index + 1 < len(marks) and "verb" in marks[index + 1].cues
+                if commas > (2 if mention.number or verb else 1):
                     break
                 continue
             if mention.number:
                 if self._piece(mark.first - 1) == "from" and mark.number:
                     self._number_was(mention, index)
                     return
+                if "and" in mark.cues and self._elided(index):
+                    # "was 60 mmHg a year ago and is 40 mmHg now"
+                    for later in range(index + 2, min(index + 5, len(marks))):
+                        if marks[later].number:
+                            self._number_too(mention, later, prior=False)
+                            return
                 if mark.cues & {"and", "or", "with"} or mark.terms or mark.state:
                     break
                 continue
@@ -638,7 +667,7 @@ class _Finder:
         behind, before = self._piece(mark.end), self._piece(mark.first - 1)
         if before in _REFERENCE or (before == "-" and self._piece(mark.first - 2) in ("a", "e")):
             return True
-        if behind in _NOT_COUNTED:
+        if behind in _NOT_COUNTED and not self._unit_at(index):
             return True
         if behind == "-" and self._piece(mark.end + 1) in _NOT_COUNTED:
             return True
@@ -683,8 +712,20 @@ class _Finder:
                     mention.marks.append(later)
                     break
 
+    def _elided(self, at: int) -> bool:
+        """Whether a verb without a subject of its own follows: `and is now large`."""
+        marks = self.marks
+        return (
+            at + 1 < len(marks)
+            and "verb" in marks[at + 1].cues
+            and marks[at + 1].first == marks[at].end
+        )
+
     def _number_was(self, mention: Mention, index: int, number: str = "") -> None:
         """A second number of the same measurement, from before."""
+        self._number_too(mention, index, number, prior=True)
+
+    def _number_too(self, mention: Mention, index: int, number: str = "", *, prior: bool) -> None:
         self.mentions.append(
             Mention(
                 name=mention.name,
@@ -694,7 +735,7 @@ class _Finder:
                 number=number or self.marks[index].number,
                 unit=self._unit_at(index) or mention.unit,
                 number_mark=index,
-                prior=True,
+                prior=prior,
             )
         )
 

@@ -299,6 +299,11 @@ class Reader:
             if mark.structures and at not in taken
             for structure in mark.structures
             for name in self.lexicon.visual.get(structure, ())
+        ] + [
+            Mention(name=name, structure="", anchor=at, marks=[at], unseen=True)
+            for at, mark in enumerate(marks)
+            if mark.named and at not in taken and not mark.terms
+            for name in mark.named
         ]
 
     def _row(

@@ -49,9 +49,10 @@ def judge(
     }
     graded = {mention.grade_mark: mention for mention in mentions}
     reaches: dict[str, list[tuple[int, int, int]]] = {}  # kind -> (cue, from, up to)
-    compared = False
+    compared = comparing = False
     for at, mark in enumerate(marks):
         cues = mark.cues
+        comparing = "comparison" in cues or (comparing and not cues & _SEPARATORS)
         if not cues:
             if mark.number == "0" and at and marks[at - 1].cues & _ANSWERS and at - 2 in anchors:
                 reaches.setdefault("deny_field", []).append(
@@ -60,6 +61,15 @@ def judge(
             continue
         if cues & {"comparison", "past_before"}:
             compared = True
+        if comparing and "comparison" not in cues and cues & {"past_before", "past_behind"}:
+            continue  # "compared with the study of last year": which study, and no finding
+        if "?" in cues and (
+            mark.first == 0 or (at and marks[at - 1].cues & _SEPARATORS and at - 1 not in anchors)
+        ):
+            reaches.setdefault("doubt_before", []).append(
+                (at, at, _ahead(marks, at, anchors, "doubt_before"))
+            )
+            continue
         answer = at > 0 and (bool(marks[at - 1].cues & _ANSWERS) or at - 1 in anchors)
         if "deny_field" in cues and (answer or _follows(marks, at, anchors)):
             last = mark.end >= size or (
@@ -114,7 +124,9 @@ def _verdict(
 
     before, behind = reached("deny_before"), reached("deny_behind")
     answer = reached("deny_field")
-    past = reached("past_behind", "past_when")
+    # "Was there on the prior study and is no longer seen" is about now, too.
+    past = [cue for cue in reached("past_behind") if not any(cue < later for later in behind)]
+    past += reached("past_when")
     # "The previously noted effusion has resolved" is about now.
     past += reached("past_before", "past_noun") if not behind else []
     unseen = reached("unseen_before", "unseen_behind")
@@ -178,11 +190,18 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
         told = told or (kind == "past_before" and not consumed and "verb" in cues)
         if "stop" in cues or (";" in cues and kind == "past_before"):
             return index
+        if consumed and "now" in cues and kind in ("past_before", "past_noun"):
+            return index
+        if consumed and _clause(marks, index):
+            return index
         # The nearest cue governs; a denial ends what is doubted or past.
         if kind in cues or (consumed and "not_a_denial" in cues):
             return index
         if kind != "deny_before" and consumed and "deny_before" in cues:
             return index
+        unknown = index == at + 1 and cues & _SEPARATORS and marks[index].first > marks[at].end
+        # "No oedema; a small effusion": something that the rules do not know was denied.
+        consumed = consumed or bool(unknown)
         if consumed and cues & _SEPARATORS:
             verb = any("verb" in mark.cues for mark in _segment(marks, index))
             if verb if told else _own_right(marks, index):
@@ -190,6 +209,17 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
         if index in anchors or marks[index].state:
             consumed = True
     return len(marks)
+
+
+def _clause(marks: Sequence[Mark], at: int) -> bool:
+    """Whether a clause begins without any sign, as where a line end was lost: `LV dilated`."""
+    return (
+        bool(marks[at].structures)
+        and at + 1 < len(marks)
+        and marks[at + 1].first == marks[at].end
+        and marks[at + 1].state.endswith(("ed", "ic"))
+        and not marks[at - 1].cues & _SEPARATORS
+    )
 
 
 def _own_right(marks: Sequence[Mark], at: int) -> bool:
@@ -210,6 +240,13 @@ def _own_right(marks: Sequence[Mark], at: int) -> bool:
     behind = at + 1 + len(segment)
     if "," in cues and behind < len(marks) and "with" in marks[behind].cues:
         return True  # "no thrombi, PFO with a shunt"
+    if (
+        "," in cues
+        and first.first > marks[at].end
+        and any("seen" in mark.cues for mark in segment)
+        and not (behind < len(marks) and marks[behind].cues & _LISTS)
+    ):
+        return True  # "without effusion, a lead is seen"
     for index, mark in enumerate(segment):
         if mark.grade is not None or mark.number or mark.cues & (_PREDICATES | {"affirm_behind"}):
             return True
@@ -221,11 +258,15 @@ def _own_right(marks: Sequence[Mark], at: int) -> bool:
 def _back(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
     """From which mark on a cue behind reaches."""
     consumed, index = False, at - 1
+    # "was present before and is no longer seen": what is said first is of another time.
+    elided = index > 0 and "and" in marks[index].cues and marks[index].end == marks[at].first
     while index >= 0:
         cues = marks[index].cues
         said = cues & {"deny_behind", "deny_field", "affirm_behind", "unseen_behind"}
         # "was not present on the prior study": what was so before may itself be a denial.
-        if "stop" in cues or (said and (consumed or kind != "past_behind")):
+        if "stop" in cues or (
+            said and (consumed or (kind != "past_behind" and not (elided and index < at - 1)))
+        ):
             break
         if cues & {"deny_before"} and index != at - 1:
             break

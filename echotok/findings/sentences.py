@@ -118,7 +118,11 @@ class Sentences:
             if report.find(":", start, end) >= 0:
                 for found in self._inside.finditer(report, start, end):
                     own = HEADING.match(report, start, found.end())
-                    if own is None or self._lexicon.normalize(own[1]) not in self._kinds:
+                    if (
+                        own is None
+                        or own.end() < found.end()
+                        or self._lexicon.normalize(own[1]) not in self._kinds
+                    ):  # "Clinical History:" is one heading
                         yield start, found.start(), begins_line
                         start, begins_line = found.start(), True
             yield start, end, begins_line
