@@ -63,7 +63,8 @@ def read_cases() -> list[tuple[str, str, str, str]]:
     for line in (TESTS / "cases.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             text, name, status, value = line.rsplit(" | ", 3)
-            cases.append((text.replace("\\n", "\n"), name, status, value))
+            text = text.replace("\\n", "\n").replace("\\r", "\r")
+            cases.append((text, name, status, value))
     return cases
 
 

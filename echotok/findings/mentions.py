@@ -284,6 +284,8 @@ class _Finder:
         """`mean gradient 5 mmHg`: of the structure spoken of, else of the first that has one."""
         table = self.lexicon.measures[mark.measure]
         said_of = [structure for _, structure in self._said_of(at, table)]
+        if not said_of and any(one.structures for one in self.marks[:at]):
+            return  # of something that no rule measures
         if not said_of:
             structures = (
                 self.rules.findings[term.name].structure
@@ -453,7 +455,7 @@ class _Finder:
         for index in range(at - 1, -1, -1):
             other = self.marks[index]
             now = now or "now" in other.cues
-            if "past_before" in other.cues or "past_noun" in other.cues:
+            if not now and other.cues & {"past_before", "past_noun"}:
                 past = True
             if index in anchors:
                 for mention in [one for one in anchors[index] if one.anchor == index]:
@@ -465,6 +467,8 @@ class _Finder:
                         _give(mention, at, mark)
                         self._share_back(index, at, mark)
                 return
+            if now and self._piece(other.first) == "which":
+                continue  # "MR, which was moderate, is now mild"
             if "and" in other.cues and self._elided(index):
                 continue  # "the effusion has grown and is now large"
             if ("," in other.cues and (index == at - 1 or past or now)) or other.cues & {
@@ -562,6 +566,10 @@ class _Finder:
             if mention.number and self._piece(mark.first) in ("was", "were", "from"):
                 past = True
                 continue
+            if mention.number and "now" in mark.cues:
+                if self._number_now(mention, index):
+                    return
+                continue
             if mark.cues & {";", "stop"} or self._measures(mark):
                 break
             if "," in mark.cues:
@@ -631,7 +639,12 @@ class _Finder:
             mark = self.marks[index]
             if mark.cues & {"past_before", "past_noun"} or self._piece(mark.first) == "was":
                 past = True
-            elif mark.terms or mark.state or mark.cues & {";", "stop"}:
+            elif (
+                ("now" in mark.cues and self._number_now(mention, index))
+                or mark.terms
+                or mark.state
+                or mark.cues & {";", "stop"}
+            ):
                 return
             elif past and mark.number:
                 self._number_was(mention, index)
@@ -711,6 +724,17 @@ class _Finder:
                     mention.number, mention.number_mark = marks[later].number, later
                     mention.marks.append(later)
                     break
+
+    def _number_now(self, mention: Mention, at: int) -> bool:
+        """`was 45 %, is now 55 %`: the first number was so before."""
+        for index in range(at + 1, min(at + 4, len(self.marks))):
+            if self.marks[index].number:
+                mention.prior = True
+                self._number_too(mention, index, prior=False)
+                return True
+            if not self.marks[index].cues & {"verb", ":", "("}:
+                return False
+        return False
 
     def _elided(self, at: int) -> bool:
         """Whether a verb without a subject of its own follows: `and is now large`."""

@@ -190,7 +190,7 @@ def _ahead(marks: Sequence[Mark], at: int, anchors: set[int], kind: str) -> int:
         told = told or (kind == "past_before" and not consumed and "verb" in cues)
         if "stop" in cues or (";" in cues and kind == "past_before"):
             return index
-        if consumed and "now" in cues and kind in ("past_before", "past_noun"):
+        if "now" in cues and kind in ("past_before", "past_noun"):
             return index
         if consumed and _clause(marks, index):
             return index
