@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from echotok.errors import InputError
 from echotok.text_files import decode, find_dialect, open_lines, read_text
@@ -49,11 +50,13 @@ class Report:
         text: the report.
         source: `file` or `file:row`. Rows are counted from 1 behind the header, lines from 1.
         patient: the patient, where a column with patients was asked for; else None.
+        id: the report's own name, where a column with ids was asked for; else None.
     """
 
     text: str
     source: str
     patient: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,29 @@ class _Blank:
     """A place where a report is missing."""
 
     source: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """A column that says whose a report is, or which one it is.
+
+    Attributes:
+        column: its name.
+        field: the attribute of `Report` that it fills.
+        missing: what is said of a row that leaves it blank.
+    """
+
+    column: str
+    field: Literal["patient", "id"]
+    missing: str
+
+
+_NO_PATIENT = (
+    "no patient in this row; fill it in, or give no patient column: then every report counts as a "
+    "patient of its own"
+)
+_NO_ID = "no id in this row; fill it in, or give no id column: then reports are numbered from 1"
 
 
 def read_reports(
@@ -69,6 +95,7 @@ def read_reports(
     column: str | None = None,
     lines: bool = False,
     patient_column: str | None = None,
+    id_column: str | None = None,
     keep_blank: bool = False,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
@@ -80,14 +107,20 @@ def read_reports(
             whichever is there.
         lines: take each line of a plain text file as a report; empty lines are left out.
         patient_column: column or JSON key of the patient; plain text has none.
+        id_column: column or JSON key of the report's own name; give one of the two.
         keep_blank: also yield rows and files without a report, with an empty text, for output that
             has one line for each of them.
         warn: called with one sentence for each kind of thing that is left out.
 
     Raises:
         InputError: a file or column is missing, text is not UTF-8, a line is malformed, or a row
-            names no patient although patients were asked for.
+            names no patient, or no id, although they were asked for.
     """
+    key = None
+    if patient_column is not None:
+        key = _Key(column=patient_column, field="patient", missing=_NO_PATIENT)
+    elif id_column is not None:
+        key = _Key(column=id_column, field="id", missing=_NO_ID)
     for path in paths:
         if str(path) == "-":
             # Read as bytes, so that the encoding does not depend on the terminal's.
@@ -97,7 +130,7 @@ def read_reports(
         if path.is_dir():
             reports = _folder(path, warn, lines=lines)
         else:
-            reports = _file(path, column, patient_column, lines=lines)
+            reports = _file(path, column, key, lines=lines)
         yield from _without_blank(reports, path, warn, keep=keep_blank)
 
 
@@ -112,7 +145,7 @@ def _without_blank(
             continue
         num_blank += 1
         if keep:
-            yield Report(text="", source=report.source)
+            yield Report(text="", source=report.source, id=report.id)
     if num_blank:
         what = (
             "each is taken as an empty text, so that line n stays report n"
@@ -165,18 +198,18 @@ def _ending(path: Path) -> str:
 
 
 def _file(
-    path: Path, column: str | None, patient_column: str | None, *, lines: bool
+    path: Path, column: str | None, key: _Key | None, *, lines: bool
 ) -> Iterator[Report | _Blank]:
     ending = _ending(path)
     if ending in _DELIMITERS:
         with open_lines(path) as stream:
-            yield from _table(stream, path, column, patient_column, _DELIMITERS[ending])
+            yield from _table(stream, path, column, key, _DELIMITERS[ending])
     elif ending in (".jsonl", ".ndjson"):
         with open_lines(path) as stream:
-            yield from _json_lines(stream, path, column, patient_column)
+            yield from _json_lines(stream, path, column, key)
     elif ending in (".parquet", ".pq"):
         try:
-            yield from _parquet(path, column, patient_column)
+            yield from _parquet(path, column, key)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
     else:
@@ -196,13 +229,14 @@ def _table(
     stream: Iterator[str],
     path: Path,
     column: str | None,
-    patient_column: str | None,
+    key: _Key | None,
     default: str,
 ) -> Iterator[Report | _Blank]:
     # A report may be longer than the csv module's default limit of 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = next(stream, "")
-    sought = [name for name in (column, patient_column) if name is not None]
+    wanted = (column, None if key is None else key.column)
+    sought = [name for name in wanted if name is not None]
     dialect = find_dialect(first, names=sought or _DEFAULT_COLUMNS, default=default)
     reader = csv.reader(
         stream if dialect.declared else chain([first], stream),
@@ -214,8 +248,8 @@ def _table(
         header = [name.strip() for name in next(reader, [])]
         at = header.index(_choose(column, header, path))
         whose = None
-        if patient_column is not None:
-            whose = header.index(_choose(patient_column, header, path))
+        if key is not None:
+            whose = header.index(_choose(key.column, header, path))
         for row, cells in enumerate(reader, 1):
             if not any(map(str.strip, cells)):
                 continue  # spreadsheets leave some at the end
@@ -227,16 +261,16 @@ def _table(
                 )
             source = f"{path}:{row}"
             if not holds_text(cells[at]):
-                yield _Blank(source=source)
+                yield _Blank(source=source, id=_id(key, None if whose is None else cells[whose]))
                 continue
-            patient = None if whose is None else _patient(cells[whose], source)
-            yield Report(text=cells[at], source=source, patient=patient)
+            named = {} if key is None or whose is None else _named(key, cells[whose], source)
+            yield Report(text=cells[at], source=source, **named)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
 
 
 def _json_lines(
-    stream: Iterator[str], path: Path, column: str | None, patient_column: str | None
+    stream: Iterator[str], path: Path, column: str | None, key: _Key | None
 ) -> Iterator[Report | _Blank]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
@@ -251,23 +285,23 @@ def _json_lines(
             ) from None
         if not isinstance(record, dict):
             raise InputError(f"{path}: line {number} is not a JSON object")
-        key = _choose(column, list(record), path, where=f" in line {number}")
+        at = _choose(column, list(record), path, where=f" in line {number}")
         source = f"{path}:{number}"
-        if not holds_text(record[key]):
-            yield _Blank(source=source)
+        if not holds_text(record[at]):
+            yield _Blank(
+                source=source, id=_id(key, None if key is None else record.get(key.column))
+            )
             continue
-        if not isinstance(record[key], str):
-            raise InputError(f"{path}: line {number}: {key!r} is not a string")
-        patient = None
-        if patient_column is not None:
-            patient_key = _choose(patient_column, list(record), path, where=f" in line {number}")
-            patient = _patient(record[patient_key], source)
-        yield Report(text=record[key], source=source, patient=patient)
+        if not isinstance(record[at], str):
+            raise InputError(f"{path}: line {number}: {at!r} is not a string")
+        named = {}
+        if key is not None:
+            whose = _choose(key.column, list(record), path, where=f" in line {number}")
+            named = _named(key, record[whose], source)
+        yield Report(text=record[at], source=source, **named)
 
 
-def _parquet(
-    path: Path, column: str | None, patient_column: str | None
-) -> Iterator[Report | _Blank]:
+def _parquet(path: Path, column: str | None, key: _Key | None) -> Iterator[Report | _Blank]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -281,8 +315,8 @@ def _parquet(
             names = list(file.schema_arrow.names)
             text_name = _choose(column, names, path)
             columns = [text_name]
-            if patient_column is not None:
-                columns.append(_choose(patient_column, names, path))
+            if key is not None:
+                columns.append(_choose(key.column, names, path))
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for cells in zip(
                     *(batch.column(name).to_pylist() for name in columns), strict=True
@@ -290,23 +324,30 @@ def _parquet(
                     row += 1
                     source = f"{path}:{row}"
                     if not holds_text(cells[0]):
-                        yield _Blank(source=source)
+                        yield _Blank(source=source, id=_id(key, cells[-1]))
                         continue
                     if not isinstance(cells[0], str):
                         raise InputError(f"{path}: row {row}: {text_name!r} is not a string")
-                    patient = None if patient_column is None else _patient(cells[1], source)
-                    yield Report(text=cells[0], source=source, patient=patient)
+                    named = {} if key is None else _named(key, cells[1], source)
+                    yield Report(text=cells[0], source=source, **named)
     except ArrowException as error:
         raise InputError(f"{path} is not a Parquet file that pyarrow can read") from error
 
 
-def _patient(value: object, source: str) -> str:
-    if value is None or value != value or str(value).strip().lower() in ("", *_MISSING):
-        raise InputError(
-            f"{source}: no patient in this row; fill it in, or give no patient column: then every "
-            "report counts as a patient of its own"
-        )
-    return str(value)
+def _named(key: _Key, value: object, source: str) -> dict[str, str]:
+    """The attribute of `Report` that a cell fills."""
+    if _is_missing(value):
+        raise InputError(f"{source}: {key.missing}")
+    return {key.field: str(value)}
+
+
+def _id(key: _Key | None, value: object) -> str | None:
+    """The id of a report that is missing, where its row has one."""
+    return str(value) if key is not None and key.field == "id" and not _is_missing(value) else None
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value or str(value).strip().lower() in ("", *_MISSING)
 
 
 def _choose(column: str | None, names: list[str], path: Path, where: str = "") -> str:

@@ -12,6 +12,7 @@ EXPECTED_SKIPS = (
     "no clips:",
     "this process may not mount a tmpfs",
     "no interpreter of Python",
+    "no polars:",
 )
 
 

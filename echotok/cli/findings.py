@@ -113,7 +113,7 @@ def _reports(arguments: Namespace) -> Iterator[Report]:
         inputs,
         column=arguments.column,
         lines=arguments.lines,
-        patient_column=arguments.id_column,
+        id_column=arguments.id_column,
         keep_blank=True,
         warn=tell,
     )
@@ -129,7 +129,8 @@ def _read(
 
     def texts() -> Iterator[str]:
         for number, report in enumerate(reports, 1):
-            names.append(number if arguments.id_column is None else report.patient)
+            # Plain text has no columns, and a row without a report may have no id.
+            names.append(number if report.id is None else report.id)
             yield report.text
 
     for read in read_many(texts(), rules, workers=arguments.workers):
@@ -219,7 +220,9 @@ class _Writer(Protocol):
 def _writer(out: str | None, columns: Sequence[str]) -> Iterator[_Writer]:
     """A writer of rows; a file appears under its name when it is whole."""
     if out is None:
-        yield _Csv(sys.stdout, columns)
+        table = _Csv(sys.stdout, columns)
+        yield table
+        table.write([])
         return
     path = Path(out)
     partial = path.with_name(f"{path.name}.partial")
@@ -231,7 +234,9 @@ def _writer(out: str | None, columns: Sequence[str]) -> Iterator[_Writer]:
         else:
             with partial.open("w", encoding="utf-8", newline="") as stream:
                 json_lines = path.suffix.lower() == ".jsonl"
-                yield _JsonLines(stream, columns) if json_lines else _Csv(stream, columns)
+                lines = _JsonLines(stream, columns) if json_lines else _Csv(stream, columns)
+                yield lines
+                lines.write([])
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -244,9 +249,12 @@ def _blank(cell: object) -> bool:
 class _Csv:
     def __init__(self, stream: Any, columns: Sequence[str]) -> None:
         self._rows = csv.writer(stream, lineterminator="\n")
-        self._rows.writerow(columns)
+        self._header: Sequence[str] = columns
 
     def write(self, rows: Sequence[Sequence[object]]) -> None:
+        if self._header:  # not before the input is known to be readable
+            self._rows.writerow(self._header)
+            self._header = ()
         for row in rows:
             self._rows.writerow(["" if _blank(cell) else _text(cell) for cell in row])
 

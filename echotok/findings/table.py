@@ -239,16 +239,21 @@ class FindingsTable:
         """As a polars DataFrame; needs polars."""
         import importlib
 
-        return importlib.import_module("polars").DataFrame(
-            {name: column.tolist() for name, column in self.columns.items()}
-        )
+        return importlib.import_module("polars").DataFrame(self._lists())
 
     def to_arrow(self) -> Any:
         """As a pyarrow Table; needs pyarrow."""
         import importlib
 
         arrow = importlib.import_module("pyarrow")
-        return arrow.table({name: column.tolist() for name, column in self.columns.items()})
+        return arrow.table(self._lists())
+
+    def _lists(self) -> dict[str, list[Any]]:
+        """The columns with None for a number that is not said."""
+        return {
+            name: [None if value != value else value for value in column.tolist()]
+            for name, column in self.columns.items()
+        }
 
 
 def findings_table(

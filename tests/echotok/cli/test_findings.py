@@ -11,9 +11,9 @@ import pytest
 from echotok.cli.main import main
 
 REPORTS = (
-    "study_id,report\n"
-    'a1,"LVEF is 55-60%. No MR. Conclusion: Mild MR."\n'
-    "b2,LVIDd 4.7 cm. LVEF 155%. Possible vegetation.\n"
+    "study_id,empty,report\n"
+    'a1,,"LVEF is 55-60%. No MR. Conclusion: Mild MR."\n'
+    "b2,,LVIDd 4.7 cm. LVEF 155%. Possible vegetation.\n"
 )
 
 
@@ -85,11 +85,47 @@ def test_rules_of_ones_own(
         (["--html", "a.html"], "give --explain, too", 2),
         (["--explain", "9"], "hold fewer reports", 1),
         (["--id-column", "nobody"], "no column 'nobody'", 1),
+        (["--id-column", "empty"], "reports.csv:1: no id in this row; fill it in, or give no", 1),
+        (["--out", "no/such/a.csv"], "no/such", 1),
     ],
 )
 def test_what_is_wrong_is_said(
     reports: str, options: list[str], message: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Bad usage and bad input name the option, and no traceback is shown."""
+    """Bad usage and bad input name the option; no traceback, and no half of a table is shown."""
     assert main(["findings", reports, *options]) == code
-    assert message in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert message in err and not out
+    assert "patient" not in err
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_row_without_a_report_keeps_its_id(tmp_path: Path, ending: str) -> None:
+    """In the wide table each row of the input has one, by its own name, also where it is blank."""
+    from pyarrow import table
+    from pyarrow.parquet import read_table, write_table
+
+    names, texts = ["a", "b", "c"], ["No MR.", None, "Hello."]
+    path, out = tmp_path / f"in.{ending}", tmp_path / "out.jsonl"
+    if ending == "parquet":
+        write_table(table({"n": names, "report": texts}), path)
+        assert read_table(path).num_rows == 3
+    elif ending == "csv":
+        rows = zip(names, texts, strict=True)
+        path.write_text("n,report\n" + "".join(f"{n},{text or ''}\n" for n, text in rows))
+    else:
+        records = ({"n": n, "report": text} for n, text in zip(names, texts, strict=True))
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert main(["findings", str(path), "--id-column", "n", "--wide", "--out", str(out)]) == 0
+    said = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["report"] for row in said] == names
+    assert [row["mitral_regurgitation"] for row in said] == [0, None, None]
+
+
+def test_long_table_of_nothing_has_its_header(tmp_path: Path) -> None:
+    """A table of reports that say nothing can still be read."""
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    path.write_text("report\nHello.\n")
+    assert main(["findings", str(path), "--out", str(out)]) == 0
+    assert out.read_text().startswith("report,name,value,")
+    assert len(out.read_text().splitlines()) == 1

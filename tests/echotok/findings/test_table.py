@@ -78,6 +78,17 @@ def test_table_has_a_row_a_mention_and_numbers_reports_from_one() -> None:
     assert table.to_arrow().num_rows == len(table.to_pandas()) == 3
 
 
+def test_table_for_polars() -> None:
+    """The same rows as for the other two, numbers that are not said as missing values."""
+    pytest.importorskip("polars", reason="no polars: pip install polars")
+    table = echotok.findings_table(["LVEF 55%. MR is present."], RULES)
+    frame = table.to_polars()
+    assert frame.columns == list(table.columns)
+    assert frame["name"].to_list() == ["ejection_fraction", "mitral_regurgitation"]
+    assert frame["value"].to_list() == [55.0, None]
+    assert table.to_arrow().to_pydict()["value"] == [55.0, None]
+
+
 def test_corpus_tells_what_a_comma_means() -> None:
     """`1,250` is read as the plain decimals of the other reports are written."""
     table = echotok.findings_table(["Aortic valve area 1,250 cm2.", "LVIDd 4,7 cm, LA 3,9 cm."])
