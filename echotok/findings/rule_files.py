@@ -53,28 +53,35 @@ def _shipped(name: str) -> dict[str, Any]:
 
 def _read(laid: tuple[str | Path | Mapping[str, Any], ...]) -> FindingsRules:
     merged: dict[str, Any] = {}
-    used: list[str] = []
+    used: list[tuple[str, str]] = []  # name and text of each file
     for given in ("echo", *laid):
-        content = given if isinstance(given, Mapping) else _content(str(given))
-        source = "given rules" if isinstance(given, Mapping) else str(given)
+        if isinstance(given, Mapping):
+            source, text, content = "given rules", "", given
+        else:
+            source = str(given)
+            text, content = _content(source)
         if content.get("alone") is True:
             merged, used = {}, []
-        _lay(merged, content, source)
-        used.append(source)
-    where = ", ".join(used)
+        used.append((source, text))
+        try:
+            _lay(merged, content)
+        except ValueError as error:
+            raise _located(str(error), used[-1:]) from error
     try:
         rules = FindingsRules(
             name=str(merged.get("name", "")),
             version=str(merged.get("version", "")),
-            sources=tuple(used),
+            sources=tuple(source for source, _ in used),
             capitals=frozenset(_texts(merged["capitals"], "capitals")),
-            slots={key: _texts(value, key) for key, value in merged["slots"].items()},
+            slots={key: _texts(value, f"[slots] {key}") for key, value in merged["slots"].items()},
             grades=_numbers(merged["grades"], "[grades]"),
             units={
                 key: _numbers(value, f"[units] {key}") for key, value in merged["units"].items()
             },
-            sections={key: _texts(value, key) for key, value in merged["sections"].items()},
-            cues={key: _texts(value, key) for key, value in merged["cues"].items()},
+            sections={
+                key: _texts(value, f"[sections] {key}") for key, value in merged["sections"].items()
+            },
+            cues={key: _texts(value, f"[cues] {key}") for key, value in merged["cues"].items()},
             structures={
                 name: _entry(Structure, entry) for name, entry in merged["structure"].items()
             },
@@ -86,20 +93,91 @@ def _read(laid: tuple[str | Path | Mapping[str, Any], ...]) -> FindingsRules:
         # Compiling parses every phrase, so that a wrong one is named here and not at a report.
         compile_rules(rules)
     except ValueError as error:
-        raise InputError(f"findings rules {where}: {error}") from error
+        raise _located(str(error), used) from error
     return rules
 
 
-def _content(source: str) -> dict[str, Any]:
+def _content(source: str) -> tuple[str, dict[str, Any]]:
+    """The text of a rules file, and what it says."""
+    if source in _SHIPPED:
+        return "", _shipped(source)
     try:
-        if source in _SHIPPED:
-            return _shipped(source)
-        return tomllib.loads(Path(source).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{source}: the findings rules cannot be read ({error}); give a TOML file, or 'echo' "
             "for the rules that ship with echotok"
         ) from error
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # "Expected '=' after a key (at line 3, column 8)"
+        told = re.search(r"\(at line (\d+)", str(error))
+        line = int(told[1]) if told else text.count("\n") + 1
+        raise InputError(
+            f"{source}:{line}: the findings rules cannot be read, since this is not TOML: {error}"
+        ) from error
+
+
+_COUNTED = re.compile(r"\[\[(\w+)\]\] number (\d+)")
+_ENTRY = re.compile(r"\[\[(\w+)\]\] '([^']*)'")
+_TABLE = re.compile(r"\[(\w+)\](?: '?(\w+))?")
+_KEY = re.compile(r"(?:key '|: (?!key|there|phrase))(\w+)")
+_PHRASE = re.compile(r"phrase '([^']*)'")
+
+
+def _located(message: str, files: list[tuple[str, str]]) -> InputError:
+    """The error with the place that its words name, looked for in the last file first."""
+    for exact in (True, False):
+        for source, text in reversed(files):
+            if line := _line(message, text, exact=exact):
+                return InputError(f"{source}:{line}: {message}")
+    return InputError(f"findings rules {', '.join(source for source, _ in files)}: {message}")
+
+
+def _line(message: str, text: str, *, exact: bool) -> int:
+    """The line of a rules file that a message speaks of, or that of its entry, or 0."""
+    if (counted := _COUNTED.match(message)) is not None:
+        heads = [
+            number
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.strip().startswith(f"[[{counted[1]}]]")
+        ]
+        return heads[int(counted[2]) - 1] if len(heads) >= int(counted[2]) else 0
+    entry, table = _ENTRY.match(message), _TABLE.match(message)
+    phrase = _PHRASE.search(message)
+    key = _KEY.search(message, entry.end() if entry is not None else 0)
+    keys = [key[1]] if key is not None else []
+    if entry is None and table is not None and table[2]:
+        keys = [table[2]]
+    best = first = block = 0
+    header, named = "", entry is None
+    for number, line in enumerate(text.splitlines(), 1):
+        bare = line.strip()
+        if bare.startswith("["):
+            inner = bare.strip("[] ")
+            if entry is None or not inner.startswith(f"{entry[1]}."):
+                header, block, named = inner, number, entry is None
+            if entry is None and table is None and inner in keys:
+                return number
+        if entry is not None:
+            if header != entry[1]:
+                continue
+            named = (
+                named
+                or re.fullmatch(rf"name\s*=\s*[\"']{re.escape(entry[2])}[\"'].*", bare) is not None
+            )
+            if not named:
+                continue
+        elif table is not None and header != table[1]:
+            continue
+        first = first or block or number
+        if (phrase is not None and phrase[1] in line) or any(
+            re.match(rf"[\"']?{re.escape(one)}[\"']?\s*=", bare) for one in keys
+        ):
+            return number
+        best = best or first
+    return 0 if exact or (entry is None and table is None) else best
 
 
 _TABLES = ("slots", "grades", "units", "sections", "cues")
@@ -108,18 +186,20 @@ _TABLES = ("slots", "grades", "units", "sections", "cues")
 _LISTS = ("structure", "finding")
 
 
-def _lay(merged: dict[str, Any], content: Mapping[str, Any], source: str) -> None:
+def _lay(merged: dict[str, Any], content: Mapping[str, Any]) -> None:
     """Lay a file over what is there."""
     known = ("name", "version", "alone", "capitals", *_TABLES, *_LISTS)
     for key, value in content.items():
         if key not in known:
-            raise InputError(f"{source}: key {key!r} is not known; there are {', '.join(known)}")
+            raise ValueError(f"key {key!r} is not known; there are {', '.join(known)}")
         if key in _TABLES and not isinstance(value, dict):
-            raise InputError(f"{source}: write [{key}], in single brackets, with a key a line")
+            raise ValueError(f"key {key!r}: write [{key}], in single brackets, with a key a line")
         if key in _LISTS and not (
             isinstance(value, list) and all(isinstance(one, dict) for one in value)
         ):
-            raise InputError(f"{source}: write [[{key}]], in double brackets")
+            raise ValueError(f"key {key!r}: write [[{key}]], in double brackets")
+    if not isinstance(content.get("capitals", []), list):
+        raise ValueError("key 'capitals' must be a list of texts")
     merged["name"] = content.get("name", merged.get("name", ""))
     merged["version"] = content.get("version", merged.get("version", ""))
     merged["capitals"] = [*merged.get("capitals", []), *content.get("capitals", [])]
@@ -131,9 +211,9 @@ def _lay(merged: dict[str, Any], content: Mapping[str, Any], source: str) -> Non
         for number, entry in enumerate(content.get(key, []), 1):
             name = entry.get("name")
             if not isinstance(name, str) or not name:
-                raise InputError(f"{source}: [[{key}]] number {number} has no name")
+                raise ValueError(f"[[{key}]] number {number} has no name")
             if name in seen:
-                raise InputError(f"{source}: [[{key}]] {name!r} is there twice; make it one entry")
+                raise ValueError(f"[[{key}]] {name!r} is there twice; make it one entry")
             seen.add(name)
             _merge(named.setdefault(name, {}), entry)
 

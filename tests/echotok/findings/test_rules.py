@@ -79,6 +79,44 @@ def test_what_is_wrong_is_named(tmp_path: Path, content: str, message: str) -> N
     assert "own.toml" in str(caught.value)
 
 
+TWO = "# mine\n\n" + OWN.replace('"a"', '"z"').replace("aaa", "zzz") + "\n" + OWN
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("x = 1\n[finding", 2),
+        ("name = 'x'\nx = 1", 2),
+        ("name = 'x'\n\n[findings]\na = 1", 3),
+        (TWO + "\n[[finding]]\ntitle = 'b'", 15),
+        (TWO + 'colour = "red"', 14),
+        (TWO + 'kind = "mood"', 14),
+        (TWO.replace('title = "A"\n', ""), 3),
+        (TWO.replace("aaa", "AAA"), 13),
+        (TWO + 'denied = [\n"b",\n"a [b"\n]', 16),
+        ("[cues]\ndeny_before = ['a']\nshout = ['a']", 3),
+        ("[cues]\ndeny_before = ['a']\n\ndeny_behind = 'a'", 4),
+        ("[[finding]]\nname = 'mitral_regurgitation'\n[finding.says]\n'Foo' = 1", 4),
+        ("\ncapitals = 3", 2),
+    ],
+)
+def test_line_of_what_is_wrong_is_told(tmp_path: Path, content: str, line: int) -> None:
+    """An error begins with the file and the line to look at."""
+    path = tmp_path / "own.toml"
+    path.write_text(content)
+    with pytest.raises(InputError, match=rf"own\.toml:{line}: "):
+        read_findings_rules(path)
+
+
+def test_line_is_told_of_the_file_that_is_wrong(tmp_path: Path) -> None:
+    """Of two files laid over each other, the one with the phrase is named."""
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(OWN + 'denied = ["BBB"]')
+    two.write_text('[[finding]]\nname = "a"\ntitle = "Other"\n')
+    with pytest.raises(InputError, match=r"one\.toml:6: "):
+        read_findings_rules(one, two)
+
+
 def test_phrase_with_choices() -> None:
     """Optional parts and choices multiply."""
     assert set(expand_phrase("a [b] (c|d e)")) == {"a c", "a d e", "a b c", "a b d e"}
