@@ -15,6 +15,7 @@ import math
 import subprocess
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,16 +215,12 @@ def _compare(
 # The phantom
 
 
-def judge_phantom(rules: FindingsRules, *, patients: int, seed: int) -> dict[str, Any]:
-    """Labels of the phantom's readers against what is read from their reports."""
-    reader = Reader(rules)
-    said_of: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+def phantom_labels(*, patients: int, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each phantom report, with what its simulated reader saw of what the report may say."""
     shares = [one.share for one in phantom.READERS]
-    num_reports = 0
     for patient in range(patients):
         studies = sample_patient(patient, seed=seed)
         for study, report in zip(studies, phantom.write_reports(studies, seed=seed), strict=True):
-            num_reports += 1
             rng = phantom._generator(study, seed)
             person = phantom.READERS[int(rng.choice(len(phantom.READERS), p=shares))]
             reading = read_study(study, ef_habit=person.ef_habit, rng=rng)
@@ -239,12 +236,22 @@ def judge_phantom(rules: FindingsRules, *, patients: int, seed: int) -> dict[str
             for name, ours in DEVICES.items():
                 if name not in reading.left_out or name not in reading.devices:
                     truth[ours] = float(name in reading.devices)
-            said = answers(reader.read(report.text), rules)
-            for name, true in truth.items():
-                value = as_number(said[name])
-                said_of[name][0] += 1
-                said_of[name][1] += not math.isnan(value)
-                said_of[name][2] += not math.isnan(value) and abs(value - true) < 1e-6
+            yield report.text, truth
+
+
+def judge_phantom(rules: FindingsRules, *, patients: int, seed: int) -> dict[str, Any]:
+    """Labels of the phantom's readers against what is read from their reports."""
+    reader = Reader(rules)
+    said_of: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    num_reports = 0
+    for text, truth in phantom_labels(patients=patients, seed=seed):
+        num_reports += 1
+        said = answers(reader.read(text), rules)
+        for name, true in truth.items():
+            value = as_number(said[name])
+            said_of[name][0] += 1
+            said_of[name][1] += not math.isnan(value)
+            said_of[name][2] += not math.isnan(value) and abs(value - true) < 1e-6
     return {"num_reports": num_reports, "labels": dict(said_of)}
 
 
