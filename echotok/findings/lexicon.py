@@ -45,6 +45,7 @@ class Mark(NamedTuple):
         grade: rank of a grade word, or None; `grade_low` and `grade_high` of a range.
         number: the written number, or "".
         unit: the written unit, or "".
+        past: a verb of the past: was, were.
         doubtful: a word of the language, too, unless it is written in capitals.
     """
 
@@ -62,6 +63,7 @@ class Mark(NamedTuple):
     grade_high: float | None = None
     number: str = ""
     unit: str = ""
+    past: bool = False
     doubtful: bool = False
 
 
@@ -207,6 +209,7 @@ class Lexicon:
             self._marks[at] = mark._replace(
                 cues=mark.cues | {cue} if cue else mark.cues,
                 unit=unit or mark.unit,
+                past=phrase in ("was", "were"),
                 doubtful=phrase in self._capitals,
                 terms=mark.terms if term is None or term in mark.terms else (*mark.terms, term),
                 structures=(*mark.structures, *(s for s in structures if s not in mark.structures)),

@@ -354,9 +354,10 @@ class _Finder:
     def _quantity(self, at: int, mark: Mark, predicate: int) -> None:
         table = self.lexicon.quantities.get(mark.quantity, {})
         cues = self.marks[predicate].cues
-        said_of = [(-1, "")] if mark.named else self._said_of(at, table)
-        for index, structure in said_of:
-            for name in mark.named or table[structure]:
+        # "Wall thickness" is the left ventricle's, unless another one is spoken of.
+        said_of = self._said_of(at, table) if table else []
+        for index, structure in said_of or ([(-1, "")] if mark.named else []):
+            for name in table[structure] if said_of else mark.named:
                 rule = self.rules.findings[name]
                 normal = "normal" in cues
                 if not normal and rule.abnormal not in ("either", *cues):
@@ -699,6 +700,11 @@ class _Finder:
         if behind < len(marks) and "+/-" in marks[behind].cues and behind + 1 < len(marks):
             mention.spread = marks[behind + 1].number
             mention.marks.append(behind + 1)
+            if parts := _TO.fullmatch(mention.spread):  # "from 30 +/- 5 % to 45 %"
+                mention.spread = parts[1]
+                if self._piece(marks[index].first - 1) == "from":
+                    self._number_too(mention, behind + 1, parts[2], prior=False)
+                    mention.prior = True
             behind += 2
         elif behind < len(marks) and marks[behind].number.startswith("±"):
             mention.spread = marks[behind].number[1:]

@@ -28,7 +28,8 @@ class Finding(NamedTuple):
         value: grade on the ordered scale, 1 or 0 of a sign, number, or class; None where it is
             not said. What is absent is 0.
         unit: of a number, the rule's; "" otherwise.
-        low, high: ends of a range or comparison, None where it is open or none is said.
+        low, high: ends of a range or comparison, None where it is open or none is said. What is
+            there without a grade (`dilated`) is of the rule's `ungraded` or more.
         status: `present`, `absent`, `possible`, `prior` or `not_assessed`.
         structure: what it is said of, e.g. `mitral_valve`, or "".
         start, end: characters of the original report.
@@ -359,7 +360,9 @@ class Reader:
             if rule.kind == "sign":
                 value, low, high = 1.0, None, None
             else:
-                value = mention.grade if mention.grade is not None else rule.ungraded
+                value = mention.grade
+                if value is None and rule.ungraded is not None and high is None:
+                    value = low = rule.ungraded  # so much or more
                 before = mention.grade_mark - 1
                 if mention.grade is not None and before >= 0:
                     if "at_least" in marks[before].cues:

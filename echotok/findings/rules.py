@@ -44,6 +44,7 @@ CUE_KINDS: Mapping[str, str] = {
     "past_when": "behind a comparison, what was so then: when",
     "unseen_before": "what follows could not be told: unable to assess",
     "unseen_behind": "what stands before could not be told: not well visualized",
+    "change": "what stands before has become so: no MR progression denies no MR",
     "now": "what follows is so today, whatever was before: now, currently",
     "others": "what follows is said of the rest only: no other, otherwise",
     "at_least": "the grade or number that follows is the least: at least",

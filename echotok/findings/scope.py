@@ -19,6 +19,7 @@ Status = Literal["present", "absent", "possible", "prior", "not_assessed"]
 _LISTS = frozenset((",", ";", "and", "or"))
 _SEPARATORS = _LISTS | {"stop", "with"}
 _PREDICATES = frozenset(("normal", "high", "low"))
+_ENDS = frozenset((",", ";", "stop"))
 _ANSWERS = frozenset((":", "-", "?", "("))
 _BEFORE = ("deny_before", "doubt_before", "past_before", "past_noun", "unseen_before", "others")
 _BEHIND = ("deny_behind", "doubt_behind", "past_behind", "unseen_behind", "affirm_behind")
@@ -86,7 +87,9 @@ def judge(
         either = any(kind in cues for kind in _BEFORE) and any(kind in cues for kind in _BEHIND)
         for kind in _BEFORE:
             if kind in cues and (ahead or not either):
-                if kind == "deny_before" and _denies_grade(marks, at, graded, anchors):
+                if kind == "deny_before" and (
+                    _denies_grade(marks, at, graded, anchors) or _denies_change(marks, at, anchors)
+                ):
                     continue
                 end = _ahead(marks, at, anchors, kind)
                 if kind == "past_noun" and _now(marks, at, end, anchors):
@@ -95,11 +98,13 @@ def judge(
         for kind in _BEHIND:
             if kind in cues and not (ahead and either):
                 reaches.setdefault(kind, []).append((at, _back(marks, at, anchors, kind), at))
+        if comparing and ":" in cues and at and "comparison" in marks[at - 1].cues:
+            # "Compared with the prior study: RVSP was 68 mmHg"
+            end = next((i for i in range(at + 1, len(marks)) if marks[i].cues & _ENDS), len(marks))
+            if any(marks[i].past for i in range(at + 1, end)):
+                reaches.setdefault("past_when", []).append((at - 1, at, end))
         if "past_when" in cues and compared:
-            end = next(
-                (i for i in range(at + 1, len(marks)) if marks[i].cues & {",", ";", "stop"}),
-                len(marks),
-            )
+            end = next((i for i in range(at + 1, len(marks)) if marks[i].cues & _ENDS), len(marks))
             reaches.setdefault("past_when", []).append((at, at, end))
     return [_verdict(mention, reaches, prior=prior) for mention in mentions]
 
@@ -161,6 +166,16 @@ def _denies_grade(
     mention.grade_high = mention.grade
     mention.grade_low = mention.grade = None
     return True
+
+
+def _denies_change(marks: Sequence[Mark], at: int, anchors: set[int]) -> bool:
+    """`no MR progression` denies that there is more of it."""
+    first = next((index for index in range(at + 1, len(marks)) if index in anchors), len(marks))
+    return (
+        first + 1 < len(marks)
+        and "change" in marks[first + 1].cues
+        and marks[first + 1].first == marks[first].end
+    )
 
 
 def _anchored(marks: Sequence[Mark], at: int, anchors: set[int]) -> bool:

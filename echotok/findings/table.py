@@ -166,10 +166,9 @@ def answer(rows: Sequence[Finding], rule: FindingRule) -> Answer:
         if rule.answer == "last" or not ends:
             ends = chosen
         # Of one grade said twice, once without its degree, the degree counts.
-        told = [row for row in ends if row.value is not None] or ends
-        row = told[-1]
-        if row.value is None:
-            row = next((one for one in reversed(chosen) if one.value is not None), row)
+        row = ([row for row in ends if not _is_open(row, rule)] or ends)[-1]
+        if _is_open(row, rule):
+            row = next((one for one in reversed(chosen) if _told(one, rule)), row)
     value = row.value
     if row.status == "possible":
         value = None
@@ -190,8 +189,21 @@ def _disagree(rows: Sequence[Finding], rule: FindingRule) -> bool:
         return True
     if rule.kind != "number" and len({_there(row) for row in rows}) > 1:
         return True
-    numbers = [row.value for row in rows if isinstance(row.value, float)]
+    numbers = [
+        row.value for row in rows if isinstance(row.value, float) and not _is_open(row, rule)
+    ]
     return len(numbers) > 1 and max(numbers) - min(numbers) > rule.tolerance
+
+
+def _is_open(row: Finding, rule: FindingRule) -> bool:
+    """Whether a mention says that something is there, and not how much of it."""
+    if rule.kind != "grade" or row.status == "absent":
+        return row.value is None
+    return row.value is None or (row.low == row.value == rule.ungraded and row.high is None)
+
+
+def _told(row: Finding, rule: FindingRule) -> bool:
+    return _there(row) and not _is_open(row, rule)
 
 
 def _there(row: Finding) -> bool:

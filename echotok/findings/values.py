@@ -121,8 +121,8 @@ def read_quantity(
             low, high = first * factor, None if second is None else second * factor
             value = low if high is None else (low + high) / 2
             bounds = _bounds(match["prefix"] or "", low, high, lower=lower, upper=upper)
-            if spread and high is None:
-                half = abs(_float(spread, decimal_mark or ".")) * factor
+            if spread and high is None and (half_of := _NUMBER.match(spread)) is not None:
+                half = abs(_float(half_of["first"], decimal_mark or ".")) * factor
                 bounds = (low - half, low + half)
             plausible = rule.range is None or rule.range[0] <= value <= rule.range[1]
             quantity = Quantity(

@@ -46,6 +46,26 @@ def answer_of(report: str, name: str) -> tuple[object, str, bool]:
             "mitral_regurgitation",
             (3.0, "present", False),
         ),
+        (
+            "The LV is moderately dilated. Conclusion: Dilated LV.",
+            "lv_dilation",
+            (2.0, "present", False),
+        ),
+        ("Severe MR. Conclusion: No MR.", "mitral_regurgitation", (0.0, "absent", True)),
+        ("Conclusion: MR. Findings: Moderate MR.", "mitral_regurgitation", (2.0, "present", False)),
+        (
+            "Conclusion: possible PFO. Findings: no PFO.",
+            "patent_foramen_ovale",
+            (0.0, "absent", False),
+        ),
+        ("Conclusion: mild AS. Severe AS.", "aortic_stenosis", (3.0, "present", True)),
+        ("LV not dilated. The LV is dilated.", "lv_dilation", (1.0, "present", True)),
+        (
+            "RVSP could not be estimated.",
+            "pulmonary_artery_pressure",
+            (None, "not_assessed", False),
+        ),
+        ("Previously LVEF 30%. LVEF 50%.", "ejection_fraction", (50.0, "present", False)),
         ("Normal.", "impella", (0.0, "unsaid", False)),
         ("Normal.", "mitral_regurgitation", (None, "unsaid", False)),
         (
