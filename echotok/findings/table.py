@@ -166,9 +166,10 @@ def answer(rows: Sequence[Finding], rule: FindingRule) -> Answer:
         if rule.answer == "last" or not ends:
             ends = chosen
         # Of one grade said twice, once without its degree, the degree counts.
-        row = ([row for row in ends if not _is_open(row, rule)] or ends)[-1]
+        row = ends[-1]
         if _is_open(row, rule):
-            row = next((one for one in reversed(chosen) if _told(one, rule)), row)
+            told = (one for some in (ends, chosen) for one in reversed(some) if _told(one, rule))
+            row = next(told, row)
     value = row.value
     if row.status == "possible":
         value = None
