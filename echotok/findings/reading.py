@@ -247,8 +247,8 @@ class Reader:
                 if not mark.doubtful or _abbreviates(text, index, marks, places)
             ]
             places = _Places(text, normalized, pieces, marks)
-        if not marks:
-            return _Parsed((), (), (), places, (), False, ())
+        if not any(_names_something(mark) for mark in marks):
+            return _Parsed((), (), marks, places, (), False, _units(marks))
         mentions, asked = find_mentions(marks, pieces, self.lexicon, self.rules, context)
         mentions += self._unseen(marks, mentions)
         size = len(pieces) - (pieces[-1].strip() in (".", "!"))
@@ -259,7 +259,7 @@ class Reader:
             places,
             tuple(mark.structures for mark in reversed(marks) if mark.structures),
             asked,
-            tuple(index for index, mark in enumerate(marks) if _is_unit(mark)),
+            _units(marks),
         )
 
     def _rows(
@@ -452,16 +452,20 @@ def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str,
     return tuple((role, start + by, end + by) for role, start, end in words)
 
 
-def _is_unit(mark: Mark) -> bool:
+def _names_something(mark: Mark) -> bool:
+    """Whether a mark may be part of a mention's name."""
     return bool(
-        mark.terms
-        or mark.structures
-        or mark.state
-        or mark.quantity
-        or mark.named
-        or mark.measure
-        or mark.number
-    ) or (mark.grade is not None)
+        mark.terms or mark.structures or mark.state or mark.quantity or mark.named or mark.measure
+    )
+
+
+def _units(marks: Sequence[Mark]) -> tuple[int, ...]:
+    """Which marks are clinical phrases and values."""
+    return tuple(
+        index
+        for index, mark in enumerate(marks)
+        if _names_something(mark) or mark.number or mark.grade is not None
+    )
 
 
 def _beside(mention: Mention) -> tuple[int, ...]:
