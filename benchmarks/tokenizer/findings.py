@@ -322,8 +322,8 @@ def main() -> None:
         "annotator had overlooked were added (23), and two faults that it showed were mended: a "
         "unit read as an abbreviation (`190 ms`), and a row given twice. So read the half that was "
         "put aside as nearly, not wholly, unseen. The rules were changed once more after that, by "
-        "the other half and by cases of our own. Measured again, this half's denials had a precision "
-        "of .886 (31 of 35): by the names of the findings, and not by a text, the fault was that "
+        "the other half and by cases of our own. Measured again, this half's denials had a "
+        "precision of .886 (31 of 35): by the names of the findings, and not by a text, the fault was that "
         "`valvular` stood for all four valves. It was mended; the figures below are of after it.",
         "",
     ]
