@@ -324,7 +324,8 @@ def main() -> None:
         "put aside as nearly, not wholly, unseen. The rules were changed once more after that, by "
         "the other half and by cases of our own. Measured again, this half's denials had a "
         "precision of .886 (31 of 35): by the names of the findings, and not by a text, the fault "
-        "was that `valvular` stood for all four valves. It was mended; the figures below are of after it.",
+        "was that `valvular` stood for all four valves. It was mended; the figures below are of "
+        "after it.",
         "",
     ]
     for half, found in annotated.items():
