@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from echoclip_r.errors import MediaError
 from echoclip_r.media.display import Box, Display
 
-__all__ = ["Clip", "ClipInfo", "Region", "check_indices", "collect", "over_black", "shown"]
+__all__ = [
+    "Clip",
+    "ClipInfo",
+    "Machine",
+    "Region",
+    "check_indices",
+    "collect",
+    "over_black",
+    "shown",
+]
 
 # Of the frames that are asked for, so many may fail to decode before the clip is refused.
 _TOLERATED_SHARE = 0.1
@@ -37,6 +46,21 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a clip was made with, as far as its file says so; nothing here is about the patient.
+
+    Attributes:
+        manufacturer: of the scanner, or "".
+        model: of the scanner, or "".
+        depth_mm: how deep the picture reaches, or None.
+    """
+
+    manufacturer: str = ""
+    model: str = ""
+    depth_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInfo:
     """Size and rate of a clip, and what is remarkable about its file.
 
@@ -49,6 +73,7 @@ class ClipInfo:
         codec: how the frames are stored, e.g. ``mjpeg``, ``h264``, ``gif``, or a DICOM transfer
             syntax.
         regions: of a DICOM file, the boxes that it declares.
+        machine: of a DICOM file, the scanner.
         notes: sentences on what the file says wrongly and how it was read in spite of that.
 
     Raises:
@@ -62,6 +87,7 @@ class ClipInfo:
     fps_hz: float | None
     codec: str
     regions: tuple[Region, ...] = ()
+    machine: Machine = Machine()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

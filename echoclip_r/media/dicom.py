@@ -148,6 +148,7 @@ def _facts_of_stream(header: Header, info: ClipInfo, display: Display) -> tuple[
         fps_hz=stated.fps_hz or info.fps_hz,
         codec=stated.codec,
         regions=stated.regions,
+        machine=stated.machine,
         notes=tuple(notes),
     )
     if header.display.pixel_aspect != 1.0:

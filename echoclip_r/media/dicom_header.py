@@ -20,7 +20,7 @@ from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.uid import UID
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.clip import ClipInfo, Region
+from echoclip_r.media.clip import ClipInfo, Machine, Region
 from echoclip_r.media.display import Display
 
 __all__ = [
@@ -151,6 +151,7 @@ def read_header(path: Path) -> Header:
         fps_hz=_fps_hz(dataset),
         codec=str(syntax.name),
         regions=_regions(dataset),
+        machine=_machine(dataset),
         notes=tuple(notes),
     )
     return Header(
@@ -462,6 +463,18 @@ def _region_deltas(dataset: pydicom.Dataset) -> tuple[float, float] | None:
         if down > 0 and across > 0 and area > largest[0]:
             largest = (area, (down, across))
     return largest[1]
+
+
+def _machine(dataset: pydicom.Dataset) -> Machine:
+    try:
+        depth_mm = float(dataset.get("DepthOfScanField") or 0)
+    except (TypeError, ValueError):
+        depth_mm = 0.0
+    return Machine(
+        manufacturer=" ".join(str(dataset.get("Manufacturer") or "").split()),
+        model=" ".join(str(dataset.get("ManufacturerModelName") or "").split()),
+        depth_mm=depth_mm if 0 < depth_mm < math.inf else None,
+    )
 
 
 def _regions(dataset: pydicom.Dataset) -> tuple[Region, ...]:
