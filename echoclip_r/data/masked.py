@@ -22,6 +22,10 @@ _MIN_AREA = 0.03
 _MAX_BESIDE = 0.0005
 _MIN_SOLID = 0.75
 _MAX_AREA = 0.97
+# Rows of the picture, from the top, in which one fan has no gap, and how wide a gap is one.
+_UPPER = (0.1, 0.4)
+_GAP_WIDTH = 0.05
+_MIN_GAPS = 0.6
 
 
 def lit_outline(frames: NDArray[np.uint8]) -> PolygonShape:
@@ -58,6 +62,8 @@ def lit_outline(frames: NDArray[np.uint8]) -> PolygonShape:
         )
     if closed.mean() > _MAX_AREA:
         raise ValueError("its picture fills the frame, so no black around it shows a mask")
+    if _is_split(largest):
+        raise ValueError("a gap from above parts what is lit in it: two pictures side by side")
     rows, columns = np.nonzero(largest)
     pixels = np.stack([columns, rows], axis=1)
     # Corners of pixels, so that the outline holds them whole.
@@ -82,3 +88,15 @@ def lit_outline(frames: NDArray[np.uint8]) -> PolygonShape:
         box=(min(xs), min(ys), max(xs), max(ys)),
         points=points,
     )
+
+
+def _is_split(picture: NDArray[np.bool_]) -> bool:
+    """Whether a gap that comes from above parts a picture whose holes are filled."""
+    rows, columns = (np.flatnonzero(picture.any(axis=axis)) for axis in (1, 0))
+    top, height, width = rows[0], len(rows), columns[-1] + 1 - columns[0]
+    upper = picture[top + int(_UPPER[0] * height) : top + int(_UPPER[1] * height) + 1]
+    gaps = 0
+    for row in upper:
+        lit = np.flatnonzero(row)
+        gaps += len(lit) > 1 and int(np.diff(lit).max()) - 1 > _GAP_WIDTH * width
+    return gaps > _MIN_GAPS * len(upper)

@@ -195,4 +195,4 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("beforeunload", (event) => {
   if (decisions.size > saved) event.preventDefault();
 });
-go(0);
+cards[0].classList.add("current");
