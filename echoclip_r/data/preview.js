@@ -60,10 +60,14 @@ function show(number) {
   document.getElementById("save").disabled = !num;
 }
 
-function go(number) {
+function mark(number) {
   cards[current].classList.remove("current");
   current = Math.max(0, Math.min(cards.length - 1, number));
   cards[current].classList.add("current");
+}
+
+function go(number) {
+  mark(number);
   cards[current].scrollIntoView({ block: "nearest" });
 }
 
@@ -170,7 +174,7 @@ const actions = {
 cards.forEach((card, number) => {
   card.querySelector("select.scope").value = page.scope;
   card.querySelector("svg").addEventListener("click", (event) => click(event, number));
-  card.addEventListener("pointerdown", () => go(number));
+  card.addEventListener("pointerdown", () => mark(number)); // no scrolling under a click
   for (const button of card.querySelectorAll("button")) {
     button.addEventListener("click", () => actions[button.dataset.key](number));
   }
@@ -178,7 +182,10 @@ cards.forEach((card, number) => {
     const made = decisions.get(number);
     if (made) decide(number, made.decision, made.points);
   });
-  card.querySelector("select.kind").addEventListener("change", () => draw(number));
+  card.querySelector("select.kind").addEventListener("change", (event) => {
+    event.target.blur(); // the keys are the page's again
+    draw(number);
+  });
 });
 document.getElementById("save").addEventListener("click", save);
 document.addEventListener("keydown", (event) => {
@@ -195,4 +202,4 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("beforeunload", (event) => {
   if (decisions.size > saved) event.preventDefault();
 });
-cards[0].classList.add("current");
+mark(0);
