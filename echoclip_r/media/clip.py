@@ -23,8 +23,10 @@ __all__ = [
     "shown",
 ]
 
-# Of the frames that are asked for, so many may fail to decode before the clip is refused.
+# Of the frames that are asked for, so many may fail to decode before the clip is refused; of a few
+# frames, one.
 _TOLERATED_SHARE = 0.1
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,7 @@ def collect(
 ) -> Clip:
     """Put decoded frames into the order in which they were asked for.
 
-    One frame in ten may be missing: a dropped frame does not spoil a clip.
+    One frame in ten may be missing, or one of at least four: a dropped frame does not spoil a clip.
 
     Args:
         info: of the clip.
@@ -184,7 +186,7 @@ def collect(
             )
         out[places.pop(index)] = frame
     missing = sorted(places)
-    if len(missing) > _TOLERATED_SHARE * num_wanted:
+    if len(missing) > max(_TOLERATED_SHARE * num_wanted, num_wanted >= _FEW):
         which = (
             f"frame {missing[0]}"
             if len(missing) == 1
