@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
 from echoclip_r.cli.main import main
+from echoclip_r.phantom.picture.looks import REFUSED
 
 SIZE_PX = 128
 
@@ -203,6 +204,36 @@ def test_a_machines_outline_is_no_pass_for_a_still_picture(clips, helpers):
     assert "hardly anything in it moves" in clips.table("all", "rejects")["still.avi"]
     assert clips.prepare("one", "--sector", clips.sectors({"video": "still.avi", **drawn})) == 0
     assert lettering(clips.frames("one"), helpers) == 0
+
+
+@pytest.mark.parametrize("kind", ["M-mode", "spectral Doppler", "duplex", "two fans"])
+def test_a_machines_outline_is_no_pass_for_other_kinds(clips, kind):
+    """A fan that was drawn for a machine does not fit its strips, nor two pictures."""
+    frames = REFUSED[kind](3)
+    clips.add("other.avi", frames)
+    height, width = frames.shape[1:3]
+    points = f"{width / 2:g},{0.05 * height:g} {0.2 * width:g},{0.8 * height:g} "
+    points += f"{0.8 * width:g},{0.8 * height:g}"
+    drawn = {"width_px": width, "height_px": height, "decision": "fan", "points": points}
+    assert clips.prepare("out", "--sector", clips.sectors(drawn)) == 1
+    assert (
+        "of row 2 of the file of sectors does not hold"
+        in (clips.table("out", "rejects")["other.avi"])
+    )
+
+
+def test_a_trace_below_the_picture_is_no_strip_in_an_outline(clips, helpers):
+    """What runs outside of a given outline is a remark at most."""
+    frames = helpers.fan_frames(16, size_px=SIZE_PX)
+    frames = np.concatenate([frames, np.zeros_like(frames[:, :40])], axis=1)
+    x = np.arange(SIZE_PX)
+    for number, frame in enumerate(frames):
+        y = 148 + np.round(12 * np.sin(0.4 * x + 0.9 * number) ** 7).astype(int)
+        frame[y, x] = frame[y + 1, x] = (40, 230, 60)
+    clips.add("ecg.avi", frames)
+    drawn = {"width_px": SIZE_PX, "height_px": 168, "decision": "fan", "points": fan_points()}
+    assert clips.prepare("out", "--sector", clips.sectors(drawn)) == 0
+    assert clips.frames("out")[..., 1].max() > 60
 
 
 def test_a_changed_file_of_sectors_makes_only_its_shards_again(clips, helpers, capsys):
