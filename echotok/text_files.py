@@ -150,12 +150,16 @@ def decode(raw: bytes, name: str) -> str:
 
 
 @contextmanager
-def open_lines(path: Path, *, errors: str = "strict") -> Iterator[Iterator[str]]:
+def open_lines(
+    path: Path, *, errors: str = "strict", encoding: str | None = None
+) -> Iterator[Iterator[str]]:
     """Open a text file, as a stream of lines with their ends.
 
     Args:
         path: the file.
         errors: what to do with bytes that are not UTF-8, as in `open`.
+        encoding: the encoding, as Python names it, where it is known; None tells it from the
+            bytes.
 
     Raises:
         InputError: the file cannot be read, or is not text; raised also while lines are read.
@@ -167,13 +171,17 @@ def open_lines(path: Path, *, errors: str = "strict") -> Iterator[Iterator[str]]
                 stream = cast(BinaryIO, gzip.GzipFile(fileobj=file))
             head = stream.read(_HEAD)
             stream.seek(0)
-            encoding = _encoding(head, str(path), stream)
+            known = encoding or _encoding(head, str(path), stream)
             stream.seek(0)
-            if encoding != "utf-8-sig":
+            if known != "utf-8-sig":
                 errors = "strict"
-            with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text:
+            with io.TextIOWrapper(stream, encoding=known, errors=errors, newline="") as text:
                 yield _without_nul(text, path)
     except UnicodeDecodeError as error:
+        if encoding is not None:
+            raise InputError(
+                f"{path} is not {encoding} throughout; who exported the file knows its encoding"
+            ) from error
         # A stream's decoder counts from its last block: ask the whole file instead.
         read_text(path)
         raise InputError(f"{path} is not UTF-8") from error

@@ -10,6 +10,7 @@ import pytest
 EXPECTED_SKIPS = (
     "no corpora:",
     "no clips:",
+    "no browser:",
     "this process may not mount a tmpfs",
     "no interpreter of Python",
     "no polars:",

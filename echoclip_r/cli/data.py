@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echoclip_r.cli.options import (
     add_frames,
@@ -16,19 +17,29 @@ from echoclip_r.cli.options import (
     add_manifest,
     add_out_folder,
     add_overwrite,
+    add_sectors,
     add_seed,
     add_size,
+    add_table_form,
     add_workers,
     at_least_zero,
     go_on,
     nothing_kept,
-    picture,
+    picture_or_page,
+    table_form,
 )
 from echoclip_r.data.layouts import LAYOUTS, write_manifest
-from echoclip_r.errors import EchoclipError
+from echoclip_r.data.reasons import kinds_of
+from echoclip_r.errors import EchoclipError, OptionError
 from echotok.cli.options import add_json, whole_number
 
+if TYPE_CHECKING:
+    from echoclip_r.data.preparation import PrepareResult
+
 __all__ = ["add_commands"]
+
+_MAX_REASONS = 12
+_MAX_NAMED_ROWS = 10
 
 
 def add_commands(commands: Any) -> None:
@@ -43,25 +54,55 @@ def add_commands(commands: Any) -> None:
 def _add_manifest(commands: Any) -> None:
     parser = commands.add_parser(
         "manifest",
-        help="write the manifest of a public archive",
-        description="Write the manifest of a public archive from its folder as it was "
-        "downloaded. Where an archive has no reports (echonet-dynamic), one sentence that states "
-        "the measurement stands in place of each: such an archive is for testing measurements, "
-        "not retrieval.",
+        help="write the manifest of an archive from its folder",
+        description="Write the manifest of an archive. `dicom` takes a folder of anything: ids, "
+        "series, views and dates are from the headers of its DICOM files, and reports from a "
+        "table, joined by accession number or Study Instance UID. The others are public archives "
+        "as they were downloaded; where one has no reports (echonet-dynamic), one sentence that "
+        "states the measurement stands in place of each: such an archive is for testing "
+        "measurements, not retrieval.",
     )
     parser.add_argument(
-        "layout", choices=LAYOUTS, metavar="LAYOUT", help=f"which archive: {', '.join(LAYOUTS)}"
+        "layout",
+        choices=("dicom", *LAYOUTS),
+        metavar="LAYOUT",
+        help=f"how the archive is laid out: dicom, {', '.join(LAYOUTS)}",
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="the archive's folder")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="CSV", help="the manifest to write"
     )
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="TABLE",
+        help="for dicom: a CSV, TSV (also .gz) or Parquet file with the columns accession or "
+        "study_uid, and report",
+    )
+    add_table_form(parser, "the table of reports")
     parser.set_defaults(run=_manifest, stopped=nothing_kept)
 
 
 def _manifest(arguments: argparse.Namespace) -> None:
-    num_rows = write_manifest(arguments.layout, arguments.root, arguments.out)
+    if arguments.layout != "dicom":
+        if arguments.reports is not None:
+            raise OptionError(f"--reports is for dicom; {arguments.layout} has texts of its own")
+        num_rows = write_manifest(LAYOUTS[arguments.layout], arguments.root, arguments.out)
+        print(f"{num_rows:,} clips: {arguments.out}")
+        return
+    from echoclip_r.data.dicom_folder import Findings, rows
+
+    findings = Findings()
+    read = partial(rows, reports=arguments.reports, form=table_form(arguments), findings=findings)
+    num_rows = write_manifest(read, arguments.root, arguments.out)
     print(f"{num_rows:,} clips: {arguments.out}")
+    for remark in findings.remarks:
+        print(remark)
+    if arguments.reports is None:
+        print(
+            "The reports are blank: fill the column report, or give a table with --reports; "
+            "`prepare` leaves clips without a report out"
+        )
 
 
 def _add_prepare(commands: Any) -> None:
@@ -93,6 +134,7 @@ def _add_prepare(commands: Any) -> None:
     )
     add_labels(parser)
     add_keep_unsure(parser)
+    add_sectors(parser)
     parser.add_argument(
         "--hash-ids",
         type=Path,
@@ -127,6 +169,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
         clips_per_shard=arguments.clips_per_shard,
         labels=_names(arguments.labels),
         keep_unsure=arguments.keep_unsure,
+        sectors=arguments.sector,
+        masked=arguments.masked,
+        form=table_form(arguments),
         hash_salt=None if arguments.hash_ids is None else _salt(arguments.hash_ids),
         min_free_bytes=int(arguments.min_free_gb * 1e9),
         overwrite=arguments.overwrite,
@@ -140,6 +185,13 @@ def _prepare(arguments: argparse.Namespace) -> None:
         "num_rejects": len(result.rejects),
         "num_remarks": len(result.remarks),
         "num_unsure": result.num_unsure,
+        "num_given": result.num_given,
+        "num_settled": result.num_settled,
+        "unused_rows_of_sectors": list(result.unused_rules),
+        "reasons": [
+            {"column": kind.column, "reason": kind.reason, "num_rows": len(kind.rows)}
+            for kind in kinds_of(result.rejects)
+        ],
         "num_resumed": result.num_resumed,
     }
     if arguments.json:
@@ -151,19 +203,49 @@ def _prepare(arguments: argparse.Namespace) -> None:
     )
     if result.num_resumed:
         print(f"{result.num_resumed:,} of the clips were finished by an earlier run")
+    if result.num_given:
+        print(f"{result.num_given:,} clips were used as {arguments.sector} says")
+    if result.num_settled:
+        print(
+            f"{result.num_settled:,} doubtful clips were settled by clips of their study or "
+            "machine that look the same around the sector"
+        )
     if result.num_unsure:
         print(f"{result.num_unsure:,} clips whose sector is not certain were kept")
     if result.remarks:
         num_files = len({remark.row for remark in result.remarks})
         path = result.out_dir / "remarks.csv"
-        print(f"{num_files:,} clips were used although their files have faults; {path} names them")
+        print(f"{num_files:,} clips were used with a remark; {path} has them")
+    if result.unused_rules:
+        named = ", ".join(map(str, result.unused_rules[:_MAX_NAMED_ROWS]))
+        more = ", ..." if len(result.unused_rules) > _MAX_NAMED_ROWS else ""
+        print(
+            f"{len(result.unused_rules):,} rows of {arguments.sector} held for no clip, or stand "
+            f"behind a row that did: {named}{more}"
+        )
     if result.rejects:
-        path = result.out_dir / "rejects.csv"
-        print(f"{len(result.rejects):,} rows were left out; {path} says why")
+        _print_reasons(result)
     print(
         "Lettering inside of a sector stays in its frames: a mask cannot remove it. Look at the "
         "clips with `echoclip-r preview`, and leave clips out by a manifest column `exclude` (yes)"
     )
+
+
+def _print_reasons(result: PrepareResult) -> None:
+    path = result.out_dir / "rejects.csv"
+    print(f"{len(result.rejects):,} rows were left out; {path} says why each was:")
+    kinds = kinds_of(result.rejects)
+    for kind in kinds[:_MAX_REASONS]:
+        where = f"{kind.column}: " if kind.column else ""
+        print(f"{len(kind.rows):>7,}  {where}{kind.reason} (e.g. row {kind.rows[0]})")
+    if len(kinds) > _MAX_REASONS:
+        rest = sum(len(kind.rows) for kind in kinds[_MAX_REASONS:])
+        print(f"{rest:>7,}  for {len(kinds) - _MAX_REASONS} other reasons")
+    if any(kind.is_doubt for kind in kinds):
+        print(
+            "Where the sector is not sure: look at the clips with `echoclip-r preview ... --out "
+            "page.html`, decide there, and give the file that it saves with --sector"
+        )
 
 
 def _add_summary(commands: Any) -> None:
@@ -205,7 +287,10 @@ def _summary(arguments: argparse.Namespace) -> None:
         except echotok.EchotokError as error:
             raise EchoclipError(f"{error} (`--tokenizer none` counts no tokens)") from error
     manifest = read_manifest(
-        arguments.manifest, seed=arguments.seed, labels=_names(arguments.labels)
+        arguments.manifest,
+        seed=arguments.seed,
+        labels=_names(arguments.labels),
+        form=table_form(arguments),
     )
     summary = summarize(manifest, tokenizer=tokenizer)
     if arguments.rejects:
@@ -225,44 +310,77 @@ def _summary(arguments: argparse.Namespace) -> None:
 def _add_preview(commands: Any) -> None:
     parser = commands.add_parser(
         "preview",
-        help="draw clips before and after masking, to look at",
-        description="Draw a sheet of clips before and after masking, unsure ones first, with the "
-        "sector's edge in green, or in orange where it is not certain.",
+        help="look at clips before and after masking, and decide on them",
+        description="Show clips before and after masking, doubtful ones first: on a page with "
+        "keys (.html), which saves a file of sectors for `echoclip-r prepare --sector`, or on a "
+        "sheet (.png), with the sector's edge in green, or in orange where it is not certain.",
     )
     parser.add_argument(
         "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
     )
     parser.add_argument(
-        "--out", type=picture, required=True, metavar="PNG", help="the picture to write"
+        "--out",
+        type=picture_or_page,
+        required=True,
+        metavar="FILE",
+        help="the page (.html) or picture (.png, .jpg) to write",
     )
     parser.add_argument(
         "--num",
         type=whole_number(1),
         default=24,
         metavar="N",
-        help="number of clips of a manifest to draw (default: 24)",
+        help="number of clips of a manifest to look at (default: 24)",
     )
     add_seed(parser, "the choice of clips from a manifest")
+    add_table_form(parser, "the manifest")
+    add_sectors(parser)
+    parser.add_argument(
+        "--machines",
+        action="store_true",
+        help="show one clip of each machine and picture size, to draw an outline for all of them",
+    )
     parser.add_argument(
         "--show-outside",
         action="store_true",
-        help="show burned-in text as it is (then keep the sheet with the archive)",
+        help="show what lies outside of the sectors as it is, which drawing needs; burned-in names "
+        "can then be read, so keep the file with the archive",
     )
     parser.set_defaults(run=_preview, stopped=nothing_kept)
 
 
 def _preview(arguments: argparse.Namespace) -> None:
-    from echoclip_r.data.preview import draw_preview
+    from echoclip_r.data.preview import draw_sheet, look_over, write_page
+    from echoclip_r.storage import write_text
 
-    sheet = draw_preview(
+    preview = look_over(
         arguments.paths,
         num_clips=arguments.num,
         seed=arguments.seed,
-        show_outside=arguments.show_outside,
+        sectors=arguments.sector,
+        masked=arguments.masked,
+        by_machine=arguments.machines,
+        form=table_form(arguments),
     )
-    sheet.image.save(arguments.out)
-    print(f"{sheet.num_clips} clips, {sheet.num_unsure} of them unsure: {arguments.out}")
-    for line in sheet.notes:
+    if arguments.out.suffix.lower() == ".html":
+        page = write_page(
+            preview, show_outside=arguments.show_outside, by_machine=arguments.machines
+        )
+        write_text(arguments.out, page)
+    else:
+        draw_sheet(preview, show_outside=arguments.show_outside).save(arguments.out)
+    print(f"{len(preview.clips)} clips, {preview.num_refused} of them unsure: {arguments.out}")
+    for clip in preview.clips:
+        if not clip.is_used:
+            doubt = "unsure: " if clip.seen.is_doubt else ""
+            print(f"{clip.label}: {doubt}{clip.seen.refusal}")
+        for note in clip.seen.notes:
+            print(
+                f"{clip.label}: used with a remark: {note}"
+                if clip.is_used
+                else f"{clip.label}: {note}"
+            )
+    for line in preview.unread:
         print(line)
 
 

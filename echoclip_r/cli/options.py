@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import math
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
+
+if TYPE_CHECKING:
+    from echoclip_r.data.cells import TableFormat
 
 __all__ = [
     "add_batch_size",
@@ -21,15 +26,19 @@ __all__ = [
     "add_manifest",
     "add_out_folder",
     "add_overwrite",
+    "add_sectors",
     "add_seed",
     "add_size",
     "add_split",
+    "add_table_form",
     "add_workers",
     "at_least_zero",
     "device_of",
     "go_on",
     "nothing_kept",
     "picture",
+    "picture_or_page",
+    "table_form",
 ]
 
 
@@ -52,6 +61,49 @@ def picture(text: str) -> Path:
     return path
 
 
+def picture_or_page(text: str) -> Path:
+    """A type for argparse: a file name with the ending of a picture or of a page."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".html"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .html, .png or .jpg")
+    return path
+
+
+def _delimiter(text: str) -> str:
+    named = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+    delimiter = named.get(text, text)
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not one character; write e.g. ';' or tab, comma, semicolon, pipe"
+        )
+    return delimiter
+
+
+def _encoding(text: str) -> str:
+    try:
+        name = codecs.lookup(text).name
+        "".encode(name)  # some codecs are of bytes alone
+    except LookupError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no encoding that Python knows; write e.g. utf-8, cp1252 or utf-16"
+        ) from None
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def _columns(text: str) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for pair in text.split(","):
+        ours, found, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and found and theirs):
+            raise argparse.ArgumentTypeError(
+                f"{pair!r} is not OURS=THEIRS; write e.g. video=path,report=text"
+            )
+        if ours in columns or theirs in columns.values():
+            raise argparse.ArgumentTypeError(f"{pair!r} names a column a second time")
+        columns[ours] = theirs
+    return columns
+
+
 def go_on(arguments: argparse.Namespace) -> str:
     """What to type after Ctrl-C where finished parts are kept."""
     return f"finished parts in {arguments.out} are kept; give the same command again to continue"
@@ -63,9 +115,67 @@ def nothing_kept(arguments: argparse.Namespace) -> str:
 
 
 def add_manifest(parser: ArgumentParser) -> None:
-    """Add the manifest, as an argument without a name."""
+    """Add the manifest, as an argument without a name, and how it is written."""
     parser.add_argument(
-        "manifest", type=Path, help="CSV or Parquet file with one row for each clip"
+        "manifest",
+        type=Path,
+        help="CSV, TSV (also .gz) or Parquet file with one row for each clip",
+    )
+    add_table_form(parser, "the manifest")
+
+
+def add_table_form(parser: ArgumentParser, what: str) -> None:
+    """Add `--columns`, `--delimiter` and `--encoding`.
+
+    Args:
+        parser: parser of the sub-command.
+        what: the table that they are about.
+    """
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        metavar="OURS=THEIRS,...",
+        help=f"what columns of {what} are called there, e.g. video=path,report=text",
+    )
+    parser.add_argument(
+        "--delimiter",
+        type=_delimiter,
+        metavar="CHAR",
+        help=f"what stands between cells of {what}, also tab (default: told from its header)",
+    )
+    parser.add_argument(
+        "--encoding",
+        type=_encoding,
+        metavar="NAME",
+        help=f"encoding of {what}, e.g. cp1252 (default: UTF-8, or what its first bytes say)",
+    )
+
+
+def table_form(arguments: argparse.Namespace) -> TableFormat:
+    """What `--columns`, `--delimiter` and `--encoding` say."""
+    from echoclip_r.data.cells import TableFormat
+
+    return TableFormat(
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        columns=arguments.columns or {},
+    )
+
+
+def add_sectors(parser: ArgumentParser) -> None:
+    """Add `--sector` and `--masked`."""
+    parser.add_argument(
+        "--sector",
+        type=Path,
+        metavar="CSV",
+        help="a file of sectors: outlines that were drawn, and clips to keep or to refuse, as a "
+        "page of `echoclip-r preview` writes it",
+    )
+    parser.add_argument(
+        "--masked",
+        action="store_true",
+        help="the clips were masked already (black around the picture); each is checked for that "
+        "instead of being guessed",
     )
 
 

@@ -9,9 +9,10 @@ Encodings, gzip and delimiters are those that `echotok` reads, by the same code.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -21,7 +22,7 @@ from echoclip_r.errors import ManifestError
 from echotok.errors import InputError
 from echotok.text_files import find_dialect, open_lines
 
-__all__ = ["RawRow", "read_cells"]
+__all__ = ["AS_IT_IS", "RawRow", "TableFormat", "read_cells"]
 
 # Longer than any report; a cell beyond it is a quote that never closes.
 _MAX_CELL_CHARACTERS = 4_000_000
@@ -47,9 +48,32 @@ class RawRow:
     column: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFormat:
+    """How a table is written, where that is not to be told from the table itself.
+
+    Attributes:
+        delimiter: the character between cells, or None to tell it from the header.
+        encoding: of the text, as Python names it, or None for UTF-8 or what the file's mark says.
+        columns: our name of a column -> the name that the file has for it.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+AS_IT_IS = TableFormat()
+
+
 @contextmanager
 def read_cells(
-    path: Path, *, ids: Sequence[str], names: Sequence[str] = ()
+    path: Path,
+    *,
+    ids: Sequence[str],
+    names: Sequence[str] = (),
+    form: TableFormat = AS_IT_IS,
+    what: str = "manifest",
 ) -> Iterator[tuple[list[str], Iterator[RawRow]]]:
     """Open a table: its column names, and its rows one by one.
 
@@ -58,32 +82,39 @@ def read_cells(
             parted by comma, semicolon, tab or `|`.
         ids: columns that must not be floating-point numbers in Parquet.
         names: wanted columns, from which the delimiter is told; by default `ids`.
+        form: what is known of how the table is written; the header that is given has our names.
+        what: what such a table is called, for messages.
 
     Raises:
         ManifestError: the file as a whole cannot be read: it does not exist, has another format or
-            encoding, no header, a column name twice, or a quote that never closes.
+            encoding, no header, a column name twice, a quote that never closes, or lacks a column
+            that `form` names.
     """
     if path.is_dir():
         raise ManifestError(f"{path}: this is a folder; name the .csv or .parquet file in it")
     if not path.is_file():
-        raise ManifestError(f"{path}: there is no such file; a manifest is a .csv or .parquet file")
+        raise ManifestError(f"{path}: there is no such file; a {what} is a .csv or .parquet file")
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind in (".parquet", ".pq"):
-        yield _read_parquet(path, ids)
+        header, rows = _read_parquet(path, [form.columns.get(name, name) for name in ids])
+        yield _renamed(path, header, form.columns), rows
     elif kind in _DELIMITERS:
         limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
         try:
             # Surrogates carry a stray byte through the parser, so that only its row is lost.
-            with open_lines(path, errors="surrogateescape") as lines:
-                first = next(lines, "")
-                dialect = find_dialect(first, names=names or ids, default=_DELIMITERS[kind])
+            with open_lines(path, errors="surrogateescape", encoding=form.encoding) as lines:
+                first = next(lines, "").removeprefix("\ufeff")
+                wanted = [form.columns.get(name, name) for name in names or ids]
+                dialect = find_dialect(first, names=wanted, default=_DELIMITERS[kind])
+                delimiter = form.delimiter or dialect.delimiter
                 reader = csv.reader(
                     lines if dialect.declared else chain([first], lines),
-                    delimiter=dialect.delimiter,
+                    delimiter=delimiter,
                     skipinitialspace=dialect.spaced,
                     strict=True,
                 )
-                yield _read_csv(path, reader, dialect.delimiter)
+                header, rows = _read_csv(path, reader, delimiter)
+                yield _renamed(path, header, form.columns), rows
         except InputError as error:
             raise ManifestError(str(error)) from error
         finally:
@@ -93,6 +124,22 @@ def read_cells(
         raise ManifestError(
             f"{path}: {kind or 'no ending'} is not a known format; use .csv or .parquet{hint}"
         )
+
+
+def _renamed(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    """The header with our names; a column that another one stands in for loses its name."""
+    for ours, theirs in columns.items():
+        if theirs not in header:
+            near = difflib.get_close_matches(theirs, header, n=1, cutoff=0.6)
+            hint = f"; did you mean {ours}={near[0]}?" if near else ""
+            raise ManifestError(
+                f"{path}: row 1 has no column {theirs!r}, which is to be {ours!r}; it has "
+                f"{', '.join(map(repr, header))}{hint}"
+            )
+    named = ["" if name in columns else name for name in header]
+    for ours, theirs in columns.items():
+        named[header.index(theirs)] = ours
+    return named
 
 
 def _read_csv(path: Path, reader: Any, delimiter: str) -> tuple[list[str], Iterator[RawRow]]:

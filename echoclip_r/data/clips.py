@@ -1,35 +1,92 @@
 """The one way from a file to masked frames, which is where privacy is decided (I9).
 
-    file -> some evenly spread frames -> the sector
+    file -> some evenly spread frames -> the sector: given, checked (`--masked`) or found
          -> the chosen frames         -> masked to the sector, cropped, resized
 
 Nothing that lies outside of the sector gets past `read_masked`, and a clip whose sector is not
-sure is refused unless the caller says to keep it. Only `read_unmasked` gives pixels as they are in
-the file, for the sheet on which people check the sectors.
+sure is refused unless the caller, or a row about it in a file of sectors, says to keep it. Only
+`read_unmasked` gives pixels as they are in the file, for people who check the sectors.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from echoclip_r.data.masked import lit_outline
+from echoclip_r.data.outlines import Outline, Rule
+from echoclip_r.data.regions import declared_bound, why_refused
+from echoclip_r.data.siblings import Look, Sibling, cells_of, inside_cells
 from echoclip_r.errors import MediaError
-from echoclip_r.media.clip import Clip
+from echoclip_r.media.clip import Clip, ClipInfo
 from echoclip_r.media.reading import probe, read
 from echoclip_r.sector.find import Sector, apply_sector, find_sector
 
-__all__ = ["Frames", "MaskedClip", "pick_frames", "read_masked", "read_unmasked"]
+__all__ = [
+    "NOT_SURE",
+    "Frames",
+    "MaskedClip",
+    "Seen",
+    "look_at",
+    "mask_frames",
+    "pick_frames",
+    "read_masked",
+    "read_unmasked",
+]
 
 Frames = NDArray[np.uint8]
 
+NOT_SURE = (
+    "the sector is not sure ({}), so burned-in text may be left in it; look at it with "
+    "`echoclip-r preview`, and decide there (--sector) or keep all such clips (keep_unsure=True, "
+    "--keep-unsure)"
+)
 # A sector is what moves, and in a few frames little does.
 _NUM_SECTOR_FRAMES = 16
+# Words of `find_sector` about an outline that was given. What moves outside, such as a trace, is a
+# remark and no reason to leave the clip out, unless the outline can't be that of this clip.
+_OUTSIDE = re.compile(r"picture that moves lies outside of the given outline \((\d+)% of it\)")
+_MOST_OUTSIDE = 25
+_MOST_OUTSIDE_SIBLINGS = 10
+_MIN_CHANGE = 3.0
+# A masked clip's lit pixels against the fan or rectangle that fits them.
+_MIN_FAN = 0.8
+_MAX_LIT_BEYOND = 0.01
+_MAX_LETTERING = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A clip with its sector, before anything is masked.
+
+    Attributes:
+        clip: some of its frames as they are in the file.
+        chosen: places of the chosen ones among them.
+        sector: its sector.
+        refusal: why it must not be used, or "".
+        is_doubt: whether that is a doubt about the sector, which `keep_unsure` or siblings settle,
+            and not a fact about the clip.
+        notes: sentences on its file and on where its sector is from.
+        look: how it looks from far away.
+        rule: number of the row of the file of sectors that holds for it, or None.
+    """
+
+    clip: Clip
+    chosen: list[int]
+    sector: Sector
+    refusal: str
+    is_doubt: bool
+    notes: tuple[str, ...]
+    look: Look
+    rule: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,7 +97,8 @@ class MaskedClip:
         frames: RGB, uint8 (T, size_px, size_px, 3).
         indices: where each of them is in the file, from 0, rising.
         sector: what they were masked with, and whether it was found for sure.
-        notes: sentences on what is wrong with the file, and how it was read in spite of that.
+        notes: sentences on what is wrong with the file and how it was read in spite of that, and
+            on where the sector is from if it was not found in this clip alone.
     """
 
     frames: Frames
@@ -67,38 +125,82 @@ def read_masked(
         keep_unsure: use a clip whose sector was not found for sure, instead of refusing it.
 
     Raises:
-        MediaError: the clip cannot be read, or its sector is not sure.
+        MediaError: the clip cannot be read, is no single picture, or its sector is not sure.
     """
-    seed = f"0\0{Path(path).name}" if seed is None else seed
-    clip, chosen, sector = _read(path, lambda total: pick_frames(total, num_frames, seed=seed))
-    if not (sector.sure or keep_unsure):
-        raise MediaError(
-            path,
-            f"the sector is not sure ({sector.reason}), so burned-in text may be left in it; "
-            "look at it with `echoclip-r preview` and pass keep_unsure=True (--keep-unsure) if "
-            "all is well",
-        )
-    return MaskedClip(
-        frames=apply_sector(clip.frames[chosen], sector, size_px),
-        indices=tuple(clip.indices[place] for place in chosen),
-        sector=sector,
-        notes=clip.info.notes,
-    )
+    seen = look_at(path, num_frames=num_frames, seed=seed)
+    if seen.refusal and not (seen.is_doubt and keep_unsure):
+        raise MediaError(path, NOT_SURE.format(seen.refusal) if seen.is_doubt else seen.refusal)
+    return mask_frames(seen, size_px)
 
 
-def read_unmasked(path: Path | str) -> tuple[Frames, Sector]:
-    """The frame in the middle of a clip as it is in the file, and the clip's sector.
+def look_at(
+    path: Path | str,
+    *,
+    num_frames: int,
+    seed: str | None = None,
+    rules: Sequence[Rule] = (),
+    video: str = "",
+    sibling: Sibling | None = None,
+    masked: bool = False,
+) -> Seen:
+    """Read some frames of a clip and decide on its sector.
 
-    Whatever is burned into the picture is still there: this is for people who check sectors.
-
-    Returns:
-        RGB, uint8 (1, height, width, 3), and the sector that `read_masked` would use.
+    Args:
+        path: the clip.
+        num_frames: how many frames are chosen over its length.
+        seed: of that choice; made from the file's name where it is None.
+        rules: rows of a file of sectors that may hold for the clip; the first that fits its file
+            decides.
+        video: the clip's name in the manifest, by which such a row names it.
+        sibling: an outline to try where the clip's own sector is not sure.
+        masked: the clip was masked already: check that, and take what is lit.
 
     Raises:
         MediaError: the clip cannot be read.
     """
-    clip, chosen, sector = _read(path, lambda total: [_evenly(total)[_num_evenly(total) // 2]])
-    return clip.frames[chosen], sector
+    seed = f"0\0{Path(path).name}" if seed is None else seed
+    return _see(
+        path,
+        lambda total: pick_frames(total, num_frames, seed=seed),
+        _Ask(rules=tuple(rules), video=video or str(path), sibling=sibling, masked=masked),
+    )
+
+
+def mask_frames(seen: Seen, size_px: int) -> MaskedClip:
+    """The chosen frames, masked to the sector, cropped and resized."""
+    return MaskedClip(
+        frames=apply_sector(seen.clip.frames[seen.chosen], seen.sector, size_px),
+        indices=tuple(seen.clip.indices[place] for place in seen.chosen),
+        sector=seen.sector,
+        notes=seen.notes,
+    )
+
+
+def read_unmasked(
+    path: Path | str, *, rules: Sequence[Rule] = (), video: str = "", masked: bool = False
+) -> tuple[NDArray[np.uint8], Seen]:
+    """The frame in the middle of a clip as it is in the file, and what is decided on the clip.
+
+    Whatever is burned into the picture is still there: this is for people who check sectors.
+
+    Args:
+        path: the clip.
+        rules: see `look_at`.
+        video: see `look_at`.
+        masked: see `look_at`.
+
+    Returns:
+        RGB, uint8 (height, width, 3), and what `prepare` would decide without siblings.
+
+    Raises:
+        MediaError: the clip cannot be read.
+    """
+    seen = _see(
+        path,
+        lambda total: [_evenly(total)[_num_evenly(total) // 2]],
+        _Ask(rules=tuple(rules), video=video or str(path), sibling=None, masked=masked),
+    )
+    return seen.clip.frames[seen.chosen[0]], seen
 
 
 def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
@@ -121,14 +223,201 @@ def pick_frames(num_frames: int, num_wanted: int, *, seed: str) -> list[int]:
     return [low + int(generator.random() * (high - low)) for low, high in itertools.pairwise(edges)]
 
 
-def _read(path: Path | str, choose: Callable[[int], list[int]]) -> tuple[Clip, list[int], Sector]:
-    """Some frames as they are in the file, the places of the chosen ones, and the sector."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ask:
+    """What is known of a clip's sector before the clip is read; see `look_at`."""
+
+    rules: tuple[Rule, ...]
+    video: str
+    sibling: Sibling | None
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Decision:
+    """The sector of a clip, and whether the clip may be used; see `Seen`."""
+
+    sector: Sector
+    refusal: str = ""
+    is_doubt: bool = False
+    note: str = ""
+
+
+def _see(path: Path | str, choose: Callable[[int], list[int]], ask: _Ask) -> Seen:
     total = probe(path).num_frames
     chosen, evenly = choose(total), _evenly(total)
     clip = read(path, sorted({*chosen, *evenly}))
     # From the evenly spread ones alone: neither seed nor number of frames moves the mask.
-    sector = find_sector(clip.frames[_places(clip, evenly)])
-    return clip, _places(clip, chosen), sector
+    frames = clip.frames[_places(clip, evenly)]
+    floor, peak = cells_of(frames)
+    look = Look(
+        width_px=clip.info.width_px,
+        height_px=clip.info.height_px,
+        machine=clip.info.machine,
+        floor=floor,
+        peak=peak,
+        shape=None,
+    )
+    rule = next((rule for rule in ask.rules if rule.fits(clip.info)), None)
+    if rule is not None:
+        decision = _by_rule(frames, clip.info, look, rule, by_name=rule.names(ask.video))
+    elif ask.masked:
+        decision = _masked_already(frames, look)
+    else:
+        decision = _found(frames, clip.info, ask.sibling)
+    is_sure = decision.sector.sure and not decision.refusal
+    return Seen(
+        clip=clip,
+        chosen=_places(clip, chosen),
+        sector=decision.sector,
+        refusal=decision.refusal,
+        is_doubt=decision.is_doubt,
+        notes=clip.info.notes + ((decision.note,) if decision.note else ()),
+        look=replace(look, shape=decision.sector.shape if is_sure else None),
+        rule=None if rule is None else rule.row,
+    )
+
+
+def _found(frames: Frames, info: ClipInfo, sibling: Sibling | None) -> _Decision:
+    """The clip's own sector, or where that is not sure the one that others say it has."""
+    sector = find_sector(frames)
+    if why := why_refused(info.regions, frames):
+        return _Decision(sector=replace(sector, sure=False, reason=why), refusal=why)
+    if sector.sure:
+        return _Decision(sector=sector)
+    if (bound := declared_bound(info.regions, frames)) is not None:
+        bounded = find_sector(frames, bound=bound)
+        # The box may be stale and cut the picture: what moves outside of it would show.
+        if (
+            bounded.sure
+            and bounded.shape is not None
+            and find_sector(frames, shape=bounded.shape).sure
+        ):
+            note = (
+                "its sector is sure only within the region that its header declares; without it, "
+                f"{sector.reason}"
+            )
+            return _Decision(sector=bounded, note=note)
+    if sibling is not None:
+        given = _given(frames, sibling.shape)
+        if given.sector.sure and given.percent_outside <= _MOST_OUTSIDE_SIBLINGS:
+            note = (
+                f"its own sector was not sure ({sector.reason}); it has that of "
+                f"{sibling.num_clips} clips of its {sibling.of} that look the same around it"
+            )
+            reason = f"the outline of {sibling.num_clips} clips of the same {sibling.of}"
+            return _Decision(sector=replace(given.sector, reason=reason), note=note)
+    return _Decision(sector=sector, refusal=sector.reason, is_doubt=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Given:
+    """What an outline that was given holds, and what it leaves outside.
+
+    Attributes:
+        sector: in it, whatever is outside of it: sure, or doubtful for what is inside.
+        percent_outside: how much of what moves in the clip lies outside.
+        outside: the same in words, or "".
+    """
+
+    sector: Sector
+    percent_outside: int
+    outside: str
+
+
+def _given(frames: Frames, shape: Outline) -> _Given:
+    """Hold an outline against a clip, inside and outside of it apart.
+
+    A trace below the picture is no strip in it, so what is inside is judged with all else blanked.
+    """
+    near = _near(shape.mask(*frames.shape[1:3]), 1)
+    sector = find_sector(np.where(near[..., None], frames, np.uint8(0)), shape=shape)
+    found = _OUTSIDE.search(find_sector(frames, shape=shape).reason)
+    return _Given(
+        sector=sector,
+        percent_outside=int(found[1]) if found else 0,
+        outside=found[0] if found else "",
+    )
+
+
+def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name: bool) -> _Decision:
+    """What a row of a file of sectors says; one that names the clip is by who looked at it."""
+    where = f"row {rule.row} of the file of sectors"
+    because = f" ({rule.reason})" if rule.reason else ""
+    if rule.decision == "refuse":
+        sector = replace(find_sector(frames[:1]), sure=False, reason=f"{where} refuses it{because}")
+        return _Decision(sector=sector, refusal=f"{where} refuses it{because}")
+    if rule.shape is None:
+        sector = find_sector(frames)
+        doubt = "" if sector.sure else f", although its sector is not sure: {sector.reason}"
+        return _Decision(sector=sector, note=f"{where} keeps it{because}{doubt}")
+    given = _given(frames, rule.shape)
+    sector = given.sector
+    others = [] if sector.sure else [sector.reason]
+    if given.percent_outside > _MOST_OUTSIDE:
+        others.append(given.outside)
+    if not by_name:
+        inside, _ = inside_cells(rule.shape, width_px=info.width_px, height_px=info.height_px)
+        if not inside.any() or look.change_within(inside) < _MIN_CHANGE:
+            others.append("hardly anything in it moves, so nothing tells tissue from lettering")
+        if why := why_refused(info.regions, frames):
+            others.append(why)
+    if others and not by_name:
+        refusal = f"the outline of {where} does not hold for it: {'; '.join(others)}"
+        return _Decision(
+            sector=replace(sector, sure=False, reason=refusal), refusal=refusal, is_doubt=True
+        )
+    remarks = [given.outside, "" if sector.sure else sector.reason]
+    said = "".join(f"; {remark}" for remark in remarks if remark)
+    return _Decision(
+        sector=replace(sector, sure=True, reason=f"its outline was given by {where}"),
+        note=f"its outline was given by {where}{because}{said}",
+    )
+
+
+def _masked_already(frames: Frames, look: Look) -> _Decision:
+    """The sector of a clip that was masked, or what shows that it was not."""
+    found = find_sector(frames)
+    try:
+        outline = lit_outline(frames)
+        if look.change_within(look.peak > _MIN_CHANGE) < _MIN_CHANGE:
+            raise ValueError("hardly anything in it moves, so nothing tells tissue from lettering")
+        lit = outline.mask(*frames.shape[1:3])
+        if found.sure and (lit & ~_near(found.mask)).mean() < _MAX_LIT_BEYOND:
+            sector = found
+        else:
+            sector = _fan_of(frames, found, lit, find_sector(frames, shape=outline))
+    except ValueError as error:
+        refusal = f"it is not masked to an ultrasound picture: {error}"
+        return _Decision(sector=replace(found, sure=False, reason=refusal), refusal=refusal)
+    return _Decision(sector=replace(sector, reason="it was masked already"))
+
+
+def _fan_of(frames: Frames, found: Sector, lit: NDArray[np.bool_], sector: Sector) -> Sector:
+    """The sector that is all that is lit, where that is a fan and nothing else.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not sector.sure:
+        raise ValueError(sector.reason)
+    if found.shape is None:
+        raise ValueError(found.reason)
+    fan = found.shape.mask(*lit.shape)
+    overlap = float((fan & lit).sum() / max((fan | lit).sum(), 1))
+    if overlap < _MIN_FAN:
+        raise ValueError(f"what is lit in it is no fan (overlap {overlap:.0%}): {found.reason}")
+    lettering = ndimage.binary_erosion(lit, iterations=2) & ~_near(sector.mask, 1)
+    if lettering.sum() > _MAX_LETTERING * lit.sum():
+        raise ValueError(f"lettering or graphics lie in it ({lettering.sum()} pixels)")
+    return sector
+
+
+def _near(mask: NDArray[np.bool_], num_px: int = 0) -> NDArray[np.bool_]:
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(
+        mask, iterations=num_px or max(2, round(0.015 * max(mask.shape)))
+    )
+    return grown
 
 
 def _places(clip: Clip, wanted: Sequence[int]) -> list[int]:

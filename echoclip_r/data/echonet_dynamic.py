@@ -30,7 +30,16 @@ def rows(root: Path) -> Iterator[dict[str, str]]:
             used.
     """
     path = root / "FileList.csv"
-    with read_cells(path, ids=("FileName",), names=_COLUMNS) as (header, cells):
+    if not path.is_file():
+        raise ManifestError(
+            f"{root}: it holds no FileList.csv, so it is not the folder of EchoNet-Dynamic as it "
+            "was downloaded; give the folder that holds FileList.csv and the folder Videos"
+            f"{_whereabouts(root)}"
+        )
+    with read_cells(path, ids=("FileName",), names=_COLUMNS, what="list of clips") as (
+        header,
+        cells,
+    ):
         if missing := [name for name in _COLUMNS if name not in header]:
             raise ManifestError(
                 f"{path}: row 1 has no column {', '.join(map(repr, missing))}; is it the list of "
@@ -53,6 +62,16 @@ def rows(root: Path) -> Iterator[dict[str, str]]:
                 "esv_ml": record["ESV"],
                 "edv_ml": record["EDV"],
             }
+
+
+def _whereabouts(root: Path) -> str:
+    """A hint where the list lies one folder below or above, or the archive is another one."""
+    below = [path.parent.name for path in root.glob("*/FileList.csv")]
+    if below:
+        return f" (there is one in the folder {min(below)} below it)"
+    if (root.parent / "FileList.csv").is_file():
+        return " (there is one in the folder above it)"
+    return ""
 
 
 def _percent(cell: str, where: str) -> int:

@@ -23,11 +23,11 @@ LAYOUTS: Mapping[str, Callable[[Path], Iterator[dict[str, str]]]] = MappingProxy
 )
 
 
-def write_manifest(layout: str, root: Path, out: Path) -> int:
+def write_manifest(rows: Callable[[Path], Iterator[dict[str, str]]], root: Path, out: Path) -> int:
     """Write the manifest of an archive.
 
     Args:
-        layout: a key of `LAYOUTS`.
+        rows: a value of `LAYOUTS`, or another function from the archive's folder to rows.
         root: the archive's folder.
         out: the `.csv` file to write; the paths of videos are made relative to its folder.
 
@@ -47,12 +47,12 @@ def write_manifest(layout: str, root: Path, out: Path) -> int:
         )
     if out.exists():
         raise ManifestError(f"{out}: this file is there already; give another name with --out")
-    rows = list(LAYOUTS[layout](root))
-    if not rows:
+    found = list(rows(root))
+    if not found:
         raise ManifestError(f"{root}: no clip is listed there")
     base = Path(os.path.relpath(root.resolve(), out.resolve().parent))
     with whole_file(out) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, "video": (base / row["video"]).as_posix()} for row in rows)
-    return len(rows)
+        writer.writerows({**row, "video": (base / row["video"]).as_posix()} for row in found)
+    return len(found)

@@ -8,6 +8,7 @@ A manifest is a CSV or Parquet file with a header and one row for each clip:
     split                   optional: train, validation or test; a blank one is made by patient
     view, date              optional: "A4C"; an ISO date
     exclude                 optional: yes leaves the clip out, e.g. for lettering inside of the fan
+    series                  optional and not used: what `echoclip-r manifest dicom` found
     anything else           a label, where every cell is a number or blank
 
 A row that cannot be used is left out and named (`Reject`); a fault that would spoil the rest, such
@@ -26,7 +27,7 @@ from typing import Any
 
 import pandas as pd
 
-from echoclip_r.data.cells import read_cells
+from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.data.rows import OPTIONAL, REQUIRED, Reject, RowReader, number_of
 from echoclip_r.data.splits import assign_split
 from echoclip_r.errors import ManifestError
@@ -71,6 +72,7 @@ def read_manifest(
     seed: int = 0,
     labels: Sequence[str] | None = None,
     check_files: bool = True,
+    form: TableFormat = AS_IT_IS,
 ) -> Manifest:
     """Read and check a manifest.
 
@@ -82,6 +84,8 @@ def read_manifest(
             and does not look like an identifier.
         check_files: reject rows whose video does not exist. If this is off, a missing video is
             found when it is read.
+        form: how the file is written and what its columns are called, where that is not to be
+            told from the file.
 
     Returns:
         The usable rows, each with a split, and the rejected rows.
@@ -92,7 +96,10 @@ def read_manifest(
     """
     path = Path(path)
     names = (*REQUIRED, *OPTIONAL, *(labels or ()))
-    with read_cells(path, ids=("study_id", "patient_id"), names=names) as (header, rows):
+    with read_cells(path, ids=("study_id", "patient_id"), names=names, form=form) as (
+        header,
+        rows,
+    ):
         _check_columns(path, header, labels)
         reader = RowReader(path, header, strict_labels=labels or ())
         for row in rows:
@@ -140,7 +147,8 @@ def _check_columns(path: Path, header: Sequence[str], labels: Sequence[str] | No
         ]
         raise ManifestError(
             f"{path}: row 1 has no column {', '.join(map(repr, missing))}; it has "
-            f"{', '.join(map(repr, header))}{''.join(hints)}"
+            f"{', '.join(map(repr, filter(None, header)))}{''.join(hints)}"
+            f"; or say which column it is: --columns {missing[0]}=NAME"
         )
     if labels and (taken := [name for name in labels if name in REQUIRED + OPTIONAL]):
         raise ManifestError(f"{path}: column {taken[0]!r} has a fixed meaning and is not a label")

@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoclip_r.data.manifest import Manifest
+from echoclip_r.data.outlines import Outlines
 from echoclip_r.data.samples import ClipRow, SampleOptions
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import OptionError
@@ -52,19 +53,36 @@ class Plan:
         shards: the shards in order of split and number.
         options: all options that decide the shards' bytes, ready for JSON, without the salt.
         rows_fingerprint: sha256 of the rows in order, and of the salt.
+        outlines: a file of sectors, or None.
     """
 
     manifest: Manifest
     shards: tuple[PlannedShard, ...]
     options: Mapping[str, Any]
     rows_fingerprint: str
+    outlines: Outlines | None = None
 
     def rows(self, shard: PlannedShard) -> tuple[ClipRow, ...]:
         """The clips of a shard in order, made only when needed: an archive may have a million."""
-        return tuple(_clip_rows(self.manifest, shard))
+        rows = _clip_rows(self.manifest, shard)
+        if self.outlines is None:
+            return tuple(rows)
+        return tuple(
+            replace(
+                row,
+                rules=self.outlines.for_clip(video=row.video, path=row.path, study_id=row.study_id),
+            )
+            for row in rows
+        )
 
 
-def make_plan(manifest: Manifest, options: SampleOptions, *, clips_per_shard: int) -> Plan:
+def make_plan(
+    manifest: Manifest,
+    options: SampleOptions,
+    *,
+    clips_per_shard: int,
+    outlines: Outlines | None = None,
+) -> Plan:
     """Sort a manifest's rows and cut them into shards.
 
     Raises:
@@ -102,11 +120,13 @@ def make_plan(manifest: Manifest, options: SampleOptions, *, clips_per_shard: in
             "image_format": options.image_format,
             "seed": options.seed,
             "keep_unsure": options.keep_unsure,
+            "masked": options.masked,
             "hash_ids": options.hash_salt is not None,
             "clips_per_shard": clips_per_shard,
             "labels": list(manifest.labels),
         },
         rows_fingerprint=digest.hexdigest(),
+        outlines=outlines,
     )
 
 

@@ -4,7 +4,8 @@
     OUT/index.json            options, counts, and each shard's name, counts and sha256
     OUT/SHA256SUMS            the same sums for `sha256sum -c`
     OUT/rejects.csv           the rows that were left out: row, study, column, file and reason
-    OUT/remarks.csv           faults of files that were used nevertheless, where there are any
+    OUT/remarks.csv           faults of files that were used nevertheless, and sectors that are from
+                              elsewhere (given, or of siblings), where there are any
     OUT/state/                files that a second run needs to continue; not for training
 
 `rejects.csv`, `remarks.csv` and `state` name studies and files as the archive does, even where the
@@ -14,12 +15,14 @@ shards hold pseudonyms: keep them with the archive.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from echoclip_r.data.cells import AS_IT_IS, TableFormat
 from echoclip_r.data.manifest import read_manifest
-from echoclip_r.data.plan import Plan, make_plan
+from echoclip_r.data.outlines import read_outlines
+from echoclip_r.data.plan import Plan, PlannedShard, make_plan
 from echoclip_r.data.rows import Reject
 from echoclip_r.data.samples import SampleOptions, source_fingerprint
 from echoclip_r.data.shard_records import (
@@ -29,12 +32,19 @@ from echoclip_r.data.shard_records import (
     claim_shards,
     load_record,
     noted_item,
+    read_looks,
     write_index,
     write_rejects,
     write_remarks,
     writing_shards,
 )
-from echoclip_r.data.shard_writer import ShardTask, write_shard
+from echoclip_r.data.shard_writer import (
+    ShardTask,
+    settle_shard,
+    settled_fingerprint,
+    write_shard,
+)
+from echoclip_r.data.siblings import ClipLook, Sibling, groups_of, settle
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
@@ -54,8 +64,11 @@ class PrepareResult:
         shards: all shards that hold a clip, in order.
         rejects: all rows that were left out, in order, because of the manifest or of the clip.
         remarks: remarks, in order of rows, on clips that were used although their files have
-            faults.
+            faults, or whose sector is from elsewhere.
+        unused_rules: rows of the file of sectors that held for no clip.
         num_studies: number of studies with at least one clip; each has one report.
+        num_given: number of clips on which a row of the file of sectors decided to use them.
+        num_settled: number of clips that have the outline of their siblings.
         num_resumed: number of clips in shards that an earlier run had finished.
     """
 
@@ -63,7 +76,10 @@ class PrepareResult:
     shards: tuple[ShardInfo, ...]
     rejects: tuple[Reject, ...]
     remarks: tuple[Remark, ...]
+    unused_rules: tuple[int, ...]
     num_studies: int
+    num_given: int
+    num_settled: int
     num_resumed: int
 
     @property
@@ -94,6 +110,9 @@ def prepare(
     clips_per_shard: int = 256,
     labels: Sequence[str] | None = None,
     keep_unsure: bool = False,
+    sectors: str | Path | None = None,
+    masked: bool = False,
+    form: TableFormat = AS_IT_IS,
     hash_salt: str | None = None,
     min_free_bytes: int = 1 << 30,
     overwrite: bool = False,
@@ -118,6 +137,11 @@ def prepare(
         labels: columns that are labels; see `read_manifest`.
         keep_unsure: keep clips whose sector was not found with certainty, instead of rejecting
             them.
+        sectors: a file of sectors, which says by hand what the pictures of clips, studies or
+            machines are; see `echoclip_r.data.outlines`. When it changes, the shards in which that
+            may change a clip are made again.
+        masked: the clips were masked already; each is held against that instead of being guessed.
+        form: how the manifest is written, where that is not to be told from the file.
         hash_salt: secret of at least 16 characters; the shards then hold pseudonyms for study and
             patient ids, and dates moved by up to a year, by the same time for all studies of a
             patient. The reports' text is never changed: remove names from it before.
@@ -128,7 +152,8 @@ def prepare(
         The counts, shards and rejected rows.
 
     Raises:
-        ManifestError: the manifest cannot be used; see `read_manifest`.
+        ManifestError: the manifest or the file of sectors cannot be used; see `read_manifest` and
+            `read_outlines`.
         ShardError: there is no usable row, `out_dir` holds something else or is in use, or the disk
             is full.
         OptionError: an option is out of range.
@@ -139,12 +164,14 @@ def prepare(
         image_format=image_format,
         seed=seed,
         keep_unsure=keep_unsure,
+        masked=masked,
         hash_salt=hash_salt,
     )
     if workers < 0:
         raise OptionError(f"workers is {workers}; it must be 0 or more")
-    manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False)
-    plan = make_plan(manifest, options, clips_per_shard=clips_per_shard)
+    outlines = None if sectors is None else read_outlines(sectors)
+    manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False, form=form)
+    plan = make_plan(manifest, options, clips_per_shard=clips_per_shard, outlines=outlines)
     if not plan.shards:
         first = manifest.rejects[0]
         raise ShardError(
@@ -170,32 +197,107 @@ def prepare(
         if num_resumed:
             _log.info("%d clips were finished by an earlier run", num_resumed)
         done = sum(len(shard.indices) for shard in plan.shards if shard.name in records)
+        tasks = {
+            shard.name: _task(plan, shard, out_dir, options, min_free_bytes)
+            for shard in plan.shards
+        }
+        left = (
+            Job(name=name, payload=task()) for name, task in tasks.items() if name not in records
+        )
         with Progress(len(manifest.frame), unit="clips", what="prepare", done=done) as bar:
-            for job, record in run_jobs(
-                _jobs(plan, out_dir, options, min_free_bytes, done=frozenset(records)),
-                write_shard,
-                workers=workers,
-                error=ShardError,
-                item_at_crash=lambda name: noted_item(out_dir, name),
-            ):
-                records[job.name] = record
-                bar.advance(len(job.payload.rows))
+            records |= _run(left, write_shard, out_dir, workers, bar)
+        if not masked:
+            _settle(records, tasks, out_dir, workers)
         return _finish(plan, out_dir, records, num_resumed)
 
 
-def _jobs(
-    plan: Plan, out_dir: Path, options: SampleOptions, min_free_bytes: int, *, done: frozenset[str]
-) -> Iterator[Job[ShardTask]]:
-    for shard in plan.shards:
-        if shard.name not in done:
-            task = ShardTask(
-                out_dir=out_dir,
-                split=shard.split,
-                rows=plan.rows(shard),
-                options=options,
-                min_free_bytes=min_free_bytes,
-            )
-            yield Job(name=shard.name, payload=task)
+def _task(
+    plan: Plan, shard: PlannedShard, out_dir: Path, options: SampleOptions, min_free_bytes: int
+) -> Callable[[], ShardTask]:
+    """Makes the task of a shard when it is due: the rows of all shards at once may be millions."""
+    return lambda: ShardTask(
+        out_dir=out_dir,
+        split=shard.split,
+        rows=plan.rows(shard),
+        options=options,
+        min_free_bytes=min_free_bytes,
+    )
+
+
+def _run(
+    jobs: Iterable[Job[ShardTask]],
+    work: Callable[[Job[ShardTask]], Record],
+    out_dir: Path,
+    workers: int,
+    bar: Progress,
+) -> dict[str, Record]:
+    """Write shards in worker processes, and show clip by clip how far they are."""
+    records = {}
+    done = bar.done
+
+    def meanwhile(names: Sequence[str]) -> None:
+        bar.at(done + sum(noted_item(out_dir, name) or 0 for name in names))
+
+    for job, record in run_jobs(
+        jobs,
+        work,
+        workers=workers,
+        error=ShardError,
+        item_at_crash=lambda name: noted_item(out_dir, name),
+        meanwhile=meanwhile,
+    ):
+        records[job.name] = record
+        done += len(job.payload.siblings or job.payload.rows)
+        bar.at(done)
+    return records
+
+
+def _settle(
+    records: dict[str, Record],
+    tasks: Mapping[str, Callable[[], ShardTask]],
+    out_dir: Path,
+    workers: int,
+) -> None:
+    """Give doubtful clips the outlines of their siblings, where these have one."""
+    wanted = _siblings_of_doubtful(out_dir, list(records))
+    prints = {name: settled_fingerprint(wanted.get(name, {})) for name in records}
+    spoilt = [name for name in records if records[name].settled not in ("", prints[name])]
+    due = [name for name in records if records[name].settled != prints[name] and prints[name]]
+    if spoilt:
+        # Siblings have changed since: back to what the clips themselves say.
+        jobs = (Job(name=name, payload=tasks[name]()) for name in spoilt)
+        with Progress(len(spoilt), unit="shards", what="again") as bar:
+            records |= _run(jobs, write_shard, out_dir, workers, bar)
+    if due:
+        num_clips = sum(len(wanted[name]) for name in due)
+        _log.info("%d doubtful clips have siblings whose sectors are sure", num_clips)
+        jobs = (
+            Job(name=name, payload=replace(tasks[name](), siblings=wanted[name])) for name in due
+        )
+        with Progress(num_clips, unit="doubtful clips", what="siblings") as bar:
+            records |= _run(jobs, settle_shard, out_dir, workers, bar)
+
+
+def _siblings_of_doubtful(out_dir: Path, names: Sequence[str]) -> dict[str, dict[str, Sibling]]:
+    """For each shard the doubtful clips with siblings; only their groups are held in memory."""
+    groups = {
+        group
+        for name in names
+        for clip in read_looks(out_dir, name)
+        if clip.look.shape is None
+        for group in groups_of(clip)
+    }
+    relatives: list[ClipLook] = []
+    shard_of: dict[str, str] = {}
+    for name in names if groups else ():
+        for clip in read_looks(out_dir, name):
+            if not groups.isdisjoint(groups_of(clip)):
+                relatives.append(clip)
+                shard_of[clip.key] = name
+    found: dict[str, dict[str, Sibling]] = {}
+    for key, sibling in settle(relatives).items():
+        found.setdefault(shard_of[key], {})[key] = sibling
+    return found
 
 
 def _finish(
@@ -206,6 +308,7 @@ def _finish(
     rejects = [*plan.manifest.rejects, *(reject for record in found for reject in record.rejects)]
     rejects.sort(key=lambda reject: reject.row)
     remarks = [remark for record in found for remark in record.remarks]
+    used = {rule for record in found for rule in record.rules}
     remarks.sort(key=lambda remark: remark.row)
     shards = tuple(record.info for record in found if record.info.num_clips)
     frame = plan.manifest.frame
@@ -218,6 +321,8 @@ def _finish(
             "num_studies": int(part["study_id"].nunique()),
             "num_clips": len(part),
         }
+    num_given = sum(record.num_given for record in found)
+    num_settled = sum(record.num_settled for record in found)
     with writing_shards(out_dir, "the index"):
         write_rejects(out_dir, rejects)
         write_remarks(out_dir, remarks)
@@ -228,6 +333,8 @@ def _finish(
             rows_fingerprint=plan.rows_fingerprint,
             counts=counts,
             num_rejects=len(rejects),
+            num_given=num_given,
+            num_settled=num_settled,
         )
     if not shards:
         raise ShardError(
@@ -239,6 +346,9 @@ def _finish(
         shards=shards,
         rejects=tuple(rejects),
         remarks=tuple(remarks),
+        unused_rules=() if plan.outlines is None else plan.outlines.unused(used),
+        num_given=num_given,
+        num_settled=num_settled,
         num_studies=int(kept["study_id"].nunique()),
         num_resumed=num_resumed,
     )

@@ -19,7 +19,7 @@ from echotok.text_files import decode
 __all__ = ["OPTIONAL", "REQUIRED", "Reject", "RowReader", "number_of"]
 
 REQUIRED = ("study_id", "patient_id", "video", "report")
-OPTIONAL = ("split", "view", "date", "exclude")
+OPTIONAL = ("split", "view", "date", "exclude", "series")
 
 _KEPT = ("split", "view", "date")  # by the usable rows; the other one marks those that are not
 _BLANK_LABELS = frozenset({"", "-", "na", "n/a", "none", "null"})

@@ -18,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import MaskedClip, read_masked
+from echoclip_r.data.clips import NOT_SURE, MaskedClip, look_at, mask_frames
+from echoclip_r.data.outlines import Rule, fingerprint_of
 from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
+from echoclip_r.data.siblings import Look, Sibling
 from echoclip_r.errors import OptionError
 
 __all__ = [
     "IMAGE_FORMATS",
+    "Attempt",
     "ClipRow",
     "Sample",
     "SampleOptions",
@@ -48,6 +51,7 @@ class SampleOptions:
         image_format: `jpeg` (quality 92, full chroma) or `png` (lossless).
         seed: of the choice of frames.
         keep_unsure: keep clips whose sector was not found for sure.
+        masked: the clips were masked already; each is held against that.
         hash_salt: secret that turns ids into pseudonyms and shifts dates, or None for neither.
 
     Raises:
@@ -59,6 +63,7 @@ class SampleOptions:
     image_format: str = "jpeg"
     seed: int = 0
     keep_unsure: bool = False
+    masked: bool = False
     hash_salt: str | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +81,10 @@ class SampleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRow:
-    """One usable row of a manifest, with its key in the shards; see `Manifest.frame`."""
+    """One usable row of a manifest, with its key in the shards; see `Manifest.frame`.
+
+    `rules` are the rows of a file of sectors that may hold for the clip.
+    """
 
     key: str
     row: int
@@ -88,6 +96,7 @@ class ClipRow:
     view: str
     date: str
     labels: Mapping[str, float]
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,20 +116,50 @@ class Sample:
     notes: tuple[str, ...]
 
 
-def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
-    """Read a clip and make its sample.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attempt:
+    """What came of one clip.
+
+    Attributes:
+        sample: its sample, or None where it is refused.
+        refusal: why it is refused, or "".
+        look: how it looks from far away, where its sector is sure or doubtful; None where it
+            tells nothing to its siblings.
+        rule: row of the file of sectors that held for it, or None.
+    """
+
+    sample: Sample | None
+    refusal: str = ""
+    look: Look | None = None
+    rule: int | None = None
+
+
+def make_sample(row: ClipRow, options: SampleOptions, *, sibling: Sibling | None = None) -> Attempt:
+    """Read a clip and make its sample, or say why there is none.
+
+    Args:
+        row: of the clip.
+        options: how a sample is made.
+        sibling: an outline to try where the clip's own sector is not sure.
 
     Raises:
-        MediaError: the clip cannot be read, or its sector is not sure and `options` do not keep
-            such clips.
+        MediaError: the clip cannot be read.
     """
-    clip = read_masked(
+    seen = look_at(
         row.path,
-        size_px=options.size_px,
         num_frames=options.frames_per_clip,
         seed=f"{options.seed}\0{row.study_id}\0{row.video}",
-        keep_unsure=options.keep_unsure,
+        rules=row.rules,
+        video=row.video,
+        sibling=sibling,
+        masked=options.masked,
     )
+    tells = seen.is_doubt or seen.look.shape is not None
+    look = seen.look if tells and not options.masked else None
+    if seen.refusal and not (seen.is_doubt and options.keep_unsure):
+        refusal = NOT_SURE.format(seen.refusal) if seen.is_doubt else seen.refusal
+        return Attempt(sample=None, refusal=refusal, look=look, rule=seen.rule)
+    clip = mask_frames(seen, options.size_px)
     ending = IMAGE_FORMATS[options.image_format][0]
     files = [
         (f"{row.key}.{number:03d}.{ending}", _encode(frame, options.image_format))
@@ -128,16 +167,17 @@ def make_sample(row: ClipRow, options: SampleOptions) -> Sample:
     ]
     files.append((f"{row.key}.txt", row.report.encode()))
     files.append((f"{row.key}.json", _record(row, clip, options.hash_salt)))
-    return Sample(
+    sample = Sample(
         files=tuple(files),
         num_frames=len(clip.frames),
         sure=clip.sector.sure,
         notes=clip.notes,
     )
+    return Attempt(sample=sample, look=look, rule=seen.rule)
 
 
 def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
-    """Sha256 over the clips as they are on disk now: path, size and time of change."""
+    """Sha256 over the clips as they are on disk now, and over the rules that may hold for them."""
     digest = hashlib.sha256()
     for row in rows:
         try:
@@ -145,7 +185,7 @@ def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
             state = f"{status.st_size}:{status.st_mtime_ns}"
         except OSError:
             state = "missing"
-        digest.update(f"{row.path}\0{state}\n".encode())
+        digest.update(f"{row.path}\0{state}\0{fingerprint_of(row.rules)}\n".encode())
     return digest.hexdigest()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.data.rows import Reject
+from echoclip_r.data.siblings import ClipLook, from_json, to_json
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
 from echoclip_r.storage import claim, read_json, write_text, writing
@@ -27,8 +28,11 @@ __all__ = [
     "load_record",
     "note_item",
     "noted_item",
+    "read_looks",
     "save_record",
+    "settling",
     "write_index",
+    "write_looks",
     "write_rejects",
     "write_remarks",
     "writing_shards",
@@ -92,12 +96,20 @@ class Record:
         sources: fingerprint of the clips from which it was made.
         rejects: rows of the shard that were left out.
         remarks: remarks on rows of the shard that were used.
+        rules: rows of the file of sectors that held for a clip of it.
+        num_given: number of clips whose outline is from that file.
+        settled: tells which outlines of siblings were tried on its clips; "" before that.
+        num_settled: number of clips that have the outline of their siblings.
     """
 
     info: ShardInfo
     sources: str
     rejects: tuple[Reject, ...]
     remarks: tuple[Remark, ...] = ()
+    rules: tuple[int, ...] = ()
+    num_given: int = 0
+    settled: str = ""
+    num_settled: int = 0
 
 
 def claim_shards(
@@ -126,21 +138,71 @@ def save_record(out_dir: Path, name: str, record: Record) -> None:
     write_text(out_dir / "state" / f"{name}.json", json.dumps(asdict(record), sort_keys=True))
 
 
-def load_record(out_dir: Path, name: str) -> Record | None:
-    """The record of a finished shard, or None where its file is missing or not whole."""
+def load_record(out_dir: Path, name: str, *, settling: bool = False) -> Record | None:
+    """The record of a finished shard, or None where its file is missing or not whole.
+
+    Args:
+        out_dir: folder of the shards.
+        name: of the shard, without its ending.
+        settling: whether this process is the one that writes the shard a second time; for any
+            other, a shard that was being written is not whole.
+    """
+    if not settling and _settling(out_dir, name).exists():
+        return None
     record = read_json(out_dir / "state" / f"{name}.json") or {}
     try:
         info = ShardInfo(**record["info"])
-        rejects = tuple(Reject(**reject) for reject in record["rejects"])
-        # Records of earlier versions know no remarks.
-        remarks = tuple(Remark(**remark) for remark in record.get("remarks", ()))
-        sources = str(record["sources"])
-    except (KeyError, TypeError):
+        found = Record(
+            info=info,
+            sources=str(record["sources"]),
+            rejects=tuple(Reject(**reject) for reject in record["rejects"]),
+            remarks=tuple(Remark(**remark) for remark in record["remarks"]),
+            rules=tuple(record["rules"]),
+            num_given=record["num_given"],
+            settled=record["settled"],
+            num_settled=record["num_settled"],
+        )
+    except (KeyError, TypeError):  # of an earlier version, too
         return None
     path = out_dir / info.name
     if info.num_clips and not (path.is_file() and path.stat().st_size == info.num_bytes):
         return None
-    return Record(info=info, sources=sources, rejects=rejects, remarks=remarks)
+    return found if _looks(out_dir, name).is_file() else None
+
+
+def write_looks(out_dir: Path, name: str, clips: Iterable[ClipLook]) -> None:
+    """Keep how the clips of a shard look from far away."""
+    lines = (json.dumps(to_json(clip), ensure_ascii=False) + "\n" for clip in clips)
+    write_text(_looks(out_dir, name), "".join(lines))
+
+
+def read_looks(out_dir: Path, name: str) -> Iterator[ClipLook]:
+    """The clips that `write_looks` kept."""
+    with _looks(out_dir, name).open(encoding="utf-8") as file:
+        for line in file:
+            yield from_json(json.loads(line))
+
+
+@contextmanager
+def settling(out_dir: Path, name: str) -> Iterator[None]:
+    """Mark a shard while it is replaced: until its new record is there, file and record differ.
+
+    Only a killed process leaves the mark.
+    """
+    mark = _settling(out_dir, name)
+    mark.touch()
+    try:
+        yield
+    finally:
+        mark.unlink()
+
+
+def _settling(out_dir: Path, name: str) -> Path:
+    return out_dir / "state" / f"{name}.settling"
+
+
+def _looks(out_dir: Path, name: str) -> Path:
+    return out_dir / "state" / f"{name}.looks"
 
 
 def note_item(out_dir: Path, name: str, item: int) -> None:
@@ -196,6 +258,8 @@ def write_index(
     rows_fingerprint: str,
     counts: Mapping[str, Mapping[str, int]],
     num_rejects: int,
+    num_given: int,
+    num_settled: int,
 ) -> None:
     """Write `index.json` and `SHA256SUMS`.
 
@@ -209,6 +273,8 @@ def write_index(
         "splits": {split: counts[split] for split in SPLITS},
         "num_rejects": num_rejects,
         "num_unsure": sum(shard.num_unsure for shard in shards),
+        "num_given": num_given,
+        "num_settled": num_settled,
         "shards": [
             {field.name: getattr(shard, field.name) for field in fields(shard)} for shard in shards
         ],

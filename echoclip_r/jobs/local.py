@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -22,6 +22,8 @@ from typing import Generic, TypeVar
 from echoclip_r.errors import EchoclipError
 
 __all__ = ["Job", "run_jobs"]
+
+_TICK_S = 1.0
 
 PayloadT = TypeVar("PayloadT")
 ResultT = TypeVar("ResultT")
@@ -49,6 +51,7 @@ def run_jobs(
     workers: int,
     error: type[EchoclipError],
     item_at_crash: Callable[[str], int | None] = lambda name: None,
+    meanwhile: Callable[[Sequence[str]], None] | None = None,
 ) -> Iterator[tuple[Job[PayloadT], ResultT]]:
     """Do all jobs and give their results as they come, in any order.
 
@@ -59,6 +62,8 @@ def run_jobs(
         error: class of the error to raise when a job cannot be done.
         item_at_crash: function from a job's name to the item that it noted last; None if it noted
             no item, as jobs do of which no part can be skipped.
+        meanwhile: function that is called about once a second with the names of the jobs that are
+            running, to show how far they are.
 
     Raises:
         EchoclipError: of the class `error`: a process ended before its job noted an item.
@@ -90,7 +95,11 @@ def run_jobs(
                         running[pool.submit(work, next_job)] = next_job
                     if not running:
                         break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    timeout_s = None if meanwhile is None else _TICK_S
+                    finished = wait(running, timeout_s, return_when=FIRST_COMPLETED).done
+                    if meanwhile is not None and not finished:
+                        meanwhile([job.name for job in running.values()])
+                    for future in finished:
                         result = future.result()
                         yield running.pop(future), result
             if not alone:

@@ -71,14 +71,23 @@ class Progress:
     ) -> None:
         self.close()
 
+    @property
+    def done(self) -> int:
+        """Number of units that are finished."""
+        return self._done
+
     def advance(self, num: int = 1) -> None:
         """Count units that have been finished."""
-        self._done += num
+        self.at(self._done + num)
+
+    def at(self, done: int) -> None:
+        """Say how many units are finished by now, of those at work too; never fewer than before."""
+        self._done = max(done, self._done)
         if self._lines and time.monotonic() - self._drawn_s >= _LINE_S:
             self._drawn_s = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)
         if self._bar is not None:
-            self._bar.advance(self._task, num)
+            self._bar.update(self._task, completed=self._done)
             if time.monotonic() - self._drawn_s > _REDRAW_S:
                 self._drawn_s = time.monotonic()
                 self._bar.refresh()

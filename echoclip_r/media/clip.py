@@ -12,10 +12,21 @@ from numpy.typing import NDArray
 from echoclip_r.errors import MediaError
 from echoclip_r.media.display import Box, Display
 
-__all__ = ["Clip", "ClipInfo", "Region", "check_indices", "collect", "over_black", "shown"]
+__all__ = [
+    "Clip",
+    "ClipInfo",
+    "Machine",
+    "Region",
+    "check_indices",
+    "collect",
+    "over_black",
+    "shown",
+]
 
-# Of the frames that are asked for, so many may fail to decode before the clip is refused.
+# Of the frames that are asked for, so many may fail to decode before the clip is refused; of a few
+# frames, one.
 _TOLERATED_SHARE = 0.1
+_FEW = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +48,21 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a clip was made with, as far as its file says so; nothing here is about the patient.
+
+    Attributes:
+        manufacturer: of the scanner, or "".
+        model: of the scanner, or "".
+        depth_mm: how deep the picture reaches, or None.
+    """
+
+    manufacturer: str = ""
+    model: str = ""
+    depth_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClipInfo:
     """Size and rate of a clip, and what is remarkable about its file.
 
@@ -49,6 +75,7 @@ class ClipInfo:
         codec: how the frames are stored, e.g. ``mjpeg``, ``h264``, ``gif``, or a DICOM transfer
             syntax.
         regions: of a DICOM file, the boxes that it declares.
+        machine: of a DICOM file, the scanner.
         notes: sentences on what the file says wrongly and how it was read in spite of that.
 
     Raises:
@@ -62,6 +89,7 @@ class ClipInfo:
     fps_hz: float | None
     codec: str
     regions: tuple[Region, ...] = ()
+    machine: Machine = Machine()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -131,7 +159,7 @@ def collect(
 ) -> Clip:
     """Put decoded frames into the order in which they were asked for.
 
-    One frame in ten may be missing: a dropped frame does not spoil a clip.
+    One frame in ten may be missing, or one of at least four: a dropped frame does not spoil a clip.
 
     Args:
         info: of the clip.
@@ -158,7 +186,7 @@ def collect(
             )
         out[places.pop(index)] = frame
     missing = sorted(places)
-    if len(missing) > _TOLERATED_SHARE * num_wanted:
+    if len(missing) > max(_TOLERATED_SHARE * num_wanted, num_wanted >= _FEW):
         which = (
             f"frame {missing[0]}"
             if len(missing) == 1

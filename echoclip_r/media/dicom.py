@@ -50,6 +50,7 @@ __all__ = ["looks_like", "probe", "read"]
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _WINDOW = ("WindowCenter", "WindowWidth")
 _DAMAGED = "the file is damaged or its header is wrong; copy or export it again"
+_HTJ2K = "1.2.840.10008.1.2.4.20"  # the beginning of all of them
 
 
 def looks_like(path: Path, head: bytes) -> bool:
@@ -148,6 +149,7 @@ def _facts_of_stream(header: Header, info: ClipInfo, display: Display) -> tuple[
         fps_hz=stated.fps_hz or info.fps_hz,
         codec=stated.codec,
         regions=stated.regions,
+        machine=stated.machine,
         notes=tuple(notes),
     )
     if header.display.pixel_aspect != 1.0:
@@ -198,6 +200,9 @@ def _decode_plain(
     to_rgb = _converter(header)
     # pydicom reads single frames from a path; only a deflated file must be unpacked whole.
     source = header.dataset if header.syntax.is_deflated else path
+    if header.is_unreadable_count and not header.syntax.is_deflated:
+        source = pydicom.dcmread(path)
+        del source.NumberOfFrames
     options = header.options
     if header.photometric == "YBR_FULL_422":
         # pydicom 3.0.2's iterator takes every frame after the first to be of full colour.
@@ -242,7 +247,12 @@ def _decode_compressed(
         form = form or true_form
         yield index, pixels
     if failure is not None and form is None:
-        raise failure
+        raise MediaError(
+            path,
+            f"its pixels are coded as {header.syntax.name}, and none of the frames that were tried "
+            f"can be decoded ({type(failure).__name__}): the file is damaged, or uses what the "
+            "decoder does not know; export it again uncompressed, or as JPEG",
+        )
 
 
 def _decode_frame(

@@ -20,7 +20,7 @@ from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.uid import UID
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.clip import ClipInfo, Region
+from echoclip_r.media.clip import ClipInfo, Machine, Region
 from echoclip_r.media.display import Display
 
 __all__ = [
@@ -77,6 +77,8 @@ class Header:
         syntax: how the pixels are coded.
         options: what pydicom's decoders have to be told instead of what the header says.
         frames: of compressed pixels, the fragments of each frame.
+        is_unreadable_count: whether the file's NumberOfFrames is no number; `dataset` has none
+            then.
     """
 
     info: ClipInfo
@@ -85,6 +87,7 @@ class Header:
     syntax: UID
     options: Mapping[str, Any]
     frames: tuple[tuple[Fragment, ...], ...] = ()
+    is_unreadable_count: bool = False
 
     @property
     def photometric(self) -> str:
@@ -123,6 +126,9 @@ def read_header(path: Path) -> Header:
             tag, length = _find_pixels(file, syntax)
         _check_kind(path, dataset, syntax, tag)
         stated = _stated_frames(dataset)
+        is_unreadable = stated is None and "NumberOfFrames" in dataset
+        if is_unreadable:  # pydicom would stumble over it again
+            del dataset.NumberOfFrames
         if syntax.is_encapsulated:
             frames, num_frames = _compressed_frames(file, path, syntax, stated)
             options: dict[str, Any] = {}
@@ -141,6 +147,10 @@ def read_header(path: Path) -> Header:
             if not pixels and length > (left := path.stat().st_size - start):
                 raise MediaError(path, f"it holds {left} of {length} bytes of pixels: {_CUT_OFF}")
             options, num_frames, notes = _layout(path, dataset, length, stated, peek)
+    if stated == 0:
+        raise MediaError(
+            path, "it holds zero frames, says its header; if it shows some, export it again"
+        )
     if not is_video(syntax):
         notes += _frame_notes(stated, num_frames)
     info = ClipInfo(
@@ -151,6 +161,7 @@ def read_header(path: Path) -> Header:
         fps_hz=_fps_hz(dataset),
         codec=str(syntax.name),
         regions=_regions(dataset),
+        machine=_machine(dataset),
         notes=tuple(notes),
     )
     return Header(
@@ -160,6 +171,7 @@ def read_header(path: Path) -> Header:
         syntax=syntax,
         options=options | {"number_of_frames": num_frames},
         frames=frames,
+        is_unreadable_count=is_unreadable,
     )
 
 
@@ -214,10 +226,10 @@ def _photometric(dataset: pydicom.Dataset) -> str:
 
 
 def _stated_frames(dataset: pydicom.Dataset) -> int | None:
-    """NumberOfFrames, or None where it is missing, blank or no number."""
+    """NumberOfFrames, or None where it is missing, blank, no number or below zero."""
     try:
         value = dataset.get("NumberOfFrames")
-        return None if value is None else int(value)
+        return None if value is None or int(value) < 0 else int(value)
     except (TypeError, ValueError):
         return None
 
@@ -462,6 +474,18 @@ def _region_deltas(dataset: pydicom.Dataset) -> tuple[float, float] | None:
         if down > 0 and across > 0 and area > largest[0]:
             largest = (area, (down, across))
     return largest[1]
+
+
+def _machine(dataset: pydicom.Dataset) -> Machine:
+    try:
+        depth_mm = float(dataset.get("DepthOfScanField") or 0)
+    except (TypeError, ValueError):
+        depth_mm = 0.0
+    return Machine(
+        manufacturer=" ".join(str(dataset.get("Manufacturer") or "").split()),
+        model=" ".join(str(dataset.get("ManufacturerModelName") or "").split()),
+        depth_mm=depth_mm if 0 < depth_mm < math.inf else None,
+    )
 
 
 def _regions(dataset: pydicom.Dataset) -> tuple[Region, ...]:

@@ -37,6 +37,9 @@ _CONTAINERS = (
 )
 _CUT_OFF = "the file was cut off or never finished; copy or export it again"
 _DAMAGED = "the file is damaged, cut off or was never finished; copy or export it again"
+# So long a clip may lack its last frame.
+_MIN_FRAMES_BUT_ONE = 9
+_TOLERATED_SHARE = 0.1
 # They have no place to say it, so their frames need not be asked.
 _NEVER_TURNED = ("avi", "mpeg", "asf", "dv", "ivf", "flv")
 
@@ -57,11 +60,13 @@ class _Packets:
         times: time stamps in the stream's unit, rising; None where the file gives none.
         keys: time stamps of the key frames, rising.
         num_frames: frames in the file.
+        note: what is missing at its end, or "".
     """
 
     times: tuple[int, ...] | None
     keys: tuple[int, ...]
     num_frames: int
+    note: str = ""
 
     def numbers(self) -> dict[int, int]:
         """Time stamp -> index of the frame."""
@@ -127,6 +132,7 @@ def _facts(
         width_px=stream.codec_context.width,
         fps_hz=float(rate) if rate else None,
         codec=stream.codec_context.name,
+        notes=tuple(filter(None, (packets.note, _cut_note(container, stream, packets.num_frames)))),
     )
     aspect = float(stream.sample_aspect_ratio or 1) or 1.0
     matrix = _display_matrix(source, container, stream, packets)
@@ -173,10 +179,11 @@ def _list_packets(source: _Source, container: InputContainer, stream: VideoStrea
     path = source.path
     times: list[int | None] = []
     keys: list[int] = []
-    num_hidden = 0
+    num_hidden = num_broken = 0
     for packet in container.demux(stream):
         if packet.is_corrupt:
-            raise MediaError(path, f"frame {len(times)} breaks off: {_CUT_OFF}")
+            num_broken += 1
+            continue
         # What an edit list cuts away is in the file, but is not shown.
         num_hidden += bool(packet.size) and packet.is_discard
         if packet.size and not packet.is_discard:
@@ -185,7 +192,11 @@ def _list_packets(source: _Source, container: InputContainer, stream: VideoStrea
                 keys.append(packet.pts)
     held = len(times) + num_hidden
     promised = _promised_frames(source, container, stream)
-    if promised > held:
+    lost = max(promised - held, num_broken)
+    # Without its last frame a clip is still a clip; with more missing, who knows what else is.
+    if lost > (held >= _MIN_FRAMES_BUT_ONE):
+        if num_broken:
+            raise MediaError(path, f"frame {len(times)} breaks off: {_CUT_OFF}")
         raise MediaError(path, f"it holds {held} of {promised} frames: {_CUT_OFF}")
     known = [time for time in times if time is not None]
     complete = len(set(known)) == len(times)
@@ -193,6 +204,21 @@ def _list_packets(source: _Source, container: InputContainer, stream: VideoStrea
         times=tuple(sorted(known)) if complete else None,
         keys=tuple(sorted(keys)),
         num_frames=len(times),
+        note=f"its last frame breaks off; the {len(times)} before it are used" if lost else "",
+    )
+
+
+def _cut_note(container: InputContainer, stream: VideoStream, held: int) -> str:
+    """What to say of a Matroska or WebM file that is shorter than its header states."""
+    rate, duration = stream.average_rate, container.duration
+    if "matroska" not in container.format.name or not rate or not duration:
+        return ""
+    stated = round(duration / av.time_base * float(rate))
+    if stated - held <= max(1, _TOLERATED_SHARE * stated):
+        return ""
+    return (
+        f"its header states a length of about {stated} frames, and it holds {held}; the file was "
+        f"cut off, or its rate changes. All {held} are used"
     )
 
 

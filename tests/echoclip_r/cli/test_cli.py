@@ -56,6 +56,10 @@ def test_prepare_gives_json_to_machines(run, archive, tmp_path):
         "num_rejects": 0,
         "num_remarks": 0,
         "num_unsure": 0,
+        "num_given": 0,
+        "num_settled": 0,
+        "unused_rows_of_sectors": [],
+        "reasons": [],
         "num_resumed": 0,
     }
 

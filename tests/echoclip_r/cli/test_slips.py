@@ -223,7 +223,7 @@ def test_a_picture_has_a_pictures_name(slip, archive, name):
     status, lines = slip("preview", archive / "manifest.csv", "--out", name)
     assert status == 2
     assert lines[-1] == (
-        f"echoclip-r preview: error: argument --out: '{name}' does not end in .png or .jpg"
+        f"echoclip-r preview: error: argument --out: '{name}' does not end in .html, .png or .jpg"
     )
 
 

@@ -63,16 +63,17 @@ def test_neither_seed_nor_number_of_frames_moves_the_mask(archive: Path) -> None
     assert clips[3].indices == tuple(range(19))
     _, shown = read_unmasked(path)
     for clip in clips:
-        assert (clip.sector.mask == shown.mask).all()
+        assert (clip.sector.mask == shown.sector.mask).all()
 
 
 def test_the_sheets_frame_is_the_files_own(archive: Path, helpers: Any) -> None:
     """People who check a sector have to see what lies outside of it."""
-    frame, sector = read_unmasked(archive / "clip-07.avi")
-    assert sector.sure
-    assert frame.shape == (1, 64, 64, 3)
+    frame, seen = read_unmasked(archive / "clip-07.avi")
+    assert seen.sector.sure
+    assert not seen.refusal
+    assert frame.shape == (64, 64, 3)
     assert lettering(frame, helpers) > 0
-    assert any((frame[0] == one).all() for one in read_clip(archive / "clip-07.avi"))
+    assert any((frame == one).all() for one in read_clip(archive / "clip-07.avi"))
 
 
 def test_a_still_clip_is_refused_unless_kept(tmp_path: Path, helpers: Any) -> None:
@@ -80,7 +81,8 @@ def test_a_still_clip_is_refused_unless_kept(tmp_path: Path, helpers: Any) -> No
     still = np.repeat(helpers.fan_frames(1), 12, axis=0)
     helpers.write_video(tmp_path / "still.avi", still)
     with pytest.raises(
-        MediaError, match=r"the sector is not sure .* pass keep_unsure=True \(--keep-unsure\)"
+        MediaError,
+        match=r"the sector is not sure .* decide there \(--sector\) or keep all .*--keep-unsure",
     ):
         read_masked(tmp_path / "still.avi", size_px=64)
     kept = read_masked(tmp_path / "still.avi", size_px=64, keep_unsure=True)

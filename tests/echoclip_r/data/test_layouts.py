@@ -56,7 +56,7 @@ def test_a_list_that_cannot_be_used_leaves_no_manifest(root, tmp_path, text, sai
     """The error names the file and the row, and nothing half is written."""
     (root / "FileList.csv").write_text(text)
     with pytest.raises(ManifestError, match=said):
-        write_manifest("echonet-dynamic", root, tmp_path / "m.csv")
+        write_manifest(LAYOUTS["echonet-dynamic"], root, tmp_path / "m.csv")
     assert not list(tmp_path.glob("*m.csv*"))
 
 
@@ -64,13 +64,19 @@ def test_a_list_that_cannot_be_used_leaves_no_manifest(root, tmp_path, text, sai
 def test_another_folder_and_a_file_that_is_there(root, tmp_path, layout):
     """A folder that is not the archive is refused, and no manifest is written over."""
     with pytest.raises(ManifestError, match="there is no such folder"):
-        write_manifest(layout, tmp_path / "nowhere", tmp_path / "m.csv")
+        write_manifest(LAYOUTS[layout], tmp_path / "nowhere", tmp_path / "m.csv")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ManifestError, match="there is no such file"):
-        write_manifest(layout, tmp_path / "empty", tmp_path / "m.csv")
+    with pytest.raises(
+        ManifestError, match=r"it holds no FileList\.csv, so it is not the folder of"
+    ):
+        write_manifest(LAYOUTS[layout], tmp_path / "empty", tmp_path / "m.csv")
+    with pytest.raises(ManifestError, match=r"FileList\.csv .*\(there is one in the folder above"):
+        write_manifest(LAYOUTS[layout], root / "Videos", tmp_path / "m.csv")
+    with pytest.raises(ManifestError, match=r"one in the folder EchoNet-Dynamic below it\)"):
+        write_manifest(LAYOUTS[layout], root.parent, tmp_path / "m.csv")
     with pytest.raises(ManifestError, match=r"nowhere: there is no such folder to write m\.csv"):
-        write_manifest(layout, root, tmp_path / "nowhere" / "m.csv")
+        write_manifest(LAYOUTS[layout], root, tmp_path / "nowhere" / "m.csv")
     (tmp_path / "m.csv").write_text("mine")
     with pytest.raises(ManifestError, match="there already"):
-        write_manifest(layout, root, tmp_path / "m.csv")
+        write_manifest(LAYOUTS[layout], root, tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_text() == "mine"

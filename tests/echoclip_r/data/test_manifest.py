@@ -7,6 +7,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from echoclip_r.data.cells import TableFormat
 from echoclip_r.data.manifest import read_manifest
 from echoclip_r.data.splits import assign_split
 from echoclip_r.data.summary import summarize
@@ -356,3 +357,34 @@ def test_a_report_that_is_missing_is_a_reject(tmp_path, report):
     (tmp_path / "m.csv").write_text(f"{HEADER}\nS1,P1,a.avi,{report}\nS2,P2,b.avi,Normal.\n")
     manifest = read_manifest(tmp_path / "m.csv", check_files=False)
     assert [(reject.row, reject.column) for reject in manifest.rejects] == [(2, "report")]
+
+
+def test_columns_may_be_called_otherwise(archive, tmp_path):
+    """A mapped column takes the place of one of our name; what is missing is named with a hint."""
+    text = (archive / "manifest.csv").read_text()
+    text = text.replace("video,report", "path,text", 1).replace("view", "report", 1)
+    path = tmp_path / "m.csv"
+    path.write_text(text)
+    form = TableFormat(columns={"video": "path", "report": "text"})
+    manifest = read_manifest(path, form=form, check_files=False)
+    plain = read_manifest(archive / "manifest.csv")
+    assert list(manifest.frame["report"]) == list(plain.frame["report"])
+    assert list(manifest.frame["video"]) == list(plain.frame["video"])
+    with pytest.raises(
+        ManifestError, match=r"no column 'texd', which is to be 'report'.*report=text"
+    ):
+        read_manifest(path, form=TableFormat(columns={"video": "path", "report": "texd"}))
+    with pytest.raises(ManifestError, match=r"say which column it is: --columns video=NAME"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("cp1252", "m.csv"), ("utf-16-le", "m.csv.gz")])
+def test_encoding_and_delimiter_may_be_said(archive, tmp_path, encoding, name):
+    """Where neither can be told from the file."""
+    text = (archive / "manifest.csv").read_text().replace(",", "^").replace("The", "Größe")
+    raw = text.encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    form = TableFormat(delimiter="^", encoding=encoding)
+    manifest = read_manifest(tmp_path / name, form=form, check_files=False)
+    assert not manifest.rejects
+    assert manifest.frame["report"][0].startswith("Größe ejection")

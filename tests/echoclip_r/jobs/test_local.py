@@ -79,3 +79,28 @@ def test_without_workers_the_jobs_are_done_here_in_order() -> None:
     )
     with pytest.raises(ZeroDivisionError):
         next(broken)
+
+
+TICKS = """
+import time
+from echoclip_r.errors import ShardError
+from echoclip_r.jobs.local import Job, run_jobs
+
+def wait(job):
+    time.sleep(job.payload)
+    return job.payload
+
+if __name__ == "__main__":
+    seen = []
+    jobs = [Job(name="long", payload=2.5)]
+    for job, result in run_jobs(jobs, wait, workers=1, error=ShardError, meanwhile=seen.append):
+        print(result, seen[:1], len(seen) >= 2)
+"""
+
+
+def test_who_waits_is_told_each_second_what_is_running(tmp_path: Path) -> None:
+    """So that a long job shows its progress before its end."""
+    (tmp_path / "script.py").write_text(TICKS)
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr) == ("2.5 [['long']] True", "")

@@ -632,3 +632,38 @@ def test_a_missing_decoder_is_named(
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.is_available", False)
     with pytest.raises(MediaError, match=f"needs a further decoder: pip install {package}"):
         probe(path)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("value", [b"1A", b"-1", b"", b"2\\3 ", b"1e1 "])
+def test_a_number_of_frames_that_is_none_is_counted_anew(
+    tmp_path: Path, value: bytes, compressed: bool
+) -> None:
+    """All frames are read and the remark says so, whatever stands in the header."""
+    path = tmp_path / "a.dcm"
+    data = make_dicom(make_clip(), "RGB")
+    if compressed:
+        data.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    data.save_as(path, enforce_file_format=True)
+    raw = path.read_bytes()
+    place = raw.index(b"\x28\x00\x08\x00IS")
+    length = int.from_bytes(raw[place + 6 : place + 8], "little")
+    header = raw[: place + 6] + len(value).to_bytes(2, "little") + value
+    path.write_bytes(header + raw[place + 8 + length :])
+    clip = read(path)
+    assert len(clip.frames) == clip.info.num_frames == NUM_FRAMES
+    assert np.array_equal(clip.frames, make_clip())
+    (note,) = clip.info.notes
+    assert note.endswith(f"and it holds {NUM_FRAMES}; all {NUM_FRAMES} are used")
+
+
+@pytest.mark.parametrize("uid", ["201", "202", "203", "90"])
+def test_a_coding_that_does_not_decode_is_named(tmp_path: Path, uid: str) -> None:
+    """High-throughput JPEG 2000 and its older kin: the coding's name, and what to do."""
+    data = make_dicom(make_clip(), "RGB")
+    data.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{uid}"
+    data.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(60)] * NUM_FRAMES)
+    data["PixelData"].is_undefined_length = True
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(MediaError, match=r"coded as .*JPEG 2000.*; export it again uncompressed"):
+        read(tmp_path / "a.dcm")

@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media.reading import probe, read_clip, read_frames
+from echoclip_r.media.reading import probe, read, read_clip, read_frames
 
 Frames = NDArray[np.uint8]
 
@@ -586,3 +586,47 @@ def test_an_error_survives_the_way_between_processes() -> None:
     """Workers hand errors back pickled: path and reason stay apart."""
     error = pickle.loads(pickle.dumps(MediaError("a.avi", "it holds zero frames")))
     assert (error.path, error.reason) == (Path("a.avi"), "it holds zero frames")
+
+
+def test_a_clip_without_its_last_frame_is_used_and_said(tmp_path: Path) -> None:
+    """136 of 137 frames are a clip; with more missing the file is refused as cut off."""
+    path = tmp_path / "a.avi"
+    write_noise(path, 137)
+    whole = path.read_bytes()
+    movi = whole.index(b"movi")
+    places, place = [], movi
+    while (place := whole.find(b"00dc", place + 4)) > 0 and place < whole.index(b"idx1"):
+        places.append(place)
+    assert len(places) == 137
+    path.write_bytes(whole[: places[-1] + 60])
+    clip = read(path)
+    assert len(clip.frames) == 136
+    assert clip.info.notes == ("its last frame breaks off; the 136 before it are used",)
+    path.write_bytes(whole[: places[-3] + 60])
+    with pytest.raises(MediaError, match="cut off"):
+        read(path)
+
+
+def test_a_matroska_file_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    """It plays as far as it goes; its header tells how long it was."""
+    path = tmp_path / "a.mkv"
+    write_noise(path, 40, codec="ffv1", pixels="bgr0")
+    assert read(path).info.notes == ()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    clip = read(path)
+    assert 5 < len(clip.frames) < 30
+    (note,) = clip.info.notes
+    assert note.startswith("its header states a length of about 40 frames, and it holds ")
+
+
+def write_noise(
+    path: Path, num_frames: int, *, codec: str = "mjpeg", pixels: str = "yuvj444p"
+) -> None:
+    """Noise, so that no frame is small."""
+    frames = np.random.default_rng(0).integers(0, 255, (num_frames, 48, 64, 3), dtype=np.uint8)
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, pixels
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode())
