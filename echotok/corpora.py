@@ -22,8 +22,8 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -49,11 +49,13 @@ class Report:
         text: the report.
         source: `file` or `file:row`. Rows are counted from 1 behind the header, lines from 1.
         patient: the patient, where a column with patients was asked for; else None.
+        cells: the other cells of its row by column, "" where one is blank; empty unless asked for.
     """
 
     text: str
     source: str
     patient: str | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ def read_reports(
     lines: bool = False,
     patient_column: str | None = None,
     keep_blank: bool = False,
+    keep_cells: bool = False,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
     """Read the reports of files, folders or stdin one at a time.
@@ -82,6 +85,7 @@ def read_reports(
         patient_column: column or JSON key of the patient; plain text has none.
         keep_blank: also yield rows and files without a report, with an empty text, for output that
             has one line for each of them.
+        keep_cells: also give the other cells of a table's rows; plain text has none.
         warn: called with one sentence for each kind of thing that is left out.
 
     Raises:
@@ -97,7 +101,7 @@ def read_reports(
         if path.is_dir():
             reports = _folder(path, warn, lines=lines)
         else:
-            reports = _file(path, column, patient_column, lines=lines)
+            reports = _file(path, column, patient_column, lines=lines, keep_cells=keep_cells)
         yield from _without_blank(reports, path, warn, keep=keep_blank)
 
 
@@ -165,18 +169,20 @@ def _ending(path: Path) -> str:
 
 
 def _file(
-    path: Path, column: str | None, patient_column: str | None, *, lines: bool
+    path: Path, column: str | None, patient_column: str | None, *, lines: bool, keep_cells: bool
 ) -> Iterator[Report | _Blank]:
     ending = _ending(path)
     if ending in _DELIMITERS:
         with open_lines(path) as stream:
-            yield from _table(stream, path, column, patient_column, _DELIMITERS[ending])
+            yield from _table(
+                stream, path, column, patient_column, _DELIMITERS[ending], keep_cells=keep_cells
+            )
     elif ending in (".jsonl", ".ndjson"):
         with open_lines(path) as stream:
-            yield from _json_lines(stream, path, column, patient_column)
+            yield from _json_lines(stream, path, column, patient_column, keep_cells=keep_cells)
     elif ending in (".parquet", ".pq"):
         try:
-            yield from _parquet(path, column, patient_column)
+            yield from _parquet(path, column, patient_column, keep_cells=keep_cells)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
     else:
@@ -198,6 +204,8 @@ def _table(
     column: str | None,
     patient_column: str | None,
     default: str,
+    *,
+    keep_cells: bool,
 ) -> Iterator[Report | _Blank]:
     # A report may be longer than the csv module's default limit of 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -230,13 +238,19 @@ def _table(
                 yield _Blank(source=source)
                 continue
             patient = None if whose is None else _patient(cells[whose], source)
-            yield Report(text=cells[at], source=source, patient=patient)
+            others = _others(zip(header, cells, strict=True), header[at]) if keep_cells else {}
+            yield Report(text=cells[at], source=source, patient=patient, cells=others)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
 
 
 def _json_lines(
-    stream: Iterator[str], path: Path, column: str | None, patient_column: str | None
+    stream: Iterator[str],
+    path: Path,
+    column: str | None,
+    patient_column: str | None,
+    *,
+    keep_cells: bool,
 ) -> Iterator[Report | _Blank]:
     for number, line in enumerate(stream, 1):
         if not line.strip():
@@ -262,11 +276,12 @@ def _json_lines(
         if patient_column is not None:
             patient_key = _choose(patient_column, list(record), path, where=f" in line {number}")
             patient = _patient(record[patient_key], source)
-        yield Report(text=record[key], source=source, patient=patient)
+        others = _others(record.items(), key) if keep_cells else {}
+        yield Report(text=record[key], source=source, patient=patient, cells=others)
 
 
 def _parquet(
-    path: Path, column: str | None, patient_column: str | None
+    path: Path, column: str | None, patient_column: str | None, *, keep_cells: bool
 ) -> Iterator[Report | _Blank]:
     try:
         from pyarrow import ArrowException
@@ -283,6 +298,8 @@ def _parquet(
             columns = [text_name]
             if patient_column is not None:
                 columns.append(_choose(patient_column, names, path))
+            if keep_cells:
+                columns += [name for name in names if name not in columns]
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for cells in zip(
                     *(batch.column(name).to_pylist() for name in columns), strict=True
@@ -295,9 +312,21 @@ def _parquet(
                     if not isinstance(cells[0], str):
                         raise InputError(f"{path}: row {row}: {text_name!r} is not a string")
                     patient = None if patient_column is None else _patient(cells[1], source)
-                    yield Report(text=cells[0], source=source, patient=patient)
+                    others = {}
+                    if keep_cells:
+                        others = _others(zip(columns, cells, strict=True), text_name)
+                    yield Report(text=cells[0], source=source, patient=patient, cells=others)
     except ArrowException as error:
         raise InputError(f"{path} is not a Parquet file that pyarrow can read") from error
+
+
+def _others(cells: Iterable[tuple[str, object]], text_name: str) -> dict[str, str]:
+    """Cells as text by their column, without the report's own."""
+    return {
+        name: "" if value is None or value != value else str(value).strip()
+        for name, value in cells
+        if name and name != text_name
+    }
 
 
 def _patient(value: object, source: str) -> str:
