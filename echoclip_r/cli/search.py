@@ -6,6 +6,7 @@ import argparse
 import json
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from echotok.cli.console import tell
 from echotok.cli.options import add_column, add_json, whole_number
 
 if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
     from echoclip_r.embedding.embeddings import Embedded
     from echoclip_r.embedding.reports import EmbeddedReports
     from echoclip_r.model.trained import TrainedModel
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from echotok.findings.rules import FindingsRules
 
 __all__ = ["add_commands"]
+
+
+_NUM_SHOWN = 32
+"""Number of frames of the clip that a page shows."""
 
 
 def add_commands(commands: Any) -> None:
@@ -189,6 +195,12 @@ def _add_retrieve(commands: Any) -> None:
     query.add_argument("--video", type=Path, metavar="FILE", help="a clip to look for")
     query.add_argument("--report", metavar="FILE", help="a text to look for; - is stdin")
     query.add_argument("--text", metavar="TEXT", help="the text itself, in quotes")
+    parser.add_argument(
+        "--own-report",
+        metavar="FILE",
+        help="with --video: the clip's own report, where it is known; what is found is compared "
+        "with it, and its rank is told",
+    )
     pool = parser.add_mutually_exclusive_group()
     pool.add_argument("--reports", metavar="FILE", help=f"reports to search: {_REPORT_FILES}")
     pool.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
@@ -257,6 +269,8 @@ def _check(arguments: argparse.Namespace) -> None:
         else:
             needs = f"--{'text' if arguments.report is None else 'report'} needs --shards"
         raise OptionError(f"{needs} or --embeddings: what is to be searched")
+    if arguments.own_report is not None and arguments.video is None:
+        raise OptionError("--own-report is for the clip of --video; a text is its own report")
     for name in ("column", "id_column"):
         if getattr(arguments, name) is not None and arguments.reports is None:
             if name == "column" and arguments.report is not None:
@@ -273,18 +287,25 @@ def _answer(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
     from echoclip_r.data.report_table import read_report_table
     from echoclip_r.embedding.embedder import embed
     from echoclip_r.embedding.reports import EmbeddedReports, embed_reports
-    from echoclip_r.search.answers import find_reports, find_videos
+    from echoclip_r.search.answers import Item, find_reports, find_videos
 
     load = _loader(arguments)
     # The query and the reports before the model: what is wrong with them is said at once.
-    text = None if arguments.video is not None else _query_text(arguments)
+    query = _query_text(arguments)
     table = None
     if arguments.reports is not None:
         table = read_report_table(
             arguments.reports, column=arguments.column, id_column=arguments.id_column
         )
     model = load()
-    query = _clip_query(arguments, model) if text is None else text
+    if arguments.video is not None:
+        own = None if query is None else query.report
+        query = Item(
+            name=arguments.video.name,
+            report=own,
+            frames=_frames(arguments, model, num=arguments.frames),
+        )
+    assert query is not None  # argparse asks for a clip, a file or a text
     if table is not None:
         reports = (
             table
@@ -306,32 +327,35 @@ def _answer(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
     return model, answer
 
 
-def _query_text(arguments: argparse.Namespace) -> Item:
+def _query_text(arguments: argparse.Namespace) -> Item | None:
+    """The text that is looked for, or the own report of the clip; None where that is not known."""
     from echoclip_r.search.answers import Item
     from echotok.corpora import holds_text, read_reports
 
     if arguments.text is not None:
         name = textwrap.shorten(arguments.text, 80, placeholder=" ...")
         return Item(name=name, report=arguments.text)
+    option = "--report" if arguments.video is None else "--own-report"
+    file = arguments.report if arguments.video is None else arguments.own_report
+    if file is None:
+        return None
     column = arguments.column if arguments.reports is None else None
-    found = [one for one in read_reports([arguments.report], column=column) if holds_text(one.text)]
+    found = [one for one in read_reports([file], column=column) if holds_text(one.text)]
     if len(found) != 1:
         what = f"{len(found):,} reports" if found else "no word in it"
-        raise EchoclipError(f"{arguments.report}: {what}; --report takes a file with one")
+        raise EchoclipError(f"{file}: {what}; {option} takes a file with one")
     return Item(name=found[0].source, report=found[0].text)
 
 
-def _clip_query(arguments: argparse.Namespace, model: TrainedModel) -> Item:
+def _frames(arguments: argparse.Namespace, model: TrainedModel, *, num: int) -> Frames:
     from echoclip_r.data.clips import read_masked
-    from echoclip_r.search.answers import Item
 
-    clip = read_masked(
+    return read_masked(
         arguments.video,
         size_px=model.image_size_px,
-        num_frames=arguments.frames,
+        num_frames=num,
         keep_unsure=arguments.keep_unsure,
-    )
-    return Item(name=arguments.video.name, frames=clip.frames)
+    ).frames
 
 
 def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports, Path | None]:
@@ -379,6 +403,7 @@ def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
                 "name": hit.item.name,
                 "num_same": hit.num_same,
                 "studies": list(hit.studies),
+                "right": hit.right,
                 "report": report,
                 "findings": [
                     {
@@ -395,6 +420,7 @@ def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
         "query": answer.query.name,
         "pool_size": answer.pool_size,
         "median_cosine": answer.median_cosine,
+        "right_rank": answer.right_rank,
         "notes": list(answer.notes),
         "hits": hits,
     }
@@ -420,6 +446,11 @@ def _write_files(
             )
         film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
     if arguments.html is not None:
+        if arguments.video is not None:
+            # More than are embedded, so that the clip moves on the page as a heart does.
+            num = max(_NUM_SHOWN, arguments.frames)
+            frames = _frames(arguments, model, num=num)
+            answer = replace(answer, query=replace(answer.query, frames=frames))
         looked_for = "clips" if answer.of_clips else "reports"
         page = to_page(
             [answer],

@@ -116,6 +116,7 @@ def test_a_grown_tokenizer_is_taken_and_another_refused(
         (("--text", "x", "--reports", "r", "--shards", "s"), "not allowed with argument"),
         (("--text", "x", "--shards", "s", "--column", "c"), "--column is for --reports"),
         (("--text", "x", "--embeddings", "e", "--id-column", "c"), "--id-column is for --reports"),
+        (("--text", "x", "--embeddings", "e", "--own-report", "o"), "--own-report is for the clip"),
         (("--text", "x", "--embeddings", "e", "--html", "no/such/x.html"), "no folder no/such"),
     ],
 )
@@ -257,3 +258,25 @@ def test_findings_of_the_runs_own_tasks_are_compared(
     said = {hit["name"]: {row["name"]: row["verdict"] for row in hit["findings"]} for hit in hits}
     assert said["S-2"]["wombat"] == "agree"
     assert said["S-1"]["wombat"] == "query"
+
+
+def test_a_clip_with_its_own_report_is_compared_with_it(
+    untrained_folder: Path, archive_table: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """Its rank is told, and each hit agrees or differs; an empty file is refused."""
+    (tmp_path / "own.txt").write_text("SEVERE  mitral regurgitation.", encoding="utf-8")
+    command = ("retrieve", untrained_folder, "--video", REAL, "--reports", archive_table)
+    own = ("--own-report", tmp_path / "own.txt")
+    assert run(*command, *own, "--html", tmp_path / "p.html") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"its own report is rank [123]\n", out)
+    assert re.search(r"Mitral regurgitation +severe .*✓ severe", out)
+    page = (tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "Its own report is <b>rank " in page
+    assert "the right one" in page
+    assert run(*command, *own, "--json") == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert {hit["name"]: hit["right"] for hit in hits} == {"S-1": False, "S-2": False, "S-4": True}
+    (tmp_path / "own.txt").write_text("\n", encoding="utf-8")
+    assert run(*command, *own) == 1
+    assert "no word in it; --own-report takes a file with one" in capsys.readouterr().err
