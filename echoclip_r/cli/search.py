@@ -364,6 +364,11 @@ def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports
     from echoclip_r.embedding.reports import load_reports
 
     kept: Embedded | EmbeddedReports
+    if not (folder / "run.json").is_file():
+        raise EchoclipError(
+            f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --out "
+            f"{folder}` and --reports FILE or --shards DIR"
+        )
     if read_run(folder, REPORTS) is not None:
         kept, run = load_reports(folder)
     else:

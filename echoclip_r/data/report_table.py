@@ -70,7 +70,7 @@ def report_table(reports: Iterable[tuple[object, object]]) -> tuple[ReportTable,
     names, texts, places = [], [], []
     num_blank = 0
     for place, (name, text) in enumerate(reports):
-        if not holds_text(text):
+        if text is pd.NA or not holds_text(text):
             num_blank += 1
         elif not isinstance(text, str):
             raise EchoclipError(
@@ -78,8 +78,8 @@ def report_table(reports: Iterable[tuple[object, object]]) -> tuple[ReportTable,
                 "each report"
             )
         else:
-            names.append(str(name))
-            texts.append(text)
+            names.append(_storable(str(name)))
+            texts.append(_storable(text))
             places.append(place)
     notes = []
     if num_blank:
@@ -120,17 +120,23 @@ def read_report_table(
         _log.warning("%s", note)
     if not rows:
         raise EchoclipError(f"{source}: it holds no report; is it the right file and column?")
-    columns = pd.DataFrame([row.cells for row in rows], dtype=object).fillna("")
+    cells = [{_storable(name): _storable(cell) for name, cell in row.cells.items()} for row in rows]
+    columns = pd.DataFrame(cells, dtype=object).fillna("")
     names = [row.source for row in rows]
     chosen = _id_column(list(columns.columns), id_column, source)
     if chosen is not None:
         names = [cell or name for cell, name in zip(columns[chosen], names, strict=True)]
     return ReportTable(
         names=tuple(names),
-        reports=tuple(row.text for row in rows),
+        reports=tuple(_storable(row.text) for row in rows),
         columns=columns,
         notes=tuple(notes),
     )
+
+
+def _storable(text: str) -> str:
+    r"""A text that UTF-8 can hold: half a surrogate pair, as JSON may give it, becomes \udXXX."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -> str | None:

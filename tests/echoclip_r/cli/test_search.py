@@ -229,6 +229,17 @@ def test_the_first_line_names_the_device_and_quiet_says_nothing(
     assert "Severe mitral regurgitation." in captured.out
 
 
+def test_a_folder_without_embeddings_says_how_to_make_them(
+    untrained_folder: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """Of reports or of clips."""
+    command = ("retrieve", untrained_folder, "--text", "Mild MR.", "--embeddings", tmp_path / "no")
+    assert run(*command) == 1
+    err = capsys.readouterr().err
+    assert "no embeddings there; make them with `echoclip-r embed CHECKPOINT --out" in err
+    assert "--reports FILE or --shards DIR" in err
+
+
 def test_an_empty_report_file_is_an_error(
     untrained_folder: Path, archive_table: Path, tmp_path: Path, capsys: Any
 ) -> None:

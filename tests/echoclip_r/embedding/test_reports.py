@@ -213,6 +213,19 @@ def test_a_report_that_is_no_text_is_refused() -> None:
         report_table(wrong)
 
 
+def test_half_a_character_harms_nothing(untrained: TrainedModel, tmp_path: Path) -> None:
+    """JSON may hold half of a surrogate pair, which no file can: it is kept as its number."""
+    path = tmp_path / "r.jsonl"
+    path.write_text(
+        '{"study_id": "S\\ud800", "report": "Mild MR \\ud800.", "x": "\\udfff"}\n', encoding="utf-8"
+    )
+    embed_reports(untrained, read_report_table(path), out=tmp_path / "kept")
+    loaded, _ = load_reports(tmp_path / "kept")
+    assert loaded.table.names == ("S\\ud800",)
+    assert loaded.table.reports == ("Mild MR \\ud800.",)
+    assert loaded.table.columns["x"].tolist() == ["\\udfff"]
+
+
 @pytest.mark.parametrize("form", ["parquet", "npy"])
 def test_the_command_embeds_reports(
     untrained_folder: Path, tmp_path: Path, capsys: Any, caplog: Any, form: str
