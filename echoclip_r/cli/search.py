@@ -238,7 +238,17 @@ def _add_retrieve(commands: Any) -> None:
         "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
     add_json(parser, "print the result as JSON")
-    parser.set_defaults(run=_retrieve, stopped=nothing_kept)
+    parser.set_defaults(run=_retrieve, stopped=_stopped)
+
+
+def _stopped(arguments: argparse.Namespace) -> str:
+    """What to type after Ctrl-C."""
+    if arguments.embeddings is None:
+        return nothing_kept(arguments)
+    return (
+        f"what is embedded already in {arguments.embeddings} is kept; give the same command again "
+        "to continue"
+    )
 
 
 def _retrieve(arguments: argparse.Namespace) -> None:

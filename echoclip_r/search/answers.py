@@ -234,8 +234,9 @@ def find_videos(
     pictures = {} if shards_dir is None else read_pictures(shards_dir, [row["key"] for row in rows])
     hits = []
     for rank, (places, row) in enumerate(zip(found, rows, strict=True), 1):
-        item = Item(name=_clip_name(row), report=row["report"], frames=pictures.get(row["key"]))
-        is_right = own is not None and normalize_report(row["report"]) == own
+        report = row["report"] if holds_text(row["report"]) else None
+        item = Item(name=_clip_name(row), report=report, frames=pictures.get(row["key"]))
+        is_right = None not in (own, report) and normalize_report(str(report)) == own
         hits.append(
             Hit(
                 rank=rank,

@@ -300,3 +300,17 @@ def test_a_text_that_is_too_long_is_said_to_be_cut(untrained: TrainedModel) -> N
     query = Item(name="q", report="The wombat sat. " * 400)
     answer = find_reports(untrained, query, REPORTS)
     assert "it was looked for by its beginning" in answer.notes[0]
+
+
+def test_a_clip_without_a_report_is_found_all_the_same(
+    untrained: TrainedModel, training_shards: Path
+) -> None:
+    """It is a clip; there is only nothing to compare."""
+    pool = embed(untrained, training_shards, split="test")
+    clips = pool.clips.assign(report=["", None, float("nan"), " ", "Mild MR.", "mild  MR."])
+    answer = find_videos(
+        untrained, Item(name="q", report="Mild MR."), replace(pool, clips=clips), k=6
+    )
+    assert len(answer.hits) == 6
+    assert [hit.item.report for hit in answer.hits].count(None) == 4
+    assert [hit.right for hit in answer.hits].count(True) == 2
