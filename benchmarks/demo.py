@@ -128,7 +128,8 @@ def show_models(arguments: argparse.Namespace) -> None:
     sheet = draw_answers(
         answers,
         title="Reports found for held-out clips: chosen by rank, not by looks",
-        foot=f"{NOTES[0]} Grey: sentences that the clip's own report has, too.",
+        foot=f"{NOTES[0]} Green: a finding of which the clip's own report says the same; orange: "
+        "it says it otherwise.",
     )
     sheet.save(out / "retrieval.png")
 
@@ -137,7 +138,7 @@ def show_models(arguments: argparse.Namespace) -> None:
     real = pictures.film_answer(
         best, clip, f"{REAL_CLIP}, a real clip: the phantom reports nearest"
     )
-    show(_first(real), best.model.text.tokenizer)
+    show(_first(real), full=True)
 
     header, rows = pictures.tables(figures)
     pictures.write_page(

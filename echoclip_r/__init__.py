@@ -3,8 +3,8 @@
     prepare        manifest of an archive -> shards       read_manifest  check a manifest
     train          shards -> a run's folder               TrainConfig    what decides a run
     load_model     a run -> a model                       embed          shards -> embeddings
-    evaluate       models -> figures and a report         prompt_cam     where a model looks
-    find_reports, find_videos                             search
+    evaluate       models -> figures and a report         embed_reports  reports -> embeddings
+    find_reports, find_videos                             prompt_cam     where a model looks
 
 A name is imported when it is first used, since torch, pandas and av take seconds; they come with
 `pip install "echotok[echoclip-r]"`.
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from echoclip_r.data.manifest import read_manifest
     from echoclip_r.data.preparation import prepare
     from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.reports import embed_reports
     from echoclip_r.evaluation.runner import evaluate
     from echoclip_r.explain.prompt_cam import prompt_cam
     from echoclip_r.model.checkpoint import load_checkpoint as load_model
@@ -50,6 +51,7 @@ __all__ = [
     "TrainingError",
     "__version__",
     "embed",
+    "embed_reports",
     "evaluate",
     "find_reports",
     "find_videos",
@@ -64,6 +66,7 @@ _LAZY = {
     "TrainConfig": ("echoclip_r.training.config", "TrainConfig"),
     "__version__": ("echotok", "__version__"),
     "embed": ("echoclip_r.embedding.embedder", "embed"),
+    "embed_reports": ("echoclip_r.embedding.reports", "embed_reports"),
     "evaluate": ("echoclip_r.evaluation.runner", "evaluate"),
     "find_reports": ("echoclip_r.search.answers", "find_reports"),
     "find_videos": ("echoclip_r.search.answers", "find_videos"),

@@ -22,8 +22,8 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -51,12 +51,14 @@ class Report:
         source: `file` or `file:row`. Rows are counted from 1 behind the header, lines from 1.
         patient: the patient, where a column with patients was asked for; else None.
         id: the report's own name, where a column with ids was asked for; else None.
+        cells: the other cells of its row by column, "" where one is blank; empty unless asked for.
     """
 
     text: str
     source: str
     patient: str | None = None
     id: str | None = None
+    cells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,16 @@ class _Blank:
 
     source: str
     id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How files are read: what `read_reports` was asked for."""
+
+    column: str | None
+    key: _Key | None
+    lines: bool
+    keep_cells: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +109,7 @@ def read_reports(
     patient_column: str | None = None,
     id_column: str | None = None,
     keep_blank: bool = False,
+    keep_cells: bool = False,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
     """Read the reports of files, folders or stdin one at a time.
@@ -110,6 +123,7 @@ def read_reports(
         id_column: column or JSON key of the report's own name; give one of the two.
         keep_blank: also yield rows and files without a report, with an empty text, for output that
             has one line for each of them.
+        keep_cells: also give the other cells of a table's rows; plain text has none.
         warn: called with one sentence for each kind of thing that is left out.
 
     Raises:
@@ -121,16 +135,14 @@ def read_reports(
         key = _Key(column=patient_column, field="patient", missing=_NO_PATIENT)
     elif id_column is not None:
         key = _Key(column=id_column, field="id", missing=_NO_ID)
+    how = _How(column=column, key=key, lines=lines, keep_cells=keep_cells)
     for path in paths:
         if str(path) == "-":
             # Read as bytes, so that the encoding does not depend on the terminal's.
             yield from _plain(decode(sys.stdin.buffer.read(), "stdin"), "stdin", lines=lines)
             continue
         path = Path(path)
-        if path.is_dir():
-            reports = _folder(path, warn, lines=lines)
-        else:
-            reports = _file(path, column, key, lines=lines)
+        reports = _folder(path, warn, how) if path.is_dir() else _file(path, how)
         yield from _without_blank(reports, path, warn, keep=keep_blank)
 
 
@@ -169,7 +181,7 @@ def holds_text(cell: object) -> bool:
     return any(map(str.isalnum, cell)) and cell.strip().lower() not in _MISSING
 
 
-def _folder(folder: Path, warn: Callable[[str], None], *, lines: bool) -> Iterator[Report | _Blank]:
+def _folder(folder: Path, warn: Callable[[str], None], how: _How) -> Iterator[Report | _Blank]:
     found = [
         path
         for path in sorted(folder.rglob("*"))
@@ -186,7 +198,7 @@ def _folder(folder: Path, warn: Callable[[str], None], *, lines: bool) -> Iterat
     for path in files:
         text = read_text(path)
         if holds_text(text):
-            yield from _plain(text, str(path), lines=lines)
+            yield from _plain(text, str(path), lines=how.lines)
         else:
             yield _Blank(source=str(path))
 
@@ -197,23 +209,21 @@ def _ending(path: Path) -> str:
     return Path(name).suffix
 
 
-def _file(
-    path: Path, column: str | None, key: _Key | None, *, lines: bool
-) -> Iterator[Report | _Blank]:
+def _file(path: Path, how: _How) -> Iterator[Report | _Blank]:
     ending = _ending(path)
     if ending in _DELIMITERS:
         with open_lines(path) as stream:
-            yield from _table(stream, path, column, key, _DELIMITERS[ending])
+            yield from _table(stream, path, how, default=_DELIMITERS[ending])
     elif ending in (".jsonl", ".ndjson"):
         with open_lines(path) as stream:
-            yield from _json_lines(stream, path, column, key)
+            yield from _json_lines(stream, path, how)
     elif ending in (".parquet", ".pq"):
         try:
-            yield from _parquet(path, column, key)
+            yield from _parquet(path, how)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
     else:
-        yield from _plain(read_text(path), str(path), lines=lines)
+        yield from _plain(read_text(path), str(path), lines=how.lines)
 
 
 def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
@@ -226,12 +236,9 @@ def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
 
 
 def _table(
-    stream: Iterator[str],
-    path: Path,
-    column: str | None,
-    key: _Key | None,
-    default: str,
+    stream: Iterator[str], path: Path, how: _How, *, default: str
 ) -> Iterator[Report | _Blank]:
+    column, key = how.column, how.key
     # A report may be longer than the csv module's default limit of 128 KiB.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = next(stream, "")
@@ -264,14 +271,14 @@ def _table(
                 yield _Blank(source=source, id=_id(key, None if whose is None else cells[whose]))
                 continue
             named = {} if key is None or whose is None else _named(key, cells[whose], source)
-            yield Report(text=cells[at], source=source, **named)
+            others = _others(zip(header, cells, strict=True), header[at]) if how.keep_cells else {}
+            yield Report(text=cells[at], source=source, cells=others, **named)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
 
 
-def _json_lines(
-    stream: Iterator[str], path: Path, column: str | None, key: _Key | None
-) -> Iterator[Report | _Blank]:
+def _json_lines(stream: Iterator[str], path: Path, how: _How) -> Iterator[Report | _Blank]:
+    column, key = how.column, how.key
     for number, line in enumerate(stream, 1):
         if not line.strip():
             continue
@@ -298,10 +305,12 @@ def _json_lines(
         if key is not None:
             whose = _choose(key.column, list(record), path, where=f" in line {number}")
             named = _named(key, record[whose], source)
-        yield Report(text=record[at], source=source, **named)
+        others = _others(record.items(), at) if how.keep_cells else {}
+        yield Report(text=record[at], source=source, cells=others, **named)
 
 
-def _parquet(path: Path, column: str | None, key: _Key | None) -> Iterator[Report | _Blank]:
+def _parquet(path: Path, how: _How) -> Iterator[Report | _Blank]:
+    column, key = how.column, how.key
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -317,6 +326,8 @@ def _parquet(path: Path, column: str | None, key: _Key | None) -> Iterator[Repor
             columns = [text_name]
             if key is not None:
                 columns.append(_choose(key.column, names, path))
+            if how.keep_cells:
+                columns += [name for name in names if name not in columns]
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 for cells in zip(
                     *(batch.column(name).to_pylist() for name in columns), strict=True
@@ -324,12 +335,15 @@ def _parquet(path: Path, column: str | None, key: _Key | None) -> Iterator[Repor
                     row += 1
                     source = f"{path}:{row}"
                     if not holds_text(cells[0]):
-                        yield _Blank(source=source, id=_id(key, cells[-1]))
+                        yield _Blank(source=source, id=_id(key, cells[1] if key else None))
                         continue
                     if not isinstance(cells[0], str):
                         raise InputError(f"{path}: row {row}: {text_name!r} is not a string")
                     named = {} if key is None else _named(key, cells[1], source)
-                    yield Report(text=cells[0], source=source, **named)
+                    others = {}
+                    if how.keep_cells:
+                        others = _others(zip(columns, cells, strict=True), text_name)
+                    yield Report(text=cells[0], source=source, cells=others, **named)
     except ArrowException as error:
         raise InputError(f"{path} is not a Parquet file that pyarrow can read") from error
 
@@ -348,6 +362,15 @@ def _id(key: _Key | None, value: object) -> str | None:
 
 def _is_missing(value: object) -> bool:
     return value is None or value != value or str(value).strip().lower() in ("", *_MISSING)
+
+
+def _others(cells: Iterable[tuple[str, object]], text_name: str) -> dict[str, str]:
+    """Cells as text by their column, without the report's own."""
+    return {
+        name: "" if value is None or value != value else str(value).strip()
+        for name, value in cells
+        if name and name != text_name
+    }
 
 
 def _choose(column: str | None, names: list[str], path: Path, where: str = "") -> str:

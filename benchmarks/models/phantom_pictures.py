@@ -146,7 +146,6 @@ def write_page(
         answers,
         title="EchoCLIP and EchoCLIP-R on phantoms",
         about=about,
-        tokenizer=judged.model.text.tokenizer,
         before=before,
     )
     path.write_text(page, encoding="utf-8")

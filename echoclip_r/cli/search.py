@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +29,18 @@ from echotok.cli.console import tell
 from echotok.cli.options import add_column, add_json, whole_number
 
 if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
+    from echoclip_r.embedding.embeddings import Embedded
+    from echoclip_r.embedding.reports import EmbeddedReports
     from echoclip_r.model.trained import TrainedModel
-    from echoclip_r.search.answers import Answer
+    from echoclip_r.search.answers import Answer, Item
+    from echotok.findings.rules import FindingsRules
 
 __all__ = ["add_commands"]
+
+
+_NUM_SHOWN = 32
+"""Number of frames of the clip that a page shows."""
 
 
 def add_commands(commands: Any) -> None:
@@ -47,30 +59,38 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _load(arguments: argparse.Namespace) -> TrainedModel:
+def _loader(arguments: argparse.Namespace) -> Callable[[], TrainedModel]:
+    """Say the device; what is returned loads the model there."""
     from echoclip_r.model.checkpoint import load_checkpoint
 
-    return load_checkpoint(
-        arguments.checkpoint, device=device_of(arguments), tokenizer=arguments.tokenizer
+    device = device_of(arguments)
+    return partial(
+        load_checkpoint, arguments.checkpoint, device=device, tokenizer=arguments.tokenizer
     )
 
 
 def _add_embed(commands: Any) -> None:
     parser = commands.add_parser(
         "embed",
-        help="embed the clips of a split",
-        description="Embed every frame of a split, one shard at a time; a stopped run continues "
-        "when the command is run again. OUT then holds a file for each shard with embeddings of "
-        "all frames, ids, labels and reports, and the clips' or studies' embeddings with their ids "
-        "for other tools.",
+        help="embed the clips of a split, or a table of reports",
+        description="With --shards, embed every frame of a split, one shard at a time: OUT then "
+        "holds a file for each shard with embeddings of all frames, ids, labels and reports, and "
+        "the clips' or studies' embeddings with their ids for other tools. With --reports, embed "
+        "each different report of a table: OUT then holds the reports with their embeddings, for "
+        "`retrieve --embeddings`, and the embeddings with their names for other tools. A stopped "
+        "run continues when the command is run again; of a table that has grown, only what is new "
+        "is embedded.",
     )
     _add_model(parser)
-    parser.add_argument("--shards", type=Path, required=True, metavar="DIR", help="from `prepare`")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--shards", type=Path, metavar="DIR", help="clips: shards from `prepare`")
+    source.add_argument("--reports", metavar="FILE", help=f"reports: {_REPORT_FILES}")
+    add_column(parser)
+    _add_id_column(parser)
     add_split(parser, ("train", "validation", "test"))
     add_out_folder(parser, "folder to write the embeddings to")
     parser.add_argument(
         "--level",
-        default="clip",
         choices=("clip", "study"),
         help="one embedding for each clip or for each study: the mean of the unit embeddings of "
         "its frames (default: clip)",
@@ -83,71 +103,126 @@ def _add_embed(commands: Any) -> None:
         "parquet)",
     )
     add_batch_size(parser)
-    add_overwrite(parser, "embeddings of another model")
+    add_overwrite(parser, "embeddings of another model or of other data")
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_embed, stopped=go_on)
 
 
+_REPORT_FILES = "a CSV, TSV, Parquet or JSON Lines file, a text file, or a folder of *.txt"
+
+
+def _add_id_column(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--id-column",
+        metavar="NAME",
+        help="column or key that names a report, such as its study (default: study_id where there "
+        "is one, else file and row)",
+    )
+
+
 def _embed(arguments: argparse.Namespace) -> None:
+    figures = _embed_clips(arguments) if arguments.reports is None else _embed_reports(arguments)
+    if arguments.json:
+        print(json.dumps(figures))
+        return
+    if arguments.reports is None:
+        what = (
+            f"{figures['num_clips']:,} clips ({figures['num_frames']:,} frames) of "
+            f"{figures['num_studies']:,} studies"
+        )
+    else:
+        what = f"{figures['num_reports']:,} reports ({figures['num_texts']:,} different texts)"
+    print(f"{what}, {figures['dimensions']} dimensions: {' and '.join(figures['files'])}")
+
+
+def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
     from echoclip_r.embedding.embedder import embed
     from echoclip_r.embedding.embeddings import write_table
 
+    for option, value in (("--column", arguments.column), ("--id-column", arguments.id_column)):
+        if value is not None:
+            raise OptionError(f"{option} is for --reports; the shards hold the clips' own reports")
     embedded = embed(
-        _load(arguments),
+        _loader(arguments)(),
         arguments.shards,
         split=arguments.split,
         out=arguments.out,
         batch_size=arguments.batch_size,
         overwrite=arguments.overwrite,
     )
-    paths = write_table(embedded, arguments.out, level=arguments.level, form=arguments.format)
-    figures = {
+    level = arguments.level or "clip"
+    paths = write_table(embedded, arguments.out, level=level, form=arguments.format)
+    return {
         "num_clips": len(embedded.clips),
         "num_frames": len(embedded.frames),
         "num_studies": int(embedded.clips["study_id"].nunique()),
         "dimensions": int(embedded.frames.shape[1]),
         "files": [str(path) for path in paths],
     }
-    if arguments.json:
-        print(json.dumps(figures))
-        return
-    print(
-        f"{figures['num_clips']:,} clips ({figures['num_frames']:,} frames) of "
-        f"{figures['num_studies']:,} studies, {figures['dimensions']} dimensions: "
-        + " and ".join(map(str, paths))
+
+
+def _embed_reports(arguments: argparse.Namespace) -> dict[str, Any]:
+    from echoclip_r.data.report_table import read_report_table
+    from echoclip_r.embedding.reports import embed_reports, write_report_table
+
+    if arguments.level is not None:
+        raise OptionError("--level is for the clips of --shards; a report has one embedding")
+    load = _loader(arguments)
+    table = read_report_table(
+        arguments.reports, column=arguments.column, id_column=arguments.id_column
     )
+    embedded = embed_reports(load(), table, out=arguments.out, overwrite=arguments.overwrite)
+    paths = write_report_table(embedded, arguments.out, form=arguments.format)
+    return {
+        "num_reports": len(embedded),
+        "num_texts": len(embedded.texts),
+        "dimensions": int(embedded.texts.shape[1]),
+        "files": [str(path) for path in paths],
+    }
 
 
 def _add_retrieve(commands: Any) -> None:
     parser = commands.add_parser(
         "retrieve",
-        help="find the reports that fit a clip, or the clips that fit a report",
-        description="With --video and --reports, find the reports that fit a clip best; the clip "
-        "is masked to its sector as in `prepare`. With --report and --shards (or --embeddings), "
-        "find the clips that fit a report. The reports are shown on the screen.",
+        help="find the reports or clips that fit a clip or a text",
+        description="Look for a clip (--video; it is masked to its sector as in `prepare`) or for "
+        "a text (--text, --report) in reports (--reports, or --embeddings from `embed --reports`) "
+        "or in clips (--shards, or --embeddings from `embed --shards`). What the query and each "
+        "hit say is compared finding by finding; --full also shows the reports on the screen.",
     )
     _add_model(parser)
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--video", type=Path, metavar="FILE", help="a clip to find reports for")
-    query.add_argument("--report", metavar="FILE", help="a text to find clips for; - is stdin")
+    query.add_argument("--video", type=Path, metavar="FILE", help="a clip to look for")
+    query.add_argument("--report", metavar="FILE", help="a text to look for; - is stdin")
+    query.add_argument("--text", metavar="TEXT", help="the text itself, in quotes")
     parser.add_argument(
-        "--reports",
+        "--own-report",
         metavar="FILE",
-        help="reports to search: a CSV, TSV, Parquet or JSON Lines file, a text file, or a folder "
-        "of *.txt",
+        help="with --video: the clip's own report, where it is known; what is found is compared "
+        "with it, and its rank is told",
     )
+    pool = parser.add_mutually_exclusive_group()
+    pool.add_argument("--reports", metavar="FILE", help=f"reports to search: {_REPORT_FILES}")
+    pool.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
     add_column(parser)
-    parser.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
+    _add_id_column(parser)
     add_split(parser, ("train", "validation", "test"))
     parser.add_argument(
         "--embeddings",
         type=Path,
         metavar="DIR",
-        help="embeddings from `embed`, in place of --shards; together with --shards, the folder in "
-        "which to keep them",
+        help="embeddings from `embed`, in place of --reports or --shards; together with one of "
+        "them, the folder in which to keep its embeddings",
+    )
+    parser.add_argument(
+        "--where",
+        metavar="EXPRESSION",
+        help='search only rows or clips whose columns fit, e.g. "view = A4C and date >= 2020"; '
+        "there are =, !=, <, <=, >, >=, in (...), and, or, not and parentheses",
     )
     parser.add_argument(
         "-k",
+        "--top",
         type=whole_number(1),
         default=5,
         metavar="N",
@@ -155,118 +230,248 @@ def _add_retrieve(commands: Any) -> None:
     )
     add_frames(parser, 10)
     add_keep_unsure(parser)
+    parser.add_argument(
+        "--full", action="store_true", help="also print the text of the query's and found reports"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page to this file")
     parser.add_argument(
         "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
     add_json(parser, "print the result as JSON")
-    parser.set_defaults(run=_retrieve, stopped=nothing_kept)
+    parser.set_defaults(run=_retrieve, stopped=_stopped)
+
+
+def _stopped(arguments: argparse.Namespace) -> str:
+    """What to type after Ctrl-C."""
+    if arguments.embeddings is None:
+        return nothing_kept(arguments)
+    return (
+        f"what is embedded already in {arguments.embeddings} is kept; give the same command again "
+        "to continue"
+    )
 
 
 def _retrieve(arguments: argparse.Namespace) -> None:
-    if arguments.video is not None:
-        if arguments.reports is None:
-            raise OptionError("--video needs --reports, the reports to search")
-        model, answer = _reports_for_video(arguments)
-    else:
-        if arguments.shards is None and arguments.embeddings is None:
-            raise OptionError("--report needs --shards or --embeddings, the clips to search")
-        model, answer = _videos_for_report(arguments)
+    _check(arguments)
+    model, answer = _answer(arguments)
+    rules = _rules(arguments.checkpoint)
+    # Before anything is printed: a reader of the pipe may leave early.
+    _write_files(arguments, model, answer, rules)
     if arguments.json:
-        print(json.dumps(_as_json(answer)))
+        print(json.dumps(_as_json(answer, rules)))
+        return
+    from echoclip_r.search.terminal import show
+
+    show(answer, rules, full=arguments.full)
+    if not arguments.full and arguments.html is None:
+        tell("the reports' text is left out: --full prints it, --html FILE writes a page with it")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is loaded."""
+    from echoclip_r.search.answers import check_query
+
+    if arguments.text is not None:
+        check_query(arguments.text)
+    if arguments.reports is None and arguments.shards is None and arguments.embeddings is None:
+        if arguments.video is not None:
+            needs = "--video needs --reports, or --shards"
+        else:
+            needs = f"--{'text' if arguments.report is None else 'report'} needs --shards"
+        raise OptionError(f"{needs} or --embeddings: what is to be searched")
+    if arguments.own_report is not None and arguments.video is None:
+        raise OptionError("--own-report is for the clip of --video; a text is its own report")
+    for name in ("column", "id_column"):
+        if getattr(arguments, name) is not None and arguments.reports is None:
+            if name == "column" and arguments.report is not None:
+                continue
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for --reports; embeddings hold their names already"
+            )
+    for path in (arguments.html, arguments.picture):
+        if path is not None and not path.parent.is_dir():
+            raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+def _answer(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
+    from echoclip_r.data.report_table import read_report_table
+    from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.reports import EmbeddedReports, embed_reports
+    from echoclip_r.search.answers import Item, find_reports, find_videos
+
+    load = _loader(arguments)
+    # The query and the reports before the model: what is wrong with them is said at once.
+    query = _query_text(arguments)
+    table = None
+    if arguments.reports is not None:
+        table = read_report_table(
+            arguments.reports, column=arguments.column, id_column=arguments.id_column
+        )
+    model = load()
+    if arguments.video is not None:
+        own = None if query is None else query.report
+        query = Item(
+            name=arguments.video.name,
+            report=own,
+            frames=_frames(arguments, model, num=arguments.frames),
+        )
+    assert query is not None  # argparse asks for a clip, a file or a text
+    if table is not None:
+        reports = (
+            table
+            if arguments.embeddings is None
+            else embed_reports(model, table, out=arguments.embeddings)
+        )
+        return model, find_reports(model, query, reports, k=arguments.top, where=arguments.where)
+    if arguments.shards is not None:
+        pool = embed(model, arguments.shards, split=arguments.split, out=arguments.embeddings)
+        shards = arguments.shards
     else:
-        from echoclip_r.search.terminal import show
+        kept, shards = _kept(arguments.embeddings, model)
+        if isinstance(kept, EmbeddedReports):
+            return model, find_reports(model, query, kept, k=arguments.top, where=arguments.where)
+        pool = kept
+    answer = find_videos(
+        model, query, pool, k=arguments.top, where=arguments.where, shards_dir=shards
+    )
+    return model, answer
 
-        show(answer, model.text.tokenizer)
-    _write_files(arguments, model, answer)
+
+def _query_text(arguments: argparse.Namespace) -> Item | None:
+    """The text that is looked for, or the own report of the clip; None where that is not known."""
+    from echoclip_r.search.answers import Item
+    from echotok.corpora import holds_text, read_reports
+
+    if arguments.text is not None:
+        name = textwrap.shorten(arguments.text, 80, placeholder=" ...")
+        return Item(name=name, report=arguments.text)
+    option = "--report" if arguments.video is None else "--own-report"
+    file = arguments.report if arguments.video is None else arguments.own_report
+    if file is None:
+        return None
+    column = arguments.column if arguments.reports is None else None
+    found = [one for one in read_reports([file], column=column) if holds_text(one.text)]
+    if len(found) != 1:
+        what = f"{len(found):,} reports" if found else "no word in it"
+        raise EchoclipError(f"{file}: {what}; {option} takes a file with one")
+    return Item(name=found[0].source, report=found[0].text)
 
 
-def _reports_for_video(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
+def _frames(arguments: argparse.Namespace, model: TrainedModel, *, num: int) -> Frames:
     from echoclip_r.data.clips import read_masked
-    from echoclip_r.search.answers import Item, find_reports
 
-    reports = _read_reports(arguments.reports, arguments.column)
-    model = _load(arguments)
-    clip = read_masked(
+    return read_masked(
         arguments.video,
         size_px=model.image_size_px,
-        num_frames=arguments.frames,
+        num_frames=num,
         keep_unsure=arguments.keep_unsure,
-    )
-    query = Item(name=arguments.video.name, frames=clip.frames)
-    return model, find_reports(model, query, reports, k=arguments.k)
+    ).frames
 
 
-def _videos_for_report(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
-    from echoclip_r.embedding.embedder import embed
-    from echoclip_r.embedding.embeddings import load_embedded
-    from echoclip_r.search.answers import Item, find_videos
+def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports, Path | None]:
+    """The embeddings in a folder, and the shards of their clips where these are still there."""
+    from echoclip_r.embedding.embeddings import REPORTS, load_embedded, read_run
+    from echoclip_r.embedding.reports import load_reports
 
-    found = _read_reports(arguments.report, arguments.column)
-    if len(found) != 1:
+    kept: Embedded | EmbeddedReports
+    if not (folder / "run.json").is_file():
         raise EchoclipError(
-            f"{arguments.report}: {len(found):,} reports; --report takes a file with one"
+            f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --out "
+            f"{folder}` and --reports FILE or --shards DIR"
         )
-    name, text = found[0]
-    model = _load(arguments)
-    shards = arguments.shards
-    if shards is not None:
-        pool = embed(model, shards, split=arguments.split, out=arguments.embeddings)
+    if read_run(folder, REPORTS) is not None:
+        kept, run = load_reports(folder)
     else:
-        pool, run = load_embedded(arguments.embeddings)
-        if run["fingerprint"] != model.fingerprint:
-            raise EchoclipError(
-                f"{arguments.embeddings}: made by another model ({run['model']}), so its cosines "
-                f"with this one's texts mean nothing; take that model, or run `echoclip-r embed`"
-            )
-        # The pictures lie in the shards, if those are still where they were.
-        shards = Path(run["shards"]) if (Path(run["shards"]) / "index.json").is_file() else None
-    query = Item(name=name, report=text)
-    return model, find_videos(model, query, pool, k=arguments.k, shards_dir=shards)
+        kept, run = load_embedded(folder)
+    if run["fingerprint"] != model.fingerprint:
+        raise EchoclipError(
+            f"{folder}: made by another model ({run['model']}), so its cosines with this one's "
+            "mean nothing; take that model, or run `echoclip-r embed`"
+        )
+    shards = Path(run["shards"]) if "shards" in run else None
+    return kept, shards if shards is not None and (shards / "index.json").is_file() else None
 
 
-def _read_reports(source: str, column: str | None) -> list[tuple[str, str]]:
-    from echotok.corpora import read_reports
+def _rules(checkpoint: Path) -> FindingsRules | None:
+    """The findings of the task files that the run names, beside those that ship with echotok."""
+    from echoclip_r.evaluation.labels import finding_rules
+    from echoclip_r.evaluation.tasks import read_tasks
+    from echoclip_r.model.checkpoint import tasks_of
 
-    return [(one.source, one.text) for one in read_reports([source], column=column)]
+    sources = tasks_of(checkpoint)
+    return finding_rules(read_tasks(*sources).findings) if sources else None
 
 
-def _as_json(answer: Answer) -> dict[str, Any]:
-    return {
-        "query": answer.query.name,
-        "pool_size": answer.pool_size,
-        "hits": [
+def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
+    from echoclip_r.search.comparison import compare
+
+    own = answer.query.report
+    hits = []
+    for hit in answer.hits:
+        report = hit.item.report
+        rows = compare(own or "", report, rules).rows if report is not None else ()
+        hits.append(
             {
                 "rank": hit.rank,
                 "cosine": hit.cosine,
+                "percentile": hit.percentile,
                 "name": hit.item.name,
                 "num_same": hit.num_same,
-                "report": hit.item.report,
+                "studies": list(hit.studies),
+                "right": hit.right,
+                "report": report,
+                "findings": [
+                    {
+                        "name": row.name,
+                        "query": row.query,
+                        "hit": row.hit,
+                        "verdict": None if own is None else row.verdict,
+                    }
+                    for row in rows
+                ],
             }
-            for hit in answer.hits
-        ],
+        )
+    return {
+        "query": answer.query.name,
+        "pool_size": answer.pool_size,
+        "median_cosine": answer.median_cosine,
+        "right_rank": answer.right_rank,
+        "notes": list(answer.notes),
+        "hits": hits,
     }
 
 
-def _write_files(arguments: argparse.Namespace, model: TrainedModel, answer: Answer) -> None:
+def _write_files(
+    arguments: argparse.Namespace,
+    model: TrainedModel,
+    answer: Answer,
+    rules: FindingsRules | None,
+) -> None:
     from echoclip_r.search.page import to_page
     from echoclip_r.search.pictures import film_strip
+    from echoclip_r.storage import write_text
 
     if arguments.picture is not None:
         clip = answer.query if answer.query.frames is not None else answer.hits[0].item
         if clip.frames is None:
             raise EchoclipError(
-                "there are no frames to draw: the shards from which the embeddings were made are "
-                "no longer in their place; name their folder with --shards"
+                "there are no frames to draw: reports have none, and of clips only where the "
+                "shards from which they were embedded are still in their place; name that folder "
+                "with --shards"
             )
         film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
     if arguments.html is not None:
-        looked_for = "reports" if arguments.video is not None else "clips"
+        if arguments.video is not None:
+            # More than are embedded, so that the clip moves on the page as a heart does.
+            num = max(_NUM_SHOWN, arguments.frames)
+            frames = _frames(arguments, model, num=num)
+            answer = replace(answer, query=replace(answer.query, frames=frames))
+        looked_for = "clips" if answer.of_clips else "reports"
         page = to_page(
             [answer],
             title=f"The {looked_for} that fit best",
             about=f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through",
-            tokenizer=model.text.tokenizer,
+            rules=rules,
         )
-        arguments.html.write_text(page, encoding="utf-8")
+        write_text(arguments.html, page)
         tell(f"wrote {arguments.html}; it holds reports: keep it as safe as the reports")

@@ -28,8 +28,10 @@ from echoclip_r.model.study_pooling import MeanPooling, StudyPooling
 from echoclip_r.storage import claim, read_json, whole_file, writing
 
 __all__ = [
+    "CLIPS",
     "FORMAT",
     "ID_COLUMNS",
+    "REPORTS",
     "Embedded",
     "claim_embeddings",
     "joined",
@@ -38,18 +40,22 @@ __all__ = [
     "read_run",
     "write_part",
     "write_table",
+    "write_vectors",
+    "writing_embeddings",
 ]
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
+CLIPS, REPORTS = "clips", "reports"
+"""What the embeddings of a folder are of."""
 ID_COLUMNS = ("key", "study_id", "patient_id", "split", "view", "date")
 _FRAMES = "frames"  # the column of bytes
 
-_writing = partial(
+writing_embeddings = partial(
     writing,
     error=ShardError,
-    go_on="Run the same command again to go on: finished shards are kept",
+    go_on="Run the same command again to go on: finished parts are kept",
 )
 
 Floats = NDArray[np.float32]
@@ -117,6 +123,8 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
     """
     folder = Path(folder)
     run = read_run(folder)
+    if run is None and read_run(folder, REPORTS) is not None:
+        raise ShardError(f"{folder}: it holds embeddings of reports, and none of clips")
     if run is None:
         raise ShardError(
             f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
@@ -150,10 +158,12 @@ def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
     )
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """The record of a folder's embeddings; None where it holds no embeddings of this format."""
+def read_run(folder: Path, kind: str = CLIPS) -> dict[str, Any] | None:
+    """The record of a folder's embeddings; None where it holds none of this format and kind."""
     run = read_json(folder / "run.json")
-    return run if run is not None and run.get("format") == FORMAT else None
+    if run is None or run.get("format") != FORMAT or run.get("kind", CLIPS) != kind:
+        return None
+    return run
 
 
 def claim_embeddings(
@@ -183,13 +193,15 @@ def claim_embeddings(
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    if old.get("kind", CLIPS) != new.get("kind", CLIPS):
+        return [f"embeddings of {old.get('kind', CLIPS)}"]
     kinds = {
         "format": "another format",
         "fingerprint": "another model",
         "shards_sha256": "other shards",
         "split": "another split",
     }
-    return [kind for name, kind in kinds.items() if old.get(name) != new[name]]
+    return [kind for name, kind in kinds.items() if old.get(name) != new.get(name)]
 
 
 def write_part(path: Path, part: Embedded) -> None:
@@ -203,7 +215,7 @@ def write_part(path: Path, part: Embedded) -> None:
             ]
         }
     )
-    with _writing(path.parent, path.name), whole_file(path) as partial:
+    with writing_embeddings(path.parent, path.name), whole_file(path) as partial:
         table.to_parquet(partial, index=False)
 
 
@@ -237,8 +249,7 @@ def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> t
         embedded: the embedded clips.
         folder: folder to write to.
         level: `clip` or `study`.
-        form: `parquet` writes one file, whose column `embedding` holds lists of float32; `npy`
-            writes an array float32 (N, D), and a CSV file with the ids in the same order.
+        form: `parquet` or `npy`, as in `write_vectors`.
 
     Returns:
         The files.
@@ -248,9 +259,24 @@ def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> t
     else:
         rows, vectors = embedded.studies()
         names = ["study_id", "patient_id", "split", "date"]
-    ids = rows[[*names, *embedded.labels]]
     stem = folder / ("clips" if level == "clip" else "studies")
-    with _writing(folder, "the embeddings"):
+    return write_vectors(rows[[*names, *embedded.labels]], vectors, stem, form=form)
+
+
+def write_vectors(ids: pd.DataFrame, vectors: Floats, stem: Path, *, form: str) -> tuple[Path, ...]:
+    """Write embeddings with their ids, for other tools.
+
+    Args:
+        ids: a row for each embedding.
+        vectors: embeddings, float32 (N, D).
+        stem: path of the files, without an ending.
+        form: `parquet` writes one file, whose column `embedding` holds lists of float32; `npy`
+            writes an array float32 (N, D), and a CSV file with the ids in the same order.
+
+    Returns:
+        The files.
+    """
+    with writing_embeddings(stem.parent, "the embeddings"):
         if form == "parquet":
             with whole_file(stem.with_suffix(".parquet")) as partial:
                 ids.assign(embedding=list(vectors)).to_parquet(partial, index=False)

@@ -15,7 +15,7 @@ from echotok.findings.rule_files import read_findings_rules
 from echotok.findings.rules import FindingsRules
 from echotok.findings.table import answer, as_number, read_many
 
-__all__ = ["Finding", "make_finding", "read_findings"]
+__all__ = ["Finding", "finding_rules", "make_finding", "read_findings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ def read_findings(reports: Sequence[str], findings: Sequence[Finding]) -> NDArra
         array([ 2.,  0., nan])
     """
     try:
-        rules = _rules(findings)
+        rules = finding_rules(findings)
     except InputError as error:
         raise EvaluationError(str(error)) from error
     values = np.full((len(reports), len(findings)), np.nan)
@@ -111,8 +111,12 @@ def read_findings(reports: Sequence[str], findings: Sequence[Finding]) -> NDArra
     return values
 
 
-def _rules(findings: Sequence[Finding]) -> FindingsRules:
-    """The rules that ship with echotok, with the phrases of the findings laid over them."""
+def finding_rules(findings: Sequence[Finding]) -> FindingsRules:
+    """The rules that ship with echotok, with the phrases of findings laid over them.
+
+    Raises:
+        InputError: a phrase is not written as phrases are.
+    """
     shipped = read_findings_rules()
     own = []
     for finding in findings:

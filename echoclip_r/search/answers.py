@@ -1,9 +1,10 @@
-"""Search: the reports that fit a clip, the clips that fit a report.
+"""Search: the reports, or the clips, that fit a clip or a text best.
 
-    a video file -> masked as `prepare` does it -> its embedding -> the nearest reports
-    a report     ->                                its embedding -> the nearest clips
+    a video file -> masked as `prepare` does it -> its embedding -> the nearest reports or clips
+    a text       ->                                its embedding -> the nearest reports or clips
 
-An `Answer` is what every view of it draws: the terminal, a page, a picture, JSON.
+Reports that normalize to the same text are one hit, and so are clips with the same embedding. An
+`Answer` is what every view of it draws: the terminal, a page, a picture, JSON.
 """
 
 from __future__ import annotations
@@ -14,30 +15,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.data.clips import Frames
+from echoclip_r.data.report_table import ReportTable, report_table
 from echoclip_r.data.shards import read_index, read_shard
 from echoclip_r.embedding.embedder import embed_texts, embed_video
 from echoclip_r.embedding.embeddings import Embedded
+from echoclip_r.embedding.reports import (
+    EmbeddedReports,
+    embed_reports,
+    select_reports,
+    text_key,
+    with_embeddings,
+)
 from echoclip_r.errors import EchoclipError, OptionError
-from echoclip_r.text.equality import normalize_report, report_ids
-from echotok.sentences import split_sentences
+from echoclip_r.metrics.finite import check_embeddings
+from echoclip_r.search.where import select_rows
+from echoclip_r.text.equality import normalize_report
+from echotok.corpora import holds_text
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = [
-    "Answer",
-    "Hit",
-    "Item",
-    "find_reports",
-    "find_videos",
-    "read_pictures",
-    "shared_sentences",
-]
+__all__ = ["Answer", "Hit", "Item", "check_query", "find_reports", "find_videos", "read_pictures"]
 
 Floats = NDArray[np.float32]
+
+_SAME_CLIP = 1e-5
+"""How far the embeddings of one clip may be apart that was embedded in different batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +70,10 @@ class Hit:
         rank: its place among all that was looked through, from 1.
         cosine: its cosine with the query.
         item: the report or clip itself.
-        num_same: number of texts in the pool that normalize to the same text, this one included.
+        percentile: percentage of all that was looked through whose cosine is lower.
+        num_same: number of reports that normalize to the same text, or of clips with the same
+            embedding, this one included.
+        studies: the names of these, each once, in the order of the pool; empty means the item's.
         right: whether it normalizes to the same text as the query's own report; None where that
             report is not known.
     """
@@ -71,7 +81,9 @@ class Hit:
     rank: int
     cosine: float
     item: Item
+    percentile: float = float("nan")
     num_same: int = 1
+    studies: tuple[str, ...] = ()
     right: bool | None = None
 
 
@@ -85,100 +97,180 @@ class Answer:
         pool_size: number of different texts (after normalization), or of clips, in the pool.
         right_rank: rank of the query's own report (or clip), with ties counted against it; None if
             it is not known.
+        median_cosine: the median of the pool's cosines with the query.
+        of_clips: whether the pool is of clips; else of reports.
+        notes: sentences on what was left out, or cut.
     """
 
     query: Item
     hits: tuple[Hit, ...]
     pool_size: int
     right_rank: int | None = None
+    median_cosine: float = float("nan")
+    of_clips: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def find_reports(
     model: TrainedModel,
     query: Item,
-    reports: Sequence[tuple[str, str]],
+    reports: EmbeddedReports | ReportTable | Sequence[tuple[str, str]],
     *,
     k: int = 5,
+    where: str | None = None,
     embeddings: Floats | None = None,
     query_embedding: Floats | None = None,
 ) -> Answer:
-    """The reports of a pool that fit a clip best.
+    """The reports of a pool that fit a clip, or a text, best.
 
     Args:
-        model: the model that embeds clip and reports.
-        query: the clip, with frames; its own report, if known, is marked among the hits.
-        reports: name and text of each report; texts that normalize to the same text count once.
+        model: the model that embeds query and reports.
+        query: the clip, with frames; its own report, if known, is marked among the hits. Without
+            frames its report is what is looked for.
+        reports: embedded reports from `embed_reports`, a table from `read_report_table`, or name
+            and text of each report. Reports that normalize to the same text are one hit; those
+            without a word are left out, which the answer says.
         k: number of reports to return, at least 1.
-        embeddings: embeddings of the reports (N, D); None embeds them here.
-        query_embedding: embedding of the clip (D,); None embeds it here.
+        where: keep only the rows that fit this expression, see `echoclip_r.search.where`.
+        embeddings: embeddings (N, D) of the reports, where these are names and texts; None embeds
+            them here.
+        query_embedding: embedding of the query (D,); None embeds it here.
 
     Raises:
-        EchoclipError: the pool is empty.
-        OptionError: `k` is below 1.
+        EchoclipError: the pool is empty, or the query is.
+        OptionError: `k` is below 1, or `where` cannot be used.
+        EvaluationError: an embedding holds NaN or infinity.
     """
     _check_k(k)
-    if query_embedding is None:
-        assert query.frames is not None, "a clip is looked for by its frames"
-        query_embedding = embed_video(model, query.frames)
-    if not reports:
-        raise EchoclipError("there is no report to search; is it the right file and column?")
-    texts = [text for _, text in reports]
-    (ids,) = report_ids(texts)
-    _, first, counts = np.unique(ids, return_index=True, return_counts=True)
-    different = [texts[place] for place in first]
-    pool = embed_texts(model, different) if embeddings is None else embeddings[first]
-    cosines = pool @ query_embedding
-    own = None if query.report is None else normalize_report(query.report)
-    right = [own is not None and normalize_report(text) == own for text in different]
-    hits = tuple(
-        Hit(
-            rank=rank,
-            cosine=float(cosines[place]),
-            item=Item(name=reports[first[place]][0], report=different[place]),
-            num_same=int(counts[place]),
-            right=None if own is None else right[place],
+    _check_item(query, embedded=query_embedding is not None)
+    pool, table = _as_table(reports, embeddings)
+    notes = list(table.notes)
+    if where is not None:
+        chosen = select_rows(where, table.columns)
+        notes.append(_where_note(where, chosen.mask, chosen.num_unknown, "reports"))
+        table = table.take(chosen.mask)
+        pool = None if pool is None else select_reports(pool, chosen.mask)
+    vector = _query_vector(model, query, query_embedding, notes)
+    if pool is None:
+        pool = embed_reports(model, table)
+    _check_width(pool.texts, vector)
+    cosines = pool.texts @ vector
+    counts = np.bincount(pool.text_of)
+    first = np.full(len(pool.texts), -1, np.int64)
+    first[pool.text_of[::-1]] = np.arange(len(table))[::-1]
+    right = None
+    if query.report is not None:
+        right = next(iter(np.flatnonzero(pool.keys == text_key(query.report)).tolist()), None)
+    # Of a text that is looked for by itself, no other report is wrong.
+    judged = query.report is not None and (query.frames is not None or query_embedding is not None)
+    hits = []
+    for rank, text in enumerate(_best(cosines, k), 1):
+        same = np.flatnonzero(pool.text_of == text)
+        hits.append(
+            Hit(
+                rank=rank,
+                cosine=float(cosines[text]),
+                item=Item(name=table.names[first[text]], report=table.reports[first[text]]),
+                percentile=_percentile(cosines, text),
+                num_same=int(counts[text]),
+                studies=tuple(dict.fromkeys(table.names[row] for row in same)),
+                right=True if text == right else False if judged else None,
+            )
         )
-        for rank, place in enumerate(_best(cosines, k), 1)
+    if len(cosines) < k:
+        notes.append(_fewer(len(cosines), k, "different reports"))
+    return Answer(
+        query=query,
+        hits=tuple(hits),
+        pool_size=len(cosines),
+        right_rank=None if right is None else int((cosines >= cosines[right]).sum()),
+        median_cosine=float(np.median(cosines)),
+        notes=tuple(notes),
     )
-    right_rank = int((cosines >= cosines[right.index(True)]).sum()) if any(right) else None
-    return Answer(query=query, hits=hits, pool_size=len(different), right_rank=right_rank)
 
 
 def find_videos(
     model: TrainedModel,
-    report: Item,
+    query: Item,
     pool: Embedded,
     *,
     k: int = 5,
+    where: str | None = None,
     shards_dir: Path | None = None,
+    query_embedding: Floats | None = None,
 ) -> Answer:
-    """The clips of a pool that fit a report best.
+    """The clips of a pool that fit a report, or a clip, best.
 
     Args:
-        model: the model that embeds the report; it must be the one that embedded the pool.
-        report: the report, with a text.
-        pool: the embedded clips.
+        model: the model that embeds the query; it must be the one that embedded the pool.
+        query: the report, with a text; or a clip with frames, for which clips like it are found.
+        pool: the embedded clips; clips with the same embedding are one hit.
         k: number of clips to return, at least 1.
+        where: keep only the clips that fit this expression, see `echoclip_r.search.where`.
         shards_dir: the shards that hold the clips' frames; None returns no frames.
+        query_embedding: embedding of the query (D,); None embeds it here.
 
     Raises:
-        OptionError: `k` is below 1.
+        EchoclipError: the query is empty.
+        OptionError: `k` is below 1, or `where` cannot be used.
         ShardError: the shards cannot be read.
+        EvaluationError: an embedding holds NaN or infinity.
     """
     _check_k(k)
-    assert report.report is not None, "clips are looked for by a text"
-    own = normalize_report(report.report)
-    cosines = pool.clip_embeddings() @ embed_texts(model, [report.report])[0]
-    places = _best(cosines, k)
-    rows = [pool.clips.iloc[place] for place in places]
+    _check_item(query, embedded=query_embedding is not None)
+    clips, vectors = pool.clips, pool.clip_embeddings()
+    notes: list[str] = []
+    if where is not None:
+        chosen = select_rows(where, clips.drop(columns="report"))
+        notes.append(_where_note(where, chosen.mask, chosen.num_unknown, "clips"))
+        clips, vectors = clips[chosen.mask], vectors[chosen.mask]
+    check_embeddings(vectors, "clips")
+    vector = _query_vector(model, query, query_embedding, notes)
+    _check_width(vectors, vector)
+    own = None if query.report is None else normalize_report(query.report)
+    cosines = vectors @ vector
+    found = _different(cosines, vectors, k)
+    rows = [clips.iloc[places[0]] for places in found]
     pictures = {} if shards_dir is None else read_pictures(shards_dir, [row["key"] for row in rows])
     hits = []
-    for rank, (place, row) in enumerate(zip(places, rows, strict=True), 1):
-        name = ", ".join(filter(None, (row["study_id"], row["view"], row["date"])))
-        item = Item(name=name, report=row["report"], frames=pictures.get(row["key"]))
-        right = True if normalize_report(row["report"]) == own else None
-        hits.append(Hit(rank=rank, cosine=float(cosines[place]), item=item, right=right))
-    return Answer(query=report, hits=tuple(hits), pool_size=len(cosines))
+    for rank, (places, row) in enumerate(zip(found, rows, strict=True), 1):
+        report = row["report"] if holds_text(row["report"]) else None
+        item = Item(name=_clip_name(row), report=report, frames=pictures.get(row["key"]))
+        is_right = None not in (own, report) and normalize_report(str(report)) == own
+        hits.append(
+            Hit(
+                rank=rank,
+                cosine=float(cosines[places[0]]),
+                item=item,
+                percentile=_percentile(cosines, places[0]),
+                num_same=len(places),
+                studies=tuple(dict.fromkeys(_clip_name(clips.iloc[place]) for place in places)),
+                right=is_right or None,
+            )
+        )
+    if len(hits) < k:
+        notes.append(_fewer(len(hits), k, "different clips"))
+    return Answer(
+        query=query,
+        hits=tuple(hits),
+        pool_size=len(cosines),
+        of_clips=True,
+        median_cosine=float(np.median(cosines)),
+        notes=tuple(notes),
+    )
+
+
+def check_query(text: str) -> None:
+    """Refuse a text that says nothing.
+
+    Raises:
+        OptionError: it holds no word.
+    """
+    if not holds_text(text):
+        raise OptionError(
+            "the text to look for is empty: it holds no word; give what a report would say, such "
+            "as 'severe mitral regurgitation'"
+        )
 
 
 def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Frames]:
@@ -202,19 +294,6 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
     return found
 
 
-def shared_sentences(report: str, other: str | None) -> list[tuple[str, bool]]:
-    """The sentences of a report, each with whether the other report has it too.
-
-    What `normalize_report` folds, such as letter case and white space, does not count.
-
-    Example:
-        >>> shared_sentences("No effusion. EF 55%.", "EF 60%. No  Effusion.")
-        [('No effusion.', True), ('EF 55%.', False)]
-    """
-    known = set() if other is None else {normalize_report(part) for part in split_sentences(other)}
-    return [(part, normalize_report(part) in known) for part in split_sentences(report)]
-
-
 def _best(cosines: Floats, k: int) -> list[int]:
     """Places of the highest, in order; of equal ones the first."""
     k = min(k, len(cosines))
@@ -226,3 +305,96 @@ def _best(cosines: Floats, k: int) -> list[int]:
 def _check_k(k: int) -> None:
     if k < 1:
         raise OptionError(f"k is {k}; it must be at least 1")
+
+
+def _check_item(query: Item, *, embedded: bool) -> None:
+    """Refuse a query that has nothing to be looked for by."""
+    if embedded:
+        return
+    if query.frames is None:
+        if query.report is None:
+            raise EchoclipError("the query has neither frames nor a report; give one of them")
+        check_query(query.report)
+    elif not len(query.frames):
+        raise EchoclipError("the query has no frame; give a clip with at least one")
+
+
+def _query_vector(
+    model: TrainedModel, query: Item, embedding: Floats | None, notes: list[str]
+) -> Floats:
+    if embedding is not None:
+        check_embeddings(np.atleast_2d(embedding), "the query")
+        return embedding
+    if query.frames is not None:
+        return embed_video(model, query.frames)
+    text = str(query.report)
+    if model.text.is_cut(text):
+        notes.append(
+            f"the text is longer than the {model.context_length} tokens that the model reads; it "
+            "was looked for by its beginning"
+        )
+    return np.asarray(embed_texts(model, [text])[0])
+
+
+def _check_width(vectors: Floats, vector: Floats) -> None:
+    if vectors.shape[1:] != vector.shape:
+        raise EchoclipError(
+            f"the embeddings of the pool have {vectors.shape[1]} numbers each, that of the query "
+            f"{vector.size}; take the model that embedded the pool"
+        )
+
+
+def _as_table(
+    reports: EmbeddedReports | ReportTable | Sequence[tuple[str, str]], embeddings: Floats | None
+) -> tuple[EmbeddedReports | None, ReportTable]:
+    """The reports as a table, and with their embeddings where these are there already."""
+    if isinstance(reports, EmbeddedReports):
+        return reports, reports.table
+    places: list[int] = []
+    if isinstance(reports, ReportTable):
+        table = reports
+    else:
+        table, places = report_table(reports)
+    if not len(table):
+        raise EchoclipError("there is no report to search; is it the right file and column?")
+    if embeddings is None:
+        return None, table
+    if len(embeddings) != len(reports):
+        raise EchoclipError(
+            f"{len(embeddings)} embeddings for {len(reports)} reports; give one for each"
+        )
+    return with_embeddings(table, embeddings[places] if places else embeddings), table
+
+
+def _different(cosines: Floats, vectors: Floats, k: int) -> list[list[int]]:
+    """Places of the best clips, in order, each with those of the same embedding."""
+    found: list[list[int]] = []
+    for place in np.argsort(-cosines, kind="stable").tolist():
+        for places in reversed(found):
+            near = cosines[places[0]] - cosines[place] <= _SAME_CLIP
+            if near and np.abs(vectors[places[0]] - vectors[place]).max() <= _SAME_CLIP:
+                places.append(place)
+                break
+        else:
+            if len(found) < k:
+                found.append([place])
+            elif cosines[found[-1][0]] - cosines[place] > _SAME_CLIP:
+                break
+    return found
+
+
+def _clip_name(row: pd.Series) -> str:
+    return ", ".join(filter(None, (row["study_id"], row["view"], row["date"])))
+
+
+def _percentile(cosines: Floats, place: int) -> float:
+    return float(100 * np.mean(cosines < cosines[place]))
+
+
+def _fewer(num: int, k: int, what: str) -> str:
+    return f"{num:,} {what} are all that there are, fewer than the {k:,} asked for"
+
+
+def _where_note(where: str, mask: NDArray[np.bool_], num_unknown: int, what: str) -> str:
+    blank = f"; {num_unknown:,} were left out since a cell is blank" if num_unknown else ""
+    return f"{int(mask.sum()):,} of {len(mask):,} {what} fit {where!r}{blank}"

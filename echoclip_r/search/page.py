@@ -1,27 +1,63 @@
 """Answers as one self-contained HTML page: no network, no file beside it, no script.
 
-Every text is escaped and control characters are shown, so that a report that holds HTML is text.
+Each answer opens with what its query and its hits say, finding by finding; the reports' text is
+folded below. Every text is escaped and control characters are shown, so that a report that holds
+HTML is text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from echoclip_r.search.answers import Answer, shared_sentences
-from echoclip_r.search.pictures import data_uri, film_strip
+from echoclip_r.search.answers import Answer, Hit, Item
+from echoclip_r.search.comparison import (
+    Comparison,
+    Grid,
+    Match,
+    Verdict,
+    compare,
+    make_grid,
+    match_sentences,
+    stretches,
+)
+from echoclip_r.search.pictures import data_uri, film_strip, moving
 from echotok.view.templates import render
-from echotok.view.tree import Node, View, layout, pieces
 
 if TYPE_CHECKING:
-    from echotok import Tokenizer
+    from echotok.findings.rules import FindingsRules
 
 __all__ = ["to_page"]
 
-_NUM_STILLS = 4
+_SIDE_PX = 224
+_MOST_NAMES = 6
+"""Number of studies with the same text that are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Card:
+    """A hit beside the query's report; `compared` is None where either is not known."""
+
+    hit: Hit
+    studies: tuple[str, ...]
+    compared: Comparison | None
+    sentences: Mapping[Match, int]
+    verdicts: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Section:
+    """An answer, ready to be drawn; `verdicts` are of the query's report beside the best hit."""
+
+    answer: Answer
+    grid: Grid
+    cards: tuple[_Card, ...]
+    verdicts: Mapping[str, Verdict]
 
 
 def to_page(
@@ -29,7 +65,7 @@ def to_page(
     *,
     title: str,
     about: str,
-    tokenizer: Tokenizer | None = None,
+    rules: FindingsRules | None = None,
     before: str | Markup = "",
 ) -> str:
     """Write a page.
@@ -38,8 +74,7 @@ def to_page(
         answers: the answers; each has a section of its own.
         title: heading of the page.
         about: a line below the heading that names the model, the pool and the data.
-        tokenizer: the model's tokenizer where it is one of echotok's, to colour phrases and values;
-            else None.
+        rules: findings to compare reports by; None for those that ship with echotok.
         before: text to put ahead of the answers; it is HTML only as `Markup`.
 
     Returns:
@@ -50,38 +85,45 @@ def to_page(
         "page.html",
         title=title,
         about=about,
-        coloured=tokenizer is not None,
         before=before,
-        answers=answers,
-        num_stills=_NUM_STILLS,
-        film_strip=film_strip,
-        data_uri=data_uri,
-        marked=partial(_marked, tokenizer),
-        shared_sentences=shared_sentences,
+        sections=[_section(answer, rules) for answer in answers],
+        picture=_picture,
+        most_names=_MOST_NAMES,
+        stretches=partial(stretches, rules=rules),
     )
 
 
-class _Marked(NamedTuple):
-    """A phrase with the texts and values in it, or a value with its text alone."""
-
-    kind: str
-    parts: list[str | _Marked]
-
-
-def _marked(tokenizer: Tokenizer | None, text: str) -> Iterator[str | _Marked]:
-    """A report's text, with phrases and values marked where there is a tokenizer."""
-    if tokenizer is None:
-        yield text
-        return
-    view = View(source="", text=text, encoding=tokenizer.encode(text))
-    for piece in pieces(text, layout(view), (0, len(text))):
-        yield piece if isinstance(piece, str) else _mark(text, piece)
+def _section(answer: Answer, rules: FindingsRules | None) -> _Section:
+    cards = tuple(_card(hit, answer.query, rules) for hit in answer.hits)
+    return _Section(
+        answer=answer,
+        grid=make_grid(answer, rules),
+        cards=cards,
+        verdicts=cards[0].verdicts if cards else {},
+    )
 
 
-def _mark(text: str, node: Node) -> str | _Marked:
-    if node.kind == "phrase":
-        inside = pieces(text, node.children, node.span)
-        parts = [one if isinstance(one, str) else _mark(text, one) for one in inside]
-        return _Marked(node.kind, parts)
-    words = text[slice(*node.span)]
-    return _Marked(node.kind, [words]) if node.kind == "value" else words
+def _card(hit: Hit, query: Item, rules: FindingsRules | None) -> _Card:
+    compared = None
+    sentences: Mapping[Match, int] = {}
+    if query.report is not None and hit.item.report is not None:
+        compared = compare(query.report, hit.item.report, rules)
+        sentences = Counter(match for _, match in match_sentences(hit.item.report, query.report))
+    return _Card(
+        hit=hit,
+        studies=hit.studies or (hit.item.name,),
+        compared=compared,
+        sentences=sentences,
+        verdicts={} if compared is None else compared.verdicts,
+    )
+
+
+def _picture(item: Item, what: str) -> Markup:
+    """A clip that moves, or stands still for those who asked their system for that."""
+    assert item.frames is not None
+    side = min(_SIDE_PX, item.frames.shape[1])
+    still = data_uri(film_strip(item.frames, num=1, side_px=side))
+    return Markup(
+        '<picture><source media="(prefers-reduced-motion: reduce)" srcset="{still}">'
+        '<img src="{moving}" width="{shown}" height="{shown}" alt="{what}"></picture>'
+    ).format(still=still, moving=moving(item.frames, side_px=_SIDE_PX), shown=_SIDE_PX, what=what)

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.text import Text
 
-__all__ = ["data_uri", "film_strip", "half_blocks"]
+__all__ = ["data_uri", "film_strip", "half_blocks", "moving"]
 
 _STILLS = 3
 """Number of frames that a terminal shows side by side."""
+_FRAME_MS = 120
+"""How long each frame of a moving picture stays."""
 _COLUMNS, _ROWS = 22, 11
 """Number of characters in the width of each of these frames."""
 
@@ -34,6 +36,32 @@ def film_strip(frames: NDArray[np.uint8], *, num: int, side_px: int = 160) -> Im
             frame.resize((side_px, side_px), Image.Resampling.BICUBIC), (number * side_px, 0)
         )
     return strip
+
+
+def moving(frames: NDArray[np.uint8], *, side_px: int = 224, max_frames: int = 32) -> str:
+    """A clip that plays by itself: a `data:` address with an animated WebP picture inside.
+
+    Args:
+        frames: uint8 RGB (T, S, S, 3); of more than `max_frames`, some spread evenly are shown.
+        side_px: side of the picture; smaller frames keep their size.
+        max_frames: largest number of frames.
+    """
+    places = np.linspace(0, len(frames) - 1, min(len(frames), max_frames)).round().astype(int)
+    size = min(side_px, frames.shape[1])
+    pictures = [Image.fromarray(frames[place]) for place in places]
+    pictures = [one.resize((size, size), Image.Resampling.LANCZOS) for one in pictures]
+    buffer = io.BytesIO()
+    pictures[0].save(
+        buffer,
+        format="WEBP",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=_FRAME_MS,
+        loop=0,
+        quality=70,
+        method=4,
+    )
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def data_uri(image: Image.Image) -> str:

@@ -1,92 +1,142 @@
-"""Answers as one picture: the clip, its own report, and beside them the best of the pool.
+"""Answers as one picture: the clip, the conclusions, and what the query and the best hits say.
 
-In the reports found, sentences that the right report has too are grey, so that differences stand
-out.
+Findings stand in a grid, green where a hit agrees with the query and orange where it differs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from echoclip_r.search.answers import Answer, shared_sentences
+from echoclip_r.search.answers import Answer
+from echoclip_r.search.comparison import Cell, GridRow, Verdict, compare, conclusion, make_grid
 from echoclip_r.search.pictures import film_strip
 from echotok.view.tree import visible
+
+if TYPE_CHECKING:
+    from echotok.findings.rules import FindingsRules
 
 __all__ = ["draw_answers"]
 
 _MARGIN_PX, _GAP_PX = 24, 18
 _STILL_PX, _NUM_STILLS = 144, 4
-_COLUMN_PX, _LINE_PX = 372, 17
-_INK, _SOFT, _GOOD, _PAPER, _RULE = "#1b1f24", "#8a939c", "#1a7f37", "#ffffff", "#d5dae0"
+_TITLE_PX, _COLUMN_PX, _LINE_PX, _ROW_PX = 252, 300, 17, 24
+_INK, _SOFT, _GOOD, _BAD, _PAPER, _RULE = (
+    "#1b1f24", "#6e7781", "#1a7f37", "#a43d00", "#ffffff", "#d5dae0",
+)  # fmt: skip
+_BACK: dict[Verdict | None, str] = {"agree": "#e3f4e6", "differ": "#fdebd9"}
+_CELL_INK: dict[Verdict | None, str] = {"agree": _GOOD, "differ": _BAD, None: _INK}
+_SIGNS: dict[Verdict | None, str] = {"agree": "✓ ", "differ": "≠ "}
 
-Line = list[tuple[str, str]]
-"""The words of a line, each with its colour."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """A report: its heading, the colour of that, a line below it, and its conclusion."""
+
+    heading: str
+    colour: str
+    below: str
+    lines: tuple[str, ...]
 
 
 def draw_answers(
-    answers: Sequence[Answer], *, title: str, foot: str, num_hits: int = 3, max_lines: int = 40
+    answers: Sequence[Answer],
+    *,
+    title: str,
+    foot: str,
+    num_hits: int = 3,
+    max_lines: int = 8,
+    max_rows: int = 16,
+    rules: FindingsRules | None = None,
 ) -> Image.Image:
     """Draw answers to clips, one row each.
 
     Args:
         answers: answers to clips; frames or own reports that are not known are left out.
         title: heading above the answers.
-        foot: line below them, which names the data and says what grey means.
-        num_hits: number of reports found that are shown for each answer.
-        max_lines: largest number of lines of a report; the last line says how many more there are.
+        foot: line below them, which names the data.
+        num_hits: number of hits that are shown for each answer.
+        max_lines: largest number of lines of a conclusion; the last line says how many more there
+            are.
+        max_rows: largest number of findings of an answer; those that some hit says otherwise than
+            the query come first, and a last line says how many more there are.
+        rules: findings to compare reports by; None for those that ship with echotok.
 
     Returns:
         The sheet, RGB.
     """
-    columns = 1 + num_hits
-    width = 2 * _MARGIN_PX + columns * _COLUMN_PX + (columns - 1) * _GAP_PX
-    rows = [list(_row(answer, num_hits, max_lines)) for answer in answers]
+    num_columns = num_hits + any(answer.query.report is not None for answer in answers)
+    width = 2 * _MARGIN_PX + _TITLE_PX + num_columns * (_COLUMN_PX + _GAP_PX)
+    parts = []
+    for answer in answers:
+        grid = make_grid(answer, rules)
+        columns = _columns(answer, num_hits, max_lines, rules)
+        rows = sorted(grid.rows, key=lambda row: not _differs(row, num_hits))
+        parts.append((answer, columns, rows[:max_rows], len(rows)))
     heights = [
-        _STILL_PX + _GAP_PX + 3 * _LINE_PX + _LINE_PX * max(len(lines) for _, _, lines in row)
-        for row in rows
-    ]
+        _STILL_PX + 4 * _GAP_PX + 46
+        + _LINE_PX * max((len(column.lines) for column in columns), default=0)
+        + _ROW_PX * (len(rows) + (total > len(rows)))
+        for _, columns, rows, total in parts
+    ]  # fmt: skip
     header_px = 2 * _MARGIN_PX + 20
-    total = header_px + sum(heights) + 2 * _GAP_PX * len(rows) + 3 * _MARGIN_PX
-    sheet = Image.new("RGB", (width, total), _PAPER)
+    sheet = Image.new("RGB", (width, header_px + sum(heights) + 3 * _MARGIN_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=_font(20, "Bold"))
     top = header_px
-    for answer, row, height in zip(answers, rows, heights, strict=True):
+    for (answer, columns, rows, total), height in zip(parts, heights, strict=True):
         draw.line((_MARGIN_PX, top, width - _MARGIN_PX, top), fill=_RULE)
-        _draw_row(sheet, draw, top + _GAP_PX, answer, row)
-        top += height + 2 * _GAP_PX
+        below = _draw_head(sheet, draw, top + _GAP_PX, answer, columns)
+        _draw_grid(draw, below, rows, total, num_hits, known=answer.query.report is not None)
+        top += height
     draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=_font(13, ""))
     return sheet
 
 
-def _row(answer: Answer, num_hits: int, max_lines: int) -> Iterator[tuple[str, str, list[Line]]]:
-    """Heading, its colour and the lines of each column."""
+def _columns(
+    answer: Answer, num_hits: int, max_lines: int, rules: FindingsRules | None
+) -> list[_Column]:
+    """The query's report, where it is known, and those of the best hits."""
     own = answer.query.report
+    columns = []
     if own is not None:
-        yield "Its own report", _INK, _lines([(s, _INK) for s, _ in _sentences(own)], max_lines)
+        heading = "The query" if answer.query.frames is None else "Its own report"
+        lines = _lines(conclusion(own, rules), max_lines)
+        columns.append(_Column(heading=heading, colour=_INK, below="", lines=lines))
     for hit in answer.hits[:num_hits]:
-        mark = "  right" if hit.right else ""
-        heading = f"#{hit.rank}  cosine {hit.cosine:.3f}{mark}"
-        sentences = shared_sentences(hit.item.report or "", own)
-        words = [(text, _SOFT if same and not hit.right else _INK) for text, same in sentences]
-        yield heading, _GOOD if hit.right else _INK, _lines(words, max_lines)
+        below = ""
+        report = hit.item.report or ""
+        if own is not None:
+            counts = compare(own, report, rules).counts
+            below = f"{counts['agree']} findings agree, {counts['differ']} differ"
+        columns.append(
+            _Column(
+                heading=f"#{hit.rank}  cosine {hit.cosine:.3f}{'  right' if hit.right else ''}",
+                colour=_GOOD if hit.right else _INK,
+                below=below,
+                lines=_lines(conclusion(report, rules), max_lines),
+            )
+        )
+    return columns
 
 
-def _sentences(report: str) -> list[tuple[str, bool]]:
-    return shared_sentences(report, None)
+def _differs(row: GridRow, num_hits: int) -> bool:
+    return any(cell.verdict == "differ" for cell in row.cells[:num_hits])
 
 
-def _draw_row(
+def _draw_head(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
     top: int,
     answer: Answer,
-    row: Sequence[tuple[str, str, list[Line]]],
-) -> None:
+    columns: Sequence[_Column],
+) -> int:
+    """Draw the clip and the conclusions; returns where the grid begins."""
     left = _MARGIN_PX
     if answer.query.frames is not None:
         strip = film_strip(answer.query.frames, num=_NUM_STILLS, side_px=_STILL_PX)
@@ -97,42 +147,78 @@ def _draw_row(
         said = f"its own report: rank {answer.right_rank:,} of {answer.pool_size:,}"
         colour = _GOOD if answer.right_rank == 1 else _INK
     else:
-        said, colour = f"the best of {answer.pool_size:,} reports", _INK
+        said, colour = f"the best of {answer.pool_size:,}", _INK
     draw.text((left, top + 26), said, fill=colour, font=_font(15, ""))
     top += _STILL_PX + _GAP_PX
-    for number, (heading, colour, lines) in enumerate(row):
-        left = _MARGIN_PX + number * (_COLUMN_PX + _GAP_PX)
-        draw.text((left, top), heading, fill=colour, font=_font(14, "Bold"))
-        if colour == _GOOD:
-            draw.line((left - 8, top, left - 8, top + 24 + len(lines) * _LINE_PX), _GOOD, 3)
-        for place, line in enumerate(lines):
-            x = float(left)
-            for word, ink in line:
-                draw.text((x, top + 24 + place * _LINE_PX), word, fill=ink, font=_font(13, ""))
-                x += _font(13, "").getlength(word + " ")
+    draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=_font(13, ""))
+    for number, column in enumerate(columns):
+        left = _left(number)
+        draw.text((left, top), column.heading, fill=column.colour, font=_font(14, "Bold"))
+        draw.text((left, top + 20), column.below, fill=_SOFT, font=_font(12, ""))
+        for place, line in enumerate(column.lines):
+            draw.text((left, top + 42 + place * _LINE_PX), line, fill=_INK, font=_font(13, ""))
+    longest = max((len(column.lines) for column in columns), default=0)
+    return top + 46 + longest * _LINE_PX + _GAP_PX
 
 
-def _lines(sentences: Sequence[tuple[str, str]], max_lines: int) -> list[Line]:
-    """Break sentences into lines of a column's width, each word with its colour."""
+def _draw_grid(
+    draw: ImageDraw.ImageDraw,
+    top: int,
+    rows: Sequence[GridRow],
+    total: int,
+    num_hits: int,
+    *,
+    known: bool,
+) -> None:
+    for number, row in enumerate(rows):
+        y = top + number * _ROW_PX
+        title = _cut(visible(row.title), _TITLE_PX)
+        draw.text((_MARGIN_PX, y), title, fill=_SOFT, font=_font(13, ""))
+        cells = [Cell(row.query, None)] if known else []
+        for place, cell in enumerate([*cells, *row.cells[:num_hits]]):
+            left = _left(place)
+            if cell.verdict in _BACK:
+                box = (left - 6, y - 3, left + _COLUMN_PX, y + _ROW_PX - 5)
+                draw.rectangle(box, fill=_BACK[cell.verdict])
+            text = f"{_SIGNS.get(cell.verdict, '')}{visible(cell.text) or '–'}"
+            ink = _CELL_INK.get(cell.verdict, _SOFT)
+            draw.text((left, y), _cut(text, _COLUMN_PX - 8), fill=ink, font=_font(13, ""))
+    if total > len(rows):
+        y = top + len(rows) * _ROW_PX
+        text = f"… {total - len(rows)} more findings of the query"
+        draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=_font(13, ""))
+
+
+def _left(column: int) -> int:
+    return _MARGIN_PX + _TITLE_PX + column * (_COLUMN_PX + _GAP_PX)
+
+
+def _lines(text: str, max_lines: int) -> tuple[str, ...]:
+    """Break a text into lines of a column's width."""
     font = _font(13, "")
-    space = font.getlength(" ")
-    lines: list[Line] = [[]]
-    used = 0.0
-    for text, colour in sentences:
-        for word in visible(text).split():
-            # A word longer than a line is cut: it is a number or an address, not prose.
-            while font.getlength(word) > _COLUMN_PX:
-                word = word[: len(word) * 3 // 4]
-            length = font.getlength(word)
-            if lines[-1] and used + length > _COLUMN_PX:
-                lines.append([])
-                used = 0.0
-            lines[-1].append((word, colour))
-            used += length + space
+    lines = [""]
+    for word in visible(text).split():
+        # A word longer than a line is cut: it is a number or an address, not prose.
+        shown = _cut(word, _COLUMN_PX)
+        longer = f"{lines[-1]} {shown}".strip()
+        if lines[-1] and font.getlength(longer) > _COLUMN_PX:
+            lines.append(shown)
+        else:
+            lines[-1] = longer
     if len(lines) > max_lines:
         cut = len(lines) - max_lines + 1
-        lines = [*lines[: max_lines - 1], [(f"… {cut} more lines", _SOFT)]]
-    return lines
+        lines = [*lines[: max_lines - 1], f"… {cut} more lines"]
+    return tuple(lines)
+
+
+def _cut(text: str, width_px: int) -> str:
+    """A text as far as it fits into a width."""
+    font = _font(13, "")
+    if font.getlength(text) <= width_px:
+        return text
+    while text and font.getlength(f"{text}…") > width_px:
+        text = text[: len(text) * 9 // 10]
+    return f"{text}…"
 
 
 @cache

@@ -16,6 +16,7 @@ NAMES = [
     "TrainConfig",
     "load_model",
     "embed",
+    "embed_reports",
     "evaluate",
     "find_reports",
     "find_videos",

@@ -15,6 +15,7 @@ def test_the_sheet_shows_clips_and_reports(answer: Answer) -> None:
     assert one.width == two.width
     assert two.height > one.height
     assert len(np.unique(np.asarray(one))) > 50
+    assert np.asarray(one).reshape(-1, 3).tolist().count([0xE3, 0xF4, 0xE6]) > 100, "what agrees"
     long = Answer(
         query=Item(name="q", report="A sentence of some length. " * 400),
         hits=answer.hits,
