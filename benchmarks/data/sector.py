@@ -4,7 +4,8 @@ Real clips against outlines drawn by hand (where the clips are at hand), phantom
 of many machines against their true masks, kinds that must be refused, the same clip changed in
 ways that must change nothing, and the time, each beside the finder as it was before.
 
-Right is an overlap of at least 0.9 with the true picture as deep as it ever shows anything.
+Right is an overlap of at least 0.9 with the true picture as deep as it ever shows anything. A run
+that was stopped goes on where it was (its verdicts are kept in `runs/`, for this very code).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ SAME = 0.95
 # The last commit with the finder that looked for motion alone.
 BEFORE = "57e70a6"
 SEED = 100_000
+PICTURE = "echoclip_r/phantom/picture"
 
 
 def overlap(first: Mask, second: Mask) -> float:
@@ -166,7 +168,7 @@ def judge_look(task: tuple[int, int]) -> dict[str, Any]:
         "look": LOOKS[number].name,
         "held_out": LOOKS[number].held_out,
         "seed": SEED + seed,
-        "sure": sector.sure,
+        "sure": bool(sector.sure),
         "overlap": overlap(sector.mask, clip.truth),
         "lettering": int(clip.lettering.sum()),
         "left": int((clip.lettering & sector.mask).sum()) if sector.sure else 0,
@@ -204,18 +206,51 @@ def judge_today(number: int) -> dict[str, Any]:
         whole[layout.top : layout.top + 112, layout.left : layout.left + 112] = truth
         truth = whole
     sector = find_sector(frames)
-    return {"sure": sector.sure, "overlap": overlap(sector.mask, truth), "reason": sector.reason}
+    return {
+        "sure": bool(sector.sure),
+        "overlap": overlap(sector.mask, truth),
+        "reason": sector.reason,
+    }
+
+
+def judge(task: tuple[str, Any]) -> tuple[tuple[str, Any], Any]:
+    """One clip of any sort, with its task."""
+    return task, JUDGES[task[0]](task[1])
+
+
+def judge_all(tasks: list[tuple[str, Any]], workers: int) -> list[Any]:
+    """The verdicts on clips, in order; those of a stopped run with the same code are taken over."""
+    digest = hashlib.sha256()
+    for path in sorted([*ROOT.glob("echoclip_r/sector/*.py"), *ROOT.glob(f"{PICTURE}/*.py")]):
+        digest.update(path.read_bytes())
+    kept = ROOT / "runs" / f"sector-{digest.hexdigest()[:12]}.jsonl"
+    kept.parent.mkdir(exist_ok=True)
+    found = {}
+    if kept.exists():
+        for line in kept.read_text(encoding="utf-8").splitlines():
+            task, verdict = json.loads(line)
+            found[json.dumps(task)] = verdict
+    left = [task for task in tasks if json.dumps(task) not in found]
+    with (
+        kept.open("a", encoding="utf-8") as file,
+        multiprocessing.get_context("fork").Pool(workers) as pool,
+    ):
+        for task, verdict in pool.imap_unordered(judge, left, chunksize=2):
+            # Through JSON, so that a run that was stopped gives what one that was not gives.
+            found[json.dumps(task)] = json.loads(json.dumps(verdict))
+            print(json.dumps([task, verdict]), file=file, flush=True)
+    return [found[json.dumps(task)] for task in tasks]
 
 
 def measure_phantoms(num: int, workers: int) -> dict[str, Any]:
     """All looks, all kinds to refuse, and the archive's own clips."""
-    looks = [(number % len(LOOKS), number // len(LOOKS)) for number in range(num)]
+    looks = [("look", (number % len(LOOKS), number // len(LOOKS))) for number in range(num)]
     each = max(1, min(100, num // 20))
-    refused = [(kind, seed) for kind in REFUSED for seed in range(each)]
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        rows = pool.map(judge_look, looks, chunksize=8)
-        no = pool.map(judge_refused, refused, chunksize=8)
-        today = pool.map(judge_today, range(max(20, num // 4)), chunksize=8)
+    refused = [("refused", (kind, seed)) for seed in range(each) for kind in REFUSED]
+    today_tasks = [("today", number) for number in range(min(200, max(20, num // 4)))]
+    verdicts = judge_all([*looks, *refused, *today_tasks], workers)
+    rows, no = verdicts[: len(looks)], verdicts[len(looks) : len(looks) + len(refused)]
+    today = verdicts[len(looks) + len(refused) :]
     per_look = {
         look.name: _look_summary([row for row in rows if row["look"] == look.name])
         for look in LOOKS
@@ -319,15 +354,23 @@ def judge_changes(frames: Frames) -> dict[str, str]:
     return verdicts
 
 
-def _judge_changed_look(task: tuple[int, int]) -> dict[str, str]:
+def judge_changed_look(task: tuple[int, int]) -> dict[str, str]:
+    """One phantom clip, changed in each way."""
     return judge_changes(render_look(LOOKS[task[0]], SEED + task[1]).frames)
+
+
+JUDGES: dict[str, Callable[[Any], Any]] = {
+    "look": judge_look,
+    "refused": judge_refused,
+    "today": judge_today,
+    "changed": judge_changed_look,
+}
 
 
 def measure_changes(num: int, workers: int) -> dict[str, Any]:
     """Counts of the verdicts, on real clips and on phantoms."""
-    tasks = [(number % len(LOOKS), number // len(LOOKS)) for number in range(num)]
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        phantoms = pool.map(_judge_changed_look, tasks, chunksize=2)
+    tasks = [("changed", (number % len(LOOKS), number // len(LOOKS))) for number in range(num)]
+    phantoms = judge_all(tasks, workers)
     found = {"phantoms": phantoms, "real": [judge_changes(frames) for _, frames in real_clips()]}
     counts: dict[str, Any] = {}
     for name, verdicts in found.items():

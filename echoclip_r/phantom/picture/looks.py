@@ -6,8 +6,9 @@ The simulated hearts are those of `ultrasound`; what differs is what the finder 
 cope with: blacks clamped to nothing, persistence, a near field that stands still, gain that leaves
 a half dark, colour boxes, curved and linear probes, cropped and masked fans, screens of several
 makes with ticks, grey wedges, traces and lettering over the edge. And clips that must be refused:
-two fans, duplex, a montage, M-mode, spectral Doppler, a probe in air, a still picture. The true
-mask and every lettered pixel are known. The archive (`echoclip_r.phantom.archive`) uses none of it.
+two fans, duplex, a montage, M-mode, spectral Doppler, a probe in air, a still picture, a fan on its
+side. The true mask and every lettered pixel are known. The archive (`echoclip_r.phantom.archive`)
+uses none of it.
 """
 
 from __future__ import annotations
@@ -139,6 +140,7 @@ LOOKS: tuple[Look, ...] = (
     ),
     Look(name="lettering over the edge", decor=("across", "wedge", "ticks")),
     Look(name="colour", colour_box=1.0, decor=(*_CART, "colour wedge")),
+    Look(name="white trace", decor=("name", "ticks", "white trace"), reach=(0.78, 0.9)),
     # For testing alone.
     Look(
         name="blue screen",
@@ -184,6 +186,24 @@ LOOKS: tuple[Look, ...] = (
         dim_half=0.6,
         black=(0.2, 0.5),
         decor=(*_CART, "trace below"),
+        held_out=True,
+    ),
+    Look(
+        name="sweeping trace",
+        size=(434, 636),
+        half_angle_deg=(34.0, 45.0),
+        reach=(0.75, 0.88),
+        decor=("name", "wedge left", "logo", "ticks", "sweep"),
+        tint=(0.9, 0.95, 1.0),
+        held_out=True,
+    ),
+    Look(
+        name="convex, small",
+        probe="convex",
+        size=(240, 320),
+        half_angle_deg=(28.0, 38.0),
+        decor=("name", "ticks", "wedge"),
+        black=(0.1, 0.5),
         held_out=True,
     ),
 )
@@ -595,8 +615,10 @@ def _trace(
     rng: np.random.Generator,
     *,
     below: bool = False,
+    sweeps: bool = False,
+    colour: tuple[int, int, int] = (40, 240, 90),
 ) -> None:
-    """An ECG that scrolls; over the foot of the picture, or below it."""
+    """An ECG that scrolls, or stands while a gap sweeps over it; over the foot, or below it."""
     height, width = frames.shape[1:3]
     foot = np.flatnonzero(truth.any(axis=1))[-1]
     tall = 0.08 * height
@@ -606,12 +628,15 @@ def _trace(
     columns = np.arange(width)
     start, rate = rng.uniform(0, 1), rng.uniform(2, 4)
     for number, frame in enumerate(frames):
-        beat = (columns / width * rate + start + 0.31 * number) % 1.0
+        beat = (columns / width * rate + start + (0.0 if sweeps else 0.31 * number)) % 1.0
         level = np.exp(-(((beat - 0.3) / 0.02) ** 2)) + 0.25 * np.exp(-(((beat - 0.6) / 0.06) ** 2))
         rows = base - tall * level
         image, draw = _canvas(frames)
         points = [(float(c), float(r)) for c, r in zip(columns, rows, strict=True)]
-        draw.line(points, fill=(40, 240, 90), width=max(1, height // 400))
+        draw.line(points, fill=colour, width=max(1, height // 400))
+        if sweeps:
+            gap = (start + number / len(frames)) % 1.0 * width
+            draw.rectangle((gap, 0, gap + 0.05 * width, height), fill=0)
         _put(frame[None], lettering, np.array(image), _around(truth) if below else None)
 
 
@@ -619,6 +644,18 @@ def _trace_below(
     frames: Bytes, lettering: Mask, truth: Mask, geometry: _Geometry, rng: np.random.Generator
 ) -> None:
     _trace(frames, lettering, truth, geometry, rng, below=True)
+
+
+def _white_trace(
+    frames: Bytes, lettering: Mask, truth: Mask, geometry: _Geometry, rng: np.random.Generator
+) -> None:
+    _trace(frames, lettering, truth, geometry, rng, colour=(235, 235, 235))
+
+
+def _sweep(
+    frames: Bytes, lettering: Mask, truth: Mask, geometry: _Geometry, rng: np.random.Generator
+) -> None:
+    _trace(frames, lettering, truth, geometry, rng, sweeps=True, colour=(240, 230, 60))
 
 
 _DECOR: dict[str, Drawing] = {
@@ -637,6 +674,8 @@ _DECOR: dict[str, Drawing] = {
     "clock": _clock,
     "trace": _trace,
     "trace below": _trace_below,
+    "white trace": _white_trace,
+    "sweep": _sweep,
 }
 
 
@@ -766,6 +805,13 @@ def _still(seed: int) -> Bytes:
     return np.repeat(frames[:1], len(frames), axis=0)
 
 
+def _on_its_side(seed: int) -> Bytes:
+    rng = np.random.default_rng([seed, 5])
+    look = LOOKS[int(rng.choice([0, 1, 3, 4, 6, 7, 11]))]
+    quarters = int(rng.choice([1, 3]))
+    return np.ascontiguousarray(np.rot90(render_look(look, seed).frames, quarters, axes=(1, 2)))
+
+
 REFUSED: dict[str, Callable[[int], Bytes]] = {
     "two fans": _two_fans,
     "montage": _montage,
@@ -774,5 +820,6 @@ REFUSED: dict[str, Callable[[int], Bytes]] = {
     "spectral Doppler": _spectral,
     "air": _air,
     "still": _still,
+    "on its side": _on_its_side,
 }
 """The word that must be in the reason, and what makes such a clip of a seed."""
