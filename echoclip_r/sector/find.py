@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from echoclip_r.sector.fit import Fit, fit_sector
+from echoclip_r.sector.fit import Fit, fit_sector, turned
 from echoclip_r.sector.kinds import bands_along_probe, gap_near_probe, strips
 from echoclip_r.sector.lettering import (
     coloured_traces,
     crossing_graphics,
     lines_of_letters,
+    trace_rows,
 )
 from echoclip_r.sector.motion import (
     Motion,
     Region,
     Work,
+    add_near_field,
+    add_specks,
     close,
     corner_noise,
     disc,
@@ -38,7 +41,6 @@ from echoclip_r.sector.motion import (
     measure,
     parts_of,
     shrink,
-    still_graphics,
     textured_region,
     thick,
 )
@@ -63,6 +65,10 @@ _THRESHOLDS = (3.0, 8.0, 20.0)
 _MIN_AREA = 0.03
 # A brighter threshold must touch so much more to be believed.
 _BRIGHTER_WORTH = 1.1
+# Edges touched over so much of their length are not touched over a tenth more at a brighter one.
+_MIN_CERTAIN = 0.9
+# What stands apart next to the probe belongs to it if the edges then touch hardly less.
+_NEAR_FIELD_WORTH = 0.95
 _MAX_CORNER_NOISE = 6.0
 _LIT_AT_TIMES = 16.0
 _MAX_BEYOND_EDGES = 0.002
@@ -74,6 +80,7 @@ _MIN_NEAR = 0.45
 _MIN_LONG = 0.25
 _MIN_WHOLE = 1.4
 _MIN_END = 0.5
+_MIN_SETTLED = (0.75, 0.95)
 _BROAD_FACE = 0.25
 _FACE_SEEN = 0.8
 _MIN_AT_FACE = 0.1
@@ -262,7 +269,19 @@ def _find(motion: Motion, step: int, bound: Box | None) -> _Found | None:
         fit = fit_sector(region, bound)
         if best is None or fit.score > _BRIGHTER_WORTH * best.fit.score:
             best = _Found(region=region, fit=fit)
-    return best
+        if min(fit.touched[:2]) > _MIN_CERTAIN:
+            break
+    if best is None:
+        return None
+    fitted = best.fit.shape.mask(*motion.level.shape)
+    region = add_specks(motion, best.region, fitted)
+    found = _Found(region=region, fit=fit_sector(region, bound))
+    wider = add_near_field(motion, region)
+    if wider is not None:
+        fit = fit_sector(wider, bound)
+        if min(fit.near) >= _MIN_NEAR and fit.score > _NEAR_FIELD_WORTH * found.fit.score:
+            found = _Found(region=wider, fit=fit)
+    return found
 
 
 def _doubts(found: _Found, motion: Motion) -> list[str]:
@@ -278,6 +297,9 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
     beyond = _beyond_edges(motion, fit.shape, fitted)
     lit_in = region.lit & fitted
     filled = float(lit_in.sum() / fitted.sum())
+    way = turned(region.thick)
+    if way:
+        return [f"a fan that lies {way}: turn the clip first"]
     several = _count_pictures(fitted, region, parts)
     if several > 2:
         doubts.append(f"a montage: {several} pictures that move")
@@ -311,8 +333,14 @@ def _unseen_edges(fit: Fit) -> list[str]:
     """A doubt where too little is seen of what tells where the edges are.
 
     That is the edges next to the probe, where all is lit; or long edges and an end that agrees
-    with them; or a broad face of the probe, from whose ends the edges start.
+    with them; or a broad face of the probe, from whose ends the edges start; or that no other
+    edges would be touched nearly as much.
     """
+    nearly, roughly = fit.settled
+    if nearly < _MIN_SETTLED[0]:
+        return [f"other edges fit about as well (they have {nearly:.0%} of the width in common)"]
+    if roughly >= _MIN_SETTLED[1]:
+        return []
     left, right, outer, inner = fit.touched
     both, less = left + right, min(left, right)
     starts = min(fit.near) >= _MIN_NEAR and both >= _MIN_TOUCHED_BOTH and less >= _MIN_TOUCHED
@@ -390,7 +418,7 @@ def _beside(motion: Motion, fitted: Mask, near: Mask) -> float:
 
     Bars, keys and grey wedges are low or narrow; a second picture is neither.
     """
-    lit = (np.abs(motion.level) > _THRESHOLDS[1]) & ~still_graphics(motion) & ~near
+    lit = (np.abs(motion.level) > _THRESHOLDS[1]) & ~motion.graphics & ~near
     labels, _ = ndimage.label(thick(close(lit, max(1, round(_BESIDE_GAP * max(lit.shape))))))
     size = 0
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
@@ -449,7 +477,11 @@ def _take_lettering(
     if (lettering & mask).sum() > _MAX_LETTERING * max(mask.sum(), 1):
         doubts.append("still, lit strokes lie across much of it (lettering over the sector?)")
         return mask
-    return mask & ~lettering & ~coloured_traces(frames, mask)
+    traces = coloured_traces(frames, mask)
+    if not traces.any():
+        rows = trace_rows(motion, shape.mask(*size)).repeat(step)
+        traces[: len(rows)][rows] = True
+    return mask & ~lettering & ~traces
 
 
 def _make(mask: Mask, shape: SectorShape | None, doubts: Sequence[str], rests_on: str) -> Sector:

@@ -12,6 +12,7 @@ nothing) are one family; edges that lean apart are taken only where both of them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from scipy import ndimage
 from echoclip_r.sector.motion import Region
 from echoclip_r.sector.shape import SectorShape
 
-__all__ = ["Fit", "fit_sector"]
+__all__ = ["Fit", "fit_sector", "turned"]
 
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -50,6 +51,16 @@ _FREE_LENGTH = 0.45
 # Some machines draw their fans a degree or two askew.
 _SLIGHT_DEG = 4.0
 _SLIGHT_WORTH = 1.08
+# Edges touched so many times as much as the best are rivals; where their widths are compared.
+_RIVALS = (0.9, 0.7)
+_SETTLED_DEPTH = 0.7
+# A fan that is turned is touched so much more along its true edges, and these converge.
+_TURNED_WORTH = 1.25
+_TURNED_LEAN_DEG = 12.0
+# An arc that is hardly touched is moved by specks: so many pixels of the work picture, so far off.
+_HARDLY_TOUCHED = 0.25
+_DEEPER = 1.15
+_MIN_DEEPER_PX = 8
 _NUM_RAYS = 96
 # A side cut off by the display: so much of the picture's height stands on one column.
 _CUT_HEIGHT = 0.15
@@ -69,6 +80,8 @@ class Fit:
         near: shares of the left and the right edge's part next to the probe that are touched.
         face: how wide the near end is, against the far end.
         lean_deg: by how much the edges' own best angles differ, where both are long; else 0.
+        settled: how much of the width is common to all pairs of edges that are touched at least
+            0.9 times as much, and 0.7 times as much; 1 where the edges are certain.
         score: pixels of edge and ends touched, less those crossed.
     """
 
@@ -77,6 +90,7 @@ class Fit:
     near: tuple[float, float]
     face: float
     lean_deg: float
+    settled: tuple[float, float]
     score: float
 
 
@@ -122,9 +136,11 @@ class _Wedge:
     touched: tuple[float, float]
     near: tuple[float, float]
     lean_deg: float
+    settled: tuple[float, float]
 
 
-def _find_edges(region: Mask, left: int, right: int) -> _Wedge:
+def _sides(region: Mask, left: int, right: int) -> tuple[_Side, _Side]:
+    """The boundary of a region on the left and on the right, a point for each row."""
     width = region.shape[1]
     rows = np.flatnonzero(region.any(axis=1))
     first = region[rows].argmax(axis=1).astype(float)
@@ -133,16 +149,22 @@ def _find_edges(region: Mask, left: int, right: int) -> _Wedge:
     # Near the probe all is lit, so the edges show there if anywhere.
     near = down - down[0] < _NEAR * (down[-1] - down[0])
     weight = np.where(near, _NEAR_WEIGHT, 1.0)
-    sides = (
+    return (
         _Side(inward=first, down=down, free=(first > left + 1).astype(float), weight=weight),
         _Side(inward=width - last, down=down, free=(last < right - 1).astype(float), weight=weight),
     )
+
+
+def _find_edges(region: Mask, left: int, right: int) -> _Wedge:
+    width = region.shape[1]
+    sides = _sides(region, left, right)
+    down = sides[0].down
     coarse = np.deg2rad(np.arange(0.0, _MAX_LEAN_DEG, _LEAN_STEPS_DEG[0]))
     tables = [_support(side, coarse) for side in sides]
     own = [int(table.score.argmax()) for table in tables]
     both = tables[0].score + tables[1].score
     best = int(both.argmax())
-    long_enough = _FREE_LENGTH * len(rows)
+    long_enough = _FREE_LENGTH * len(down)
     lean_steps = abs(own[0] - own[1])
     worth = _FREE_WORTH if lean_steps * _LEAN_STEPS_DEG[0] > _SLIGHT_DEG else _SLIGHT_WORTH
     gain = sum(float(table.score[i]) for table, i in zip(tables, own, strict=True))
@@ -152,6 +174,8 @@ def _find_edges(region: Mask, left: int, right: int) -> _Wedge:
     starts = own if free else [best, best]
     fine = np.deg2rad(np.arange(-0.6, 0.61, _LEAN_STEPS_DEG[1]))
     leans, offsets, touched, close = [], [], [], []
+    offset = [table.offset for table in tables]
+    own_scores = [table.score for table in tables]
     if free:
         for side, start in zip(sides, starts, strict=True):
             angles = np.maximum(coarse[start] + fine, 0.0)
@@ -171,13 +195,69 @@ def _find_edges(region: Mask, left: int, right: int) -> _Wedge:
             touched.append(float(table.touched[i]))
             close.append(float(table.near[i]))
     lean = abs(leans[0] - leans[1])
+    rivals = own_scores if free else [both, both]
+    low = down[0] + _SETTLED_DEPTH * (down[-1] - down[0])
     return _Wedge(
         leans=(leans[0], leans[1]),
         offsets=(offsets[0], offsets[1]),
         touched=(touched[0], touched[1]),
         near=(close[0], close[1]),
         lean_deg=float(np.rad2deg(lean)),
+        settled=(
+            _in_common(coarse, offset, rivals, low, width, _RIVALS[0]),
+            _in_common(coarse, offset, rivals, low, width, _RIVALS[1]),
+        ),
     )
+
+
+def _in_common(
+    angles: Floats,
+    offsets: Sequence[Floats],
+    scores: Sequence[Floats],
+    row: float,
+    width: int,
+    share: float,
+) -> float:
+    """The least overlap, in one row, of the best edges with those that are touched nearly as much.
+
+    Args:
+        angles: tried, shape (angles,).
+        offsets: of the left and of the right edge at each angle.
+        scores: of the left and of the right edge at each angle.
+        row: where the widths are compared.
+        width: of the picture.
+        share: of the best score, that makes a rival.
+    """
+    in_least, out_most = float(width), float(width)
+    for offset, score in zip(offsets, scores, strict=True):
+        # How far the edge lies from its side of the picture.
+        place = (offset - row * np.sin(angles)) / np.cos(angles)
+        best = place[score.argmax()]
+        rivals = place[score >= share * score.max()]
+        in_least -= max(best, float(rivals.max()))
+        out_most -= min(best, float(rivals.min()))
+    return max(in_least, 0.0) / max(out_most, 1.0)
+
+
+def turned(region: Mask) -> str:
+    """How a fan is turned, if it does not stand upright: in words, else nothing.
+
+    Edges that converge and are touched over a greater length than those of the picture as it
+    stands tell so. A rectangle looks alike both ways and is never called turned.
+    """
+    angles = np.deg2rad(np.arange(0.0, _MAX_LEAN_DEG, 2 * _LEAN_STEPS_DEG[0]))
+    lengths, leans = [], []
+    for quarters in range(4):
+        upright = np.rot90(region, quarters)
+        sides = _sides(upright, 0, upright.shape[1])
+        tables = [_support(side, angles) for side in sides]
+        best = int((tables[0].score + tables[1].score).argmax())
+        lengths.append(sum(float(table.touched[best]) for table in tables))
+        leans.append(float(np.rad2deg(angles[best])))
+    most = int(np.argmax(lengths))
+    if lengths[most] < _TURNED_WORTH * lengths[0] or leans[most] < _TURNED_LEAN_DEG:
+        return ""
+    return "upside down" if most == 2 else "on its side"
 
 
 def _support(side: _Side, angles: Floats) -> _Edges:
@@ -253,6 +333,8 @@ def _find_ends(region: Region, wedge: _Wedge, bound: tuple[int, int, int, int]) 
     inner = _End.measure(close, along, ray, x, y, bound, last=False)
     left, top, right, bottom = (float(edge) for edge in bound)
     radii = (inner.arc, outer.arc)
+    if outer.touched < _HARDLY_TOUCHED:
+        radii = (inner.arc, _deepest(along[inside], outer.arc))
     if linear:
         left, right = max(left, sides[0]), min(right, sides[1])
         top, bottom = max(top, inner.arc), min(bottom, outer.arc)
@@ -290,8 +372,17 @@ def _find_ends(region: Region, wedge: _Wedge, bound: tuple[int, int, int, int]) 
         near=wedge.near,
         face=_face(shape, height, width),
         lean_deg=wedge.lean_deg,
+        settled=wedge.settled,
         score=float(score),
     )
+
+
+def _deepest(depths: Floats, arc: float) -> float:
+    """How deep anything is seen, if that is a little beyond an arc: specks of a dark far field."""
+    beyond = depths[(depths > arc) & (depths < _DEEPER * arc)]
+    if len(beyond) < _MIN_DEEPER_PX:
+        return arc
+    return float(np.partition(beyond, -_MIN_DEEPER_PX)[-_MIN_DEEPER_PX]) + 1.0
 
 
 def _joined(pixels: Mask, seed: Mask) -> Mask:
@@ -361,22 +452,21 @@ class _End:
             _COST_BEYOND_END,
         )
         num_free = max(1, int(free.sum()))
-        # Flat: the same with rows for radii, over columns.
-        height = sign * y[rows, 0]
-        top_of = np.full(inside.shape[1], np.inf)
-        np.minimum.at(top_of, columns, height)
-        held = np.isfinite(top_of)
+        # Flat: the same with the rows of these pixels for radii.
+        at_end = radius == nearest[number]
+        top_of = np.full(_NUM_RAYS, np.inf)
+        np.minimum.at(top_of, number[at_end], sign * y[rows[at_end], 0])
         _, flat_offset, flat_touched = _supporting(
-            top_of[held][None],
-            np.ones((1, int(held.sum()))),
-            np.ones((1, int(held.sum()))),
+            top_of[seen][None],
+            np.ones((1, int(seen.sum()))),
+            np.ones((1, int(seen.sum()))),
             _COST_BEYOND_END,
         )
         edge = bottom if last else top
         flat = sign * float(flat_offset[0]) + (step if last else -step)
         span = columns.max() - columns.min() + 1
         share = float(touched[0]) / num_free
-        flat_share = float(flat_touched[0]) / span
+        flat_share = float(flat_touched[0]) / _NUM_RAYS
         at_edge = abs(flat - edge) <= 2.0
         arc = sign * float(offset[0]) + (step if last else -step)
         if free.sum() < 0.12 * _NUM_RAYS:

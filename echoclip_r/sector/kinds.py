@@ -23,6 +23,8 @@ _STRIP_CHANGE = 20.0
 _STRIP_HEIGHT = 0.1
 _STRIP_WIDTH = 0.25
 _STRIP_LIT = 0.12
+# Of a line most columns hold so many pixels at most.
+_LINE_PX = 4
 _NUM_LINES = 24
 # Of a column's changes, how many fall into two steps next to each other, for a sweep.
 _SWEPT = 0.6
@@ -57,8 +59,11 @@ def strips(work: Work, motion: Motion) -> Mask:
         low = len(rows) < _STRIP_HEIGHT * height
         if low or len(columns) < _STRIP_WIDTH * width:
             continue
-        lit = float((box[len(box) // 2] - motion.ground > _STRIP_CHANGE).mean())
-        if lit > _STRIP_LIT and _runs_sideways(box):
+        lit = box[len(box) // 2] - motion.ground > _STRIP_CHANGE
+        in_columns = lit.sum(axis=0)
+        # In a small picture the line of a trace fills a good part of its low box.
+        line = not lit.any() or np.median(in_columns[in_columns > 0]) <= _LINE_PX
+        if not line and lit.mean() > _STRIP_LIT and _runs_sideways(box):
             found[high, wide] = True
     return found
 

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from echoclip_r.sector.motion import Motion, Work, disc
 
-__all__ = ["coloured_traces", "crossing_graphics", "lines_of_letters"]
+__all__ = ["coloured_traces", "crossing_graphics", "lines_of_letters", "trace_rows"]
 
 Mask = NDArray[np.bool_]
 
@@ -24,6 +24,11 @@ _CONTRAST = 24.0
 # How far outside of the fitted edge a pixel must be to be certainly outside.
 _OUTSIDE_PX = 2
 _MIN_PIXELS = 4
+_MAX_JOINED = 0.015
+# A grey wedge beside the picture: how still, how dark, how far it may reach in.
+_QUITE_STILL = 2.0
+_HARDLY_LIT = 3.0
+_RIM_PX = 3
 # Letters: how many in a line, how bright, how still, how high as shares of the picture.
 _MIN_LETTERS = 3
 _LETTER_LEVEL = 110
@@ -32,15 +37,19 @@ _LETTER_HEIGHT = (0.010, 0.06)
 # How far beside the picture a line may begin, and over how many letters it is followed.
 _BESIDE = 0.15
 _MAX_RUN = 24
+_MAX_SOLID = 6
 # How near to the edge a mark is one of the edge's own.
 _EDGE = 0.008
 _MARK_LEVEL = 160
 # A trace: how far up the picture and below it it is looked for, how much its channels differ from
 # tissue of the same green, and how far it runs.
 _FOOT = 0.3
-_BELOW = 0.05
+_BELOW = 0.15
 _COLOURED = 60
 _TRACE_WIDTH = 0.08
+_TRACE_LEVEL = 40.0
+_TRACE_GAP_PX = 3
+_MAX_TRACE_HEIGHT = 0.2
 # Tissue is grey where so many of the bright pixels are so near to it; else it has a tint.
 _GREY = 0.15
 _MOSTLY = 0.2
@@ -54,18 +63,36 @@ def crossing_graphics(motion: Motion, fitted: Mask) -> Mask:
     outside = ~ndimage.binary_dilation(fitted, disc(_OUTSIDE_PX))
     still = (motion.level > _CONTRAST) & (motion.peak - motion.floor < 0.25 * motion.level)
     still[still] = motion.level[still] - _medians(motion.level, still) > _CONTRAST
-    return _crossing(still, fitted, outside)
+    return _crossing(still, fitted, outside) | _bars_at_edge(motion, fitted, outside)
+
+
+def _bars_at_edge(motion: Motion, fitted: Mask, outside: Mask) -> Mask:
+    """The rim of the picture where something that stands quite still reaches in: a grey wedge."""
+    still = (motion.peak - motion.floor < _QUITE_STILL) & (motion.level > _HARDLY_LIT)
+    rim = fitted & ~ndimage.binary_erosion(fitted, disc(_RIM_PX), border_value=1)
+    labels, count = ndimage.label(still & (rim | ~fitted))
+    without = np.bincount(labels[outside], minlength=count + 1)
+    reaches = without >= _MIN_PIXELS
+    reaches[0] = False
+    return ndimage.binary_dilation(reaches[labels] & fitted, disc(1)) & fitted
 
 
 def _crossing(strokes: Mask, fitted: Mask, outside: Mask) -> Mask:
-    labels, count = ndimage.label(ndimage.binary_dilation(strokes, disc(1)))
-    without = np.bincount(labels[strokes & outside], minlength=count + 1)
-    within = np.bincount(labels[strokes & fitted], minlength=count + 1)
-    # Of lettering a good part lies outside; a bright line of tissue may just reach over the edge.
-    crosses = (without >= _MIN_PIXELS) & (within >= _MIN_PIXELS) & (without > 0.15 * within)
-    crosses[0] = False
-    crossing: Mask = crosses[labels] & fitted
-    return crossing
+    """The strokes inside that belong to letters which lie across the edge."""
+    found = np.zeros_like(fitted)
+    # Letters of a line lie next to each other. So may a mark on the edge and still tissue: what
+    # would take a good part of the picture is followed along single strokes alone.
+    joined = ndimage.binary_dilation(strokes, disc(1))
+    for reach, most in ((strokes, fitted.sum()), (joined, _MAX_JOINED * fitted.sum())):
+        labels, count = ndimage.label(reach, np.ones((3, 3), int))
+        without = np.bincount(labels[strokes & outside], minlength=count + 1)
+        within = np.bincount(labels[strokes & fitted], minlength=count + 1)
+        # Of lettering a good part lies outside; a bright line of tissue may just reach over it.
+        crosses = (without >= _MIN_PIXELS) & (within >= _MIN_PIXELS) & (without > 0.15 * within)
+        crosses &= within < most
+        crosses[0] = False
+        found |= crosses[labels] & fitted
+    return found
 
 
 def coloured_traces(frames: NDArray[np.uint8], mask: Mask) -> Mask:
@@ -84,10 +111,13 @@ def coloured_traces(frames: NDArray[np.uint8], mask: Mask) -> Mask:
     band = slice(top, bottom)
     strokes = np.zeros(found[band].shape, bool)
     tint = _tint(frames[len(frames) // 2], mask)
+    # What red and blue are of tissue of each green: by table, and in bytes.
+    expected = [np.clip(np.arange(256) * share, 0, 255).astype(np.uint8) for share in tint]
     for frame in frames[:, band]:
-        red, green, blue = (frame[..., channel].astype(np.int16) for channel in range(3))
-        strokes |= np.abs(red - (green * tint[0]).astype(np.int16)) > _COLOURED
-        strokes |= np.abs(blue - (green * tint[1]).astype(np.int16)) > _COLOURED
+        red, green, blue = (np.ascontiguousarray(frame[..., channel]) for channel in range(3))
+        for own, of_tissue in ((red, expected[0]), (blue, expected[1])):
+            tissue = green if tint == (1.0, 1.0) else of_tissue[green]
+            strokes |= np.maximum(own, tissue) - np.minimum(own, tissue) > _COLOURED
     if not strokes.any():
         return found
     # The blobs of a colour box are thick. A scrolling trace is not, outside of its spikes.
@@ -106,9 +136,26 @@ def coloured_traces(frames: NDArray[np.uint8], mask: Mask) -> Mask:
     return found
 
 
+def trace_rows(motion: Motion, fitted: Mask) -> Mask:
+    """The rows that a trace runs through beside or below the picture; bool, shape (h,).
+
+    A trace changes, is bright, and wide but low. Over tissue of its own colour nothing tells it
+    from tissue, so all of these rows are given up.
+    """
+    changing = (motion.peak > _TRACE_LEVEL) & (motion.peak - motion.floor > 0.5 * motion.peak)
+    changing &= ~ndimage.binary_dilation(fitted, disc(_TRACE_GAP_PX))
+    labels, _ = ndimage.label(ndimage.binary_dilation(changing, disc(1)))
+    rows = np.zeros(len(fitted), bool)
+    for high, wide in ndimage.find_objects(labels):
+        low = high.stop - high.start < _MAX_TRACE_HEIGHT * fitted.shape[0]
+        if low and wide.stop - wide.start > _TRACE_WIDTH * fitted.shape[1]:
+            rows[high] = True
+    return rows
+
+
 def _tint(frame: NDArray[np.uint8], mask: Mask) -> tuple[float, float]:
     """Red and blue against green in what is bright inside of a mask."""
-    inside = frame[mask].astype(np.float32)
+    inside = frame[::2, ::2][mask[::2, ::2]].astype(np.float32)
     bright = inside[inside[:, 1] > 60]
     if not len(bright):
         return 1.0, 1.0
@@ -212,18 +259,24 @@ def _stands_out(
 
 def _run_on(stroked: Mask, left: int, right: int, size: int) -> tuple[int, int]:
     """A line's ends, moved on over strokes that follow each other: letters over bright tissue."""
+    right += _follow(stroked[right:], size)
+    left -= _follow(stroked[:left][::-1], size)
+    return left, right
+
+
+def _follow(stroked: Mask, size: int) -> int:
+    """How far strokes follow each other; what is as long as a word without a gap is tissue."""
+    end = 0
     for _ in range(_MAX_RUN):
-        ahead = np.flatnonzero(stroked[right : right + size])
+        ahead = np.flatnonzero(stroked[end : end + size])
         if not len(ahead):
             break
-        right += int(ahead[-1]) + 1
-    for _ in range(_MAX_RUN):
-        start = max(left - size, 0)
-        behind = np.flatnonzero(stroked[start:left])
-        if not len(behind):
+        start = end + int(ahead[0])
+        gaps = np.flatnonzero(~stroked[start : start + _MAX_SOLID * size])
+        if not len(gaps):
             break
-        left = start + int(behind[0])
-    return left, right
+        end = start + int(gaps[0])
+    return end
 
 
 def _lines(letters: list[tuple[int, int, int, int]]) -> list[list[tuple[int, int, int, int]]]:

@@ -9,6 +9,7 @@ All of it works on a small grey picture, in which lettering is one or two pixels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from scipy import ndimage
 __all__ = [
     "Motion",
     "Region",
+    "add_near_field",
+    "add_specks",
     "close",
     "corner_noise",
     "disc",
@@ -24,7 +27,6 @@ __all__ = [
     "measure",
     "parts_of",
     "shrink",
-    "still_graphics",
     "textured_region",
     "thick",
 ]
@@ -50,6 +52,22 @@ _STROKE = 24.0
 _FLAT = 0.5
 # A part belongs to the picture if this share of it changes.
 _MIN_MOVING = 0.15
+# The base line of a trace below the picture: how low, how wide, and how much of its box it fills.
+_BAR_HEIGHT = 0.1
+_BAR_WIDTH = 0.25
+_BAR_FILLED = 0.6
+# Specks: how bright a pixel is at its brightest, and what is too bright for a speck of tissue that
+# stands apart; nothing within so many pixels of the work picture of that is taken for tissue.
+_SPECK = 4.0
+# More where there is noise: so many times what three quarters of the surroundings do not reach.
+_ABOVE_NOISE = 2.0
+_SURROUNDINGS_PX = (2, 6)
+_TOO_BRIGHT = 48.0
+_SPECK_GAP_PX = 4
+_MIN_SPECK_PX = 4
+# How far down the picture what lies next to the probe may reach, and how wide it is at least.
+_NEAR_FIELD = 0.3
+_MIN_NEAR_WIDTH = 0.04
 
 
 def shrink(frames: NDArray[np.uint8], picks: NDArray[np.intp], step: int) -> Work:
@@ -79,6 +97,7 @@ class Motion:
         peak: its largest value, above the ground.
         floor: its smallest value, above the ground.
         ground: the grey level of the screen around the picture.
+        graphics: bool, shape (h, w); what stands still and is no tissue.
     """
 
     level: Work
@@ -87,6 +106,7 @@ class Motion:
     peak: Work
     floor: Work
     ground: float
+    graphics: Mask
 
 
 def measure(work: Work) -> Motion:
@@ -99,13 +119,16 @@ def measure(work: Work) -> Motion:
     ground = float(np.quantile(border, 0.25))
     if ground > _MAX_GROUND:
         ground = 0.0
+    level = level - np.float32(ground)
+    change = ordered[..., -1] - ordered[..., 0]
     return Motion(
-        level=level - np.float32(ground),
+        level=level,
         high=ordered[..., high] - np.float32(ground),
         low=ordered[..., num - 1 - high] - np.float32(ground),
         peak=ordered[..., -1] - np.float32(ground),
         floor=ordered[..., 0] - np.float32(ground),
         ground=ground,
+        graphics=_still_graphics(level, change),
     )
 
 
@@ -143,7 +166,7 @@ def find_region(motion: Motion, step: int, threshold: float) -> Region | None:
     if motion.ground > 2 * threshold:
         # On a grey screen the black of the picture stands out as well.
         bright |= motion.high < -threshold
-    bright &= ~still_graphics(motion)
+    bright &= ~motion.graphics
     lit = _dense(bright)
     whole = thick(bright)
     labels, count = ndimage.label(whole)
@@ -158,19 +181,94 @@ def find_region(motion: Motion, step: int, threshold: float) -> Region | None:
     belongs[0] = False
     sizes[~belongs] = 0
     belongs &= sizes > _MIN_PART * sizes.max()
-    kept = belongs[labels]
-    if not kept.any():
+    if not belongs.any():
         return None
+    kept = belongs[_without_trace(labels, int(sizes.argmax()))]
     return Region(thick=kept, moving=moving & kept, loose=loose, lit=lit)
 
 
-def still_graphics(motion: Motion) -> Mask:
+def _without_trace(labels: NDArray[Any], largest: int) -> NDArray[Any]:
+    """Labels of parts without a straight, low bar below the largest: the base line of a trace.
+
+    What a fan shows at its far end follows its arc, and does not fill a low box.
+    """
+    boxes = ndimage.find_objects(labels)
+    foot = boxes[largest - 1][0].stop
+    height, width = labels.shape
+    left = labels.copy()
+    for number, (high, wide) in enumerate(boxes, start=1):
+        tall, across = high.stop - high.start, wide.stop - wide.start
+        if high.start < foot or tall > _BAR_HEIGHT * height or across < _BAR_WIDTH * width:
+            continue
+        bar = labels[high, wide] == number
+        if bar.mean() > _BAR_FILLED:
+            left[high, wide][bar] = 0
+    return left
+
+
+def add_specks(motion: Motion, region: Region, fitted: Mask) -> Region:
+    """A region with what is hardly lit, and at times only: dim edges and the far end of a picture.
+
+    Lettering that changes and traces are bright where they are lit at all; what is near to them
+    and outside of the region is left out.
+
+    Args:
+        motion: of the clip.
+        region: what is plainly lit.
+        fitted: the outline laid around that; what lies next to it tells how strong noise is.
+    """
+    near, far = (_dilate(fitted, reach) for reach in _SURROUNDINGS_PX)
+    around = motion.peak[far & ~near]
+    noise = float(np.quantile(around, 0.75)) if len(around) else 0.0
+    seen = motion.peak > _SPECK + _ABOVE_NOISE * noise
+    seen &= motion.peak - motion.floor > 0.5 * motion.peak
+    seen = ndimage.uniform_filter(seen.astype(np.float32), 3) > 0.5
+    inside = _dilate(region.thick, 1)
+    bright = (motion.peak > _TOO_BRIGHT) & ~_dilate(inside, 1)
+    labels, count = ndimage.label(seen & ~inside & ~_dilate(bright, _SPECK_GAP_PX), np.ones((3, 3)))
+    large = np.bincount(labels.ravel(), minlength=count + 1) >= _MIN_SPECK_PX
+    large[0] = False
+    specks = large[labels]
+    return Region(
+        thick=region.thick | specks,
+        moving=region.moving,
+        loose=region.loose | specks,
+        lit=region.lit | specks,
+    )
+
+
+def add_near_field(motion: Motion, region: Region) -> Region | None:
+    """A region with thick parts that stand apart above it, moving or not; None without such.
+
+    A dark band often parts what lies next to the probe from the rest.
+    """
+    bright = _dense((motion.high > _SPECK) & ~motion.graphics)
+    labels, count = ndimage.label(thick(bright) & ~_dilate(region.thick, 1))
+    if not count:
+        return None
+    rows, columns = (np.flatnonzero(region.thick.any(axis=axis)) for axis in (1, 0))
+    reach = rows[0] + _NEAR_FIELD * (rows[-1] - rows[0])
+    added = np.zeros_like(region.thick)
+    for number, (high, wide) in enumerate(ndimage.find_objects(labels), start=1):
+        above = high.stop <= reach and columns[0] <= wide.start and wide.stop <= columns[-1] + 1
+        if above and wide.stop - wide.start > _MIN_NEAR_WIDTH * len(columns):
+            added |= labels == number
+    if not added.any():
+        return None
+    return Region(
+        thick=region.thick | added,
+        moving=region.moving,
+        loose=region.loose | added,
+        lit=region.lit | added,
+    )
+
+
+def _still_graphics(level: Work, change: Work) -> Mask:
     """What stands still and is no tissue: upright strokes (lettering), and one flat colour (bars).
 
     Bands of reverberation stand still as well, but run along the probe and are uneven.
     """
-    level = motion.level
-    still = motion.peak - motion.floor < np.maximum(_MIN_CHANGE, 0.1 * level)
+    still = change < np.maximum(_MIN_CHANGE, 0.1 * level)
     high = ndimage.maximum_filter1d(level, 3, axis=1)
     low = ndimage.minimum_filter1d(level, 3, axis=1)
     strokes = (high > _STROKE) & (low < 0.5 * high)

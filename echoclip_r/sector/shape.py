@@ -57,10 +57,10 @@ class SectorShape:
         if self.apex is None:
             return inside
         dx, dy = x - self.apex[0] * scale, y - self.apex[1] * scale
-        radius = np.hypot(dx, dy)
-        inside &= (radius - self.radii[0] * scale >= margin_px) & (
-            self.radii[1] * scale - radius >= margin_px
-        )
+        squared = dx * dx + dy * dy
+        inner = self.radii[0] * scale + margin_px
+        outer = max(self.radii[1] * scale - margin_px, 0.0)
+        inside &= (squared >= inner * inner) & (squared <= outer * outer)
         # Signed distances from the two straight edges.
         first, last = self.angles
         inside &= dx * np.cos(first) - dy * np.sin(first) >= margin_px

@@ -4,6 +4,8 @@ Simulated clips whose true masks and lettered pixels are known, and real ones ag
 drawn by hand: those that come with pydicom always, the others where they are at hand.
 """
 
+import csv
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.data.sector import CLIPS, draw_outline, overlap, real_clips
+from echoclip_r.media.reading import read_clip
+from echoclip_r.phantom.archive import write_archive
 from echoclip_r.phantom.picture.looks import LOOKS, REFUSED, render_look
 from echoclip_r.sector.find import apply_sector, find_sector
 from echoclip_r.sector.shape import SectorShape
@@ -36,10 +40,70 @@ def test_in_every_look_the_picture_is_kept_and_no_letter_is(look: Any) -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_not_one_moving_picture_is_refused_in_a_word(kind: str, seed: int) -> None:
-    """Two fans, montage, duplex, M-mode, spectral Doppler, air and a still picture."""
+    """Two fans, montage, duplex, M-mode, spectral Doppler, air, a still picture, a turned fan."""
     sector = find_sector(REFUSED[kind](seed))
     assert not sector.sure
     assert kind in sector.reason
+
+
+@pytest.mark.parametrize(
+    ("quarters", "word"), [(1, "on its side"), (2, "upside down"), (3, "on its side")]
+)
+def test_a_turned_fan_is_refused_and_the_same_fan_upright_is_not(quarters: int, word: str) -> None:
+    """It says which way it lies and what to do."""
+    frames = render_look(LOOKS[1], 0).frames
+    assert find_sector(frames).sure
+    sector = find_sector(np.ascontiguousarray(np.rot90(frames, quarters, axes=(1, 2))))
+    assert not sector.sure
+    assert f"a fan that lies {word}: turn the clip first" in sector.reason
+
+
+@pytest.mark.parametrize("probe", ["linear", "convex"])
+def test_a_picture_without_converging_edges_is_never_called_turned(probe: str) -> None:
+    """A rectangle is as wide as it likes; a curved probe has a broad face."""
+    look = next(one for one in LOOKS if one.name == probe)
+    for seed in range(3):
+        assert "turn the clip" not in find_sector(render_look(look, seed).frames).reason
+
+
+@pytest.mark.parametrize("name", ["white trace", "cart"])
+def test_a_trace_over_the_foot_leaves_no_pixel(name: str) -> None:
+    """A trace of a colour of its own, and one of the colour of tissue."""
+    look = next(one for one in LOOKS if one.name == name)
+    sure = 0
+    for seed in range(4):
+        clip = render_look(look, seed)
+        assert (clip.lettering & clip.truth).any() or name == "cart"
+        sector = find_sector(clip.frames)
+        sure += sector.sure
+        if sector.sure:
+            assert not (sector.mask & clip.lettering).any()
+    assert sure >= 3
+
+
+@pytest.mark.parametrize("form", ["avi", "mp4", "dicom-rgb"])
+def test_the_base_line_of_a_trace_is_no_picture(tmp_path: Path, form: str) -> None:
+    """On small screens the line of an ECG is as thick as tissue: neither fan nor strip."""
+    for name, overlays in (("screen", "all"), ("plain", "none")):
+        write_archive(
+            tmp_path / name,
+            5,
+            seed=4,
+            overlays=overlays,  # type: ignore[arg-type]  # a literal, from the tuple above
+            formats={form: 1.0},
+        )
+    with (tmp_path / "screen" / "provenance.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 5
+    for row in rows:
+        sector = find_sector(read_clip(tmp_path / "screen" / row["video"]))
+        assert sector.sure, sector.reason
+        alone = find_sector(read_clip(tmp_path / "plain" / row["video"]))
+        top, left = int(row["picture_top"]), int(row["picture_left"])
+        height, width = alone.mask.shape
+        placed = np.zeros_like(sector.mask)
+        placed[top : top + height, left : left + width] = alone.mask
+        assert overlap(sector.mask, placed) >= 0.93
 
 
 def real(*kinds: str) -> list[tuple[dict[str, Any], Frames]]:
