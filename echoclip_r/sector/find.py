@@ -36,7 +36,7 @@ from echoclip_r.sector.motion import (
     add_specks,
     close,
     corner_noise,
-    disc,
+    dilate,
     find_region,
     measure,
     parts_of,
@@ -67,8 +67,9 @@ _MIN_AREA = 0.03
 _BRIGHTER_WORTH = 1.1
 # Edges touched over so much of their length are not touched over a tenth more at a brighter one.
 _MIN_CERTAIN = 0.9
-# What stands apart next to the probe belongs to it if the edges then touch hardly less.
-_NEAR_FIELD_WORTH = 0.95
+# What stands apart next to the probe belongs to it if the edges touch it and, in all, hardly
+# less than without it; or if they touch so much more in all.
+_NEAR_FIELD_WORTH = (0.95, 1.25)
 _MAX_CORNER_NOISE = 6.0
 _LIT_AT_TIMES = 16.0
 _MAX_BEYOND_EDGES = 0.002
@@ -85,6 +86,9 @@ _BROAD_FACE = 0.25
 _FACE_SEEN = 0.8
 _MIN_AT_FACE = 0.1
 _MIN_FILLED = 0.35
+# How much of the far end is seen where a trace runs near to it, within this share of the height.
+_MIN_FOOT = 0.1
+_FOOT = 0.08
 _MAX_STILL = 0.48
 _MAX_LEAN_DEG = 6.0
 _LEANING_TOUCHED = 0.7
@@ -241,7 +245,7 @@ def _why_nothing_moves(motion: Motion) -> str:
 
 def _name_strip(strip: Mask, motion: Motion) -> str:
     """M-mode or spectral Doppler; with a picture beside it, still or not, it is a duplex."""
-    beside = thick(motion.high > _THRESHOLDS[1]) & ~ndimage.binary_dilation(strip, disc(4))
+    beside = thick(motion.high > _THRESHOLDS[1]) & ~dilate(strip, 4)
     if beside.mean() > 0.3 * _MIN_AREA:
         return "duplex: a picture beside a strip that runs sideways (M-mode or spectral Doppler)"
     return "it runs sideways: M-mode or spectral Doppler"
@@ -279,7 +283,8 @@ def _find(motion: Motion, step: int, bound: Box | None) -> _Found | None:
     wider = add_near_field(motion, region)
     if wider is not None:
         fit = fit_sector(wider, bound)
-        if min(fit.near) >= _MIN_NEAR and fit.score > _NEAR_FIELD_WORTH * found.fit.score:
+        worth = _NEAR_FIELD_WORTH[0] if min(fit.near) >= _MIN_NEAR else _NEAR_FIELD_WORTH[1]
+        if fit.score > worth * found.fit.score:
             found = _Found(region=wider, fit=fit)
     return found
 
@@ -291,7 +296,7 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
     fitted = fit.shape.mask(*region.lit.shape)
     if not fitted.any():
         return ["nothing of what moves has the shape of an ultrasound picture"]
-    near = ndimage.binary_dilation(fitted, disc(2))
+    near = dilate(fitted, 2)
     parts = parts_of(region.thick)
     outside = _outside(region, near)
     beyond = _beyond_edges(motion, fit.shape, fitted)
@@ -316,6 +321,9 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
             "frozen half?)"
         )
     doubts += _unseen_edges(fit)
+    foot = _outer_rows(fitted)
+    if fit.touched[2] < _MIN_FOOT and trace_rows(motion, fitted)[foot].any():
+        doubts.append("a trace hides its far end")
     if filled < _MIN_FILLED:
         doubts.append(f"little of the fan that fits it is lit ({filled:.0%})")
     bright = lit_in & (motion.high > 0)
@@ -359,7 +367,7 @@ def _outside(region: Region, near: Mask) -> float:
     beyond = region.loose & ~near
     labels, count = ndimage.label(beyond)
     touches = np.zeros(count + 1, bool)
-    touches[labels[ndimage.binary_dilation(near, disc(3)) & beyond]] = True
+    touches[labels[dilate(near, 3) & beyond]] = True
     touches[0] = False
     left = (touches[labels] | (region.thick & ~near)).sum()
     return float(left / max(region.loose.sum(), 1))
@@ -375,14 +383,21 @@ def _beyond_edges(motion: Motion, shape: SectorShape, fitted: Mask) -> float:
     seen = motion.peak > _LIT_AT_TIMES
     seen &= motion.peak - motion.floor > 0.5 * motion.peak
     seen = ndimage.uniform_filter(seen.astype(np.float32), 3) > 0.6
-    seen &= ~ndimage.binary_dilation(fitted, disc(2))
+    seen &= ~dilate(fitted, 2)
     corners = [np.flatnonzero(fitted[:, side]) for side in _outer_columns(fitted)]
     seen[max(rows[0] for rows in corners) - 2 :] = False
     labels, count = ndimage.label(seen)
     touches = np.zeros(count + 1, bool)
-    touches[labels[ndimage.binary_dilation(fitted, disc(5))]] = True
+    touches[labels[dilate(fitted, 5)]] = True
     touches[0] = False
     return float(touches[labels].sum() / fitted.sum())
+
+
+def _outer_rows(fitted: Mask) -> slice:
+    """The rows about the foot of the outline."""
+    rows = np.flatnonzero(fitted.any(axis=1))
+    reach = round(_FOOT * len(rows))
+    return slice(max(int(rows[-1]) - reach, 0), int(rows[-1]) + reach)
 
 
 def _outer_columns(fitted: Mask) -> tuple[int, int]:
@@ -397,7 +412,7 @@ def _count_pictures(fitted: Mask, region: Region, parts: Sequence[Mask]) -> int:
         large = [part for part in parts if part.sum() > 0.25 * parts[0].sum()]
         if filled < _MIN_FILLED and len(large) > 2 and _apart(large):
             return len(large)
-        near = ndimage.binary_dilation(fitted, disc(2))
+        near = dilate(fitted, 2)
         alone = [part for part in parts if (part & near).sum() < 0.5 * part.sum()]
         return 1 + len(alone) if sum(map(np.sum, alone)) > 0.1 * region.thick.sum() else 1
     large = [part for part in parts if part.sum() > 0.25 * parts[0].sum()]
@@ -433,7 +448,7 @@ def _beside(motion: Motion, fitted: Mask, near: Mask) -> float:
 def _doubts_of_given(shape: SectorShape, region: Region | None) -> list[str]:
     if region is None:
         return []
-    near = ndimage.binary_dilation(shape.mask(*region.lit.shape), disc(2))
+    near = dilate(shape.mask(*region.lit.shape), 2)
     outside = float((region.moving & ~near).sum() / max(region.moving.sum(), 1))
     if outside > _MAX_OUTSIDE:
         return [f"picture that moves lies outside of the given outline ({outside:.0%} of it)"]

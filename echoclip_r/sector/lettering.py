@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from echoclip_r.sector.motion import Motion, Work, disc
+from echoclip_r.sector.motion import Motion, Work, dilate, disc
 
 __all__ = ["coloured_traces", "crossing_graphics", "lines_of_letters", "trace_rows"]
 
@@ -60,7 +60,7 @@ def crossing_graphics(motion: Motion, fitted: Mask) -> Mask:
 
     Still ones, such as letters, and thin ones that come and go, such as a trace.
     """
-    outside = ~ndimage.binary_dilation(fitted, disc(_OUTSIDE_PX))
+    outside = ~dilate(fitted, _OUTSIDE_PX)
     still = (motion.level > _CONTRAST) & (motion.peak - motion.floor < 0.25 * motion.level)
     still[still] = motion.level[still] - _medians(motion.level, still) > _CONTRAST
     return _crossing(still, fitted, outside) | _bars_at_edge(motion, fitted, outside)
@@ -74,7 +74,7 @@ def _bars_at_edge(motion: Motion, fitted: Mask, outside: Mask) -> Mask:
     without = np.bincount(labels[outside], minlength=count + 1)
     reaches = without >= _MIN_PIXELS
     reaches[0] = False
-    return ndimage.binary_dilation(reaches[labels] & fitted, disc(1)) & fitted
+    return dilate(reaches[labels] & fitted, 1) & fitted
 
 
 def _crossing(strokes: Mask, fitted: Mask, outside: Mask) -> Mask:
@@ -82,7 +82,7 @@ def _crossing(strokes: Mask, fitted: Mask, outside: Mask) -> Mask:
     found = np.zeros_like(fitted)
     # Letters of a line lie next to each other. So may a mark on the edge and still tissue: what
     # would take a good part of the picture is followed along single strokes alone.
-    joined = ndimage.binary_dilation(strokes, disc(1))
+    joined = dilate(strokes, 1)
     for reach, most in ((strokes, fitted.sum()), (joined, _MAX_JOINED * fitted.sum())):
         labels, count = ndimage.label(reach, np.ones((3, 3), int))
         without = np.bincount(labels[strokes & outside], minlength=count + 1)
@@ -143,8 +143,8 @@ def trace_rows(motion: Motion, fitted: Mask) -> Mask:
     from tissue, so all of these rows are given up.
     """
     changing = (motion.peak > _TRACE_LEVEL) & (motion.peak - motion.floor > 0.5 * motion.peak)
-    changing &= ~ndimage.binary_dilation(fitted, disc(_TRACE_GAP_PX))
-    labels, _ = ndimage.label(ndimage.binary_dilation(changing, disc(1)))
+    changing &= ~dilate(fitted, _TRACE_GAP_PX)
+    labels, _ = ndimage.label(dilate(changing, 1))
     rows = np.zeros(len(fitted), bool)
     for high, wide in ndimage.find_objects(labels):
         low = high.stop - high.start < _MAX_TRACE_HEIGHT * fitted.shape[0]

@@ -22,6 +22,7 @@ __all__ = [
     "add_specks",
     "close",
     "corner_noise",
+    "dilate",
     "disc",
     "find_region",
     "measure",
@@ -68,6 +69,7 @@ _MIN_SPECK_PX = 4
 # How far down the picture what lies next to the probe may reach, and how wide it is at least.
 _NEAR_FIELD = 0.3
 _MIN_NEAR_WIDTH = 0.04
+_SLACK_PX = 3
 
 
 def shrink(frames: NDArray[np.uint8], picks: NDArray[np.intp], step: int) -> Work:
@@ -217,15 +219,15 @@ def add_specks(motion: Motion, region: Region, fitted: Mask) -> Region:
         region: what is plainly lit.
         fitted: the outline laid around that; what lies next to it tells how strong noise is.
     """
-    near, far = (_dilate(fitted, reach) for reach in _SURROUNDINGS_PX)
+    near, far = (dilate(fitted, reach) for reach in _SURROUNDINGS_PX)
     around = motion.peak[far & ~near]
     noise = float(np.quantile(around, 0.75)) if len(around) else 0.0
     seen = motion.peak > _SPECK + _ABOVE_NOISE * noise
     seen &= motion.peak - motion.floor > 0.5 * motion.peak
     seen = ndimage.uniform_filter(seen.astype(np.float32), 3) > 0.5
-    inside = _dilate(region.thick, 1)
-    bright = (motion.peak > _TOO_BRIGHT) & ~_dilate(inside, 1)
-    labels, count = ndimage.label(seen & ~inside & ~_dilate(bright, _SPECK_GAP_PX), np.ones((3, 3)))
+    inside = dilate(region.thick, 1)
+    bright = (motion.peak > _TOO_BRIGHT) & ~dilate(inside, 1)
+    labels, count = ndimage.label(seen & ~inside & ~dilate(bright, _SPECK_GAP_PX), np.ones((3, 3)))
     large = np.bincount(labels.ravel(), minlength=count + 1) >= _MIN_SPECK_PX
     large[0] = False
     specks = large[labels]
@@ -243,14 +245,15 @@ def add_near_field(motion: Motion, region: Region) -> Region | None:
     A dark band often parts what lies next to the probe from the rest.
     """
     bright = _dense((motion.high > _SPECK) & ~motion.graphics)
-    labels, count = ndimage.label(thick(bright) & ~_dilate(region.thick, 1))
+    labels, count = ndimage.label(thick(bright) & ~dilate(region.thick, 1))
     if not count:
         return None
     rows, columns = (np.flatnonzero(region.thick.any(axis=axis)) for axis in (1, 0))
     reach = rows[0] + _NEAR_FIELD * (rows[-1] - rows[0])
     added = np.zeros_like(region.thick)
     for number, (high, wide) in enumerate(ndimage.find_objects(labels), start=1):
-        above = high.stop <= reach and columns[0] <= wide.start and wide.stop <= columns[-1] + 1
+        above = high.stop <= reach
+        above &= columns[0] - _SLACK_PX <= wide.start and wide.stop <= columns[-1] + 1 + _SLACK_PX
         if above and wide.stop - wide.start > _MIN_NEAR_WIDTH * len(columns):
             added |= labels == number
     if not added.any():
@@ -284,7 +287,7 @@ def textured_region(still: Work) -> Mask:
     parts = parts_of(_dense((still > 8.0) & uneven, side_px=9, share=0.8))
     if not parts:
         return np.zeros(still.shape, bool)
-    return ndimage.binary_dilation(parts[0], disc(2))
+    return dilate(parts[0], 2)
 
 
 def corner_noise(motion: Motion) -> float:
@@ -305,7 +308,7 @@ def thick(lit: Mask) -> Mask:
     side = max(lit.shape)
     closed = close(_dense(lit), max(1, round(0.008 * side)))
     radius = max(1, round(0.0125 * side))
-    return _dilate(_erode(closed, radius), radius)
+    return dilate(_erode(closed, radius), radius)
 
 
 def parts_of(pixels: Mask, smallest: float = _MIN_PART) -> tuple[Mask, ...]:
@@ -326,11 +329,11 @@ def _dense(pixels: Mask, *, side_px: int = 5, share: float = 0.5) -> Mask:
 
 def close(pixels: Mask, radius: int) -> Mask:
     """Closing with a disc that does not erode at the picture's edge."""
-    closed = _erode(_dilate(np.pad(pixels, radius), radius), radius)
+    closed = _erode(dilate(np.pad(pixels, radius), radius), radius)
     return closed[radius:-radius, radius:-radius]
 
 
-def _dilate(pixels: Mask, radius: int) -> Mask:
+def dilate(pixels: Mask, radius: int) -> Mask:
     """What lies within a disc about a pixel that is set."""
     return _any_in_disc(np.pad(pixels, radius), radius)
 

@@ -243,7 +243,9 @@ def render_look(look: Look, seed: int) -> LookClip:
         painted, where = colour
         frames[where] = painted[where]
     seen = (frames.max(axis=-1) > _SEEN).any(axis=0) & inside
-    truth = inside & (_depth_of(geometry, inside.shape) <= _deepest(geometry, seen))
+    truth = inside
+    if look.ground <= _SEEN:  # on a lighter screen the black of the picture is seen as well
+        truth = inside & (_depth_of(geometry, inside.shape) <= _deepest(geometry, seen))
     lettering = np.zeros(inside.shape, bool)
     for name in look.decor:
         _DECOR[name](frames, lettering, truth, geometry, rng)
