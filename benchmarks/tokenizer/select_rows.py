@@ -65,7 +65,7 @@ OWN_WEIGHT = 0.5
 # A gain is raised to this power, and the largest of a row's gains is multiplied by that.
 DAMPING, LARGEST = 0.5, 0.25
 # What a row with a typed slot saves counts as much as this: findings read its value.
-TYPED = 1.3
+TYPED = 3.0
 _TYPED = re.compile(r"\{(?!number)\w+\}")
 # A number alone, and a value of an enumeration alone: what is at least BARE is no row.
 BARE = 1 << 60
@@ -353,8 +353,7 @@ def worth(gains: Mapping[str, float], favour: float = 1.0) -> float:
     weighted = [
         (1.0 if source in NAMES else OWN_WEIGHT, gain) for source, gain in gains.items() if gain
     ]
-    others = sum(gain > 0 for source, gain in gains.items() if source in NAMES)
-    if not others and sum(gain > 0 for gain in gains.values()) < 2:
+    if _is_idle({source for source, gain in gains.items() if gain > 0}):
         return 0.0
     saved = sorted(
         (weight * float(gain**DAMPING) for weight, gain in weighted if gain > 0), reverse=True
@@ -363,6 +362,11 @@ def worth(gains: Mapping[str, float], favour: float = 1.0) -> float:
         return 0.0
     lost = sum(weight * gain for weight, gain in weighted if gain < 0)
     return favour * (LARGEST * saved[0] + sum(saved[1:])) + lost
+
+
+def _is_idle(sources: Collection[str | None]) -> bool:
+    """Whether a row is used too little: by no source of others and fewer than two of ours."""
+    return len(sources) < 2 and NAMES.isdisjoint(sources)
 
 
 NAMES = frozenset(Path(name).name for name in ECHO_SOURCES)
@@ -477,10 +481,12 @@ _GRADES = re.compile(
 _CLUMSY = re.compile(
     r"\{severity\}(?: \w+){0,2} \{severity\}|\{severity\} to |^to \{severity\}"
     r"|\{severity\} (?:respiratory|procedure|patient|study|sedation)"
-    r"|\{level\} (?!.*(?:function|fraction|contractility|systolic))"
+    r"|\{level\} (?!.*(?:function|fraction|contractility|systolic))|\{level\} .*size"
+    r"|thickness is \{level\}|\{valve\} .*(?:trileaflet|bicuspid|tricuspid)"
     r"|^no (?:la|ra|lv|rv|septal|left|right|aortic|mitral)(?: valve| ventricular)?$"
     r"|\b(?:gradient as|at normal|with systolic|observed by|tamponade are present|normal in"
     r"|at coronary sinus|abnormal wall motion|of \{number\} and)$"
+    r"|(?:regurgitation|valve) and (?:a|no)$|thrombus were|pressure from|^mass in$"
     r"|fraction of \{number\}$|^than \{number\}"
 )
 
@@ -507,8 +513,7 @@ _BRITISH = (
     ("visualized", "visualised"),
     ("color", "colour"),
     ("hemodynamic", "haemodynamic"),
-    ("transesophageal", "transoesophageal"),
-    ("esophageal", "oesophageal"),
+    ("(?<!o)esophageal", "oesophageal"),
     ("ischemi", "ischaemi"),
     ("edema", "oedema"),
     ("tumor", "tumour"),
@@ -528,7 +533,7 @@ _BRITISH = (
 def british(text: str) -> str:
     """A candidate in British spelling."""
     for american, spelling in _BRITISH:
-        text = text.replace(american, spelling)
+        text = re.sub(american, spelling, text)
     return text
 
 
@@ -541,6 +546,8 @@ def is_term(text: str) -> str | None:
         return None  # these are an enumeration that we wrote
     if _OTHER_FINDINGS.search(text):
         return "finding"
+    if text in ("lv mass", "left ventricular mass"):
+        return "quantity"
     return next((slot for slot, words in _TERM_ENDS.items() if last in words), None)
 
 
@@ -560,7 +567,7 @@ _NO_TERM = re.compile(
     r"|akinetic|small|large|tiny|abnormal|impaired|reduced|negative|positive|calcified|thickened"
     r"|three|grade|d-shaped|flattened|thinned|hypertrophied|aneurysmal|seated|preserved"
     r"|borderline|significant|suggesting|hyperdynamic|decreased|depressed|poor|adequate|since"
-    r"|technically|limited|difficult|previous|prior)\b"
+    r"|technically|limited|difficult|previous|prior|good)\b"
 )
 
 
@@ -628,7 +635,7 @@ def with_rows(table: PhraseTable, texts: Iterable[str]) -> PhraseTable:
 _SECTIONS: tuple[tuple[str, str], ...] = (
     ("study", r"^[a-z][^.,]*:$|^[^a-z]*:|^\{number\}\. |[.,:)] \{number\}\."),
     ("prostheses_and_devices", r"prosthe|seated|mechanical|pacemak|\blead|wire|catheter|device|repl"
-     r"ac|repair|annuloplasty|ring\b|mitraclip|ta[v]|\bavr|\bmvr|homograft|pannus|\bicd|cannula"),
+     r"ac|repair|annuloplasty|\bring\b|mitraclip|ta[v]|\bavr|\bmvr|homograft|pannus|\bicd|cannula"),
     ("mitral_valve", r"mitral|\bmv\b|\bmr\b|(?<!\} )\bms\b|\bmac\b|\bmva\b|chord|\bmvp\b"),
     ("aortic_valve", r"aortic (?:valve|regurg|sten|insuff|cusp|scler)|\bav\b|\bar\b|\bai\b|\bava\b"
      r"|\bcusps?\b|trileaflet|\bbicuspid"),
@@ -688,11 +695,16 @@ def choose_table(
     known = set(terms)
     rows = choose(
         second,
-        num_rows,
+        num_rows * 12 // 11,
         without=without,
         allowed=lambda number: second.candidates.texts[number] not in known,
     )
-    worths = {second.candidates.texts[number]: gain for number, gain in rows.items()}
+    users = users_of(second, rows)
+    worths = {
+        second.candidates.texts[number]: gain
+        for number, gain in rows.items()
+        if not _is_idle(users[number] - {without})
+    }
     # What stands in American spelling stands in British, too, in place of what is worth least.
     twins = {british(text) for text in worths} - worths.keys()
     worths = dict(list(worths.items())[: num_rows - len(twins)]) | dict.fromkeys(sorted(twins), 0.0)
@@ -769,15 +781,60 @@ def main() -> None:
             arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if arguments.write:
         chosen, worths = choose_table(cached, table, **options)
-        write(chosen, worths, ideas)
+        write(chosen)
+        rows = Corpus(texts, Candidates(list(worths), chosen), bpes, chosen.units)
+        explain(rows, [ideas[text] for text in worths])
+
+
+def explain(corpus: Corpus, ideas: Sequence[str]) -> None:
+    """Say what the rows of each idea save, and how many sources use a row.
+
+    Args:
+        corpus: the sources, with the table's rows as candidates.
+        ideas: the idea of each row.
+    """
+    everything = frozenset(range(len(ideas)))
+
+    def tokens(rows: Collection[int]) -> dict[str, float]:
+        total: Counter[str] = Counter()
+        for stretch in corpus.stretches:
+            total[stretch.source] += corpus.tokens(stretch, rows) * stretch.count
+        return {name: total[name] / corpus.clip[name] / corpus.num_tokenizers for name in NAMES}
+
+    now = tokens(everything)
+    for idea, number in Counter(ideas).most_common():
+        left = tokens({row for row in everything if ideas[row] != idea})
+        share = 1000 * sum(left[name] - now[name] for name in NAMES) / len(NAMES)
+        print(f"{idea}: {number} rows save {share:.0f} of a thousand of CLIP's tokens")
+    numbers: Counter[str] = Counter()
+    for sources in users_of(corpus, everything).values():
+        others = len(sources & NAMES)
+        numbers[f"{min(others, 2)} of others" if others else f"{min(len(sources), 2)} of ours"] += 1
+    for kind, number in sorted(numbers.items()):
+        print(f"rows that save tokens on {kind} (2: or more): {number}")
+
+
+def users_of(corpus: Corpus, rows: Collection[int]) -> dict[int, frozenset[str]]:
+    """The sources on which each row saves tokens beside all the others."""
+    everything = frozenset(rows)
+    now = [corpus.tokens(stretch, everything) for stretch in corpus.stretches]
+    users: dict[int, frozenset[str]] = {}
+    for row in rows:
+        less = everything - {row}
+        users[row] = frozenset(
+            corpus.stretches[place].source
+            for place in corpus.places[row]
+            if corpus.tokens(corpus.stretches[place], less) > now[place]
+        )
+    return users
 
 
 def _has_slots(text: str, table: PhraseTable) -> bool:
     return all(name in (*BUILT_IN_SLOTS, *table.slots) for name in re.findall(r"\{(\w+)\}", text))
 
 
-def write(table: PhraseTable, worths: Mapping[str, float], ideas: Mapping[str, str]) -> None:
-    """Write rows and new values into the table's folder, and say what each idea gave."""
+def write(table: PhraseTable) -> None:
+    """Write rows and new values into the table's folder."""
     for path in TABLE.glob("*.csv"):
         if path.name != "values.csv":
             path.unlink()
@@ -801,10 +858,6 @@ def write(table: PhraseTable, worths: Mapping[str, float], ideas: Mapping[str, s
             for v in table.values
             if v.slot in SLOT_NAMES
         )
-    numbers: Counter[str] = Counter(ideas[text] for text in worths)
-    for idea, number in numbers.most_common():
-        gain = sum(worth for text, worth in worths.items() if ideas[text] == idea)
-        print(f"{idea}: {number} rows, worth {gain:.0f}")
 
 
 if __name__ == "__main__":

@@ -61,13 +61,14 @@ def test_a_vocabulary_of_its_own_starts_from_the_texts_of_its_tokens(
 
 def test_the_report_names_every_row(clip_embedding: torch.Tensor, tmp_path: Path) -> None:
     """As a CSV file to look into."""
-    _, report = transfer_from_clip(clip_embedding, echotok.load("echo"))
+    tokenizer = echotok.load("echo")
+    _, report = transfer_from_clip(clip_embedding, tokenizer)
     report.save(tmp_path / "vocabulary.csv")
     with (tmp_path / "vocabulary.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 29056
-    assert rows[29055] == {
-        "id": "29055",
+    assert len(rows) == tokenizer.vocab_size
+    assert rows[-1] == {
+        "id": str(tokenizer.eos_id),
         "kind": "special",
         "token": "<eos>",
         "how": "copied",

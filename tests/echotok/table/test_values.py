@@ -18,7 +18,7 @@ def test_every_number_token_is_used(tok: Tokenizer) -> None:
         "start": "{}",
         "continue": "250{}",
         "prefix": "{}5",
-        "separator": "5{}7",
+        "separator": "5{}700",
     }
     for role, text in NUMBER_TOKENS:
         example = examples[role].format(text)
