@@ -152,7 +152,7 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
         raise ValueError("unknown CLIP merges")
     return Fallback(
         kind=packed["kind"],
-        merges=tuple(_pair(line) for line in packed.get("merges", ())),
+        merges=tuple(_pair(line) for line in packed["merges"]),
         base=packed.get("base"),
     )
 
