@@ -81,11 +81,12 @@ def test_a_grown_tokenizers_new_rows_start_from_their_pieces(grown_echo: Path) -
     old, new = echotok.load("echo"), echotok.load(grown_echo)
     embedding = torch.randn(old.vocab_size, 8, generator=torch.Generator().manual_seed(0))
     filled, report = grow_embedding(embedding, old=old, new=new)
-    (added,) = [origin.id for origin in report.origins]
-    assert new.id_to_token(added) == "wombat valve with {severity} stenosis"
-    pieces = old.encode("wombat valve with stenosis").ids[1:-1]
-    torch.testing.assert_close(filled[added], embedding[pieces].mean(dim=0))
-    others = [number for number in range(old.vocab_size) if number != added]
+    added = [origin.id for origin in report.origins]
+    for number, closing in zip(added, ("", *old.table.closings), strict=True):
+        assert new.id_to_token(number) == "wombat valve with {severity} stenosis" + closing
+        pieces = old.encode("wombat valve with stenosis" + closing).ids[1:-1]
+        torch.testing.assert_close(filled[number], embedding[pieces].mean(dim=0))
+    others = [number for number in range(old.vocab_size) if number not in added]
     assert torch.equal(filled[others], embedding[others])
 
 
