@@ -689,7 +689,7 @@ def choose_table(
     chosen = choose(first, num_rows + num_values, without=without)
     texts = first.candidates.texts
     terms = [texts[number] for number in chosen if is_term(texts[number])][:num_values]
-    terms = sorted({*terms, *map(british, terms)})
+    terms = sorted({*terms, *filter(is_term, map(british, terms))})
     grown = with_values(table, terms)
     second = corpora(grown)
     known = set(terms)
