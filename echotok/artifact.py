@@ -3,7 +3,8 @@
     {"format": "echotok-tokenizer", "format_version": 1, "name": "echo", "table": {...},
      "values": [[id, slot, text, rank, retired], ...],
      "phrases": [[id, text, section, since, retired], ...],
-     "fallback": {"kind": "domain", "merges": ["t h", ...]} or {"kind": "clip", "sha256": ...},
+     "fallback": {"kind": "domain", "merges": ["t h", ...]}
+                 or {"kind": "clip", "sha256": ..., "merges": [those beyond CLIP's]},
                  a domain fallback with a compact base also has "base": "abc...",
      "probe": {"text": ..., "ids": [...]}, "sha256": ...}
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from echotok.clip_merges import CLIP_MERGES_SHA256
 from echotok.errors import ArtifactError
-from echotok.table.fallback import CLIP, Fallback
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.table.values import EnumValue, NumberCode
 
@@ -71,6 +72,8 @@ def pack(name: str, table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
             "starts": list(table.numbers.starts),
             "continues": list(table.numbers.continues),
         }
+    if table.closings:
+        head["closings"] = table.closings
     if table.severity is not None:
         head["severity"] = list(table.severity)
     return {
@@ -90,10 +93,10 @@ def pack(name: str, table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
 
 
 def _pack_fallback(fallback: Fallback) -> dict[str, Any]:
-    if fallback.kind == "clip":
-        return {"kind": "clip", "sha256": CLIP_MERGES_SHA256}
-    base = {} if fallback.base is None else {"base": fallback.base}
     merges = [" ".join(pair) for pair in fallback.merges]
+    if fallback.kind == "clip":
+        return {"kind": "clip", "sha256": CLIP_MERGES_SHA256, "merges": merges}
+    base = {} if fallback.base is None else {"base": fallback.base}
     return {"kind": "domain", **base, "merges": merges}
 
 
@@ -145,10 +148,8 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
         ValueError: CLIP's merges are not the known ones, or a merge is not a pair.
     """
     packed = content["fallback"]
-    if packed["kind"] == "clip":
-        if packed["sha256"] != CLIP_MERGES_SHA256:
-            raise ValueError("unknown CLIP merges")
-        return CLIP
+    if packed["kind"] == "clip" and packed["sha256"] != CLIP_MERGES_SHA256:
+        raise ValueError("unknown CLIP merges")
     return Fallback(
         kind=packed["kind"],
         merges=tuple(_pair(line) for line in packed["merges"]),

@@ -65,10 +65,18 @@ class ByteBPE:
         merges: `(left, right)` pairs in the byte alphabet, best first.
         offset: the first id.
         base: the bytes of a compact base in the byte alphabet; None for all of them.
+        more: merges that come after the others, with ids of their own.
+        more_offset: the first id of these.
     """
 
     def __init__(
-        self, merges: Iterable[tuple[str, str]], *, offset: int = 0, base: str | None = None
+        self,
+        merges: Iterable[tuple[str, str]],
+        *,
+        offset: int = 0,
+        base: str | None = None,
+        more: Iterable[tuple[str, str]] = (),
+        more_offset: int = 0,
     ) -> None:
         if base is not None and not len(set(base)) == len(base) <= len(
             set(base) & set(byte_alphabet())
@@ -91,6 +99,11 @@ class ByteBPE:
             self._ranks[pair] = len(self._ranks)
             self.tokens.append("".join(pair))
         self._ids = {token: number for number, token in enumerate(self.tokens, offset)}
+        self.more_tokens: list[str] = []
+        for pair in more:
+            self._ranks[pair] = len(self._ranks)
+            self.more_tokens.append("".join(pair))
+        self._ids.update((text, at) for at, text in enumerate(self.more_tokens, more_offset))
         self._memo: dict[str, tuple[int, ...]] = {}
 
     def encode_word(self, word: str) -> tuple[int, ...]:

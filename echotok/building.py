@@ -14,10 +14,10 @@ from typing import Literal
 
 from echotok.bpe_training import train_merges
 from echotok.table.checks import validate_table
-from echotok.table.fallback import CLIP, Fallback
+from echotok.table.fallback import Fallback
 from echotok.table.match import BARE_VALUE, Matcher
 from echotok.table.phrases import PhraseTable
-from echotok.table.reading import read_fallback
+from echotok.table.reading import read_clip_fallback, read_fallback
 from echotok.text import make_normalizer, split_pieces
 from echotok.tokenizer import Tokenizer
 
@@ -65,7 +65,10 @@ def build(
         return grown
     if fallback == "clip":
         return Tokenizer.from_table(
-            table, CLIP, name=name or f"{table.name}-clip", clip_merges=clip_merges
+            table,
+            read_clip_fallback(table_dir),
+            name=name or f"{table.name}-clip",
+            clip_merges=clip_merges,
         )
     trained = read_fallback(table_dir)
     if trained is None:

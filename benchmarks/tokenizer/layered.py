@@ -2,8 +2,9 @@
 
 Phantom reports stand for a hospital's. A table is mined from the first N reports: a table of its
 own with a vocabulary of 2,000, and as many phrases as the reports give on top of `echo` (which has
-room for 1,800). Both are counted on the same held-out reports of other patients. The synthetic
-house is mined the same way: on two of every three of its reports, counted on the third.
+room for 1,800); both also with rows of several sentences. They are counted on the same held-out
+reports of other patients. The synthetic house is mined the same way: on two of every three of its
+reports, counted on the third.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.corpora import read_reports
 from echotok.mining.assembly import Mined
 from echotok.mining.growth import grow
+from echotok.mining.joining import join_sentences
 from echotok.mining.options import UNITS, Options
 from echotok.mining.pipeline import mine
 from echotok.mining.privacy import PrivateFinder
@@ -33,6 +35,7 @@ from echotok.tokenizer import Tokenizer, load
 K = 5
 SIZES = (100, 300, 1000, 3000, 10_000)
 OWN_SIZE, ROOM = 2000, 1800
+KINDS = ("own table", "own, joined", "on top of echo", "on top, joined")
 NUM_HELD_OUT = 500
 TRAIN_SEED, TEST_SEED = 9000, 9001
 
@@ -46,24 +49,35 @@ def phantom_reports(seed: int) -> Iterator[tuple[str, str]]:
         patient += 1
 
 
-def mined(reports: Sequence[tuple[str, str]]) -> tuple[Tokenizer, Tokenizer]:
-    """A tokenizer of a table mined alone, and of one on top of `echo`."""
+def mined(reports: Sequence[tuple[str, str]]) -> dict[str, Tokenizer]:
+    """The tokenizers of a table mined alone, and of one on top of `echo`, by `KINDS`."""
     folder = ROOT / "phrase_tables" / "echo"
     fallback = read_fallback(folder)
     assert fallback is not None, "the folder carries its merges"
     base = Mined(table=read_table(folder), fallback=fallback, saved={}, num_tokens=0)
-    tokenizers = []
+    stores = []
     for units in (UNITS, base.table.units):
         store = ReportStore(units=units, find_private=PrivateFinder())
         for patient, text in reports:
             store.add(text, patient=patient)
-        if units is UNITS:
-            result = mine(store, Options(vocab_size=OWN_SIZE, k=K, units=units))
-        else:
-            size = base.vocab_size + ROOM
-            result = grow(store, Options(vocab_size=size, k=K, units=units), base)
-        tokenizers.append(result.tokenizer())
-    return tokenizers[0], tokenizers[1]
+        stores.append(store)
+    options = Options(vocab_size=OWN_SIZE, k=K)
+    own = mine(stores[0], options)
+    own_joined = join_sentences(own, stores[0], options)
+    options = Options(vocab_size=base.vocab_size + ROOM, k=K, units=base.table.units)
+    layered = grow(stores[1], options, base)
+    first = len(base.table.phrases)
+    joined = join_sentences(
+        layered,
+        stores[1],
+        options,
+        first_id=first,
+        room=min(ROOM, base.table.phrase_capacity - first) - len(layered.table.phrases) + first,
+    )
+    return {
+        kind: result.tokenizer()
+        for kind, result in zip(KINDS, (own, own_joined, layered, joined), strict=True)
+    }
 
 
 def figures(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Any]:
@@ -104,14 +118,13 @@ def main() -> None:
         for n in arguments.sizes
     ]
     for name, reports, test in todo:
-        own, layered = mined(reports)
+        tokenizers = mined(reports)
         rows[name] = {
             "held out": len(test),
             "patients": len({patient for patient, _ in reports}),
             "CLIP": statistics.fmean(count_clip_tokens(text, clip) for text in test),
             "echo": figures(load("echo"), test),
-            "own table": figures(own, test),
-            "on top of echo": figures(layered, test),
+            **{kind: figures(tokenizer, test) for kind, tokenizer in tokenizers.items()},
         }
         print(name, rows[name], flush=True)
         results = {
@@ -123,14 +136,15 @@ def main() -> None:
 
 
 def _markdown(results: dict[str, Any]) -> str:
-    kinds = ("echo", "own table", "on top of echo")
+    kinds = ("echo", *KINDS)
     lines = [
         "# A hospital's own table, alone and on top of `echo`",
         "",
         "Mean tokens a held-out report, start and end included, and the share that fits 77. Mined",
         f"with k = {results['k']}; `own table` has a vocabulary of {OWN_SIZE:,}, `on top of echo`",
-        f"at most {ROOM:,} phrases more than `echo`. The reports are synthetic: our own phantoms",
-        "and our own house.",
+        f"at most {ROOM:,} phrases more than `echo`; `joined`: rows may hold several sentences",
+        "(`echotok mine --join-sentences`). The reports are synthetic: our own phantoms and our",
+        "own house, which has 36 reports in all.",
         "",
         "| mined from | patients | held out | CLIP | " + " | ".join(kinds) + " | lossy |",
         "| --- " * (5 + len(kinds)) + "|",

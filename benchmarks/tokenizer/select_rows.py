@@ -6,6 +6,10 @@ the same weight whatever its length, and our own synthetic styles and houses at 
 source says is damped, and the source that says most counts least, so that a row which one source
 alone uses is worth little. Rows are taken greedily, the gains of what they touch counted again.
 
+Candidates stand without the full stop, comma or colon that may close them, since a row has an id
+for each of these, and without grades in words: `mild mitral regurgitation.` and its like are all
+`{severity} mitral regurgitation`. A row that no source of others uses needs two of ours.
+
 `--leave-one-out` chooses without each source in turn, and counts that source with real tokenizers.
 `--write` writes the rows into the table.
 """
@@ -37,11 +41,10 @@ from echotok.engine.spacing import (
     left_edge,
     right_edge,
 )
-from echotok.table.fallback import CLIP
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
-from echotok.table.reading import read_fallback, read_table
+from echotok.table.reading import read_clip_fallback, read_fallback, read_table
 from echotok.table.rows import PHRASE_COLUMNS, VALUE_COLUMNS
-from echotok.table.values import EnumValue
+from echotok.table.values import SEVERITY, EnumValue
 from echotok.text import is_number, make_normalizer, split_pieces, split_stops
 from echotok.tokenizer import Tokenizer
 
@@ -61,7 +64,12 @@ ECHO_SOURCES = (
 OWN_WEIGHT = 0.5
 # A gain is raised to this power, and the largest of a row's gains is multiplied by that.
 DAMPING, LARGEST = 0.5, 0.25
+# What a row with a typed slot saves counts as much as this: findings read its value.
+TYPED = 3.0
+_TYPED = re.compile(r"\{(?!number)\w+\}")
+# A number alone, and a value of an enumeration alone: what is at least BARE is no row.
 BARE = 1 << 60
+BARE_ENUM = BARE + 1
 
 
 def echo_sources() -> dict[str, list[str]]:
@@ -106,6 +114,7 @@ class Candidates:
         self._split_number = table.split_number
         self._root = _Node()
         self.edges: list[tuple[int, int]] = []
+        self.closings = frozenset(table.closings)
         slots = (*BUILT_IN_SLOTS, *table.slots)
         for number, text in enumerate(texts):
             items = parse_phrase(text, slots=slots, units=table.units)
@@ -167,7 +176,7 @@ class Candidates:
                         for end, more in self.values_at(slot, pieces, at)
                     ]
         bare = [
-            (end, 1, BARE, tokens)
+            (end, 1, BARE if slot == "number" else BARE_ENUM, tokens)
             for slot in ("number", *self._values)
             for end, tokens in self.values_at(slot, pieces, start)
         ]
@@ -177,6 +186,7 @@ class Candidates:
 
 # --- counting tokens ---
 
+CLOSED = right_edge(".", spaced=False)
 _Unit = tuple[int, int, int, int]
 """The piece behind a BPE word, its tokens, its left and right edge."""
 
@@ -189,6 +199,7 @@ class Stretch:
         source: where it comes from.
         count: how often it stands there.
         spaced: of each piece, whether a space stands before it.
+        closing: of each piece, and behind the last, whether it closes a unit before it.
         after_stop: whether a full stop stands before the stretch.
         matches: of each piece, what matches there, the winner first.
         words: of each piece and tokenizer, the BPE words that may stand there, shortest first.
@@ -197,6 +208,7 @@ class Stretch:
     source: str
     count: int
     spaced: list[bool]
+    closing: list[bool]
     after_stop: bool
     matches: list[list[tuple[int, int, int, int]]]
     words: tuple[list[list[_Unit]], ...]
@@ -240,13 +252,14 @@ class Corpus:
         pieces = split_pieces(text)
         matches = [self.candidates.at(pieces, at) for at in range(len(pieces))]
         for candidate in {match[2] for found in matches for match in found}:
-            if candidate != BARE:
+            if candidate < BARE:
                 self.places[candidate].append(len(self.stretches))
         self.stretches.append(
             Stretch(
                 source=source,
                 count=count,
                 spaced=[piece[0] == " " for piece in pieces],
+                closing=[*(piece in self.candidates.closings for piece in pieces), False],
                 after_stop=text[0] == " ",
                 matches=matches,
                 words=tuple(
@@ -266,7 +279,7 @@ class Corpus:
         edges, matches, spaced = self.candidates.edges, stretch.matches, stretch.spaced
         # What wins at each piece does not hang on the tokenizer.
         wins = [
-            next((m for m in found if m[2] == BARE or m[2] == more or m[2] in rows), None)
+            next((m for m in found if m[2] >= BARE or m[2] == more or m[2] in rows), None)
             for found in matches
         ]
         total, size = 0, len(spaced)
@@ -281,11 +294,11 @@ class Corpus:
                         if not any(wins[at + 1 : other[0]]):
                             end, tokens, left, edge = other
                             break
-                elif win[2] == BARE:
-                    end, tokens, left, edge = win[0], win[3], VALUE_LEFT, VALUE_RIGHT
                 else:
                     end, tokens = win[0], win[3]
-                    left, edge = edges[win[2]]
+                    left, edge = (VALUE_LEFT, VALUE_RIGHT) if win[2] >= BARE else edges[win[2]]
+                    if stretch.closing[end] and win[2] != BARE:
+                        end, edge = end + 1, CLOSED
                 if right >= 0 and EXPECTS_SPACE[right][left] is not spaced[at]:
                     total += 1
                 total += tokens
@@ -330,16 +343,30 @@ def _part_end(pieces: Sequence[str], at: int) -> int:
 # --- choosing ---
 
 
-def worth(gains: Mapping[str, float]) -> float:
-    """What a row is worth, from the tokens it saves a thousand of CLIP's, by source."""
+def worth(gains: Mapping[str, float], favour: float = 1.0) -> float:
+    """What a row is worth.
+
+    Args:
+        gains: the tokens that it saves a thousand of CLIP's, by source.
+        favour: a factor of what it saves.
+    """
     weighted = [
         (1.0 if source in NAMES else OWN_WEIGHT, gain) for source, gain in gains.items() if gain
     ]
-    saved = sorted((weight * gain**DAMPING for weight, gain in weighted if gain > 0), reverse=True)
+    if _is_idle({source for source, gain in gains.items() if gain > 0}):
+        return 0.0
+    saved = sorted(
+        (weight * float(gain**DAMPING) for weight, gain in weighted if gain > 0), reverse=True
+    )
     if not saved:
         return 0.0
     lost = sum(weight * gain for weight, gain in weighted if gain < 0)
-    return LARGEST * saved[0] + sum(saved[1:]) + lost
+    return favour * (LARGEST * saved[0] + sum(saved[1:])) + lost
+
+
+def _is_idle(sources: Collection[str | None]) -> bool:
+    """Whether a row is used too little: by no source of others and fewer than two of ours."""
+    return len(sources) < 2 and NAMES.isdisjoint(sources)
 
 
 NAMES = frozenset(Path(name).name for name in ECHO_SOURCES)
@@ -376,7 +403,8 @@ def choose(
                 saved = now[place] - corpus.tokens(stretch, rows, candidate)
                 gains[stretch.source] += saved * stretch.count
         scale = 1000 / corpus.num_tokenizers
-        return worth({s: scale * gain / corpus.clip[s] for s, gain in gains.items()})
+        shares = {s: scale * gain / corpus.clip[s] for s, gain in gains.items()}
+        return worth(shares, TYPED if _TYPED.search(corpus.candidates.texts[candidate]) else 1.0)
 
     heap = []
     for candidate in sorted(corpus.places):
@@ -438,18 +466,108 @@ def possible(texts: Iterable[str], sources: Iterable[str], table: PhraseTable) -
     return kept
 
 
+# Spellings of a grade that also mean something else: `no significant stenosis`.
+_NO_GRADES = {"significant", "significantly", "borderline", "critical", "critically", "extreme"}
+_GRADES = re.compile(
+    r"\b(?<!-)(?:"
+    + "|".join(
+        sorted((re.escape(v.text) for v in SEVERITY if v.text[0].isalpha()), key=len, reverse=True)
+    )
+    + r")\b(?!-| sized| sedation)"
+)
+
+
+# Compositions that say nothing, or that a cardiologist struck when reading the table.
+_CLUMSY = re.compile(
+    r"\{severity\}(?: \w+){0,2} \{severity\}|\{severity\} to |^to \{severity\}"
+    r"|\{severity\} (?:respiratory|procedure|patient|study|sedation)"
+    r"|\{level\} (?!.*(?:function|fraction|contractility|systolic))|\{level\} .*size"
+    r"|thickness is \{level\}|\{valve\} .*(?:trileaflet|bicuspid|tricuspid)"
+    r"|^no (?:la|ra|lv|rv|septal|left|right|aortic|mitral)(?: valve| ventricular)?$"
+    r"|\b(?:gradient as|at normal|with systolic|observed by|tamponade are present|normal in"
+    r"|at coronary sinus|abnormal wall motion|of \{number\} and)$"
+    r"|(?:regurgitation|valve) and (?:a|no)$|thrombus were|pressure from|^mass in$"
+    r"|fraction of \{number\}$|^than \{number\}"
+)
+
+
+_SIZES = re.compile(
+    r"\b(?:small|large|tiny|moderate sized)\b(?= (?:\w+[ -]){0,3}(?:effusion|shunt|defect|asd|vsd"
+    r"|pfo|pda|avsd|thrombus|mass|vegetation|jet)\b)"
+)
+
+
+def typed(text: str) -> str:
+    """A candidate with its grades as slots, and without what a row's closings say."""
+
+    def slot(found: re.Match[str]) -> str:
+        return found[0] if found[0] in _NO_GRADES else "{severity}"
+
+    text = _SIZES.sub("{size}", text)
+    text = _GRADES.sub(slot, text)
+    text = text.removesuffix(".").removesuffix(",")
+    return text.removesuffix(":") if "{" not in text else text
+
+
+_BRITISH = (
+    ("visualized", "visualised"),
+    ("color", "colour"),
+    ("hemodynamic", "haemodynamic"),
+    ("(?<!o)esophageal", "oesophageal"),
+    ("ischemi", "ischaemi"),
+    ("edema", "oedema"),
+    ("tumor", "tumour"),
+    ("characterized", "characterised"),
+    ("localized", "localised"),
+    ("organized", "organised"),
+    ("generalized", "generalised"),
+    ("remodeling", "remodelling"),
+    ("caliber", "calibre"),
+    ("center", "centre"),
+    ("fetal", "foetal"),
+    ("anesthesia", "anaesthesia"),
+    ("noncoronary", "non-coronary"),
+)
+
+
+def british(text: str) -> str:
+    """A candidate in British spelling."""
+    for american, spelling in _BRITISH:
+        text = re.sub(american, spelling, text)
+    return text
+
+
 def is_term(text: str) -> str | None:
     """The enumeration that a candidate fits as a value: a finding, a structure or a quantity."""
     if not re.fullmatch(r"[a-z]+(?:[ -][a-z]+)*", text) or _NO_TERM.search(text):
         return None
     last = text.split()[-1]
+    if _PROSTHESIS.search(text):
+        return None  # these are an enumeration that we wrote
+    if _OTHER_FINDINGS.search(text):
+        return "finding"
+    if text in ("lv mass", "left ventricular mass"):
+        return "quantity"
     return next((slot for slot, words in _TERM_ENDS.items() if last in words), None)
 
 
+_PROSTHESIS = re.compile(
+    r"^(?:\w+ )?(?:mechanical|prosthetic|bioprosthetic|tissue|porcine) .*valves?$|"
+    r"\b(?:prosthesis|bioprosthesis|homograft|lead|leads|wire|cannula|catheter|pacemaker|ring"
+    r"|mitraclip|stent|conduit|occluder|device)$"
+)
+_OTHER_FINDINGS = re.compile(
+    r"anterior motion$|paradoxical septal motion$|rocking motion$|^restrictive filling"
+    r"|spontaneous echo contrast$|^low flow"
+)
 _NO_TERM = re.compile(
     r"\b(?:is|are|was|were|the|a|an|of|in|no|not|with|without|and|or|there|to|by|for|from|has|on|at"
     r"|normal|evidence|this|that|shows|showed|demonstrates|seen|noted|appears|appear|all|both"
-    r"|trace|trivial|mild|moderate|severe|mildly|moderately|severely|status|post)\b"
+    r"|trace|trivial|mild|moderate|severe|mildly|moderately|severely|status|post|dilated|enlarged"
+    r"|akinetic|small|large|tiny|abnormal|impaired|reduced|negative|positive|calcified|thickened"
+    r"|three|grade|d-shaped|flattened|thinned|hypertrophied|aneurysmal|seated|preserved"
+    r"|borderline|significant|suggesting|hyperdynamic|decreased|depressed|poor|adequate|since"
+    r"|technically|limited|difficult|previous|prior|good)\b"
 )
 
 
@@ -469,7 +587,7 @@ _TERM_ENDS = {
     "structure": _words_of(
         "valve valves leaflet leaflets cusps annulus ventricle ventricles atrium atria "
         "septum aorta artery arteries root arch cava vein veins wall walls apex appendage "
-        "tract pericardium chamber chambers cavity sinus prosthesis lead aorta muscle "
+        "tract pericardium chamber chambers cavity sinus muscle "
         "muscles segments sinuses"
     ),
     "quantity": _words_of(
@@ -517,7 +635,7 @@ def with_rows(table: PhraseTable, texts: Iterable[str]) -> PhraseTable:
 _SECTIONS: tuple[tuple[str, str], ...] = (
     ("study", r"^[a-z][^.,]*:$|^[^a-z]*:|^\{number\}\. |[.,:)] \{number\}\."),
     ("prostheses_and_devices", r"prosthe|seated|mechanical|pacemak|\blead|wire|catheter|device|repl"
-     r"ac|repair|annuloplasty|ring\b|mitraclip|ta[v]|\bavr|\bmvr|homograft|pannus|\bicd|cannula"),
+     r"ac|repair|annuloplasty|\bring\b|mitraclip|ta[v]|\bavr|\bmvr|homograft|pannus|\bicd|cannula"),
     ("mitral_valve", r"mitral|\bmv\b|\bmr\b|(?<!\} )\bms\b|\bmac\b|\bmva\b|chord|\bmvp\b"),
     ("aortic_valve", r"aortic (?:valve|regurg|sten|insuff|cusp|scler)|\bav\b|\bar\b|\bai\b|\bava\b"
      r"|\bcusps?\b|trileaflet|\bbicuspid"),
@@ -571,16 +689,25 @@ def choose_table(
     chosen = choose(first, num_rows + num_values, without=without)
     texts = first.candidates.texts
     terms = [texts[number] for number in chosen if is_term(texts[number])][:num_values]
-    grown = with_values(table, sorted(terms))
+    terms = sorted({*terms, *filter(is_term, map(british, terms))})
+    grown = with_values(table, terms)
     second = corpora(grown)
     known = set(terms)
     rows = choose(
         second,
-        num_rows,
+        num_rows * 12 // 11,
         without=without,
         allowed=lambda number: second.candidates.texts[number] not in known,
     )
-    worths = {second.candidates.texts[number]: gain for number, gain in rows.items()}
+    users = users_of(second, rows)
+    worths = {
+        second.candidates.texts[number]: gain
+        for number, gain in rows.items()
+        if not _is_idle(users[number] - {without})
+    }
+    # What stands in American spelling stands in British, too, in place of what is worth least.
+    twins = {british(text) for text in worths} - worths.keys()
+    worths = dict(list(worths.items())[: num_rows - len(twins)]) | dict.fromkeys(sorted(twins), 0.0)
     return with_rows(grown, sorted(worths, key=lambda text: (section_of(text), text))), worths
 
 
@@ -598,7 +725,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=1200)
-    parser.add_argument("--values", type=int, default=320)
+    parser.add_argument("--values", type=int, default=420)
     parser.add_argument("--leave-one-out", action="store_true")
     parser.add_argument("--only", nargs="+", help="the sources to leave out, of --leave-one-out")
     parser.add_argument("--write", action="store_true")
@@ -612,12 +739,20 @@ def main() -> None:
     )
     sources = echo_sources()
     texts = {**sources, **own_sources()}
-    ideas = read_shapes()
+    ideas: dict[str, str] = {}
+    for text, idea in read_shapes().items():
+        if (row := typed(text)) and not _CLUMSY.search(row):
+            ideas.setdefault(row, idea)
+            ideas.setdefault(british(row), idea)
     full = with_values(table, ())
     kept = possible(ideas, (text for each in texts.values() for text in each), full)
     fallback = read_fallback(TABLE)
     assert fallback is not None
-    bpes = [ByteBPE(fallback.merges, base=fallback.base), ByteBPE(clip_merges())]
+    clip_fallback = read_clip_fallback(TABLE)
+    bpes = [
+        ByteBPE(fallback.merges, base=fallback.base),
+        ByteBPE(clip_merges(), more=clip_fallback.merges, more_offset=1 << 20),
+    ]
     print(f"{len(ideas):,} candidates, {len(kept):,} of words that stand together", flush=True)
 
     def corpora(of: PhraseTable) -> Corpus:
@@ -637,7 +772,7 @@ def main() -> None:
             results[source] = {
                 "num_texts": len(sources[source]),
                 "echo": ratio(Tokenizer.from_table(chosen, fallback), sources[source]),
-                "echo-clip": ratio(Tokenizer.from_table(chosen, CLIP), sources[source]),
+                "echo-clip": ratio(Tokenizer.from_table(chosen, clip_fallback), sources[source]),
             }
             print(source, results[source], flush=True)
         for name in ("echo", "echo-clip"):
@@ -646,15 +781,60 @@ def main() -> None:
             arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     if arguments.write:
         chosen, worths = choose_table(cached, table, **options)
-        write(chosen, worths, ideas)
+        write(chosen)
+        rows = Corpus(texts, Candidates(list(worths), chosen), bpes, chosen.units)
+        explain(rows, [ideas[text] for text in worths])
+
+
+def explain(corpus: Corpus, ideas: Sequence[str]) -> None:
+    """Say what the rows of each idea save, and how many sources use a row.
+
+    Args:
+        corpus: the sources, with the table's rows as candidates.
+        ideas: the idea of each row.
+    """
+    everything = frozenset(range(len(ideas)))
+
+    def tokens(rows: Collection[int]) -> dict[str, float]:
+        total: Counter[str] = Counter()
+        for stretch in corpus.stretches:
+            total[stretch.source] += corpus.tokens(stretch, rows) * stretch.count
+        return {name: total[name] / corpus.clip[name] / corpus.num_tokenizers for name in NAMES}
+
+    now = tokens(everything)
+    for idea, number in Counter(ideas).most_common():
+        left = tokens({row for row in everything if ideas[row] != idea})
+        share = 1000 * sum(left[name] - now[name] for name in NAMES) / len(NAMES)
+        print(f"{idea}: {number} rows save {share:.0f} of a thousand of CLIP's tokens")
+    numbers: Counter[str] = Counter()
+    for sources in users_of(corpus, everything).values():
+        others = len(sources & NAMES)
+        numbers[f"{min(others, 2)} of others" if others else f"{min(len(sources), 2)} of ours"] += 1
+    for kind, number in sorted(numbers.items()):
+        print(f"rows that save tokens on {kind} (2: or more): {number}")
+
+
+def users_of(corpus: Corpus, rows: Collection[int]) -> dict[int, frozenset[str]]:
+    """The sources on which each row saves tokens beside all the others."""
+    everything = frozenset(rows)
+    now = [corpus.tokens(stretch, everything) for stretch in corpus.stretches]
+    users: dict[int, frozenset[str]] = {}
+    for row in rows:
+        less = everything - {row}
+        users[row] = frozenset(
+            corpus.stretches[place].source
+            for place in corpus.places[row]
+            if corpus.tokens(corpus.stretches[place], less) > now[place]
+        )
+    return users
 
 
 def _has_slots(text: str, table: PhraseTable) -> bool:
     return all(name in (*BUILT_IN_SLOTS, *table.slots) for name in re.findall(r"\{(\w+)\}", text))
 
 
-def write(table: PhraseTable, worths: Mapping[str, float], ideas: Mapping[str, str]) -> None:
-    """Write rows and new values into the table's folder, and say what each idea gave."""
+def write(table: PhraseTable) -> None:
+    """Write rows and new values into the table's folder."""
     for path in TABLE.glob("*.csv"):
         if path.name != "values.csv":
             path.unlink()
@@ -678,10 +858,6 @@ def write(table: PhraseTable, worths: Mapping[str, float], ideas: Mapping[str, s
             for v in table.values
             if v.slot in SLOT_NAMES
         )
-    numbers: Counter[str] = Counter(ideas[text] for text in worths)
-    for idea, number in numbers.most_common():
-        gain = sum(worth for text, worth in worths.items() if ideas[text] == idea)
-        print(f"{idea}: {number} rows, worth {gain:.0f}")
 
 
 if __name__ == "__main__":

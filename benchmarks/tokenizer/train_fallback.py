@@ -1,5 +1,8 @@
 """Train the merges that `phrase_tables/echo` carries: `make fallback`.
 
+`merges.txt` is the fallback of `echo`. `clip_merges.txt` goes on where CLIP's merges end, for
+`echo-clip`: the clinical words and runs that CLIP splits become single tokens.
+
 Four kinds of words, with counts only: runs of up to three pieces without a space (`stenosis.`,
 `end-diastolic`) that at least five documents of the corpus hold; the words of our own shapes; and
 the words of many languages: the commonest of nine from pyspellchecker's lists, the stop words of
@@ -12,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import heapq
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import spellchecker
@@ -22,7 +27,9 @@ import stopwordsiso
 
 from benchmarks.common import CORPUS, ROOT
 from benchmarks.tokenizer.shapes import SHAPES, read_shapes
+from echotok.bpe import ByteBPE
 from echotok.bpe_training import train_merges
+from echotok.clip_merges import clip_merges
 from echotok.corpora import read_reports
 from echotok.table.reading import read_table
 from echotok.text import is_number, make_normalizer, split_pieces
@@ -51,6 +58,7 @@ STOP_WORDS = (
 STOP_WORD_COUNT, TERM_COUNT = 8, 8
 LANGUAGE_POWER = 0.5
 OWN_COUNT, OWN_CLOSED_COUNT = 60, 20
+NUM_CLIP_MERGES = 8000
 
 
 def runs(normalized: str) -> Iterator[str]:
@@ -139,17 +147,95 @@ def all_counts() -> Counter[str]:
     return counts
 
 
+def clip_counts() -> Counter[str]:
+    """What trains the merges beyond CLIP's: words of clinical and common English."""
+    units = read_table(TABLE).units
+    return corpus_counts(units) + own_counts() + language_counts("en", units)
+
+
+def further_merges(
+    first: Sequence[tuple[str, str]], counts: Mapping[str, int], num_merges: int
+) -> list[tuple[str, str]]:
+    """The merges that come after those of a byte-level BPE, best first.
+
+    Args:
+        first: the merges that are there already.
+        counts: word -> count.
+        num_merges: how many more.
+    """
+    bpe = ByteBPE(first)
+    known = set(bpe.tokens)
+    words = sorted(counts)
+    parts = [[bpe.tokens[number] for number in bpe.encode_word(word)] for word in words]
+    numbers: Counter[tuple[str, str]] = Counter()
+    places: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for at, word in enumerate(words):
+        for pair in pairwise(parts[at]):
+            numbers[pair] += counts[word]
+            places[pair].add(at)
+    heap = [(-number, pair) for pair, number in numbers.items()]
+    heapq.heapify(heap)
+    merges: list[tuple[str, str]] = []
+    while heap and len(merges) < num_merges:
+        number, pair = heapq.heappop(heap)
+        if numbers[pair] != -number:
+            continue
+        joined = "".join(pair)
+        if number == 0 or joined in known:
+            continue  # an id stands for one way to make its text
+        known.add(joined)
+        merges.append(pair)
+        touched: set[tuple[str, str]] = set()
+        for at in places.pop(pair):
+            old = parts[at]
+            new = _joined(old, pair)
+            count = counts[words[at]]
+            for each in pairwise(old):
+                numbers[each] -= count
+                touched.add(each)
+            for each in pairwise(new):
+                numbers[each] += count
+                places[each].add(at)
+                touched.add(each)
+            parts[at] = new
+        for each in sorted(touched):
+            if numbers[each] > 0:
+                heapq.heappush(heap, (-numbers[each], each))
+    return merges
+
+
+def _joined(parts: Sequence[str], pair: tuple[str, str]) -> list[str]:
+    new: list[str] = []
+    at = 0
+    while at < len(parts):
+        if tuple(parts[at : at + 2]) == pair:
+            new.append("".join(pair))
+            at += 2
+        else:
+            new.append(parts[at])
+            at += 1
+    return new
+
+
+def write_merges(merges: Sequence[tuple[str, str]], path: Path) -> None:
+    """Write merges one a line, and say how many they are."""
+    lines = "".join(f"{left} {right}\n" for left, right in merges)
+    path.write_text(lines, encoding="utf-8")
+    size = len(gzip.compress(lines.encode(), mtime=0))
+    print(f"{path}: {len(merges):,} merges, {size:,} bytes compressed")
+
+
 def main() -> None:
-    """Train and write `merges.txt`."""
+    """Train and write `merges.txt` and `clip_merges.txt`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--merges", type=int, default=read_table(TABLE).num_merges)
-    parser.add_argument("--out", type=Path, default=TABLE / "merges.txt")
+    parser.add_argument("--clip-merges", type=int, default=NUM_CLIP_MERGES)
+    parser.add_argument("--out", type=Path, default=TABLE, help="the folder to write to")
     arguments = parser.parse_args()
     merges = train_merges(all_counts(), arguments.merges)
-    lines = "".join(f"{left} {right}\n" for left, right in merges)
-    arguments.out.write_text(lines, encoding="utf-8")
-    size = len(gzip.compress(lines.encode(), mtime=0))
-    print(f"{arguments.out}: {len(merges):,} merges, {size:,} bytes compressed")
+    write_merges(merges, arguments.out / "merges.txt")
+    further = further_merges(clip_merges(), clip_counts(), arguments.clip_merges)
+    write_merges(further, arguments.out / "clip_merges.txt")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def transfer_from_clip(
         sources: tuple[int, ...] = ()
         if number in special:
             how, sources = "copied", (int(special[number]),)
-        elif kind == "bpe" and shared:
+        elif kind == "bpe" and shared and number < clip.sot_token_id:
             how, sources = "copied", (number,)
         elif number == tokenizer.pad_id:
             how = "zeros"

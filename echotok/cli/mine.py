@@ -84,6 +84,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "reports, so that words of new reports cost fewer tokens",
     )
     parser.add_argument(
+        "--join-sentences",
+        action="store_true",
+        help="let a row hold several sentences that follow each other in many reports: fewer "
+        "tokens on templates, and a sentence then has other ids among its neighbours than alone",
+    )
+    parser.add_argument(
         "--base",
         metavar="TABLE_DIR",
         help="grow this table: rows are appended, every id and the fallback stay the same; "
@@ -117,6 +123,7 @@ def run(arguments: Namespace) -> None:
             private=arguments.private,
             allow=arguments.allow,
             words=arguments.words,
+            join_sentences=arguments.join_sentences,
             base=arguments.base,
             name=arguments.name,
             locale=arguments.locale,

@@ -24,6 +24,7 @@ class Decoder:
 
     def __init__(self, table: PhraseTable, layout: Layout, vocabulary: Vocabulary) -> None:
         self._phrases = {layout.phrase + phrase.id: phrase for phrase in table.phrases}
+        self._layout = layout
         self._vocabulary = vocabulary
         self._byte_of = {symbol: byte for byte, symbol in enumerate(byte_alphabet())}
 
@@ -44,14 +45,19 @@ class Decoder:
             if self._vocabulary.kinds[number] == "value":
                 following = VALUE_RIGHT
             elif self._vocabulary.kinds[number] == "phrase":
-                last = self._phrases[number].items[-1]
+                last = self._phrases[self._layout.opened(number)[0]].items[-1]
                 following = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
             else:
                 following = right_edge(text, spaced=spaced or right is None)
+            if closing := self._closing(number):
+                following = right_edge(closing, spaced=False)
             parts.append(" " + text if spaced else text)
             right = following
             flip = False
         return "".join(parts)
+
+    def _closing(self, number: int) -> str:
+        return self._layout.opened(number)[1] if self._vocabulary.kinds[number] != "bpe" else ""
 
     def _decode_unit(self, numbers: list[int], at: int) -> tuple[int, str, Edge]:
         """The unit at a position: the position behind it, its text and its left edge."""
@@ -60,7 +66,8 @@ class Decoder:
             at, text = self._decode_value(numbers, at)
             return at, text, VALUE_LEFT
         if kinds[numbers[at]] == "phrase":
-            phrase = self._phrases[numbers[at]]
+            opened, closing = self._layout.opened(numbers[at])
+            phrase = self._phrases[opened]
             at += 1
             words = []
             for item in phrase.items:
@@ -71,7 +78,7 @@ class Decoder:
                         at, text = self._decode_value(numbers, at)
                 words.append(" " + text if item.spaced else text)
             first = phrase.items[0]
-            return at, "".join(words), VALUE_LEFT if first.slot else left_edge(first.text)
+            return at, "".join(words) + closing, VALUE_LEFT if first.slot else left_edge(first.text)
         start = at
         while at < len(numbers) and kinds[numbers[at]] == "bpe":
             at += 1

@@ -118,6 +118,10 @@ class Encoder:
             if match is not None:
                 unit_ids, left, edge = self._matched(match, pieces)
                 at = match.end
+                if pieces[at] in layout.closings and unit_ids[0] >= layout.severity:
+                    unit_ids = (layout.closed(unit_ids[0], pieces[at]), *unit_ids[1:])
+                    edge = right_edge(pieces[at], spaced=False)
+                    at += 1
             elif word is not None:
                 unit_ids, left, edge, _, _ = word
                 at += 1

@@ -73,14 +73,18 @@ class Engine:
         """
         clip = fallback.kind == "clip"
         merges: Sequence[tuple[str, str]] = fallback.merges
+        more: Sequence[tuple[str, str]] = ()
         num_merges = table.num_merges
         if clip:
-            merges = read_clip_merges(clip_merges)
+            merges, more = read_clip_merges(clip_merges), merges
             num_merges = len(merges)
         if len(merges) > num_merges:
             raise ValueError(f"there are {len(merges)} merges, and room for {num_merges}")
-        layout = Layout.of(table, clip=clip, num_bpe=fallback.num_base_tokens + num_merges)
-        bpe = ByteBPE(merges, offset=layout.bpe, base=fallback.base)
+        num_bpe = fallback.num_base_tokens + num_merges
+        layout = Layout.of(table, clip=clip, num_bpe=num_bpe, num_more=len(more))
+        bpe = ByteBPE(
+            merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
+        )
         vocabulary = Vocabulary(layout, table, bpe)
         return cls(
             layout=layout,

@@ -69,7 +69,11 @@ def find_spans(
                 assert match is not None, "the unit was a match when it was encoded"
                 for slot, value_first, value_last, value in match.values:
                     low = bounds[value_first] + (pieces[value_first][0] == " ")
-                    for value_id in encoder.value_ids(slot, value, pieces[value_first]):
+                    value_ids = encoder.value_ids(slot, value, pieces[value_first])
+                    if kinds[number] == "value" and number != value_ids[0]:
+                        spans.append(whole)  # a value with what closes it
+                        break
+                    for value_id in value_ids:
                         high = min(low + len(texts[value_id]), bounds[value_last])
                         spans.append(span(low, high))
                         low = high

@@ -1,14 +1,19 @@
 """One vocabulary from a table and a fallback: what each id stands for.
 
     echo        0 pad, 1 bos, 2 join, 3 space, 4-15 spare | bytes and merges | numbers | severity
-                | enumerations | phrases | ... | eos
+                | enumerations | phrases | the last three with a stop, with a comma | ... | eos
     echo-clip   0-49405 CLIP's bytes and merges, 49406 bos (CLIP's start of text), 49407 unused,
                 49408 pad, 49409 join, 49410 space, spare | numbers | severity | enumerations
-                | phrases | ... | eos
+                | phrases | the last three with a stop, with a comma | merges beyond CLIP's | ...
+                | eos
 
 Every region has a fixed capacity with spare rows, so growth changes neither the size nor an old id
 (I5). Where a table declares its own number tokens or spellings of severity, these regions hold only
 those. EOS is the highest id, because open_clip pools the text at each row's argmax.
+
+A table may name characters that close a unit (`PhraseTable.closings`). A phrase, or a value that
+is one token, has one id more for each of them: `mitral regurgitation` and `mitral regurgitation.`
+are one row with two ids, in regions of equal size one behind the other.
 
 `join` and `space` mark the rare places where the white space between two units is not what
 `echotok.engine.spacing` expects there.
@@ -26,7 +31,7 @@ from echotok.table.phrases import PhraseTable
 __all__ = ["Kind", "Layout", "Vocabulary"]
 
 NUM_SPECIAL = 16
-NUMBER_CAPACITY = 768
+NUMBER_CAPACITY = 1152
 SEVERITY_CAPACITY = 128
 
 Kind = str
@@ -35,7 +40,12 @@ Kind = str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The first id of each region, and the special ids."""
+    """The first id of each region, and the special ids.
+
+    Attributes:
+        closings: the characters that close a unit, in the order of their regions.
+        more: the first id of the merges beyond CLIP's.
+    """
 
     pad: int
     bos: int
@@ -46,6 +56,9 @@ class Layout:
     severity: int
     enum: int
     phrase: int
+    closings: str
+    num_closable: int
+    more: int
     vocab_size: int
 
     @property
@@ -53,14 +66,26 @@ class Layout:
         """The highest id."""
         return self.vocab_size - 1
 
+    def closed(self, number: int, closing: str) -> int:
+        """The id of a phrase or value together with the character that closes it."""
+        return number + (1 + self.closings.index(closing)) * self.num_closable
+
+    def opened(self, number: int) -> tuple[int, str]:
+        """The id of a phrase or value without its closing, and the closing; "" where none."""
+        turn, at = divmod(number - self.severity, self.num_closable)
+        if turn < 1 or turn > len(self.closings):
+            return number, ""
+        return self.severity + at, self.closings[turn - 1]
+
     @classmethod
-    def of(cls, table: PhraseTable, *, clip: bool, num_bpe: int) -> Layout:
+    def of(cls, table: PhraseTable, *, clip: bool, num_bpe: int, num_more: int = 0) -> Layout:
         """Lay out a table's vocabulary.
 
         Args:
             table: table whose capacities are used.
             clip: whether CLIP's ids keep their places.
             num_bpe: number of tokens of the fallback: bytes and merges.
+            num_more: number of merges beyond CLIP's.
         """
         special = num_bpe + 2 if clip else 0
         bpe = 0 if clip else NUM_SPECIAL
@@ -68,8 +93,10 @@ class Layout:
         severity = number + (NUMBER_CAPACITY if table.numbers is None else len(table.number_tokens))
         enum = severity + (SEVERITY_CAPACITY if table.severity is None else len(table.severity))
         phrase = enum + table.value_capacity
+        num_closable = phrase + table.phrase_capacity - severity
+        more = severity + num_closable * (1 + len(table.closings))
         # A multiple of 64 keeps the embedding and its gradient well aligned on a GPU.
-        vocab_size = -(-(phrase + table.phrase_capacity + 1) // 64) * 64
+        vocab_size = -(-(more + num_more + 1) // 64) * 64
         return cls(
             pad=special,
             bos=num_bpe if clip else 1,
@@ -80,6 +107,9 @@ class Layout:
             severity=severity,
             enum=enum,
             phrase=phrase,
+            closings=table.closings,
+            num_closable=num_closable,
+            more=more,
             vocab_size=vocab_size,
         )
 
@@ -106,6 +136,8 @@ class Vocabulary:
             self._set(getattr(layout, name), "special", f"<{name}>", name)
         for number, text in enumerate(bpe.tokens, layout.bpe):
             self._set(number, "bpe", text)
+        for number, text in enumerate(bpe.more_tokens, layout.more):
+            self._set(number, "bpe", text)
         for number, (role, text) in enumerate(table.number_tokens, layout.number):
             self._set(number, "value", text, role, "number")
         for row, value in enumerate(table.severity_values, layout.severity):
@@ -114,6 +146,12 @@ class Vocabulary:
             self._set(layout.enum + value.id, "value", value.text, "whole", value.slot)
         for phrase in table.phrases:
             self._set(layout.phrase + phrase.id, "phrase", phrase.text)
+        for number in range(layout.severity, layout.severity + layout.num_closable):
+            if kind := self.kinds[number]:
+                for closing in layout.closings:
+                    closed = layout.closed(number, closing)
+                    text = self.texts[number] + closing
+                    self._set(closed, kind, text, self.roles[number], self.slots[number])
 
     def ids_of(self, text: str) -> tuple[int, ...]:
         """The ids that stand for a text, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from echotok.engine.engine import Engine
 from echotok.mining.candidates import find_parts
 from echotok.mining.options import Options
 from echotok.mining.preparation import Part, room_for_phrases
@@ -48,8 +49,16 @@ class Mined:
 
     @property
     def vocab_size(self) -> int:
-        """Number of tokens that have a meaning; at most the size that was asked for."""
-        return len(self.tokenizer().assigned_ids)
+        """Number of tokens that have a meaning; at most the size that was asked for.
+
+        A row counts once, whatever ids it has with what closes it.
+        """
+        engine = Engine.of(self.table, self.fallback)
+        kinds, opened = engine.vocabulary.kinds, engine.layout.opened
+        return sum(
+            bool(kind) and (kind not in ("phrase", "value") or not opened(number)[1])
+            for number, kind in enumerate(kinds)
+        )
 
 
 def assemble(

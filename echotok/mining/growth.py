@@ -15,6 +15,7 @@ from echotok.errors import InputError
 from echotok.mining.assembly import Mined, section_of
 from echotok.mining.candidates import find_candidates
 from echotok.mining.endings import find_open_words
+from echotok.mining.joining import join_sentences
 from echotok.mining.options import Options
 from echotok.mining.pipeline import Report
 from echotok.mining.runs import Runs
@@ -106,13 +107,16 @@ def grow(
         if _mark(phrase) in old
     }
     phrases = (*table.phrases, *added)
-    return Mined(
+    mined = Mined(
         table=replace(table, phrases=phrases, version=version if added else table.version),
         fallback=base.fallback,
         saved={phrase.id: saved.get(phrase.id, 0) for phrase in phrases},
         mid_phrase=frozenset(phrase.id for phrase in phrases if open_words.leave_open(phrase.text)),
         num_tokens=selection.total,
     )
+    if options.join_sentences and added:
+        mined = join_sentences(mined, store, options, first_id=next_id, room=room - len(added))
+    return mined
 
 
 def _keep(runs: Runs, kept: np.ndarray) -> Runs:

@@ -32,6 +32,8 @@ class Options:
         num_merges: number of merges of the fallback; None lets mining choose it.
         words: public words, of the language or of the field, that train the fallback together with
             those of the reports. They are no patient's words, so no patient has to hold them.
+        join_sentences: whether a row may hold several sentences that follow each other. It saves
+            tokens on templates; a sentence then has one id alone and others among its neighbours.
     """
 
     vocab_size: int
@@ -42,3 +44,4 @@ class Options:
     longest: int = 30
     num_merges: int | None = None
     words: tuple[str, ...] = ()
+    join_sentences: bool = False

@@ -21,6 +21,7 @@ from echotok.bpe_training import train_merges
 from echotok.engine.engine import Engine
 from echotok.errors import InputError
 from echotok.mining.assembly import Mined, assemble
+from echotok.mining.joining import join_sentences
 from echotok.mining.options import Options
 from echotok.mining.preparation import (
     Part,
@@ -86,6 +87,9 @@ def mine(
     if options.num_merges is None:
         num_merges = min(num_merges, _most_merges(part, options))
     mined = _mine_part(part, options, num_merges, tell)
+    if options.join_sentences:
+        tell("joining sentences", 0.0)
+        mined = join_sentences(mined, store, options)
     tell("done", 1.0)
     return replace(mined, trials=tried)
 

@@ -84,6 +84,7 @@ def mine_reports(
     private: str | Path | None = None,
     allow: str | Path | None = None,
     words: Sequence[str | Path] = (),
+    join_sentences: bool = False,
     base: str | Path | None = None,
     name: str | None = None,
     locale: str = "en",
@@ -110,6 +111,7 @@ def mine_reports(
             `out`, as ``OUT.private.csv``.
         allow: file of held-back texts that a person releases: lines of the private file as they
             stand, or the text alone, one on each line.
+        join_sentences: whether a row may hold several sentences that follow each other.
         words: public word lists, which train the fallback beside the words of the reports.
         base: table folder to grow: rows are appended, every id and the fallback stay the same.
         name: name of the table; None takes the name of the folder.
@@ -160,6 +162,7 @@ def mine_reports(
         locale=locale,
         num_merges=num_merges,
         words=_read_public_words(words, units),
+        join_sentences=join_sentences,
     )
     allowed = None if allow is None else read_allowed(Path(allow), units)
     say = warn or _log.warning

@@ -16,13 +16,13 @@ class Fallback:
 
     Attributes:
         kind: `domain`, trained on clinical words, or `clip`, CLIP's own.
-        merges: `(left, right)` pairs of the domain BPE, best first. It is empty for CLIP's BPE,
-            whose merges `echotok.clip_merges` reads from the user's copy.
+        merges: `(left, right)` pairs of the domain BPE, best first. For CLIP's BPE, whose own
+            merges `echotok.clip_merges` reads from the user's copy, those that come after them.
         base: the bytes of a compact base in the byte alphabet (see `echotok.bpe.ByteBPE`); None
             means all 256 bytes.
 
     Raises:
-        ValueError: CLIP's merges or a base were given for the kind `clip`.
+        ValueError: a base was given for the kind `clip`.
     """
 
     kind: Literal["domain", "clip"]
@@ -32,8 +32,8 @@ class Fallback:
     def __post_init__(self) -> None:
         if self.kind not in ("domain", "clip"):
             raise ValueError(f"unknown fallback {self.kind!r}: it is 'domain' or 'clip'")
-        if self.kind == "clip" and (self.merges or self.base is not None):
-            raise ValueError("the fallback 'clip' carries neither merges nor a base")
+        if self.kind == "clip" and self.base is not None:
+            raise ValueError("the fallback 'clip' has CLIP's base, and carries none")
 
     @property
     def num_base_tokens(self) -> int:
@@ -42,4 +42,4 @@ class Fallback:
 
 
 CLIP = Fallback(kind="clip")
-"""CLIP's own BPE."""
+"""CLIP's own BPE, without merges beyond CLIP's."""

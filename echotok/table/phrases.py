@@ -81,6 +81,8 @@ class PhraseTable:
         num_merges: number of merges of the domain fallback that `echotok build` trains.
         numbers: the table's own number tokens; None takes `values.NUMBER_TOKENS`.
         severity: the spellings of `severity` that the table uses; None takes all of them.
+        closings: the characters that close a unit: a phrase, or a value that is one token, has one
+            id more for each of them.
     """
 
     name: str
@@ -97,6 +99,7 @@ class PhraseTable:
     num_merges: int
     numbers: NumberCode | None = None
     severity: tuple[str, ...] | None = None
+    closings: str = ""
 
     @property
     def number_tokens(self) -> tuple[tuple[str, str], ...]:

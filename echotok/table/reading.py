@@ -5,6 +5,7 @@ A table is a folder:
     table.toml       name, version, locale, licence, provenance, units, slot types, capacity; and
                      where the table has them, its own number tokens and spellings of severity
                      ([values]) and the bytes of a compact fallback ([fallback])
+    clip_merges.txt  merges that come after CLIP's own, of `build --fallback clip` (optional)
     merges.txt       the fallback's merges, one on each line (optional; without this file
                      `echotok build` trains them)
     values.csv       id, slot, value, rank, since, retired, note      (enumerations; optional)
@@ -29,7 +30,7 @@ from echotok.table.phrases import BUILT_IN_SLOTS, PhraseTable
 from echotok.table.rows import VERSION, Place, TableReader, read_phrases, read_values
 from echotok.table.values import SEVERITY, NumberCode
 
-__all__ = ["read_fallback", "read_table", "read_with_places"]
+__all__ = ["read_clip_fallback", "read_fallback", "read_table", "read_with_places"]
 
 
 def read_table(folder: Path | str) -> PhraseTable:
@@ -82,6 +83,12 @@ def _assemble(reader: TableReader, config: dict[str, Any]) -> PhraseTable | None
         if not isinstance(unit, str) or not unit or not unit[0].isalpha() or unit != unit.lower():
             message = f"unit {unit!r}: a unit is lower case and begins with a letter"
             reader.problem("bad-unit", path, None, message)
+    closings = config.get("closings", "")
+    if not isinstance(closings, str) or not set(closings) <= set(".,;:!?)"):
+        message = "`closings` holds characters that close a unit, out of . , ; : ! ? )"
+        reader.problem("bad-setting", path, None, message)
+    elif len(set(closings)) < len(closings):
+        reader.problem("bad-setting", path, None, "`closings` names a character twice")
     version = setting("version", str)
     if not VERSION.fullmatch(version):
         reader.problem("bad-setting", path, None, "`version` must look like 1.0.0")
@@ -116,6 +123,7 @@ def _assemble(reader: TableReader, config: dict[str, Any]) -> PhraseTable | None
         num_merges=num_merges,
         numbers=numbers,
         severity=severity,
+        closings=closings,
     )
 
 
@@ -166,12 +174,7 @@ def read_fallback(folder: Path | str) -> Fallback | None:
     if not path.exists():
         return None
     base = (reader.toml() or {}).get("fallback", {}).get("base")
-    pairs: list[tuple[str, str]] = []
-    for line, merge in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
-        left, space, right = merge.partition(" ")
-        if not (left and space and right) or " " in right:
-            reader.problem("bad-merge", path, line, "a merge is two pieces with a space between")
-        pairs.append((left, right))
+    pairs = _read_merges(reader, path)
     if not reader.problems:
         try:
             known = set(ByteBPE((), base=base).tokens)
@@ -186,3 +189,30 @@ def read_fallback(folder: Path | str) -> Fallback | None:
     if reader.problems:
         raise TableError(reader.problems)
     return Fallback(kind="domain", merges=tuple(pairs), base=base)
+
+
+def read_clip_fallback(folder: Path | str) -> Fallback:
+    """CLIP's fallback, with the merges that a table folder adds to CLIP's (`clip_merges.txt`).
+
+    Args:
+        folder: the folder that holds `table.toml`.
+
+    Raises:
+        TableError: a merge is malformed.
+    """
+    reader = TableReader(Path(folder))
+    path = reader.folder / "clip_merges.txt"
+    pairs = _read_merges(reader, path) if path.exists() else []
+    if reader.problems:
+        raise TableError(reader.problems)
+    return Fallback(kind="clip", merges=tuple(pairs))
+
+
+def _read_merges(reader: TableReader, path: Path) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for line, merge in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+        left, space, right = merge.partition(" ")
+        if not (left and space and right) or " " in right:
+            reader.problem("bad-merge", path, line, "a merge is two pieces with a space between")
+        pairs.append((left, right))
+    return pairs

@@ -6,14 +6,15 @@ tokens' texts gives the value back, digit for digit.
 
     55        ->  [55]                      4.7    ->  [4.7]
     >15       ->  [>][15]                   1.25   ->  [1][.25]
-    55-60     ->  [55-60]                   62-67  ->  [62][-][67]
+    55-60     ->  [55-60]                   62-67  ->  [62][-67]
     1340      ->  [134][0]                  05     ->  [0][5]
+    0.6-1.1   ->  [0.6][-1.1]               50% to 60  ->  [50][% to 60]
 
 `number` and `severity` are built in. Their lists are append-only and their order is part of the
 artifact format: a position in NUMBER_TOKENS or SEVERITY is an id for ever (I5). The members of an
 enumeration are declared by a table, each with an id of its own.
 
-NUMBER_TOKENS has 636 rows, which is much for a vocabulary of a thousand: a table may declare a
+NUMBER_TOKENS has 1,076 rows, which is much for a vocabulary of a thousand: a table may declare a
 `NumberCode` of its own in their place, from 39 rows on.
 """
 
@@ -103,12 +104,19 @@ _PREFIXES = (
     ".",
 )
 _SEPARATORS = ("-", " - ", "- ", " -", " to ", "%-", "% - ", "%- ", "% -", "% to ")
+# The second half of a range in one: normal ranges (`0.6-1.1`) and ejection fractions.
+_ENDS = (
+    *(f"-{integer}" for integer in range(251)),
+    *(f"-{tenths // 10}.{tenths % 10}" for tenths in range(100)),
+    *(f"{sep}{n}" for sep in (" - ", " to ", "%-", "% - ", "% to ") for n in range(5, 95, 5)),
+)
 
 NUMBER_TOKENS: tuple[tuple[str, str], ...] = (
     *(("start", text) for text in _STARTS),
     *(("continue", text) for text in _CONTINUES),
     *(("prefix", text) for text in _PREFIXES),
     *(("separator", text) for text in _SEPARATORS),
+    *(("continue", text) for text in _ENDS),
 )
 """`(role, text)` of every number token; the position is its id."""
 
@@ -224,9 +232,13 @@ def split_number(value: str) -> tuple[int, ...]:
     positions = _prefix_positions(match["prefix"])
     positions += _digit_positions(match["first"])
     if match["second"] is not None:
-        positions.append(number_token_roles()["separator"][match["separator"]])
-        positions += _prefix_positions(match["sign"])
-        positions += _digit_positions(match["second"])
+        separator, sign, second = match["separator"], match["sign"], match["second"]
+        whole = number_token_roles()["continue"].get(f"{separator}{sign}{second}")
+        if whole is not None:
+            return (*positions, whole)
+        positions.append(number_token_roles()["separator"][separator])
+        positions += _prefix_positions(sign)
+        positions += _digit_positions(second)
     return tuple(positions)
 
 

@@ -73,6 +73,8 @@ def _settings(table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
         "values": table.value_capacity,
         "merges": table.num_merges,
     }
+    if table.closings:
+        settings["closings"] = table.closings
     values: dict[str, Any] = {}
     if table.numbers is not None:
         values["number_starts"] = table.numbers.starts

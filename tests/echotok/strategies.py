@@ -59,8 +59,8 @@ def _parse(texts: list[str]) -> tuple[Phrase, ...]:
     return tuple(phrases)
 
 
-tables = st.lists(_items, min_size=1, max_size=12).map(
-    lambda texts: PhraseTable(
+tables = st.builds(
+    lambda texts, closings: PhraseTable(
         name="random",
         version="1.0.0",
         locale="en",
@@ -73,7 +73,10 @@ tables = st.lists(_items, min_size=1, max_size=12).map(
         phrase_capacity=16,
         value_capacity=8,
         num_merges=0,
-    )
+        closings=closings,
+    ),
+    st.lists(_items, min_size=1, max_size=12),
+    st.sampled_from(["", ".", ",."]),
 )
 table_texts = st.lists(
     st.tuples(st.sampled_from([*WORDS, "55-60", "a b", "mild to moderate"]), st.booleans()),

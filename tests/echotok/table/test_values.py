@@ -18,7 +18,7 @@ def test_every_number_token_is_used(tok: Tokenizer) -> None:
         "start": "{}",
         "continue": "250{}",
         "prefix": "{}5",
-        "separator": "5{}7",
+        "separator": "5{}700",
     }
     for role, text in NUMBER_TOKENS:
         example = examples[role].format(text)
@@ -51,7 +51,7 @@ def test_every_severity_has_a_token(tok: Tokenizer, value: Any) -> None:
             for token, kind in zip(encoding.tokens, encoding.kinds, strict=True)
             if kind == "value"
         ]
-        assert values == [value.text]
+        assert [token.removesuffix(",") for token in values] == [value.text]
         assert tok.decode(encoding.ids) == text
 
 
