@@ -92,6 +92,7 @@ def show_models(arguments: argparse.Namespace) -> None:
 
     from benchmarks.models import phantom_pictures as pictures
     from benchmarks.models import phantom_steps as steps
+    from echoclip_r.metrics.finite import for_json
     from echoclip_r.search.sheet import draw_answers
     from echoclip_r.search.terminal import show
 
@@ -121,7 +122,8 @@ def show_models(arguments: argparse.Namespace) -> None:
         judged[recipe] = steps.judge(runs[recipe], out / "shards", num_test=data.num_test)
 
     figures = {name: one.figures for name, one in judged.items()}
-    (out / "results.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(for_json(figures), indent=1, allow_nan=False)
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")
     best = judged["echoclip-r"]
     pictures.draw_curves(judged, runs).savefig(out / "curves.png", dpi=110)
     answers = pictures.example_answers(best, out / "shards")

@@ -38,6 +38,7 @@ from echoclip_r.evaluation.runner import evaluate_model
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import Resampling
+from echoclip_r.metrics.finite import for_json
 from echoclip_r.metrics.scores import Scores
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.text_tower import encode_text
@@ -55,6 +56,8 @@ Floats = npt.NDArray[np.float32]
 # Some clips are set aside because their sector is not sure, so a few more are made.
 _SPARE = 1.12
 _STUDIES_A_PATIENT = 1.95
+# What `echoclip-r evaluate` asks these models unless it is told otherwise.
+_TASKS = ("phantom",)
 EVERY_WINDOW = "every 77-token window, averaged"
 ONE_WINDOW = "the first 77 tokens"
 WHOLE = "whole reports"
@@ -156,7 +159,11 @@ def model_config(recipe: str, tokenizer: Path, *, epochs: int, seed: int) -> Tra
 def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
     """Train, or go on, or find it done; what it took. A run of other settings is replaced."""
     note = run.with_name(f"{run.name}-training.json")
-    asked = {"config": config.to_dict(), "data": read_index(shards).sha256}
+    asked = {
+        "config": config.to_dict(),
+        "data": read_index(shards).sha256,
+        "tasks": list(_TASKS),
+    }
     known = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
     if known.get("asked") != asked:
         shutil.rmtree(run, ignore_errors=True)
@@ -164,14 +171,16 @@ def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
     elif "figures" in known:
         found: dict[str, Any] = known["figures"]
         return found
-    result = train(config, shards, run)
+    result = train(config, shards, run, tasks=_TASKS)
     figures = {
         "num_steps": result.num_steps,
         "seconds": result.seconds,
         "loss": result.loss,
         "best_validation_mcmrr": None if result.best is None else result.best.mcmrr,
     }
-    note.write_text(json.dumps({"asked": asked, "figures": figures}, indent=1), encoding="utf-8")
+    note.write_text(
+        json.dumps({"asked": asked, "figures": for_json(figures)}, indent=1), encoding="utf-8"
+    )
     return figures
 
 

@@ -54,8 +54,9 @@ def _add_evaluate(commands: Any) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="tasks and prompts that are laid over the default ones: a TOML file, or `phantom`; "
-        "may be given several times",
+        help="tasks and prompts that are laid over the default ones: a TOML file, `phantom`, or "
+        "`default` for those alone; may be given several times (default: those that the runs "
+        "record)",
     )
     parser.add_argument(
         "--events",

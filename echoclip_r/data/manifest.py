@@ -168,13 +168,19 @@ def _add_labels(
         if labels is not None and name not in labels:
             ignored[name] = "not among the labels asked for"
             continue
-        numbers = []
+        numbers, bad = [], []
         for row, cell in zip(frame["row"], cells, strict=True):
             try:
                 numbers.append(number_of(cell))
             except ValueError:
-                ignored[name] = f"row {row} does not hold a number"
-                break
+                bad.append(row)
+        if bad:
+            ignored[name] = f"row {bad[0]} does not hold a number"
+            if len(bad) < len(cells) / 2:
+                ignored[name] += (
+                    f" ({len(bad):,} of {len(cells):,} rows do not); if it is a label, ask for it "
+                    "by name (--labels), and these rows alone are left out"
+                )
         else:
             filled = [number for number in numbers if not math.isnan(number)]
             if not filled:

@@ -23,7 +23,21 @@ OPTIONAL = ("split", "view", "date", "exclude", "series")
 
 _KEPT = ("split", "view", "date")  # by the usable rows; the other one marks those that are not
 _BLANK_LABELS = frozenset({"", "-", "na", "n/a", "none", "null"})
-_TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "y", "t", "present", "positive"), 1.0),
+    **dict.fromkeys(("false", "no", "n", "f", "absent", "negative"), 0.0),
+    # Grades have the ranks that `echotok.findings` gives them.
+    **dict.fromkeys(("trace", "trivial"), 0.0),
+    "mild": 1.0,
+    "mild to moderate": 1.5,
+    "mild-moderate": 1.5,
+    "moderate": 2.0,
+    "moderate to severe": 2.5,
+    "moderate-severe": 2.5,
+    "severe": 3.0,
+}
+# A comma before three digits may stand for thousands, so it is not taken for a decimal one.
+_NUMBER = re.compile(r"([+-]?\d+)(?:,(\d{1,2}|\d{4,}))?\s*%?|([+-]?\d*\.\d+|[+-]?\d+\.)\s*%")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _YEARS = range(1900, 2101)
 
@@ -217,16 +231,26 @@ def _date_of(cell: str) -> str:
 def number_of(cell: str) -> float:
     """The number in a label's cell: NaN where it is blank, 1 and 0 for yes and no.
 
+    A percent sign is left out, a decimal comma is read, and a grade in words is its rank.
+
     Raises:
         ValueError: the cell holds something else, or an infinite number.
+
+    Example:
+        >>> number_of("55 %"), number_of("55,5"), number_of("Mild to moderate"), number_of("n/a")
+        (55.0, 55.5, 1.5, nan)
     """
     try:
         number = float(cell)
     except ValueError:
-        word = cell.lower()
+        word = " ".join(cell.lower().split())
         if word in _BLANK_LABELS:
             return math.nan
-        number = _TRUTHS.get(word, math.inf)
+        if found := _NUMBER.fullmatch(word):
+            whole, part, dotted = found.groups()
+            number = float(dotted or f"{whole}.{part or 0}")
+        else:
+            number = _WORDS.get(word, math.inf)
     if math.isinf(number):
         raise ValueError("the label is not a number; write one, or leave the cell blank")
     return number

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,12 @@ __all__ = [
     "ShardIndex",
     "check_splits",
     "decode_frame",
+    "is_shards",
     "read_clips",
     "read_index",
     "read_samples",
     "read_shard",
+    "split_of_patients",
 ]
 
 _log = logging.getLogger(__name__)
@@ -77,6 +80,13 @@ class ShardIndex:
     def num_clips(self, split: str) -> int:
         """Number of clips of a split."""
         return sum(shard.num_clips for shard in self.shards[split])
+
+
+def is_shards(folder: Path) -> bool:
+    """Whether a folder holds shards, or some that are being made."""
+    return any((folder / name).is_file() for name in ("index.json", "rejects.csv")) or any(
+        folder.glob("*.tar")
+    )
 
 
 def read_index(shards_dir: Path | str) -> ShardIndex:
@@ -232,18 +242,20 @@ def decode_frame(encoded: bytes) -> Image.Image:
 
 
 def check_splits(index: ShardIndex) -> Mapping[str, int]:
-    """Check that no patient is in two splits (I10), from every clip's record.
+    """Check that no patient is in two splits, see `split_of_patients`; how many each split has."""
+    patients = Counter(split_of_patients(index).values())
+    return {split: patients[split] for split in SPLITS}
+
+
+def split_of_patients(index: ShardIndex) -> Mapping[str, str]:
+    """The split of each patient, checked to be one alone (I10), from every clip's record.
 
     Only the records are read; the frames are passed over.
-
-    Returns:
-        The number of patients of each split.
 
     Raises:
         ShardError: a patient is in two splits; the message names the places and never an id.
     """
     first: dict[str, tuple[str, str]] = {}  # patient -> split and key of the first clip
-    patients = dict.fromkeys(SPLITS, 0)
     for split, shards in index.shards.items():
         for shard in shards:
             for key, patient in _patients(shard):
@@ -254,8 +266,7 @@ def check_splits(index: ShardIndex) -> Mapping[str, int]:
                         f"{other}; a split is by patient, or a model is tested on what it has "
                         "seen. Make the shards again from one manifest (`echoclip-r prepare`)"
                     )
-                patients[split] += where == key
-    return patients
+    return {patient: split for patient, (split, _) in first.items()}
 
 
 def _patients(shard: Shard) -> Iterator[tuple[str, str]]:

@@ -6,8 +6,6 @@ The cosine of each study with the patient's earliest study tells, before the eve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +18,7 @@ from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights, area_under_roc, mean
 from echoclip_r.metrics.scores import Scores, measure
 
-__all__ = ["WHEN", "change_scores", "follow", "judge_change", "read_events"]
+__all__ = ["WHEN", "change_scores", "follow", "judge_change"]
 
 WHEN = ("before", "after", "no event")
 
@@ -41,13 +39,21 @@ def judge_change(trial: Trial, event: Event) -> Judgement:
             f"no label column {' or '.join(map(repr, event.columns))}, and no file of events"
         )
     others = [name for other in trial.tasks.events if other != event for name in other.columns]
+    if dates is not None and trial.events is not None:
+        elsewhere = {patient for found in trial.events.values() for patient in found} - set(dates)
+        kept = ~studies["patient_id"].isin(elsewhere).to_numpy()  # they had another event
+        studies, embeddings = studies[kept].reset_index(drop=True), embeddings[kept]
     table = follow(studies, embeddings, since=event.columns, dates=dates, others=others)
     when = table["when"]
+    remarks = _flag_remarks(studies, columns) if dates is None else _event_remarks(studies, dates)
+    if dates is not None and not dates:
+        remarks.append("the file of events has no row of this event")
     return Judgement(
         scores=change_scores(table, resampling=trial.resampling),
         items=table,
         about={
             "labels": "file of events" if dates is not None else f"label column {columns[0]!r}",
+            "remarks": remarks,
             "num_comparisons": {
                 str(name): int(count) for name, count in when.value_counts().sort_index().items()
             },
@@ -56,34 +62,39 @@ def judge_change(trial: Trial, event: Event) -> Judgement:
     )
 
 
-def read_events(path: Path) -> dict[str, dict[str, str]]:
-    """Read dated events: a CSV file with `patient_id`, `event` (a task file's name) and `date`.
+def _event_remarks(studies: pd.DataFrame, dates: Mapping[str, str]) -> list[str]:
+    """Of how many patients with an event the studies cannot show it."""
+    dated = studies[studies["date"] != ""].groupby("patient_id")["date"]
+    first, last = dated.min(), dated.max()
+    here = [patient for patient in dates if patient in set(studies["patient_id"])]
+    found = {
+        "have no dated study": sum(patient not in first for patient in here),
+        "had it before or on the day of their first study, and are left out": sum(
+            patient in first and dates[patient] <= first[patient] for patient in here
+        ),
+        "had it after their last study": sum(
+            patient in last and dates[patient] > last[patient] for patient in here
+        ),
+    }
+    return [
+        f"{num:,} of {len(here):,} patients with the event {what}"
+        for what, num in found.items()
+        if num
+    ]
 
-    Returns:
-        For each event and patient the ISO date of the first such event.
 
-    Raises:
-        EvaluationError: a column is missing, or a date is not an ISO date; ids are not quoted.
-    """
-    try:
-        events = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path}: it cannot be read ({type(error).__name__})") from error
-    if missing := [name for name in ("patient_id", "event", "date") if name not in events]:
-        raise EvaluationError(
-            f"{path}: row 1 has no column {missing[0]!r}; it needs patient_id, event and date"
-        )
-    for number, day in enumerate(events["date"], 2):
-        try:
-            date.fromisoformat(day)
-        except ValueError:
-            raise EvaluationError(
-                f"{path}: row {number}: the date is not of the form 2024-05-31"
-            ) from None
-    found: dict[str, dict[str, str]] = {}
-    for row in events.sort_values("date", kind="stable").to_dict("records"):
-        found.setdefault(row["event"], {}).setdefault(row["patient_id"], row["date"])
-    return found
+def _flag_remarks(studies: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """How many values of label columns are neither yes nor no."""
+    remarks = []
+    for name in columns:
+        values = studies[name].dropna()
+        odd = values[~values.isin((0, 1))]
+        if len(odd):
+            remarks.append(
+                f"label column {name!r}: {len(odd):,} of {len(values):,} values are neither 0 nor "
+                f"1 (such as {odd.iloc[0]:g}), and count as not known"
+            )
+    return remarks
 
 
 def follow(
@@ -148,9 +159,9 @@ def follow(
 
 
 def _flags(studies: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether any of the columns that there are is above 0 (N,)."""
+    """Whether any of the columns that there are is 1 (N,)."""
     present = [name for name in columns if name in studies]
-    return np.asarray(studies[present].fillna(0).gt(0).any(axis=1), bool)
+    return np.asarray(studies[present].eq(1).any(axis=1), bool)
 
 
 def _event_day(

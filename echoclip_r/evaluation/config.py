@@ -31,7 +31,8 @@ class EvaluateConfig:
     """Shards or manifest of another archive, on which no model was trained; all its splits are
     tested."""
     tasks: Sequence[Path | str] = ()
-    """Task files, laid over the default one; see `echoclip_r.evaluation.tasks`."""
+    """Task files, laid over the default one; see `echoclip_r.evaluation.tasks`. Without any, those
+    that the runs record."""
     events: Path | str | None = None
     """A CSV file of dated events; None takes the label columns. See `evaluation.change`."""
     unit: str = "study"

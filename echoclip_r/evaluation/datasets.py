@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from echoclip_r.model.trained import TrainedModel
 __all__ = [
     "Dataset",
     "Items",
+    "Truth",
     "describe",
     "find_labels",
     "load_dataset",
@@ -117,21 +119,32 @@ def make_items(embedded: Embedded, unit: str, findings: Sequence[Finding]) -> It
     )
 
 
-def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tuple[Floats, str]:
+class Truth(NamedTuple):
     """The truth of a task for each item.
 
-    Returns:
-        The true values (N,), NaN where the truth is unknown, and a text that says where the values
-        come from.
+    Attributes:
+        values: the true values (N,), NaN where the truth is unknown.
+        source: a text that says where they come from.
+        remark: a text that says which values were left out, or "".
+    """
+
+    values: Floats
+    source: str
+    remark: str
+
+
+def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> Truth:
+    """The truth of a task; values outside of the label's range are left out.
 
     Raises:
-        EvaluationError: the truth is not known for any item; the message says why.
+        EvaluationError: the truth is not known for any item, or stands in fractions of the task's
+            unit; the message says why.
     """
     present = [name for name in label.columns if name in items.rows]
     for name in present:
         values = items.rows[name].to_numpy(np.float64)
         if not np.isnan(values).all():
-            return values, f"label column {name!r}"
+            return _in_range(values, label, f"label column {name!r}")
     why = (
         f"label column {present[0]!r} is blank in all {len(items.rows)} of them"
         if present
@@ -146,9 +159,33 @@ def find_labels(label: Label, items: Items, findings: Sequence[Finding]) -> tupl
         # Where what is unsaid counts as absent, a phrase must be there at least once: else the
         # reports may just use other words.
         if not (np.isnan(values) if unsaid is None else values == unsaid).all():
-            return values, f"phrases of {label.finding!r} in the reports"
+            return _in_range(values, label, f"phrases of {label.finding!r} in the reports")
         why += f", and no report has a phrase of the finding {label.finding!r}"
     raise EvaluationError(why)
+
+
+def _in_range(values: Floats, label: Label, source: str) -> Truth:
+    low, high = label.range
+    known = ~np.isnan(values)
+    outside = known & ((values < low) | (values > high))
+    num, num_outside = int(known.sum()), int(outside.sum())
+    if not num_outside:
+        return Truth(values, source, "")
+    span = f"the task's range, {low:g} to {high:g}" if high < math.inf else f"{low:g} or more"
+    num_fractions = int((known & (values > 0) & (values <= 1)).sum())
+    if low > 1 and num_fractions > num / 2:
+        raise EvaluationError(
+            f"{source}: {num_fractions:,} of {num:,} values lie between 0 and 1, outside of "
+            f"{span}, and look like fractions: multiply the column by 100 in the manifest, and "
+            "`prepare` it again"
+        )
+    odd, times = np.unique(values[outside], return_counts=True)
+    often = [f"{odd[at]:g} ({times[at]:,} times)" for at in np.argsort(-times, kind="stable")[:3]]
+    found = f"{num_outside:,} of {num:,} values are outside of {span}: {', '.join(often)}"
+    found += ", ..." if len(odd) > len(often) else ""
+    if num_outside == num:
+        raise EvaluationError(f"{source}: {found}; correct the column, or the range in a task file")
+    return Truth(np.where(outside, np.nan, values), source, f"{source}: {found}; left out")
 
 
 def make_shards(path: Path, folder: Path, *, size_px: int, seed: int, workers: int) -> Path:

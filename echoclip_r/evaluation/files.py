@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from echoclip_r.evaluation.outcomes import Evaluation
 from echoclip_r.evaluation.plots.draw import draw_plots
 from echoclip_r.evaluation.report.page import render_report
 from echoclip_r.evaluation.tasks import Tasks
+from echoclip_r.metrics.finite import for_json
 
 __all__ = ["write_evaluation"]
 
@@ -25,7 +25,7 @@ def write_evaluation(evaluation: Evaluation, tasks: Tasks, out: Path) -> None:
     Predictions name studies and patients as the shards do, and hold no report text.
     """
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_content(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(for_json(_content(evaluation)), indent=1, ensure_ascii=False, allow_nan=False)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     _write_predictions(evaluation, out / "predictions")
     plots = draw_plots(evaluation, tasks, out / "plots")
@@ -43,10 +43,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
             "num_items": one.scores.num_items,
             "num_patients": one.scores.num_patients,
             **one.about,
-            "figures": {
-                name: {key: _finite(value) for key, value in asdict(figure).items()}
-                for name, figure in one.scores.figures.items()
-            },
+            "figures": {name: asdict(figure) for name, figure in one.scores.figures.items()},
         }
         for one in evaluation.outcomes
     ]
@@ -54,18 +51,13 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     for one in evaluation.comparisons:
         entry = asdict(one)
         interval = entry.pop("difference")
-        differences.append(entry | {key: _finite(value) for key, value in interval.items()})
+        differences.append(entry | interval)
     return {
         "facts": evaluation.facts,
         "outcomes": outcomes,
         "differences": differences,
         "skipped": [asdict(one) for one in evaluation.skipped],
     }
-
-
-def _finite(value: float) -> float | None:
-    """A number for JSON, which has no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def _write_predictions(evaluation: Evaluation, folder: Path) -> None:

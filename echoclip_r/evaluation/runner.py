@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from echoclip_r.data.shards import check_splits, read_index
+from echoclip_r.data.shards import is_shards, read_index, split_of_patients
 from echoclip_r.embedding.embedder import embed_texts
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.agreement import judge_agreement
-from echoclip_r.evaluation.change import judge_change, read_events
+from echoclip_r.evaluation.change import judge_change
 from echoclip_r.evaluation.config import EvaluateConfig
 from echoclip_r.evaluation.datasets import (
     Dataset,
@@ -31,6 +32,7 @@ from echoclip_r.evaluation.datasets import (
     load_split,
     make_shards,
 )
+from echoclip_r.evaluation.events import match_events, read_events
 from echoclip_r.evaluation.figures import SECTIONS, Section
 from echoclip_r.evaluation.files import write_evaluation
 from echoclip_r.evaluation.identification import judge_identification
@@ -48,7 +50,7 @@ from echoclip_r.evaluation.verdicts import too_few
 from echoclip_r.evaluation.zero_shot import judge_binary, judge_regression, prompt_texts
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling
 from echoclip_r.metrics.scores import difference
-from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
 from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["compare", "evaluate", "evaluate_model"]
@@ -65,8 +67,14 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         ManifestError: the manifest breaks a rule.
         CheckpointError: a checkpoint cannot be read.
     """
-    out, tasks = Path(config.out), read_tasks(*config.tasks)
-    events = None if config.events is None else read_events(Path(config.events))
+    out = Path(config.out)
+    if is_shards(out):
+        raise EvaluationError(
+            f"{out}: it holds shards, and an evaluation would mix its files with them; give --out "
+            "a folder of its own"
+        )
+    tasks = read_tasks(*_task_sources(config))
+    rows = None if config.events is None else read_events(Path(config.events))
     models = _load_models(config)
     sources = {"internal": Path(config.data)}
     if config.external is not None:
@@ -81,7 +89,12 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         )
         for name, path in sources.items()
     }
-    patients = {name: dict(check_splits(read_index(folder))) for name, folder in folders.items()}
+    patients = {name: split_of_patients(read_index(folder)) for name, folder in folders.items()}
+    events: Events | None = None
+    remarks: list[str] = []
+    if rows is not None:
+        everyone = {patient for found in patients.values() for patient in found}
+        events, remarks = match_events(rows, events=tasks.events, patients=everyone)
     outcomes: list[Outcome] = []
     skipped: dict[tuple[str, str, str], Skipped] = {}
     described: dict[str, Any] = {}
@@ -113,10 +126,15 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
                 for (name, model), path in zip(models.items(), config.checkpoints, strict=True)
             },
             "datasets": {
-                name: {"source": str(sources[name]), "patients": patients[name], **facts}
+                name: {
+                    "source": str(sources[name]),
+                    "patients": dict(Counter(patients[name].values())),
+                    **facts,
+                }
                 for name, facts in described.items()
             },
             "tasks": list(tasks.sources),
+            "remarks": remarks,
             "unit": config.unit,
             "split": config.split,
             "num_draws": config.resampling.num_draws,
@@ -125,6 +143,31 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     )
     write_evaluation(evaluation, tasks, out)
     return evaluation
+
+
+def _task_sources(config: EvaluateConfig) -> Sequence[str | Path]:
+    """The task files that are asked for, else those that the runs record."""
+    if config.tasks:
+        return config.tasks
+    recorded = {tasks_of(path): path for path in config.checkpoints}
+    texts = {tuple(_content(source) for source in sources) for sources in recorded}
+    if len(texts) > 1:
+        raise EvaluationError(
+            "the runs record different task files ("
+            + "; ".join(f"{path}: {', '.join(names) or 'none'}" for names, path in recorded.items())
+            + "), and models are compared on the same prompts; say which with --tasks (--tasks "
+            "default for the general ones)"
+        )
+    sources = next(iter(recorded))
+    if sources:
+        _log.warning("tasks: %s, as the run records", ", ".join(Path(one).name for one in sources))
+    return sources
+
+
+def _content(source: str) -> str:
+    """What tells a task file from another: its text, or the name of one of this package."""
+    path = Path(source)
+    return path.read_text(encoding="utf-8") if path.is_file() else source
 
 
 def _load_models(config: EvaluateConfig) -> dict[str, TrainedModel]:
@@ -174,7 +217,7 @@ def evaluate_model(
             its thresholds from the internal one.
         embed_texts: function from texts to unit embeddings (N, D).
         tasks: the tasks on which the model is judged.
-        events: dates of events, see `echoclip_r.evaluation.change.read_events`.
+        events: dates of events, see `echoclip_r.evaluation.events.match_events`.
         resampling: draws of the bootstrap; its seed is also used for random pairs.
     """
     outcomes: list[Outcome] = []

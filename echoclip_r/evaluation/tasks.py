@@ -15,15 +15,18 @@ are added to those that are there), and other entries are added.
 
 `label` says where the truth is: `columns`, of which the first that the manifest has is taken, else
 `finding`, a name that is looked for in the report; `at_least` or `below` make it a yes or
-no. A prompt of a regression holds `{value}`, and may be a table `{ text, from, to }` where it is
-worded for some values only.
+no. `range = [lowest, highest]` are the values that there can be: others, such as -1 or 999 for
+"missing", are left out and counted; without it a number's range is that of its `values`. A prompt
+of a regression holds `{value}`, and may be a table `{ text, from, to }` where it is worded for some
+values only.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,12 +48,14 @@ class Label:
         finding: name of a finding that is read from reports where no column is there, or "".
         at_least: a value of this or more is a yes; None where the truth is a number.
         below: a value below this is a yes; None where `at_least` is given, or for a number.
+        range: the lowest and the highest value that there can be.
     """
 
     columns: tuple[str, ...] = ()
     finding: str = ""
     at_least: float | None = None
     below: float | None = None
+    range: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,9 +212,10 @@ def read_tasks(*sources: str | Path) -> Tasks:
                 raise EvaluationError(
                     f"{', '.join(names) or 'default'}: [[{kind}]] {name!r}: {reason}"
                 ) from error
+    numbers = {task.name: task.label.range for task in made["regression"]}
     tasks = Tasks(
         regressions=tuple(made["regression"]),
-        binaries=tuple(made["binary"]),
+        binaries=tuple(_ranged(task, numbers) for task in made["binary"]),
         events=tuple(made["event"]),
         findings=tuple(made["finding"]),
         sources=("default", *names),
@@ -293,13 +299,31 @@ def _texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _label(entry: Mapping[str, Any]) -> Label:
+def _label(entry: Mapping[str, Any], span: tuple[float, float] | None = None) -> Label:
+    """An entry's label; `span` is its range where it states none."""
     label = entry["label"]
     _check_keys(label, Label)
-    made = Label(**{**label, "columns": _texts(label, "columns")})
+    match label.get("range", span or _ANY):
+        case [float() | int() as low, float() | int() as high] if low < high:
+            ends = (float(low), float(high))
+        case _:
+            raise ValueError("the label's range must be two numbers, the lowest and the highest")
+    made = Label(**{**label, "columns": _texts(label, "columns"), "range": ends})
     if not (made.columns or made.finding):
         raise ValueError("label names neither columns nor a finding")
     return made
+
+
+def _ranged(task: Binary, numbers: Mapping[str, tuple[float, float]]) -> Binary:
+    """A yes or no that states no range has that of the number it is scored by; none is below 0."""
+    label = task.label
+    if label.range != _ANY:
+        return task
+    span = numbers.get(task.scored_by, (0.0, math.inf) if (label.at_least or 0) > 0 else _ANY)
+    return replace(task, label=replace(label, range=span))
+
+
+_ANY = (-math.inf, math.inf)
 
 
 def _regression(entry: Mapping[str, Any]) -> Regression:
@@ -319,7 +343,7 @@ def _regression(entry: Mapping[str, Any]) -> Regression:
     for value in values:
         if not any(prompt.low <= value <= prompt.high for prompt in prompts):
             raise ValueError(f"no prompt is worded for the value {value}")
-    label = _label(entry)
+    label = _label(entry, (float(low), float(high)))
     if label.at_least is not None or label.below is not None:
         raise ValueError("a regression predicts a number; leave out at_least and below")
     span = entry.get("human_range")

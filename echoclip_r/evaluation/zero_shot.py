@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.datasets import Items, find_labels
+from echoclip_r.evaluation.datasets import Items, Truth, find_labels
 from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.prompt_scores import Rule, predict_values, score_presence
 from echoclip_r.evaluation.tasks import Binary, Regression, Tasks
@@ -83,7 +83,7 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
         EvaluationError: the truth is not known.
     """
     items = trial.test
-    truth, source = find_labels(task.label, items, trial.tasks.findings)
+    truth, source, remark = find_labels(task.label, items, trial.tasks.findings)
     known = np.flatnonzero(~np.isnan(truth))
     guess, guess_from = _median_guess(trial, task)
     if guess is None:
@@ -111,6 +111,7 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
         about={
             "unit": task.unit,
             "labels": source,
+            "remarks": [remark] if remark else [],
             "rule": "paper; figures that end in :published_code by the other one",
             "guess": guess,
             "guess_from": guess_from,
@@ -126,7 +127,7 @@ def judge_binary(trial: Trial, task: Binary) -> Judgement:
         EvaluationError: the truth is not known, or all items are of one class.
     """
     items = trial.test
-    known, positive, source = _positive(trial, task, items)
+    known, positive, (_, source, remark) = _positive(trial, task, items)
     patients = items.rows["patient_id"].to_numpy()[known]
     table: dict[str, NDArray[Any]] = {"truth": positive.astype(int)}
     by_ending, points = {}, {}
@@ -158,6 +159,7 @@ def judge_binary(trial: Trial, task: Binary) -> Judgement:
         items=pd.DataFrame(table, index=known),
         about={
             "labels": source,
+            "remarks": [remark] if remark else [],
             "num_positive": int(positive.sum()),
             "thresholds": {
                 ending.strip(":") or "plain": None if point is None else point.threshold
@@ -174,8 +176,8 @@ def _median_guess(trial: Trial, task: Regression) -> tuple[float | None, str]:
     """What to say of everyone without looking, and where it comes from."""
     if trial.dataset.validation is not None:
         try:
-            truth, _ = find_labels(task.label, trial.dataset.validation, trial.tasks.findings)
-            return float(np.nanmedian(truth)), "validation"
+            truth = find_labels(task.label, trial.dataset.validation, trial.tasks.findings)
+            return float(np.nanmedian(truth.values)), "validation"
         except EvaluationError:
             pass
     return None, ""
@@ -205,13 +207,13 @@ def _scorers(trial: Trial, task: Binary) -> Mapping[str, Scorer]:
 
 def _positive(
     trial: Trial, task: Binary, items: Items
-) -> tuple[NDArray[np.int64], NDArray[np.bool_], str]:
-    """Rows whose truth is known, the truth, and where it comes from."""
-    values, source = find_labels(task.label, items, trial.tasks.findings)
-    known = np.flatnonzero(~np.isnan(values)).astype(np.int64)
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], Truth]:
+    """Rows whose truth is known, whether it is yes (of these rows), and the truth itself."""
+    truth = find_labels(task.label, items, trial.tasks.findings)
+    known = np.flatnonzero(~np.isnan(truth.values)).astype(np.int64)
     if task.label.below is not None:
-        return known, values[known] < task.label.below, source
-    return known, values[known] >= float(task.label.at_least or 0), source
+        return known, truth.values[known] < task.label.below, truth
+    return known, truth.values[known] >= float(task.label.at_least or 0), truth
 
 
 def _operating(trial: Trial, task: Binary, scorer: Scorer) -> Operating | None:

@@ -29,7 +29,7 @@ from echoclip_r.evaluation.report.words import DEFINITIONS
 from echoclip_r.evaluation.verdicts import verdict
 from echotok.view.templates import render
 
-__all__ = ["as_text", "render_report"]
+__all__ = ["as_text", "remarks_of", "render_report"]
 
 _UNITS = {"study": "studies", "clip": "clips"}
 
@@ -47,10 +47,22 @@ def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
         sections=list(_sections(evaluation, plots)),
         differences=_differences(evaluation) if evaluation.comparisons else None,
         skipped=_skipped(evaluation),
+        remarks=remarks_of(evaluation),
         definitions=DEFINITIONS,
         count="{:,}".format,
         svg_uri=_svg_uri,
     )
+
+
+def remarks_of(evaluation: Evaluation) -> list[str]:
+    """What was left out or could not be matched, each said once."""
+    said = list(evaluation.facts.get("remarks", ()))
+    said += [
+        f"{one.title + where_text(one)}: {remark}"
+        for one in evaluation.outcomes
+        for remark in one.about.get("remarks", ())
+    ]
+    return list(dict.fromkeys(said))
 
 
 def as_text(evaluation: Evaluation) -> str:
@@ -66,6 +78,7 @@ def as_text(evaluation: Evaluation) -> str:
                 f"{number_text(figure.chance)}, n = {count_text(one)}"
                 + (f": {said.text}" if said else "")
             )
+    lines += [f"Note: {remark}" for remark in remarks_of(evaluation)]
     lines += [f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped]
     return "\n".join(lines)
 

@@ -288,6 +288,52 @@ def test_labels_are_the_columns_that_hold_only_numbers(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [
+        ("55%", 55),
+        ("55 %", 55),
+        ("55.5%", 55.5),
+        ("-1 %", -1),
+        ("55,5", 55.5),
+        ("0,55", 0.55),
+        ("62,5 %", 62.5),
+        ("1,2345", 1.2345),
+        ("TRUE", 1),
+        ("no", 0),
+        ("Y", 1),
+        ("1.0", 1),
+        ("absent", 0),
+        ("trace", 0),
+        ("MILD", 1),
+        ("mild  to moderate", 1.5),
+        ("moderate", 2),
+        ("moderate-severe", 2.5),
+        ("Severe", 3),
+    ],
+)
+def test_a_label_as_people_write_it(tmp_path, cell, number):
+    """Percent signs, decimal commas, yes and no, and grades in words."""
+    path = write(tmp_path, [f'S1,P1,a.avi,Normal.,"{cell}"'], header=f"{HEADER},label")
+    assert read_manifest(path).frame["label"].tolist() == [number]
+
+
+@pytest.mark.parametrize("cell", ["1,234", "1,2,3", "55-60", "55 mmHg", ">55", "inf", "low", "%"])
+def test_a_label_that_may_mean_two_things_is_not_guessed(tmp_path, cell):
+    """1,234 may be a thousand; a range, a comparison and a unit are no number."""
+    path = write(
+        tmp_path,
+        [f"S{n},P{n},{n}.avi,Normal.,{n}" for n in range(3)] + [f'S4,P4,a.avi,Normal.,"{cell}"'],
+        header=f"{HEADER},label",
+    )
+    manifest = read_manifest(path, check_files=False)
+    assert manifest.labels == ()
+    assert manifest.ignored["label"] == (
+        "row 5 does not hold a number (1 of 4 rows do not); if it is a label, ask for it by name "
+        "(--labels), and these rows alone are left out"
+    )
+
+
 def test_a_named_label_must_be_a_number_in_every_row(tmp_path):
     """Its faulty row is rejected; columns that were not named are left alone."""
     path = write(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.change import change_scores, follow, read_events
+from echoclip_r.evaluation.change import change_scores, follow
 from echoclip_r.metrics.bootstrap import Resampling
 
 
@@ -69,32 +67,20 @@ def test_who_cannot_be_compared_is_left_out() -> None:
     assert len(found) == 0
 
 
-def test_dated_events(tmp_path: Path) -> None:
-    """A file of dates stands in for the column; the first event of a kind counts."""
-    path = tmp_path / "events.csv"
-    path.write_text("patient_id,event,date\nA,op,2021-01-01\nA,op,2020-01-21\nB,other,2020-01-02\n")
-    events = read_events(path)
-    assert events == {"op": {"A": "2020-01-21"}, "other": {"B": "2020-01-02"}}
+def test_dated_events_stand_in_for_the_column() -> None:
+    """Dates by patient tell before from after."""
     frame, embeddings = studies(("A", "2020-01-01", 0), ("A", "2020-02-01", 0))
-    found = follow(frame, embeddings, dates=events["op"])
+    found = follow(frame, embeddings, dates={"A": "2020-01-21"})
     assert found[["when", "days"]].to_numpy().tolist() == [["after", 11]]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("patient_id,event\nA,op\n", "no column 'date'"),
-        ("patient_id,event,date\nA,op,2020-01-01\nA,op,1.2.2020\n", "row 3: the date"),
-        (None, "cannot be read"),
-    ],
-)
-def test_bad_events_file(tmp_path: Path, content: str | None, message: str) -> None:
-    """Rule and row are named, and no id."""
-    path = tmp_path / "events.csv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(EvaluationError, match=message):
-        read_events(path)
+def test_a_flag_that_is_no_flag_is_not_taken_for_an_event() -> None:
+    """-1 and 999 for "missing" make nobody a patient with an event."""
+    frame, embeddings = studies(
+        ("A", "2020-01-01", 0), ("A", "2020-02-01", 999), ("B", "2020-01-01", -1)
+    )
+    found = follow(frame, embeddings, since=["since_surgery"])
+    assert found["when"].tolist() == ["no event"]
 
 
 def test_scores_by_hand() -> None:

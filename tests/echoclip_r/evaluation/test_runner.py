@@ -344,6 +344,71 @@ def test_one_seed_gives_one_result(
         assert (tmp_path / name).read_text() == (written / name).read_text()
 
 
+def recording(checkpoint: Path, folder: Path, *tasks: str) -> Path:
+    """A copy of a checkpoint whose run records task files."""
+    shutil.copytree(checkpoint, folder)
+    description = folder / "echoclip_r.json"
+    facts = json.loads(description.read_text())
+    description.write_text(json.dumps(facts | {"tasks": list(tasks)}))
+    return folder
+
+
+def test_tasks_are_those_that_the_run_records(
+    checkpoint: Path, training_shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without an option the model is asked in its own words, and that is said; an option counts."""
+    run = recording(checkpoint, tmp_path / "run", "phantom")
+    asked = ["evaluate", str(run), "--shards", str(training_shards), "--draws", "5", "--out"]
+    assert main([*asked, str(tmp_path / "own")]) == 0
+    assert "tasks: phantom, as the run records" in caplog.messages
+    metrics = json.loads((tmp_path / "own" / "metrics.json").read_text())
+    assert metrics["facts"]["tasks"] == ["default", "phantom"]
+    assert main([*asked, str(tmp_path / "general"), "--tasks", "default"]) == 0
+    metrics = json.loads((tmp_path / "general" / "metrics.json").read_text())
+    assert metrics["facts"]["tasks"] == ["default"]
+
+
+def test_runs_that_record_different_tasks_are_not_compared(
+    checkpoint: Path, training_shards: Path, tmp_path: Path
+) -> None:
+    """The message says what each records, and how to choose."""
+    run = recording(checkpoint, tmp_path / "run", "phantom")
+    with pytest.raises(EvaluationError, match=r"phantom; .*: none.*--tasks"):
+        evaluate(
+            EvaluateConfig(
+                checkpoints=[run, checkpoint], data=training_shards, out=tmp_path / "out"
+            )
+        )
+
+
+def test_a_folder_of_shards_is_no_place_for_an_evaluation(
+    checkpoint: Path, training_shards: Path, tmp_path: Path
+) -> None:
+    """Its files would be mixed with the shards; nothing is written."""
+    shards = Path(shutil.copytree(training_shards, tmp_path / "shards"))
+    before = sorted(shards.rglob("*"))
+    with pytest.raises(EvaluationError, match="it holds shards"):
+        evaluate(EvaluateConfig(checkpoints=[checkpoint], data=shards, out=shards))
+    assert sorted(shards.rglob("*")) == before
+
+
+def test_what_was_left_out_is_said_everywhere(
+    checkpoint: Path, training_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of events that are about nobody stand in the terminal, the figures and the page."""
+    events = tmp_path / "events.csv"
+    events.write_text(
+        "patient_id,event,date\nP57,transplant,2020-01-01\nQ1,transplant,2020-01-01\n"
+    )
+    said = "Table of events: 1 patients (1 rows, row 3) are in none of the data."
+    data = ["--shards", str(training_shards), "--events", str(events)]
+    out = tmp_path / "out"
+    assert main(["evaluate", str(checkpoint), *data, "--draws", "5", "--out", str(out)]) == 0
+    assert f"Note: {said}" in capsys.readouterr().out
+    assert said in json.loads((out / "metrics.json").read_text())["facts"]["remarks"]
+    assert said in (out / "report.html").read_text()
+
+
 def test_a_planted_leak_is_refused(
     checkpoint: Path, training_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
