@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from echotok.cli.console import tell, write_styled
-from echotok.errors import EchotokError, IdError, InputError, TableError
+from echotok.errors import ArtifactError, EchotokError, IdError, InputError, TableError
 
 if TYPE_CHECKING:
     from echotok.corpora import Report
@@ -109,6 +109,7 @@ def build(arguments: Namespace) -> int:
     if arguments.column is not None:
         _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
+    old = None if arguments.force else _old_artifact(arguments)
     with progress() as told:
 
         def corpus() -> Iterator[str]:
@@ -131,12 +132,46 @@ def build(arguments: Namespace) -> int:
             if arguments.base is None
             else load(arguments.base, clip_merges=arguments.clip_merges),
         )
+    if old is not None:
+        _check_growth(tokenizer, old, arguments.out)
     tokenizer.save(arguments.out)
     tell(
         f"wrote {arguments.out}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
         f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
     )
     return 0
+
+
+def _old_artifact(arguments: Namespace) -> Tokenizer | None:
+    """The tokenizer that lies where the new one is to be written; None where nothing lies there."""
+    from echotok.tokenizer import Tokenizer
+
+    out = Path(arguments.out)
+    if not out.exists():
+        return None
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a file, such as {out / 'tokenizer.json'}")
+    try:
+        return Tokenizer.from_file(out, clip_merges=arguments.clip_merges)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{out} is there already, and whether the new tokenizer is a growth of it cannot be "
+            f"told ({error}). Name another file with --out, or give --force to replace this one"
+        ) from error
+
+
+def _check_growth(tokenizer: Tokenizer, old: Tokenizer, out: str) -> None:
+    """Refuse to replace a tokenizer by one with other ids, and say how much a growth added."""
+    try:
+        added = tokenizer.added_since(old)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{out} holds a tokenizer with other ids, and is left as it is: "
+            f"{error}. Write the new one to another file; or grow the old one: put its rows back "
+            f"and give --base {out}; or, when no model was trained with it, replace it with --force"
+        ) from error
+    if tokenizer.fingerprint != old.fingerprint:
+        tell(f"echotok: {out} grows by {len(added):,} ids; all of its old ids keep their meaning")
 
 
 def validate(arguments: Namespace) -> int:

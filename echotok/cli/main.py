@@ -159,6 +159,12 @@ def _build_arguments(parser: ArgumentParser) -> None:
     add_table_dir(parser)
     parser.add_argument("--out", required=True, metavar="ARTIFACT", help="the file to write")
     parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a file that is there, also by a tokenizer with other ids; without it, only a "
+        "growth may be written over an artifact: models that were trained with it go on reading it",
+    )
+    parser.add_argument(
         "--fallback",
         choices=("domain", "clip"),
         default="domain",

@@ -12,12 +12,16 @@ import logging
 import os
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 __all__ = ["add_common_options", "add_version", "run_command"]
 
 _LOGGERS = ("echotok", "echoclip_r")
+# Options that name a file or folder to write.
+_OUTPUTS = ("out", "html", "private", "page")
 
 
 def add_version(parser: ArgumentParser) -> None:
@@ -97,10 +101,14 @@ def run_command(
     arguments = Namespace()
     try:
         arguments = parser.parse_args(argv)
-        with _verbosity(arguments.verbosity, name):
+        writes_file = any(
+            isinstance(vars(arguments).get(option), (str, Path)) and vars(arguments)[option] != "-"
+            for option in _OUTPUTS
+        )
+        with _verbosity(arguments.verbosity, name), _outliving(stdout=writes_file) as has_left:
             code: int | None = arguments.run(arguments)
             sys.stdout.flush()
-        return code or 0
+        return 128 + 13 if has_left() and not code else code or 0
     except SystemExit as stop:  # argparse: --help, --version, bad usage
         return stop.code if isinstance(stop.code, int) else 2
     except errors as error:
@@ -126,8 +134,60 @@ def run_command(
         return _fail(name, f"interrupted; {told}", code=130)
 
 
+class _Outliving:
+    """A stream that goes silent, in place of an error, once the reader of its pipe has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.has_left = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        if not self.has_left:
+            try:
+                return self.stream.write(text)
+            except BrokenPipeError:
+                self._leave()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.has_left = True
+        # What is still buffered has to go somewhere when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+@contextmanager
+def _outliving(*, stdout: bool) -> Iterator[Callable[[], bool]]:
+    """Go on when nobody reads: what is said on stderr, and beside a file, is not worth the file.
+
+    Args:
+        stdout: whether the command also writes a file. Other commands end when their reader does.
+
+    Yields:
+        A function that says whether the reader of stdout has left.
+    """
+    out, err = sys.stdout, sys.stderr
+    told = _Outliving(out)
+    if stdout:
+        sys.stdout = cast(TextIO, told)
+    sys.stderr = cast(TextIO, _Outliving(err))
+    try:
+        yield lambda: told.has_left
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
 def _fail(name: str, message: str, *, code: int = 1) -> int:
-    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):
+        print(f"{name}: {message}", file=sys.stderr, flush=True)
     return code
 
 
