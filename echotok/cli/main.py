@@ -25,7 +25,12 @@ from echotok.cli.options import (
     add_tokenizer,
     whole_number,
 )
-from echotok.cli.running import add_common_options, add_version, run_command
+from echotok.cli.running import (
+    CommandParser,
+    add_common_options,
+    add_version,
+    run_command,
+)
 from echotok.errors import EchotokError, OptionError
 
 __all__ = ["main", "make_parser"]
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> ArgumentParser:
     """The parser of all sub-commands."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="echotok",
         description="Write whole clinical reports in few tokens, with nothing lost.",
     )
