@@ -63,8 +63,8 @@ _ZIPPED = (
     ("content.xml", "an OpenDocument file (.ods or .odt)", _AS_CSV),
 )
 _CONVERT = (
-    "say so with --encoding {encoding}, or convert it first, for example with "
-    "iconv -f {encoding} -t UTF-8 OLD > NEW"
+    "convert it first, for example with iconv -f {encoding} -t UTF-8 OLD > NEW; echotok's "
+    "commands read reports in it with --encoding {encoding}"
 )
 _DELIMITERS = ",;\t|"
 _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
