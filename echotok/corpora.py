@@ -29,14 +29,17 @@ from pathlib import Path
 from typing import Literal
 
 from echotok.errors import InputError
+from echotok.spelling import did_you_mean
 from echotok.text_files import decode, find_dialect, open_lines, read_text
 
-__all__ = ["Report", "holds_text", "read_reports"]
+__all__ = ["Report", "has_columns", "holds_text", "read_reports"]
 
 _log = logging.getLogger(__name__)
 
 _DEFAULT_COLUMNS = ("text", "report", "report_text")
 _TEXT_ENDINGS = (".txt", ".text")
+_JSON_LINES = (".jsonl", ".ndjson")
+_PARQUET = (".parquet", ".pq")
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 # What programs write into a cell that holds nothing.
 _MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "nil"})
@@ -77,6 +80,8 @@ class _How:
     key: _Key | None
     lines: bool
     keep_cells: bool
+    delimiter: str | None
+    encoding: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,8 @@ def read_reports(
     id_column: str | None = None,
     keep_blank: bool = False,
     keep_cells: bool = False,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     warn: Callable[[str], None] = _log.warning,
 ) -> Iterator[Report]:
     """Read the reports of files, folders or stdin one at a time.
@@ -124,6 +131,9 @@ def read_reports(
         keep_blank: also yield rows and files without a report, with an empty text, for output that
             has one line for each of them.
         keep_cells: also give the other cells of a table's rows; plain text has none.
+        delimiter: the character between the cells of a CSV or TSV file; None finds it.
+        encoding: encoding of text files and tables, such as `cp1252`; None reads UTF-8, and what
+            begins with a byte-order mark.
         warn: called with one sentence for each kind of thing that is left out.
 
     Raises:
@@ -135,11 +145,19 @@ def read_reports(
         key = _Key(column=patient_column, field="patient", missing=_NO_PATIENT)
     elif id_column is not None:
         key = _Key(column=id_column, field="id", missing=_NO_ID)
-    how = _How(column=column, key=key, lines=lines, keep_cells=keep_cells)
+    how = _How(
+        column=column,
+        key=key,
+        lines=lines,
+        keep_cells=keep_cells,
+        delimiter=delimiter,
+        encoding=encoding,
+    )
     for path in paths:
         if str(path) == "-":
             # Read as bytes, so that the encoding does not depend on the terminal's.
-            yield from _plain(decode(sys.stdin.buffer.read(), "stdin"), "stdin", lines=lines)
+            raw = sys.stdin.buffer.read()
+            yield from _plain(decode(raw, "stdin", encoding=encoding), "stdin", lines=lines)
             continue
         path = Path(path)
         reports = _folder(path, warn, how) if path.is_dir() else _file(path, how)
@@ -181,6 +199,11 @@ def holds_text(cell: object) -> bool:
     return any(map(str.isalnum, cell)) and cell.strip().lower() not in _MISSING
 
 
+def has_columns(path: str | Path) -> bool:
+    """Whether a file's name says that it is a table, JSON Lines among them."""
+    return _ending(Path(path)) in (*_DELIMITERS, *_JSON_LINES, *_PARQUET)
+
+
 def _folder(folder: Path, warn: Callable[[str], None], how: _How) -> Iterator[Report | _Blank]:
     found = [
         path
@@ -196,7 +219,7 @@ def _folder(folder: Path, warn: Callable[[str], None], how: _How) -> Iterator[Re
     if others:
         warn(f"{folder}: only *.txt and *.text files of a folder are read; left out: {told}")
     for path in files:
-        text = read_text(path)
+        text = read_text(path, encoding=how.encoding)
         if holds_text(text):
             yield from _plain(text, str(path), lines=how.lines)
         else:
@@ -212,18 +235,18 @@ def _ending(path: Path) -> str:
 def _file(path: Path, how: _How) -> Iterator[Report | _Blank]:
     ending = _ending(path)
     if ending in _DELIMITERS:
-        with open_lines(path) as stream:
+        with open_lines(path, encoding=how.encoding) as stream:
             yield from _table(stream, path, how, default=_DELIMITERS[ending])
-    elif ending in (".jsonl", ".ndjson"):
-        with open_lines(path) as stream:
+    elif ending in _JSON_LINES:
+        with open_lines(path, encoding=how.encoding) as stream:
             yield from _json_lines(stream, path, how)
-    elif ending in (".parquet", ".pq"):
+    elif ending in _PARQUET:
         try:
             yield from _parquet(path, how)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
     else:
-        yield from _plain(read_text(path), str(path), lines=how.lines)
+        yield from _plain(read_text(path, encoding=how.encoding), str(path), lines=how.lines)
 
 
 def _plain(text: str, name: str, *, lines: bool) -> Iterator[Report]:
@@ -244,7 +267,9 @@ def _table(
     first = next(stream, "")
     wanted = (column, None if key is None else key.column)
     sought = [name for name in wanted if name is not None]
-    dialect = find_dialect(first, names=sought or _DEFAULT_COLUMNS, default=default)
+    dialect = find_dialect(
+        first, names=sought or _DEFAULT_COLUMNS, default=default, delimiter=how.delimiter
+    )
     reader = csv.reader(
         stream if dialect.declared else chain([first], stream),
         delimiter=dialect.delimiter,
@@ -384,12 +409,18 @@ def _choose(column: str | None, names: list[str], path: Path, where: str = "") -
             f"{_listed(names)}"
         )
     if column not in names:
-        raise InputError(f"{path} has no column {column!r}{where}; it has: {_listed(names)}")
+        # A header that is no header is not shown, nor is a name out of it.
+        near = did_you_mean(column, names) if _are_names(names) else ""
+        raise InputError(f"{path} has no column {column!r}{where}; it has: {_listed(names)}{near}")
     return column
+
+
+def _are_names(names: list[str]) -> bool:
+    return bool(names) and all(re.fullmatch(r"[^\W\d][\w .-]{0,30}", name) for name in names)
 
 
 def _listed(names: list[str]) -> str:
     """Column names for a message, unless they look like report text (a file without header)."""
-    if all(re.fullmatch(r"[^\W\d][\w .-]{0,30}", name) for name in names) and names:
+    if _are_names(names):
         return ", ".join(names)
     return f"{len(names)} cells that do not look like names (is the header row missing?)"

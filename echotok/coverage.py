@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import signal
 import statistics
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
@@ -26,6 +27,9 @@ __all__ = ["CONTEXT_LENGTHS", "CorpusStats", "Stretch", "measure", "summarize"]
 
 CONTEXT_LENGTHS = (64, 77, 128)
 _BATCH = 64
+# Seconds of work that this process does alone, before it starts workers: each of them imports
+# echotok and builds the tokenizer anew, so a corpus that is measured by then needs none.
+_ALONE = 2.0
 # When there are more candidates than this, those that only one report holds are dropped.
 _MAX_CANDIDATES = 400_000
 
@@ -190,7 +194,8 @@ def measure(
     Args:
         texts: the reports.
         tokenizer: the tokenizer to measure.
-        workers: number of processes.
+        workers: largest number of processes; a corpus that one process measures within two seconds
+            is measured by that one.
         merges_path: path of CLIP's merges; None looks into open_clip_torch, and leaves CLIP out
             when that is not installed.
         progress: called with the number of reports done since the last call.
@@ -221,23 +226,42 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Iterator[CorpusStats]:
-    if workers == 1:
-        yield from map(measurer, batches)
+    alone_until = time.monotonic() + _ALONE
+    for batch in batches:
+        yield measurer(batch)
+        if workers > 1 and time.monotonic() > alone_until:
+            break
+    ahead = list(islice(batches, 1))
+    if not ahead:
         return
-    # Workers leave an interrupt to the parent, which then drops what is queued.
-    pool = ProcessPoolExecutor(
-        workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
+    batches = chain(ahead, batches)
+    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(measurer,))
     try:
         # A window of batches in flight, so that a stream is never read into memory whole.
-        window = [pool.submit(measurer, batch) for batch in islice(batches, 4 * workers)]
+        window = [pool.submit(_work, batch) for batch in islice(batches, 4 * workers)]
         while window:
             yield window.pop(0).result()
-            window += [pool.submit(measurer, batch) for batch in islice(batches, 1)]
+            window += [pool.submit(_work, batch) for batch in islice(batches, 1)]
     finally:
         # Waited for: an interpreter that ends while the pool's own thread still closes its pipes
         # would write into one that is closed already.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+_measurer: _Measurer | None = None
+"""The measurer of this worker process: sent once, not with each batch."""
+
+
+def _begin(measurer: _Measurer) -> None:
+    global _measurer
+    _measurer = measurer
+    # Workers leave an interrupt to the parent, which then drops what is queued.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(texts: list[str]) -> CorpusStats:
+    assert _measurer is not None, "_begin runs first in each worker"
+    return _measurer(texts)
 
 
 def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:
@@ -259,7 +283,7 @@ def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:
             text = " " * text.startswith(" ") + tokens[low]
         elif kind == "value":
             stats.num_value += visible
-            text = " " * text.startswith(" ") + "{" + encoding.slots[low] + "}"
+            text = " " * text.startswith(" ") + "{" + encoding.slot_types[low] + "}"
         else:
             stats.num_bpe += visible
         units.append((text, end - max(at, 1), kind))

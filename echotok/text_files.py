@@ -62,7 +62,10 @@ _ZIPPED = (
     ("ppt/", "a PowerPoint document (.pptx)", _AS_TEXT),
     ("content.xml", "an OpenDocument file (.ods or .odt)", _AS_CSV),
 )
-_CONVERT = "convert it first, for example with iconv -f {encoding} -t UTF-8 OLD > NEW"
+_CONVERT = (
+    "convert it first, for example with iconv -f {encoding} -t UTF-8 OLD > NEW; echotok's "
+    "commands read reports in it with --encoding {encoding}"
+)
 _DELIMITERS = ",;\t|"
 _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
 
@@ -82,17 +85,20 @@ class Dialect:
     spaced: bool = False
 
 
-def find_dialect(first_line: str, *, names: Collection[str], default: str) -> Dialect:
+def find_dialect(
+    first_line: str, *, names: Collection[str], default: str, delimiter: str | None = None
+) -> Dialect:
     """Find the delimiter of a table: the one that yields most of the wanted columns.
 
     Args:
         first_line: first line of the file.
         names: names of the wanted columns.
         default: the delimiter to take when the header does not tell it.
+        delimiter: the delimiter where it is known.
     """
     line = first_line.strip("\r\n")
     if found := re.fullmatch(r"\"?sep=(.)\"?", line.lstrip("\ufeff"), re.IGNORECASE):
-        return Dialect(delimiter=found[1], declared=True)
+        return Dialect(delimiter=delimiter or found[1], declared=True)
     wanted = {name.casefold() for name in names}
 
     def rank(delimiter: str) -> tuple[int, int, bool]:
@@ -101,8 +107,9 @@ def find_dialect(first_line: str, *, names: Collection[str], default: str) -> Di
         named = all(_COLUMN_NAME.fullmatch(name) for name in cells if name)
         return known, len(cells) if named else 0, delimiter == default
 
-    best = max(_DELIMITERS, key=rank)
-    delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
+    if delimiter is None:
+        best = max(_DELIMITERS, key=rank)
+        delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
     spaced = re.search(re.escape(delimiter) + r" +\S", line) is not None
     return Dialect(delimiter=delimiter, spaced=spaced)
 
@@ -112,24 +119,29 @@ def _names(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, encoding: str | None = None) -> str:
     """The text of a whole file.
+
+    Args:
+        path: the file.
+        encoding: the file's encoding where it is known, as Python names it.
 
     Raises:
         InputError: the file cannot be read, or is not text.
     """
     try:
-        return decode(path.read_bytes(), str(path))
+        return decode(path.read_bytes(), str(path), encoding=encoding)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def decode(raw: bytes, name: str) -> str:
+def decode(raw: bytes, name: str, *, encoding: str | None = None) -> str:
     """The text that the bytes of a file hold.
 
     Args:
         raw: all bytes of the file.
         name: name of the file, for messages.
+        encoding: their encoding where it is known; a byte-order mark tells more than this.
 
     Raises:
         InputError: the bytes are not text, or are in an encoding that cannot be told from them.
@@ -139,7 +151,7 @@ def decode(raw: bytes, name: str) -> str:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(_cut_gzip(name)) from error
-    encoding = _encoding(raw[:_HEAD], name, io.BytesIO(raw))
+    encoding = _encoding(raw[:_HEAD], name, io.BytesIO(raw), encoding)
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
@@ -158,12 +170,12 @@ def open_lines(
     Args:
         path: the file.
         errors: what to do with bytes that are not UTF-8, as in `open`.
-        encoding: the encoding, as Python names it, where it is known; None tells it from the
-            bytes.
+        encoding: the file's encoding where it is known, as Python names it.
 
     Raises:
         InputError: the file cannot be read, or is not text; raised also while lines are read.
     """
+    known = encoding
     try:
         with path.open("rb") as file:
             stream = cast(BinaryIO, file)
@@ -171,19 +183,15 @@ def open_lines(
                 stream = cast(BinaryIO, gzip.GzipFile(fileobj=file))
             head = stream.read(_HEAD)
             stream.seek(0)
-            known = encoding or _encoding(head, str(path), stream)
+            encoding = _encoding(head, str(path), stream, known)
             stream.seek(0)
-            if known != "utf-8-sig":
+            if encoding != "utf-8-sig":
                 errors = "strict"
-            with io.TextIOWrapper(stream, encoding=known, errors=errors, newline="") as text:
+            with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text:
                 yield _without_nul(text, path)
     except UnicodeDecodeError as error:
-        if encoding is not None:
-            raise InputError(
-                f"{path} is not {encoding} throughout; who exported the file knows its encoding"
-            ) from error
         # A stream's decoder counts from its last block: ask the whole file instead.
-        read_text(path)
+        read_text(path, encoding=known)
         raise InputError(f"{path} is not UTF-8") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(_cut_gzip(str(path))) from error
@@ -198,8 +206,8 @@ def _without_nul(lines: Iterator[str], path: Path) -> Iterator[str]:
         yield line
 
 
-def _encoding(head: bytes, name: str, stream: BinaryIO) -> str:
-    """The encoding that the beginning of a file tells, or why it is no text."""
+def _encoding(head: bytes, name: str, stream: BinaryIO, known: str | None) -> str:
+    """The encoding that the beginning of a file tells, else the known one, or why it is no text."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             # UTF-16 that was converted as if it were an 8-bit encoding keeps its mark, spoilt.
@@ -209,6 +217,8 @@ def _encoding(head: bytes, name: str, stream: BinaryIO) -> str:
     for magic, what, remedy in _MAGIC:
         if head.startswith(magic):
             raise InputError(f"{name} is {what}, not plain text; {remedy}")
+    if known is not None:
+        return "utf-8-sig" if codecs.lookup(known).name == "utf-8" else known
     if b"\x00" in head:
         raise InputError(_without_mark(head, name))
     return "utf-8-sig"
@@ -254,6 +264,12 @@ def _cut_gzip(name: str) -> str:
 
 
 def _not_in(encoding: str, error: UnicodeDecodeError, raw: bytes, name: str) -> str:
+    if encoding not in ("utf-8-sig", "utf-16", "utf-32"):
+        line = raw.count(b"\n", 0, error.start) + 1
+        return (
+            f"{name} is not {encoding.upper()} at byte {error.start:,} (line {line}); leave "
+            "--encoding out to learn more, or give another one"
+        )
     if encoding != "utf-8-sig":
         return (
             f"{name} begins with the mark of {encoding.upper()} but is not {encoding.upper()} at "

@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
 
 from echotok import artifact
-from echotok.engine.batch import Batch
+from echotok.engine.batch import Batch, as_tensors, pad_rows
 from echotok.engine.encoding import Encoding, check_context_length
 from echotok.engine.engine import Engine
 from echotok.engine.inputs import check_text, iterate_texts
-from echotok.errors import ArtifactError, IdError, InputError
+from echotok.errors import ArtifactError, IdError, InputError, OptionError
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
 
@@ -248,26 +248,44 @@ class Tokenizer:
         self,
         texts: str | Iterable[str],
         *,
-        padding: bool = False,
+        padding: bool | Literal["longest", "max_length"] = False,
         context_length: int | None = None,
+        max_length: int | None = None,
+        truncation: bool | None = None,
+        stride: int | None = None,
+        add_special_tokens: bool = True,
+        padding_side: Literal["right", "left"] = "right",
+        return_tensors: Literal["list", "np", "pt"] | None = None,
     ) -> dict[str, Any]:
-        """Encode one text or a batch into what a model takes.
+        """Encode one text or a batch into what a model takes; the options are those of HF.
 
         Args:
             texts: one report, or several.
-            padding: make a batch rectangular: rows are padded behind EOS to the longest row.
-            context_length: largest number of ids, at least 3. Longer texts are cut between units.
-                A batch is padded to this length too, whatever `padding` says.
+            padding: make a batch rectangular: True or `"longest"` pads rows to the longest row,
+                `"max_length"` to `max_length`.
+            context_length: `max_length` and, for a batch, `padding="max_length"` in one.
+            max_length: largest number of ids of a row, at least 3 (at least 1 without special
+                tokens). Longer texts are cut between units.
+            truncation: whether `max_length` cuts; None cuts where it is given. With False it is
+                only a length to pad to.
+            stride: do not drop what is cut off: give each text as many rows as hold all of it,
+                each repeating at most this number of ids of the row before, in whole units.
+                `overflow_to_sample_mapping` then names the text of each row.
+            add_special_tokens: begin each row with BOS and end it with EOS.
+            padding_side: where rows are padded.
+            return_tensors: `"list"`, `"np"` (int64 arrays) or `"pt"` (int64 tensors, which needs
+                torch). Arrays and tensors have the shape `(rows, ids)`, for one text too. None
+                gives lists, and arrays for a batch that is padded.
 
         Returns:
             `input_ids`, and `attention_mask` with 1 at each id and 0 at each padding. For one text
-            these are lists; for a batch they are lists of lists, or int64 arrays of shape
-            `(batch, length)` where it is padded. Use `encode` and `encode_batch` to learn what was
-            cut, and for offsets.
+            these are lists of ids, for a batch lists of rows, unless `return_tensors` says
+            otherwise. Use `encode` and `encode_batch` to learn what was cut, and for offsets.
 
         Raises:
             InputTypeError: what was given is not text; a row of a batch is named by its number.
-            ValueError: `context_length` is below 3.
+            OptionError: options that do not go together, or one that has no such value.
+            ValueError: a length is too small.
 
         Example:
             >>> tok = load("echo")
@@ -275,19 +293,100 @@ class Tokenizer:
             [1, 1, 1, 1]
             >>> tok(["", "Mild LVH."], padding=True)["attention_mask"].tolist()
             [[1, 1, 0, 0], [1, 1, 1, 1]]
+            >>> tok("Mild LVH. No MR.", max_length=4, stride=0)["overflow_to_sample_mapping"]
+            [0, 0]
         """
+        single = isinstance(texts, str)
         if context_length is not None:
-            check_context_length(context_length)
-        if isinstance(texts, str):
-            encoding = self.encode(texts)
-            if context_length is not None:
-                encoding = encoding.truncate(context_length)
-            return {"input_ids": encoding.ids, "attention_mask": [1] * len(encoding)}
-        if not padding and context_length is None:
-            rows = [Encoding(self._engine, text).ids for text in iterate_texts(texts)]
-            return {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
-        batch = self.encode_batch(texts, context_length=context_length)
-        return {"input_ids": batch.ids, "attention_mask": batch.attention_mask}
+            if max_length is not None or truncation is not None:
+                raise OptionError(
+                    "context_length is max_length with truncation (and, for a batch, "
+                    'padding="max_length"); give it alone, or give the others'
+                )
+            max_length = context_length
+            padding = padding if single else "max_length"
+        _check_options(
+            padding=padding,
+            padding_side=padding_side,
+            return_tensors=return_tensors,
+            max_length=max_length,
+            truncation=truncation,
+            stride=stride,
+        )
+        # What a text is cut to, BOS and EOS counted.
+        length = None
+        if max_length is not None and truncation is not False:
+            length = max_length if add_special_tokens else max_length + 2
+            if length < 3:
+                raise ValueError(
+                    f"{'max_length' if context_length is None else 'context_length'} is "
+                    f"{max_length}; "
+                    + ("BOS, one id and EOS need 3" if add_special_tokens else "one id needs 1")
+                )
+        rows: list[list[int]] = []
+        samples: list[int] = []
+        for number, text in enumerate(iterate_texts([texts] if single else texts)):
+            encoding = Encoding(self._engine, text)
+            if length is None:
+                found = [encoding.ids]
+            elif stride is None:
+                found = [encoding.truncate(length).ids]
+            else:
+                found = encoding.window_ids(length, stride=stride)
+            rows += found if add_special_tokens else [ids[1:-1] for ids in found]
+            samples += [number] * len(found)
+        masks = [[1] * len(row) for row in rows]
+        content: dict[str, Any] = {"input_ids": rows, "attention_mask": masks}
+        if stride is not None:
+            content["overflow_to_sample_mapping"] = samples
+        padded = bool(padding) and not (single and padding != "max_length" and stride is None)
+        if padded or return_tensors in ("np", "pt"):
+            width = max_length if padding == "max_length" else None
+            lengths = {len(row) for row in rows}
+            if not padded and len(lengths) > 1:
+                raise OptionError(
+                    f"the rows have {min(lengths)} to {max(lengths)} ids, and "
+                    f'return_tensors="{return_tensors}" needs rows of one length: add padding=True'
+                )
+            for name, fill in (("input_ids", self.pad_id), ("attention_mask", 0)):
+                content[name] = pad_rows(content[name], pad_id=fill, width=width, side=padding_side)
+        single = single and stride is None
+        return {
+            name: as_tensors(column, return_tensors, single=single)
+            for name, column in content.items()
+        }
+
+    def __len__(self) -> int:
+        """Rows that a token embedding needs, as `vocab_size`."""
+        return self.vocab_size
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        ours = _HF_NAMES.get(name)
+        raise AttributeError(
+            f"an echotok Tokenizer has no {name!r}" + (f"; use {ours}" if ours else ""),
+            name=name,
+            obj=self,
+        )
+
+    def get_vocab(self) -> dict[str, int]:
+        """The text of each id that has a meaning, with the id.
+
+        Where several ids have one text (`5` can start a number or continue one), the lowest has it
+        as it is, as in `token_to_id`; the others have their kind or role behind it, as in
+        `5 <continue>`.
+        """
+        vocabulary = self._engine.vocabulary
+        found: dict[str, int] = {}
+        for number in self.assigned_ids:
+            text = vocabulary.texts[number]
+            if text in found:
+                text = f"{text} <{vocabulary.roles[number] or vocabulary.kinds[number]}>"
+            found[text] = number
+        assert len(found) == len(self.assigned_ids), "each id has a text of its own"
+        return found
 
     def encode(self, text: str, *, refuse_control: bool = False) -> Encoding:
         """Encode one report.
@@ -434,19 +533,82 @@ class Tokenizer:
         Raises:
             ArtifactError: an id of `old` means something else here, or the layouts differ.
         """
-        same = (
-            self._engine.layout == old._engine.layout
-            and self._table.units == old._table.units
-            and self.fallback == old.fallback
-        )
-        added = self._engine.vocabulary.added_since(old._engine.vocabulary) if same else None
-        if added is None:
+        if changed := self._changed_since(old):
             raise ArtifactError(
-                f"{self!r} is not an append-only growth of {old!r}: an id of the old one means "
-                "something else in the new one, or the layout differs; use the tokenizer that the "
-                "model was trained with, or train anew"
+                f"{self!r} is not an append-only growth of {old!r}: {changed}; use the tokenizer "
+                "that the model was trained with, or train anew"
             )
-        return added
+        return self._engine.vocabulary.added_since(old._engine.vocabulary)
+
+    def _changed_since(self, old: Tokenizer) -> str:
+        """What keeps this tokenizer from being a growth of `old`; "" where it is one."""
+        if self._table.units != old._table.units:
+            return "the table's units differ, so that texts are normalized to others"
+        if self.fallback != old.fallback:
+            return "its fallback differs (an id of the old one means something else in the new one)"
+        if self._engine.layout != old._engine.layout:
+            return (
+                f"its layout differs, {self.vocab_size:,} ids in place of {old.vocab_size:,} (were "
+                "capacities changed in table.toml?)"
+            )
+        number = self._engine.vocabulary.first_changed(old._engine.vocabulary)
+        if number is None:
+            return ""
+        now = self._engine.vocabulary.texts[number]
+        return (
+            f"id {number} of the old one means something else in the new one: "
+            f"{old._engine.vocabulary.texts[number]!r} became "
+            + (repr(now) if now else "a spare row")
+        )
+
+
+# What those who come from Hugging Face reach for.
+_HF_NAMES = {
+    "batch_decode": "decode_batch(rows)",
+    "batch_encode_plus": "encode_batch(texts), or call the tokenizer",
+    "encode_plus": "encode(text), or call the tokenizer",
+    "tokenize": "encode(text).tokens",
+    "convert_tokens_to_ids": "token_to_id(token)",
+    "convert_ids_to_tokens": "id_to_token(number)",
+    "pad_token_id": "pad_id",
+    "bos_token_id": "bos_id",
+    "cls_token_id": "bos_id",
+    "eos_token_id": "eos_id",
+    "sep_token_id": "eos_id",
+    "save_pretrained": "save(path)",
+    "from_pretrained": "echotok.load(name_or_path)",
+    "all_special_ids": "pad_id, bos_id and eos_id",
+    "model_max_length": "the context length of your model",
+}
+
+
+def _check_options(
+    *,
+    padding: object,
+    padding_side: object,
+    return_tensors: object,
+    max_length: int | None,
+    truncation: bool | None,
+    stride: int | None,
+) -> None:
+    """Refuse values that an option of a call cannot have, and options that need another one."""
+    for name, value, known in (
+        ("padding", padding, (False, True, "longest", "max_length")),
+        ("padding_side", padding_side, ("right", "left")),
+        ("return_tensors", return_tensors, (None, "list", "np", "pt")),
+    ):
+        if value not in known:
+            raise OptionError(f"{name} is {value!r}; it is one of {', '.join(map(repr, known))}")
+    if max_length is None:
+        for name, asked in (
+            ('padding="max_length"', padding == "max_length"),
+            ("truncation=True", truncation is True),
+            ("stride", stride is not None),
+        ):
+            if asked:
+                raise OptionError(f"{name} needs max_length, the largest number of ids of a row")
+    elif stride is not None and truncation is False:
+        raise OptionError("stride keeps what is cut off, and truncation=False cuts nothing")
 
 
 _PROBE = (

@@ -16,7 +16,12 @@ from echoclip_r.cli import search as cli_search
 from echoclip_r.cli import train as cli_train
 from echoclip_r.errors import EchoclipError, OptionError
 from echotok import errors as echotok_errors
-from echotok.cli.running import add_common_options, add_version, run_command
+from echotok.cli.running import (
+    CommandParser,
+    add_common_options,
+    add_version,
+    run_command,
+)
 
 __all__ = ["build_parser", "main"]
 
@@ -39,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> ArgumentParser:
     """The parser of all commands."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="echoclip-r",
         description="Turn an echo archive's files into training shards; train, evaluate and search "
         "with models; and make archives of simulated patients.",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from echotok.cli.console import tell, write_styled
-from echotok.errors import EchotokError, IdError, InputError, TableError
+from echotok.errors import ArtifactError, EchotokError, IdError, InputError, TableError
 
 if TYPE_CHECKING:
     from echotok.corpora import Report
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from echotok.view.tree import View
 
 __all__ = ["build", "decode", "encode", "show", "stats", "validate"]
-
-_WITH_COLUMNS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-
 
 # The commands
 
@@ -48,12 +45,14 @@ def encode(arguments: Namespace) -> int:
 
 def decode(arguments: Namespace) -> int:
     """`echotok decode`: print one line of normalized text to stdout for each line of ids."""
+    from echotok.text_files import open_lines
+
     tokenizer = _load(arguments)
     for name in _inputs(arguments):
         if name == "-":
             _decode_lines(sys.stdin.buffer, "stdin", tokenizer)
         else:
-            with Path(name).open("rb") as stream:
+            with open_lines(Path(name)) as stream:
                 _decode_lines(stream, name, tokenizer)
     return 0
 
@@ -106,15 +105,17 @@ def build(arguments: Namespace) -> int:
         arguments.parser.error("--corpus trains the domain fallback; CLIP's fallback needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
         arguments.parser.error("--base keeps that artifact's fallback; leave out the other option")
-    if arguments.column is not None:
-        _check_column(arguments, arguments.corpus)
+    _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
+    old = None if arguments.force else _old_artifact(arguments)
     with progress() as told:
 
         def corpus() -> Iterator[str]:
             for report in read_reports(
                 arguments.corpus,
                 column=arguments.column,
+                delimiter=arguments.delimiter,
+                encoding=arguments.encoding,
                 warn=lambda text: tell(f"echotok: {text}"),
             ):
                 told("reading the corpus", count=1)
@@ -131,12 +132,46 @@ def build(arguments: Namespace) -> int:
             if arguments.base is None
             else load(arguments.base, clip_merges=arguments.clip_merges),
         )
+    if old is not None:
+        _check_growth(tokenizer, old, arguments.out)
     tokenizer.save(arguments.out)
     tell(
         f"wrote {arguments.out}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
         f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
     )
     return 0
+
+
+def _old_artifact(arguments: Namespace) -> Tokenizer | None:
+    """The tokenizer that lies where the new one is to be written; None where nothing lies there."""
+    from echotok.tokenizer import Tokenizer
+
+    out = Path(arguments.out)
+    if not out.exists():
+        return None
+    if out.is_dir():
+        raise InputError(f"{out} is a folder; name a file, such as {out / 'tokenizer.json'}")
+    try:
+        return Tokenizer.from_file(out, clip_merges=arguments.clip_merges)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{out} is there already, and whether the new tokenizer is a growth of it cannot be "
+            f"told ({error}). Name another file with --out, or give --force to replace this one"
+        ) from error
+
+
+def _check_growth(tokenizer: Tokenizer, old: Tokenizer, out: str) -> None:
+    """Refuse to replace a tokenizer by one with other ids, and say how much a growth added."""
+    try:
+        added = tokenizer.added_since(old)
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"{out} holds a tokenizer with other ids, and is left as it is: "
+            f"{error}. Write the new one to another file; or grow the old one: put its rows back "
+            f"and give --base {out}; or, when no model was trained with it, replace it with --force"
+        ) from error
+    if tokenizer.fingerprint != old.fingerprint:
+        tell(f"echotok: {out} grows by {len(added):,} ids; all of its old ids keep their meaning")
 
 
 def validate(arguments: Namespace) -> int:
@@ -191,23 +226,27 @@ def _check_paths(paths: list[str]) -> None:
 
 
 def _check_column(arguments: Namespace, paths: list[str]) -> None:
-    if not any(path.lower().endswith(_WITH_COLUMNS) for path in paths):
-        arguments.parser.error(
-            f"--column names a column of {', '.join(_WITH_COLUMNS)} files, and no input is such a "
-            "file (stdin is plain text)"
-        )
+    from echotok.corpora import has_columns
+
+    for name, value in (("--column", arguments.column), ("--delimiter", arguments.delimiter)):
+        if value is not None and not any(map(has_columns, paths)):
+            arguments.parser.error(
+                f"{name} is for tables (.csv, .tsv, .jsonl, .ndjson, .parquet, also with .gz), and "
+                "no input is such a file (stdin is plain text)"
+            )
 
 
 def _reports(arguments: Namespace, *, keep_blank: bool = False) -> Iterator[Report]:
     from echotok.corpora import read_reports
 
-    if arguments.column is not None:
-        _check_column(arguments, arguments.inputs)
+    _check_column(arguments, arguments.inputs)
     return read_reports(
         _inputs(arguments),
         column=arguments.column,
         lines=arguments.lines,
         keep_blank=keep_blank,
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
         warn=lambda text: tell(f"echotok: {text}"),
     )
 
@@ -259,7 +298,7 @@ def _views(arguments: Namespace, tokenizer: Tokenizer) -> Iterator[View]:
         )
 
 
-def _decode_lines(stream: BinaryIO, name: str, tokenizer: Tokenizer) -> None:
+def _decode_lines(stream: Iterable[str | bytes], name: str, tokenizer: Tokenizer) -> None:
     for number, line in enumerate(stream, 1):
         try:
             print(tokenizer.decode(_parse_ids(line)))
@@ -267,10 +306,10 @@ def _decode_lines(stream: BinaryIO, name: str, tokenizer: Tokenizer) -> None:
             raise type(error)(f"{name}: line {number}: {error}") from error
 
 
-def _parse_ids(line: bytes) -> list[int]:
+def _parse_ids(line: str | bytes) -> list[int]:
     """The ids of a line: whole numbers, a JSON list of them, or a JSON object with `ids`."""
     try:
-        if line.lstrip()[:1] not in (b"{", b"["):
+        if line.lstrip()[:1] not in ("{", "[", b"{", b"["):
             return [int(word) for word in line.split()]
         record = json.loads(line)
     except (ValueError, RecursionError):  # a line that is not UTF-8 gives a ValueError, too

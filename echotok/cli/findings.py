@@ -115,6 +115,8 @@ def _reports(arguments: Namespace) -> Iterator[Report]:
         lines=arguments.lines,
         id_column=arguments.id_column,
         keep_blank=True,
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
         warn=tell,
     )
 

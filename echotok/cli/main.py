@@ -25,7 +25,12 @@ from echotok.cli.options import (
     add_tokenizer,
     whole_number,
 )
-from echotok.cli.running import add_common_options, add_version, run_command
+from echotok.cli.running import (
+    CommandParser,
+    add_common_options,
+    add_version,
+    run_command,
+)
 from echotok.errors import EchotokError, OptionError
 
 __all__ = ["main", "make_parser"]
@@ -50,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> ArgumentParser:
     """The parser of all sub-commands."""
-    parser = ArgumentParser(
+    parser = CommandParser(
         prog="echotok",
         description="Write whole clinical reports in few tokens, with nothing lost.",
     )
@@ -158,6 +163,12 @@ def _build_arguments(parser: ArgumentParser) -> None:
     parser.description = "Make a tokenizer from a phrase table's folder."
     add_table_dir(parser)
     parser.add_argument("--out", required=True, metavar="ARTIFACT", help="the file to write")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a file that is there, also by a tokenizer with other ids; without it, only a "
+        "growth may be written over an artifact: models that were trained with it go on reading it",
+    )
     parser.add_argument(
         "--fallback",
         choices=("domain", "clip"),

@@ -115,6 +115,8 @@ def run(arguments: Namespace) -> None:
             arguments.reports,
             arguments.out,
             column=arguments.column,
+            delimiter=arguments.delimiter,
+            encoding=arguments.encoding,
             patient_column=arguments.patient_column,
             k=arguments.k,
             allow_rare=arguments.allow_rare,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 from argparse import ArgumentParser
 from collections.abc import Callable
 
@@ -44,14 +45,51 @@ def add_reports(parser: ArgumentParser) -> None:
 
 
 def add_column(parser: ArgumentParser) -> None:
-    """Add `--column`, which names the reports' column in a table."""
+    """Add `--column`, which names the reports' column in a table, and how files are written."""
     parser.add_argument(
         "--column",
         metavar="NAME",
         help="the reports' column in a CSV, TSV or Parquet file, or their key in a JSON Lines file "
         "(default: text, report or report_text, whichever is there)",
     )
+    parser.add_argument(
+        "--delimiter",
+        type=_delimiter,
+        metavar="CHAR",
+        help="what stands between the cells of a CSV or TSV file: a character, or comma, "
+        "semicolon, tab or pipe (default: found in the header)",
+    )
+    parser.add_argument(
+        "--encoding",
+        type=_encoding,
+        metavar="NAME",
+        help="encoding of text files and tables, such as windows-1252 or utf-16-le (default: "
+        "UTF-8, or what a byte-order mark says)",
+    )
     parser.set_defaults(parser=parser)
+
+
+_CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
+
+
+def _delimiter(text: str) -> str:
+    character = _CHARACTERS.get(text.lower(), text)
+    if len(character) != 1 or character in '"\r\n\0' or character.isalnum():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a delimiter; give one character, or comma, semicolon, tab or pipe"
+        )
+    return character
+
+
+def _encoding(text: str) -> str:
+    try:
+        "".encode(text)
+        return codecs.lookup(text).name
+    except (LookupError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an encoding of text that Python knows; such are utf-8, utf-16-le, "
+            "windows-1252, latin-1, mac-roman"
+        ) from None
 
 
 def add_tokenizer(parser: ArgumentParser) -> None:

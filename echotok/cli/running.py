@@ -10,18 +10,96 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TextIO, cast
 
-__all__ = ["add_common_options", "add_version", "run_command"]
+__all__ = ["CommandParser", "add_common_options", "add_version", "run_command"]
 
 _LOGGERS = ("echotok", "echoclip_r")
+# Options that name a file or folder to write.
+_OUTPUTS = ("out", "html", "private", "page")
+
+
+class CommandParser(ArgumentParser):
+    """A parser that says which option or command a misspelt one was probably meant to be."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse; an option that a sub-command does not know is an error of its own."""
+        self._given = [str(word) for word in (sys.argv[1:] if args is None else args)]
+        known, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return known, left
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong on stderr, with the nearest known name, and end with exit code 2."""
+        from echotok.spelling import did_you_mean
+
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        # Only options are repeated: anything else might be the text of a report.
+        words = [word.partition("=")[0] for word in self._given if word.startswith("--")]
+        unknown = [word for word in words if not any(name.startswith(word) for name in known)]
+        told = f"unknown option {unknown[0]}{did_you_mean(unknown[0], known)}" if unknown else ""
+        if message.startswith("unrecognized arguments: "):
+            message = told or f"there is an option or argument too many, {self.prog} --help"
+        elif (
+            re.match("the following arguments are required|one of the arguments", message) and told
+        ):
+            message += f"; {told}"
+        elif found := re.search(r"invalid choice: '([^']{1,60})' \(choose from (.*)\)", message):
+            known = [name.strip(" '") for name in found[2].split(",")]
+            message += did_you_mean(found[1], known)
+        super().error(message)
+
+
+class _PrintCompletion(Action):
+    """`--print-completion SHELL`: print what a shell needs to complete this command."""
+
+    def __call__(self, parser: ArgumentParser, *values: Any) -> None:
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error(
+                "--print-completion needs the Python package shtab: pip install "
+                '"echotok[completion]"'
+            )
+        _complete_files(parser)
+        print(shtab.complete(parser, shell=values[1]))
+        parser.exit()
+
+
+# Metavars of options that take a file or folder; a shell completes names of files for them.
+_FILES = (
+    "FILE",
+    "ARTIFACT",
+    "REPORTS",
+    "PATH",
+    "TABLE_DIR",
+    "DIR",
+    "CSV",
+    "PNG",
+    "RUN",
+    "MANIFEST",
+)
+
+
+def _complete_files(parser: ArgumentParser) -> None:
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for command in action.choices.values():
+                _complete_files(command)
+        elif action.metavar in _FILES:
+            files = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+            action.complete = files  # type: ignore[attr-defined]
 
 
 def add_version(parser: ArgumentParser) -> None:
-    """Add `--version` to the parser of a whole command line.
+    """Add `--version` and `--print-completion` to the parser of a whole command line.
 
     Args:
         parser: parser whose `prog` is the command's name.
@@ -33,6 +111,14 @@ def add_version(parser: ArgumentParser) -> None:
         action="version",
         version=f"{parser.prog} {__version__}",
         help="print the version and exit",
+    )
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print completion for bash, zsh or tcsh, and exit; for bash: "
+        f'eval "$({parser.prog} --print-completion bash)"',
     )
     parser.set_defaults(verbosity=0)
 
@@ -97,10 +183,14 @@ def run_command(
     arguments = Namespace()
     try:
         arguments = parser.parse_args(argv)
-        with _verbosity(arguments.verbosity, name):
+        writes_file = any(
+            isinstance(vars(arguments).get(option), (str, Path)) and vars(arguments)[option] != "-"
+            for option in _OUTPUTS
+        )
+        with _verbosity(arguments.verbosity, name), _outliving(stdout=writes_file) as has_left:
             code: int | None = arguments.run(arguments)
             sys.stdout.flush()
-        return code or 0
+        return 128 + 13 if has_left() and not code else code or 0
     except SystemExit as stop:  # argparse: --help, --version, bad usage
         return stop.code if isinstance(stop.code, int) else 2
     except errors as error:
@@ -126,8 +216,60 @@ def run_command(
         return _fail(name, f"interrupted; {told}", code=130)
 
 
+class _Outliving:
+    """A stream that goes silent, in place of an error, once the reader of its pipe has left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.has_left = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        if not self.has_left:
+            try:
+                return self.stream.write(text)
+            except BrokenPipeError:
+                self._leave()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._leave()
+
+    def _leave(self) -> None:
+        self.has_left = True
+        # What is still buffered has to go somewhere when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+
+@contextmanager
+def _outliving(*, stdout: bool) -> Iterator[Callable[[], bool]]:
+    """Go on when nobody reads: what is said on stderr, and beside a file, is not worth the file.
+
+    Args:
+        stdout: whether the command also writes a file. Other commands end when their reader does.
+
+    Yields:
+        A function that says whether the reader of stdout has left.
+    """
+    out, err = sys.stdout, sys.stderr
+    told = _Outliving(out)
+    if stdout:
+        sys.stdout = cast(TextIO, told)
+    sys.stderr = cast(TextIO, _Outliving(err))
+    try:
+        yield lambda: told.has_left
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
 def _fail(name: str, message: str, *, code: int = 1) -> int:
-    print(f"{name}: {message}", file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):
+        print(f"{name}: {message}", file=sys.stderr, flush=True)
     return code
 
 

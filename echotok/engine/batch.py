@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from echotok.errors import OptionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +14,66 @@ if TYPE_CHECKING:
 
     from echotok.engine.encoding import Encoding
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "as_tensors", "pad_rows"]
+
+
+def pad_rows(
+    rows: Sequence[Sequence[int]],
+    *,
+    pad_id: int,
+    width: int | None = None,
+    side: Literal["right", "left"] = "right",
+) -> npt.NDArray[np.int64]:
+    """Rows of ids as one array.
+
+    Args:
+        rows: the ids.
+        pad_id: id that fills a row.
+        width: smallest number of columns; None takes the longest row's length.
+        side: where a row is filled.
+
+    Returns:
+        int64 of shape `(rows, columns)`.
+    """
+    import numpy as np  # a tenth of a second that `import echotok` need not take
+
+    longest = max(map(len, rows), default=0)
+    padded = np.full((len(rows), max(width or 0, longest)), pad_id, dtype=np.int64)
+    for row, ids in enumerate(rows):
+        if side == "right":
+            padded[row, : len(ids)] = ids
+        else:
+            padded[row, padded.shape[1] - len(ids) :] = ids
+    return padded
+
+
+def as_tensors(values: Any, kind: str | None, *, single: bool) -> Any:
+    """Rows in the form that was asked for.
+
+    Args:
+        values: a list of rows or of numbers, or an array.
+        kind: `"list"`, `"np"`, `"pt"`, or None for whatever it is.
+        single: give the only row as a list by itself, unless arrays or tensors are asked for.
+
+    Raises:
+        OptionError: tensors are asked for, and torch is not installed.
+    """
+    if kind == "pt":
+        try:
+            import torch
+        except ModuleNotFoundError as error:
+            raise OptionError(
+                'return_tensors="pt" needs torch, which is not installed: pip install torch, or '
+                'take return_tensors="np"'
+            ) from error
+        return torch.as_tensor(values, dtype=torch.int64)
+    if kind == "np":
+        import numpy as np
+
+        return np.asarray(values, dtype=np.int64)
+    if not isinstance(values, list) and (kind == "list" or single):
+        values = values.tolist()
+    return values[0] if single else values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +101,7 @@ class Batch:
             pad_id: id that fills a row behind EOS.
             width: number of columns, enough for the longest encoding; None takes its length.
         """
-        import numpy as np  # a tenth of a second that `import echotok` need not take
+        import numpy as np
 
         # Only what a row needs is kept of each: texts of a large batch may take much memory.
         rows, dropped, inside = [], [], []
@@ -48,13 +109,9 @@ class Batch:
             rows.append(encoding.ids)
             dropped.append(encoding.num_dropped)
             inside.append(encoding.cut_inside_unit)
-        lengths = np.array([len(ids) for ids in rows], dtype=np.int64)
-        padded = np.full((len(rows), width or int(lengths.max(initial=0))), pad_id, dtype=np.int64)
-        for row, ids in enumerate(rows):
-            padded[row, : len(ids)] = ids
         return cls(
-            ids=padded,
-            lengths=lengths,
+            ids=pad_rows(rows, pad_id=pad_id, width=width),
+            lengths=np.array([len(ids) for ids in rows], dtype=np.int64),
             num_dropped=np.array(dropped, dtype=np.int64),
             cut_inside_unit=np.array(inside, dtype=bool),
         )

@@ -13,7 +13,7 @@ from echotok.engine.spacing import (
     left_edge,
     right_edge,
 )
-from echotok.engine.vocabulary import Layout, Vocabulary
+from echotok.engine.vocabulary import Layout, Vocabulary, begins_value
 from echotok.table.phrases import PhraseTable
 
 __all__ = ["Decoder"]
@@ -96,12 +96,7 @@ class Decoder:
             return at, text
         while at < len(numbers):
             number = numbers[at]
-            # A start belongs to this value only behind a sign, comparison or range mark.
-            wanted = {"start": ("prefix", "separator"), "prefix": ("prefix", "separator")}
-            if roles[number] in wanted:
-                if role not in wanted[roles[number]]:
-                    break
-            elif roles[number] not in ("continue", "separator"):
+            if begins_value(roles[number], role):
                 break
             role = roles[number]
             text += texts[number]

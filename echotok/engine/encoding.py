@@ -7,15 +7,18 @@ asked for, since training reads only ids.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from echotok.engine.engine import Engine, Trace
 from echotok.engine.spans import Span, find_spans
+from echotok.engine.vocabulary import begins_value
 from echotok.sentences import number_sentences
 
-__all__ = ["Encoding", "check_context_length"]
+__all__ = ["Encoding", "SlotValue", "check_context_length"]
 
+_OF_IDS = ("tokens", "kinds", "roles", "slot_types", "offsets")
 _PICKLED = (
     "ids",
     "num_dropped",
@@ -24,11 +27,28 @@ _PICKLED = (
     "tokens",
     "kinds",
     "roles",
-    "slots",
+    "slot_types",
     "unit_offsets",
     "offsets",
     "sentences",
 )
+
+
+class SlotValue(NamedTuple):
+    """One value of a text, and what it says something of.
+
+    Attributes:
+        phrase: the phrase whose slot the value fills, with its `{slots}`; None for a value that
+            stands outside of phrases.
+        slot: type of the slot, such as `number` or `severity`.
+        value: the value as normalized text, such as `55-60` or `mild to moderate`.
+        span: start and end of the value in the original text.
+    """
+
+    phrase: str | None
+    slot: str
+    value: str
+    span: Span
 
 
 class Encoding:
@@ -98,14 +118,96 @@ class Encoding:
     def _cut_results(self, keep: int, num_units: int) -> dict[str, Any]:
         """The results of the first ids and units, for an encoding that came by pickle."""
         results: dict[str, Any] = {
-            name: [*getattr(self, name)[:keep], getattr(self, name)[-1]]
-            for name in ("tokens", "kinds", "roles", "slots", "offsets")
+            name: [*getattr(self, name)[:keep], getattr(self, name)[-1]] for name in _OF_IDS
         }
         unit_ends, piece_ends = self._ends
         results["_ends"] = ([*unit_ends[: num_units - 1], keep], piece_ends[:num_units])
         results["unit_offsets"] = self.unit_offsets[:num_units]
         results["sentences"] = self.sentences[:num_units]
         return results
+
+    def windows(self, context_length: int, *, stride: int = 0) -> list[Encoding]:
+        """Cut into as many encodings as hold all of the text, each with BOS and EOS.
+
+        Windows begin and end between units; only a unit that alone is too long is cut (its parts
+        are windows of their own, with `cut_inside_unit`). Offsets, and the numbers of sentences,
+        are those of the whole text.
+
+        Args:
+            context_length: largest number of ids of a window, at least 3.
+            stride: largest number of ids that a window repeats from the one before it, in whole
+                units; less than `context_length` minus 2.
+
+        Raises:
+            ValueError: `context_length` is below 3, or `stride` leaves no room for anything new.
+        """
+        return [
+            self if low == 1 and high == len(self.ids) - 1 else self._window(low, high)
+            for low, high in self._window_bounds(context_length, stride)
+        ]
+
+    def window_ids(self, context_length: int, *, stride: int = 0) -> list[list[int]]:
+        """The ids of the `windows`, without their other results, which take longer."""
+        begin, end = self.ids[0], self.ids[-1]
+        return [
+            [begin, *self.ids[low:high], end]
+            for low, high in self._window_bounds(context_length, stride)
+        ]
+
+    def _window_bounds(self, context_length: int, stride: int) -> Iterator[tuple[int, int]]:
+        """For each window the index of its first id, BOS left out, and the one behind its last."""
+        check_context_length(context_length)
+        room = context_length - 2
+        if not 0 <= stride < room:
+            raise ValueError(
+                f"stride is {stride}; with a context length of {context_length} it is at least 0 "
+                f"and at most {room - 1}, since each window has to hold something new"
+            )
+        if len(self.ids) <= context_length:
+            yield 1, len(self.ids) - 1
+            return
+        begins = [1, *self.unit_ends]
+        last = len(begins) - 1
+        first = 0
+        while first < last:
+            end = bisect_right(begins, begins[first] + room) - 1
+            if end == first:  # a unit that is too long by itself
+                end += 1
+                for low in range(begins[first], begins[end], room):
+                    yield low, min(low + room, begins[end])
+                first = end
+                continue
+            yield begins[first], begins[end]
+            if end == last:
+                return
+            # As much of the old as may be repeated, and leaves room for the next unit.
+            oldest = max(begins[end] - stride, begins[end + 1] - room)
+            first = min(end, bisect_left(begins, oldest))
+
+    def _window(self, low: int, high: int) -> Encoding:
+        unit_ends, piece_ends = self._ends
+        first = bisect_right(unit_ends, low)
+        last = bisect_left(unit_ends, high) + 1
+        pieces_before = piece_ends[first - 1] if first else 0
+        window = Encoding.__new__(Encoding)
+        window.ids = [self.ids[0], *self.ids[low:high], self.ids[-1]]
+        window.num_dropped = self.num_dropped
+        window.cut_inside_unit = self.cut_inside_unit or not (
+            low in (1, *unit_ends) and high in unit_ends
+        )
+        window.__dict__.update(
+            {
+                name: [values[0], *values[low:high], values[-1]]
+                for name, values in ((name, getattr(self, name)) for name in _OF_IDS)
+            },
+            _ends=(
+                [min(end, high) - low + 1 for end in unit_ends[first:last]],
+                [end - pieces_before for end in piece_ends[first:last]],
+            ),
+            unit_offsets=self.unit_offsets[first:last],
+            sentences=self.sentences[first:last],
+        )
+        return window
 
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
@@ -154,9 +256,46 @@ class Encoding:
         return [self._engine.vocabulary.roles[number] for number in self.ids]
 
     @cached_property
-    def slots(self) -> list[str]:
+    def slot_types(self) -> list[str]:
         """The slot type of each id of a value, such as `number` or `severity`; "" for other ids."""
         return [self._engine.vocabulary.slots[number] for number in self.ids]
+
+    def slots(self) -> list[SlotValue]:
+        """The values of the text, each with its phrase, the type of its slot, and its span.
+
+        Example:
+            >>> import echotok
+            >>> for found in echotok.load("echo").encode("LVEF is 55-60%. Mild LVH.").slots():
+            ...     print(found.slot, found.value, found.span)
+            number 55-60 (8, 13)
+            severity mild (16, 20)
+        """
+        found: list[SlotValue] = []
+        at = 1
+        for end in self.unit_ends:
+            at += self.roles[at] in ("join", "space")
+            phrase = None
+            if self.kinds[at] == "phrase":
+                phrase = self.tokens[at]
+                at += 1
+            while at < end and self.kinds[at] == "value":
+                begin = at
+                at += 1
+                if self.roles[begin] != "whole":
+                    while at < end and not begins_value(self.roles[at], self.roles[at - 1]):
+                        at += 1
+                first, last = self.offsets[begin], self.offsets[at - 1]
+                assert first is not None and last is not None, "only BOS and EOS have none"
+                found.append(
+                    SlotValue(
+                        phrase=phrase,
+                        slot=self.slot_types[begin],
+                        value="".join(self.tokens[begin:at]),
+                        span=(first[0], last[1]),
+                    )
+                )
+            at = end
+        return found
 
     @cached_property
     def units(self) -> list[int | None]:

@@ -59,9 +59,20 @@ def _rows(texts: Iterable[Any]) -> Iterator[str]:
 def _name(value: Any) -> str:
     if value is None:
         return "None"
-    if isinstance(value, float) and value != value:
-        return "NaN (a missing value)"
+    if _is_missing(value):
+        return f"{_MISSING.get(type(value).__name__, 'NaN')} (a missing value)"
     return type(value).__name__
+
+
+# The missing values of pandas, which is not imported for them.
+_MISSING = {"NAType": "pandas.NA", "NaTType": "pandas.NaT"}
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ in _MISSING:
+        return True
+    # Of Python or of NumPy: only NaN differs from itself.
+    return hasattr(value, "is_integer") and bool(value != value)
 
 
 def _is_iterable(value: Any) -> bool:
@@ -84,7 +95,7 @@ def _advice_on_batch(value: Any) -> str:
 
 
 def _advice_on_text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+    if _is_missing(value):
         return "leave out the reports that are missing, or pass an empty text for them"
     if isinstance(value, (bytes, bytearray)):
         return "decode it first, as in raw.decode('utf-8')"

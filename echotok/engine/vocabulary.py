@@ -28,7 +28,7 @@ from echotok.bpe import ByteBPE
 from echotok.errors import ArtifactError
 from echotok.table.phrases import PhraseTable
 
-__all__ = ["Kind", "Layout", "Vocabulary"]
+__all__ = ["Kind", "Layout", "Vocabulary", "begins_value"]
 
 NUM_SPECIAL = 16
 NUMBER_CAPACITY = 1152
@@ -36,6 +36,23 @@ SEVERITY_CAPACITY = 128
 
 Kind = str
 """`special`, `phrase`, `value` or `bpe`."""
+
+
+_VALUE_ROLES = ("start", "continue", "prefix", "separator")
+
+
+def begins_value(role: str, before: str) -> bool:
+    """Whether an id begins a value, or anything that is no value, and so ends the value before it.
+
+    A start belongs to the value before it only behind a sign, comparison or range mark.
+
+    Args:
+        role: role of the id.
+        before: role of the id before it.
+    """
+    if role in ("start", "prefix"):
+        return before not in ("prefix", "separator")
+    return role not in _VALUE_ROLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,24 +182,30 @@ class Vocabulary:
                 found[text] = (*found.get(text, ()), number)
         return found
 
-    def added_since(self, old: Vocabulary) -> list[int] | None:
+    def added_since(self, old: Vocabulary) -> list[int]:
         """The ids that have a meaning here and none in `old`.
 
         Args:
-            old: a vocabulary of the same layout.
+            old: a vocabulary of the same layout, each of whose ids means the same here.
 
         Returns:
-            The ids in order; None if an id of `old` means something else here.
+            The ids in order.
         """
-        added: list[int] = []
+        pairs = zip(old.kinds, self.kinds, strict=True)
+        return [number for number, (before, now) in enumerate(pairs) if now and not before]
+
+    def first_changed(self, old: Vocabulary) -> int | None:
+        """The lowest id of `old` that means something else here; None where there is none.
+
+        Args:
+            old: a vocabulary of the same layout.
+        """
         befores = zip(old.kinds, old.texts, old.roles, strict=True)
         nows = zip(self.kinds, self.texts, self.roles, strict=True)
         for number, (before, now) in enumerate(zip(befores, nows, strict=True)):
             if before[0] and before != now:
-                return None
-            if now[0] and not before[0]:
-                added.append(number)
-        return added
+                return number
+        return None
 
     def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
         if self.kinds[number]:

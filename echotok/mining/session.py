@@ -77,6 +77,8 @@ def mine_reports(
     *,
     column: str | None = None,
     patient_column: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     k: int = 5,
     allow_rare: bool = False,
     vocab_size: int = 2000,
@@ -102,6 +104,9 @@ def mine_reports(
         out: the table folder to write. It is new or empty, or the same as `base`.
         column: column of the reports, or None for the usual names.
         patient_column: column of the patients; None counts every report as a patient of its own.
+        delimiter: the character between the cells of a CSV or TSV file; None finds it.
+        encoding: encoding of text files and tables; None reads UTF-8, and what begins with a
+            byte-order mark.
         k: number of patients that must hold a phrase, a value, or a word that trains the fallback.
         allow_rare: needed for `k` below 2; the table may then hold text of one patient's report.
         vocab_size: number of phrases, values, special tokens and tokens of the fallback together,
@@ -172,7 +177,14 @@ def mine_reports(
     )
     with _writable(out, private):
         paths = [reports] if isinstance(reports, str | Path) else reports
-        for report in read_reports(paths, column=column, patient_column=patient_column, warn=say):
+        for report in read_reports(
+            paths,
+            column=column,
+            patient_column=patient_column,
+            delimiter=delimiter,
+            encoding=encoding,
+            warn=say,
+        ):
             store.add(report.text, patient=report.patient)
             told("reading", count=1)
         for remark in describe_leftovers(store.leftovers, store.num_reports):

@@ -253,7 +253,7 @@ def test_missing_files(run: Run, tmp_path: Path) -> None:
 def test_unreadable_file(run: Run, tmp_path: Path) -> None:
     """What the system refuses is named with the system's reason, without a traceback."""
     result = run("decode", tmp_path)
-    assert result == Result(1, "", f"echotok: {tmp_path}: Is a directory\n")
+    assert result == Result(1, "", f"echotok: cannot read {tmp_path}: Is a directory\n")
     result = run("show", "--html", tmp_path / "no" / "page.html", stdin=b"x")
     assert result.err == f"echotok: {tmp_path / 'no' / 'page.html'}: No such file or directory\n"
 

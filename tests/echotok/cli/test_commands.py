@@ -223,7 +223,7 @@ def test_build_with_a_corpus(run: Run, small_table: Path, tmp_path: Path) -> Non
 
     def cost(*options: str) -> int:
         arguments = ("--corpus", str(corpus), "--column", "body", *options)
-        result = run("build", small_table, "--out", out, *arguments)
+        result = run("build", small_table, "--out", out, "--force", *arguments)
         assert result.code == 0
         return len(echotok.load(out).encode("quadricuspid"))
 
@@ -257,7 +257,7 @@ def test_build_usage(run: Run, small_table: Path, tmp_path: Path) -> None:
     assert run("build", small_table, "--out", out, "--fallback", "clip", *corpus).code == 2
     result = run("build", small_table, "--out", out, "--column", "text", *corpus)
     assert result.code == 2
-    assert "--column names a column" in result.err
+    assert "--column is for tables" in result.err
     assert run("build", small_table, "--out", out, "--fallback", "none").code == 2
     assert run("build", small_table, "--out", out, "--min-documents", "0").code == 2
     assert not Path(out).exists()

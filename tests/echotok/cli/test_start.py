@@ -152,10 +152,11 @@ def test_a_value_error_of_our_own_shows_itself(
         (
             "mine a.csv --out t --allow bad.txt",
             "bad.txt is not UTF-8 at byte 0 (line 1); convert it first, for example with iconv -f "
-            "WINDOWS-1252 -t UTF-8 OLD > NEW (Western Windows)",
+            "WINDOWS-1252 -t UTF-8 OLD > NEW; echotok's commands read reports in it with "
+            "--encoding WINDOWS-1252 (Western Windows)",
         ),
         ("encode a.csv --column no", "a.csv has no column 'no'; it has: text"),
-        ("decode folder", "folder: Is a directory"),
+        ("decode folder", "cannot read folder: Is a directory"),
         ("validate nowhere", "1 problem(s) in nowhere"),
     ],
 )
@@ -174,3 +175,23 @@ def test_slips(
     result = run(*arguments.split())
     assert (result.code, result.err) == (1, f"echotok: {message}\n")
     assert not (tmp_path / "t").exists()
+
+
+def test_the_light_half_needs_nothing_of_unix(tmp_path: Path) -> None:
+    """Where the modules of Unix are missing, as on Windows, echotok encodes, counts and finds."""
+    report = tmp_path / "a.txt"
+    report.write_text("Mild mitral regurgitation. LVEF is 55%.")
+    code = (
+        "import os, signal, sys\n"
+        "for name in ('fcntl', 'grp', 'pwd', 'resource', 'termios'): sys.modules[name] = None\n"
+        "for name in ('fork', 'getuid', 'wait4'): delattr(os, name)\n"
+        "for name in ('SIGALRM', 'SIGHUP', 'SIGPIPE', 'SIGUSR1'): delattr(signal, name)\n"
+        "from echotok.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    for command in ("encode", "show", "stats", "findings"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, command, str(report)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == shell(command, report).out

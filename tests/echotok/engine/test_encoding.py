@@ -22,7 +22,7 @@ ANSWERS = (
     "tokens",
     "kinds",
     "roles",
-    "slots",
+    "slot_types",
     "units",
     "unit_ends",
     "piece_ends",
@@ -126,7 +126,7 @@ def test_sentences(tok: Tokenizer, text: str, sentences: int) -> None:
 def test_roles_and_slots_tell_values_apart(tok: Tokenizer) -> None:
     """The parts of a number, a grade and what is no value."""
     encoding = tok.encode("Moderate qzv of >1.25")
-    told = zip(encoding.tokens, encoding.roles, encoding.slots, strict=True)
+    told = zip(encoding.tokens, encoding.roles, encoding.slot_types, strict=True)
     values = [told_of for told_of in told if told_of[2]]
     assert values == [
         ("moderate", "whole", "severity"),
