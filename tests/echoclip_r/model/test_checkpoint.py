@@ -114,7 +114,7 @@ def test_a_grown_tokenizer_is_accepted_and_said(
 ) -> None:
     """Old texts keep their embeddings; the new phrase is one token more (I6)."""
     old, new = load_checkpoint(run), load_checkpoint(run, tokenizer=grown_echo)
-    assert "1 rows of the tokenizer are new" in caplog.text
+    assert "4 rows of the tokenizer are new" in caplog.text
     texts = ["The ejection fraction is 55%.", "Something no table holds."]
     np.testing.assert_array_equal(old.embed_texts(texts), new.embed_texts(texts))
     phrase = ["Wombat valve with severe stenosis"]
