@@ -86,9 +86,6 @@ _BROAD_FACE = 0.25
 _FACE_SEEN = 0.8
 _MIN_AT_FACE = 0.1
 _MIN_FILLED = 0.35
-# How much of the far end is seen where a trace runs near to it, within this share of the height.
-_MIN_FOOT = 0.1
-_FOOT = 0.08
 _MAX_STILL = 0.48
 _MAX_LEAN_DEG = 6.0
 _LEANING_TOUCHED = 0.7
@@ -98,6 +95,7 @@ _BESIDE_HEIGHT = 0.25
 _BESIDE_WIDTH = 0.12
 _BESIDE_GAP = 0.012
 _MAX_LETTERING = 0.03
+_MAX_TRACE = 0.06
 # How far within the fitted edges the mask stays, as a share of the longer side.
 _MARGIN = 0.003
 
@@ -182,7 +180,8 @@ def find_sector(
         doubts += _doubts_of_given(shape, find_region(motion, step, _THRESHOLDS[1]))
     mask = _draw(shape, height, width, step, work.shape[1:], bound)
     if len(picks) > 1:
-        mask = _take_lettering(mask, frames[picks.astype(np.intp)], motion, shape, doubts)
+        looked_at = frames if len(picks) == num_frames else frames[picks.astype(np.intp)]
+        mask = _take_lettering(mask, looked_at, motion, shape, doubts)
     return _make(mask, shape, doubts, rests_on)
 
 
@@ -302,7 +301,8 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
     beyond = _beyond_edges(motion, fit.shape, fitted)
     lit_in = region.lit & fitted
     filled = float(lit_in.sum() / fitted.sum())
-    way = turned(region.thick)
+    air = bands_along_probe(motion, fit.shape, fitted) > _MAX_BANDS
+    way = "" if air else turned(region.thick)
     if way:
         return [f"a fan that lies {way}: turn the clip first"]
     several = _count_pictures(fitted, region, parts)
@@ -321,9 +321,6 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
             "frozen half?)"
         )
     doubts += _unseen_edges(fit)
-    foot = _outer_rows(fitted)
-    if fit.touched[2] < _MIN_FOOT and trace_rows(motion, fitted)[foot].any():
-        doubts.append("a trace hides its far end")
     if filled < _MIN_FILLED:
         doubts.append(f"little of the fan that fits it is lit ({filled:.0%})")
     bright = lit_in & (motion.high > 0)
@@ -332,7 +329,7 @@ def _doubts(found: _Found, motion: Motion) -> list[str]:
         doubts.append(f"much of what is lit in it never moves ({still:.0%})")
     if fit.lean_deg > _MAX_LEAN_DEG and min(fit.touched[:2]) < _LEANING_TOUCHED:
         doubts.append(f"its edges lean apart (by {fit.lean_deg:.0f} degrees)")
-    if bands_along_probe(motion, fit.shape, fitted) > _MAX_BANDS:
+    if air:
         doubts.append("bands along the probe and no tissue: a probe in air")
     return doubts
 
@@ -391,13 +388,6 @@ def _beyond_edges(motion: Motion, shape: SectorShape, fitted: Mask) -> float:
     touches[labels[dilate(fitted, 5)]] = True
     touches[0] = False
     return float(touches[labels].sum() / fitted.sum())
-
-
-def _outer_rows(fitted: Mask) -> slice:
-    """The rows about the foot of the outline."""
-    rows = np.flatnonzero(fitted.any(axis=1))
-    reach = round(_FOOT * len(rows))
-    return slice(max(int(rows[-1]) - reach, 0), int(rows[-1]) + reach)
 
 
 def _outer_columns(fitted: Mask) -> tuple[int, int]:
@@ -496,6 +486,8 @@ def _take_lettering(
     if not traces.any():
         rows = trace_rows(motion, shape.mask(*size)).repeat(step)
         traces[: len(rows)][rows] = True
+        if (lost := (traces & mask).sum() / max(mask.sum(), 1)) > _MAX_TRACE:
+            doubts.append(f"a trace as grey as tissue lies over {lost:.0%} of it")
     return mask & ~lettering & ~traces
 
 

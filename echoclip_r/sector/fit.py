@@ -55,12 +55,12 @@ _SLIGHT_WORTH = 1.08
 _RIVALS = (0.9, 0.7)
 _SETTLED_DEPTH = 0.7
 # A fan that is turned is touched so much more along its true edges, and these converge.
-_TURNED_WORTH = 1.25
+_TURNED_WORTH = 1.1
 _TURNED_LEAN_DEG = 12.0
-# An arc that is hardly touched is moved by specks: so many pixels of the work picture, so far off.
+# An arc that is hardly touched moves, so far at most, to hold so much of what is seen.
 _HARDLY_TOUCHED = 0.25
 _DEEPER = 1.15
-_MIN_DEEPER_PX = 8
+_DEPTH_SEEN = 0.998
 _NUM_RAYS = 96
 # A side cut off by the display: so much of the picture's height stands on one column.
 _CUT_HEIGHT = 0.15
@@ -245,14 +245,18 @@ def turned(region: Mask) -> str:
     Edges that converge and are touched over a greater length than those of the picture as it
     stands tell so. A rectangle looks alike both ways and is never called turned.
     """
-    angles = np.deg2rad(np.arange(0.0, _MAX_LEAN_DEG, 2 * _LEAN_STEPS_DEG[0]))
+    angles = np.deg2rad(np.arange(0.0, _MAX_LEAN_DEG, _LEAN_STEPS_DEG[0]))
     lengths, leans = [], []
     for quarters in range(4):
         upright = np.rot90(region, quarters)
         sides = _sides(upright, 0, upright.shape[1])
-        tables = [_support(side, angles) for side in sides]
-        best = int((tables[0].score + tables[1].score).argmax())
-        lengths.append(sum(float(table.touched[best]) for table in tables))
+        tables = [_lines(side, angles) for side in sides]
+        best = int((tables[0][1] + tables[1][1]).argmax())
+        touched = [
+            (np.abs(across[best] - offset[best]) <= _TOUCH_PX + 0.5 * _BIN_PX) @ side.free
+            for side, (across, _, offset, _) in zip(sides, tables, strict=True)
+        ]
+        lengths.append(float(sum(touched) / np.cos(angles[best])))
         leans.append(float(np.rad2deg(angles[best])))
     most = int(np.argmax(lengths))
     if lengths[most] < _TURNED_WORTH * lengths[0] or leans[most] < _TURNED_LEAN_DEG:
@@ -260,12 +264,18 @@ def turned(region: Mask) -> str:
     return "upside down" if most == 2 else "on its side"
 
 
-def _support(side: _Side, angles: Floats) -> _Edges:
-    """For each angle, the line that touches most of a side's boundary and is crossed by little."""
+def _lines(side: _Side, angles: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """How far across each line the points lie, and each angle's best score, offset and touch."""
     across = side.inward * np.cos(angles)[:, None] + side.down * np.sin(angles)[:, None]
     # Each row is a longer piece of an edge the more that leans.
     length = 1.0 / np.cos(angles)[:, None]
-    score, offset, _ = _supporting(across, side.weight * side.free * length, side.weight * length)
+    return across, *_supporting(across, side.weight * side.free * length, side.weight * length)
+
+
+def _support(side: _Side, angles: Floats) -> _Edges:
+    """For each angle, the line that touches most of a side's boundary and is crossed by little."""
+    across, score, offset, _ = _lines(side, angles)
+    length = 1.0 / np.cos(angles)[:, None]
     touches = np.abs(across - offset[:, None]) <= _TOUCH_PX + 0.5 * _BIN_PX
     touched = (touches * side.free).sum(axis=1) * length[:, 0]
     near = side.weight > 1.0
@@ -379,10 +389,8 @@ def _find_ends(region: Region, wedge: _Wedge, bound: tuple[int, int, int, int]) 
 
 def _deepest(depths: Floats, arc: float) -> float:
     """How deep anything is seen, if that is a little beyond an arc: specks of a dark far field."""
-    beyond = depths[(depths > arc) & (depths < _DEEPER * arc)]
-    if len(beyond) < _MIN_DEEPER_PX:
-        return arc
-    return float(np.partition(beyond, -_MIN_DEEPER_PX)[-_MIN_DEEPER_PX]) + 1.0
+    near = depths[depths < _DEEPER * arc]
+    return max(arc, float(np.quantile(near, _DEPTH_SEEN)) + 1.0) if len(near) else arc
 
 
 def _joined(pixels: Mask, seed: Mask) -> Mask:

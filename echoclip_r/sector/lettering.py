@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from echoclip_r.sector.motion import Motion, Work, dilate, disc
+from echoclip_r.sector.motion import Motion, Work, dilate
 
 __all__ = ["coloured_traces", "crossing_graphics", "lines_of_letters", "trace_rows"]
 
@@ -25,7 +25,7 @@ _CONTRAST = 24.0
 _OUTSIDE_PX = 2
 _MIN_PIXELS = 4
 _MAX_JOINED = 0.015
-# A grey wedge beside the picture: how still, how dark, how far it may reach in.
+# A grey wedge or a bar beside the picture: how still, how dark, how far a wedge may reach in.
 _QUITE_STILL = 2.0
 _HARDLY_LIT = 3.0
 _RIM_PX = 3
@@ -39,7 +39,7 @@ _BESIDE = 0.15
 _MAX_RUN = 24
 _MAX_SOLID = 6
 # How near to the edge a mark is one of the edge's own.
-_EDGE = 0.008
+_EDGE = 0.016
 _MARK_LEVEL = 160
 # A trace: how far up the picture and below it it is looked for, how much its channels differ from
 # tissue of the same green, and how far it runs.
@@ -67,10 +67,10 @@ def crossing_graphics(motion: Motion, fitted: Mask) -> Mask:
 
 
 def _bars_at_edge(motion: Motion, fitted: Mask, outside: Mask) -> Mask:
-    """The rim of the picture where something that stands quite still reaches in: a grey wedge."""
+    """The rim of the picture where something that stands quite still reaches in: a wedge, a bar."""
     still = (motion.peak - motion.floor < _QUITE_STILL) & (motion.level > _HARDLY_LIT)
-    rim = fitted & ~ndimage.binary_erosion(fitted, disc(_RIM_PX), border_value=1)
-    labels, count = ndimage.label(still & (rim | ~fitted))
+    # A bar of one flat colour may reach in farther: no tissue is flat.
+    labels, count = ndimage.label(still & (dilate(~fitted, _RIM_PX) | dilate(motion.bars, 1)))
     without = np.bincount(labels[outside], minlength=count + 1)
     reaches = without >= _MIN_PIXELS
     reaches[0] = False

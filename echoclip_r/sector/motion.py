@@ -100,6 +100,7 @@ class Motion:
         floor: its smallest value, above the ground.
         ground: the grey level of the screen around the picture.
         graphics: bool, shape (h, w); what stands still and is no tissue.
+        bars: bool, shape (h, w); what of that is of one flat colour.
     """
 
     level: Work
@@ -109,6 +110,7 @@ class Motion:
     floor: Work
     ground: float
     graphics: Mask
+    bars: Mask
 
 
 def measure(work: Work) -> Motion:
@@ -123,6 +125,7 @@ def measure(work: Work) -> Motion:
         ground = 0.0
     level = level - np.float32(ground)
     change = ordered[..., -1] - ordered[..., 0]
+    strokes, bars = _still_graphics(level, change)
     return Motion(
         level=level,
         high=ordered[..., high] - np.float32(ground),
@@ -130,7 +133,8 @@ def measure(work: Work) -> Motion:
         peak=ordered[..., -1] - np.float32(ground),
         floor=ordered[..., 0] - np.float32(ground),
         ground=ground,
-        graphics=_still_graphics(level, change),
+        graphics=strokes | bars,
+        bars=bars,
     )
 
 
@@ -266,8 +270,8 @@ def add_near_field(motion: Motion, region: Region) -> Region | None:
     )
 
 
-def _still_graphics(level: Work, change: Work) -> Mask:
-    """What stands still and is no tissue: upright strokes (lettering), and one flat colour (bars).
+def _still_graphics(level: Work, change: Work) -> tuple[Mask, Mask]:
+    """What stands still and is no tissue: upright strokes (lettering); one flat colour (bars).
 
     Bands of reverberation stand still as well, but run along the probe and are uneven.
     """
@@ -276,8 +280,7 @@ def _still_graphics(level: Work, change: Work) -> Mask:
     low = ndimage.minimum_filter1d(level, 3, axis=1)
     strokes = (high > _STROKE) & (low < 0.5 * high)
     flat = (level > _MIN_CHANGE) & (high - low < _FLAT)
-    graphics: Mask = still & (strokes | flat)
-    return graphics
+    return still & strokes, still & flat
 
 
 def textured_region(still: Work) -> Mask:

@@ -141,7 +141,6 @@ LOOKS: tuple[Look, ...] = (
     Look(name="lettering over the edge", decor=("across", "wedge", "ticks")),
     Look(name="colour", colour_box=1.0, decor=(*_CART, "colour wedge")),
     Look(name="white trace", decor=("name", "ticks", "white trace"), reach=(0.78, 0.9)),
-    # For testing alone.
     Look(
         name="blue screen",
         probe="convex",
@@ -149,8 +148,8 @@ LOOKS: tuple[Look, ...] = (
         half_angle_deg=(22.0, 40.0),
         decor=("bar", "name", "wedge left", "toolbar", "clock"),
         colour_box=0.3,
-        held_out=True,
     ),
+    # For testing alone.
     Look(
         name="masked, 128 px",
         size=(128, 128),
@@ -195,6 +194,16 @@ LOOKS: tuple[Look, ...] = (
         reach=(0.75, 0.88),
         decor=("name", "wedge left", "logo", "ticks", "sweep"),
         tint=(0.9, 0.95, 1.0),
+        held_out=True,
+    ),
+    Look(
+        name="tablet",
+        probe="convex",
+        size=(600, 860),
+        half_angle_deg=(26.0, 36.0),
+        reach=(0.75, 0.95),
+        decor=("toolbar", "column", "wedge", "ticks"),
+        tint=(0.95, 1.0, 1.0),
         held_out=True,
     ),
     Look(

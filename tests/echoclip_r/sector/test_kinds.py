@@ -66,6 +66,32 @@ def test_a_picture_without_converging_edges_is_never_called_turned(probe: str) -
         assert "turn the clip" not in find_sector(render_look(look, seed).frames).reason
 
 
+def test_a_near_field_that_a_dark_band_parts_from_the_rest_belongs_to_it() -> None:
+    """A linear probe's, as wide as the picture, and a fan's, narrow: neither is cut off."""
+    for name, seed in (("linear", 211), ("cart, large", 4), ("112 px with marks", 32)):
+        clip = render_look(next(one for one in LOOKS if one.name == name), seed)
+        sector = find_sector(clip.frames)
+        assert sector.sure, sector.reason
+        assert overlap(sector.mask, clip.truth) >= 0.95
+
+
+def test_a_bar_of_one_colour_under_the_foot_is_cut_out() -> None:
+    """A toolbar that the outline reaches into: none of it is kept, or the clip is doubted."""
+    look = next(one for one in LOOKS if one.name == "blue screen")
+    for seed in (100_020, 100_026):
+        clip = render_look(look, seed)
+        sector = find_sector(clip.frames)
+        assert not sector.sure or not (sector.mask & clip.lettering).any()
+
+
+def test_a_foot_given_up_to_a_trace_is_a_doubt_where_it_is_much() -> None:
+    """A trace as grey as tissue over a tenth of the picture: said, not cut off in silence."""
+    look = next(one for one in LOOKS if one.name == "white trace")
+    sector = find_sector(render_look(look, 100_030).frames)
+    assert not sector.sure
+    assert "a trace as grey as tissue lies over" in sector.reason
+
+
 @pytest.mark.parametrize("name", ["white trace", "cart"])
 def test_a_trace_over_the_foot_leaves_no_pixel(name: str) -> None:
     """A trace of a colour of its own, and one of the colour of tissue."""
