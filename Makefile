@@ -73,7 +73,7 @@ test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		$(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders]"
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
-		build hatchling hypothesis instant-clip-tokenizer pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
+		build hatchling hypothesis pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
 	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
 	$(LOWEST)/bin/python -m pytest -n 2 -W default
 

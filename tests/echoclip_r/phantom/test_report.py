@@ -8,12 +8,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from instant_clip_tokenizer import Tokenizer
 
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.report.reports import READERS, Report, write_report, write_reports
 from echoclip_r.phantom.report.wording import STYLES, fields_of, free_remarks, read_wording
 from echoclip_r.phantom.study import Latents
+from echotok.bpe import ByteBPE
+from echotok.clip_merges import clip_merges, count_clip_tokens
 
 NUM_PATIENTS = 400
 
@@ -41,10 +42,10 @@ def corpus() -> tuple[tuple[Latents, Report], ...]:
 
 def test_reports_have_400_to_500_clip_tokens_in_every_style() -> None:
     """Every style stays within the length that CLIP's own tokenizer is measured at."""
-    tokenizer = Tokenizer()
+    bpe = ByteBPE(clip_merges())
     lengths: dict[str, list[int]] = {style: [] for style in STYLES}
     for _, report in corpus():
-        lengths[report.reader.style].append(len(tokenizer.encode(report.text)))
+        lengths[report.reader.style].append(count_clip_tokens(report.text, bpe) - 2)
     for style, counts in lengths.items():
         assert len(counts) > 50, style
         assert np.mean([400 <= count <= 500 for count in counts]) >= 0.99, style
