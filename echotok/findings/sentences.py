@@ -36,6 +36,9 @@ class Sentence(NamedTuple):
 
 _CAPITALS = re.compile(r"\s*([A-Z][A-Z0-9 ,/&()-]{2,60})\s*$")
 
+_LONGEST = 1_500
+"""Characters of a sentence."""
+
 
 class Sentences:
     """Splits reports.
@@ -109,8 +112,9 @@ class Sentences:
             while start < end and report[end - 1].isspace():
                 end -= 1
             if start < end:
-                yield Sentence(start, end, section, heading, fresh)
-                fresh = False
+                for begin, stop in _bounded(report, start, end):
+                    yield Sentence(begin, stop, section, heading, fresh)
+                    fresh = False
 
     def _runs(self, report: str) -> Iterator[tuple[int, int, bool]]:
         """`(start, end, begins a line)` of what stands between stops and headings."""
@@ -152,3 +156,20 @@ class Sentences:
                 self._known.clear()
             self._known[name] = known
         return known
+
+
+def _bounded(report: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A sentence, cut behind a comma or a word where nobody writes one so long.
+
+    What a cue reaches is looked for in all of its sentence, which takes the square of its length.
+    """
+    while end - start > _LONGEST:
+        limit = start + _LONGEST
+        cut = max(report.rfind(mark, start + _LONGEST // 2, limit) for mark in ",;")
+        if cut < 0:
+            cut = max(report.rfind(" ", start + 1, limit), start)
+        stop = limit if cut <= start else cut + 1
+        yield start, stop
+        start = stop
+    if start < end:
+        yield start, end
