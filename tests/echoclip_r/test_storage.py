@@ -339,9 +339,8 @@ def test_a_child_that_outlives_a_killed_run_does_not_keep_its_folder(tmp_path):
         "from echoclip_r.errors import TrainingError\n"
         "from echoclip_r.storage import lock\n"
         "with lock(Path(sys.argv[1]), what='a run', error=TrainingError):\n"
-        "    child = os.fork()\n"
-        "    if child:\n"
-        "        print(child, flush=True)\n"
+        "    if not os.fork():\n"
+        "        print(os.getpid(), flush=True)  # the child has begun: only then is the run killed\n"
         "    time.sleep(60)\n"
     )
     run = subprocess.Popen(
