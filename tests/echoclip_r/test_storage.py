@@ -340,7 +340,7 @@ def test_a_child_that_outlives_a_killed_run_does_not_keep_its_folder(tmp_path):
         "from echoclip_r.storage import lock\n"
         "with lock(Path(sys.argv[1]), what='a run', error=TrainingError):\n"
         "    if not os.fork():\n"
-        "        print(os.getpid(), flush=True)  # the child has begun: only then is the run killed\n"
+        "        print(os.getpid(), flush=True)\n"  # it has begun: only then is the run killed
         "    time.sleep(60)\n"
     )
     run = subprocess.Popen(
