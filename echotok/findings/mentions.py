@@ -284,7 +284,10 @@ class _Finder:
         """`mean gradient 5 mmHg`: of the structure spoken of, else of the first that has one."""
         table = self.lexicon.measures[mark.measure]
         said_of = [structure for _, structure in self._said_of(at, table)]
-        if not said_of and any(one.structures for one in self.marks[:at]):
+        behind = itertools.takewhile(lambda one: not one.number, self.marks[at + 1 :])
+        named = {structure for one in behind for structure in one.structures}
+        before = any(one.structures for one in self.marks[:at])
+        if (named and named.isdisjoint(table)) or (before and not said_of):
             return  # of something that no rule measures
         if not said_of:
             structures = (
