@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,11 +50,10 @@ NOT_SURE = (
 )
 # A sector is what moves, and in a few frames little does.
 _NUM_SECTOR_FRAMES = 16
-# Words of `find_sector` about an outline that was given. What moves outside, such as a trace, is a
-# remark and no reason to leave the clip out, unless the outline can't be that of this clip.
-_OUTSIDE = re.compile(r"picture that moves lies outside of the given outline \((\d+)% of it\)")
-_MOST_OUTSIDE = 25
-_MOST_OUTSIDE_SIBLINGS = 10
+# How much of what moves may lie outside of a given outline: a trace is a remark and no reason to
+# leave the clip out, unless the outline can't be that of this clip.
+_MOST_OUTSIDE = 0.25
+_MOST_OUTSIDE_SIBLINGS = 0.10
 _MIN_CHANGE = 3.0
 # A masked clip's lit pixels against the fan or rectangle that fits them.
 _MIN_FAN = 0.8
@@ -299,45 +297,15 @@ def _found(frames: Frames, info: ClipInfo, sibling: Sibling | None) -> _Decision
             )
             return _Decision(sector=bounded, note=note)
     if sibling is not None:
-        given = _given(frames, sibling.shape)
-        if given.sector.sure and given.percent_outside <= _MOST_OUTSIDE_SIBLINGS:
+        given = find_sector(frames, shape=sibling.shape)
+        if not given.doubts and given.outside <= _MOST_OUTSIDE_SIBLINGS:
             note = (
                 f"its own sector was not sure ({sector.reason}); it has that of "
                 f"{sibling.num_clips} clips of its {sibling.of} that look the same around it"
             )
             reason = f"the outline of {sibling.num_clips} clips of the same {sibling.of}"
-            return _Decision(sector=replace(given.sector, reason=reason), note=note)
+            return _Decision(sector=replace(given, sure=True, reason=reason), note=note)
     return _Decision(sector=sector, refusal=sector.reason, is_doubt=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Given:
-    """What an outline that was given holds, and what it leaves outside.
-
-    Attributes:
-        sector: in it, whatever is outside of it: sure, or doubtful for what is inside.
-        percent_outside: how much of what moves in the clip lies outside.
-        outside: the same in words, or "".
-    """
-
-    sector: Sector
-    percent_outside: int
-    outside: str
-
-
-def _given(frames: Frames, shape: Outline) -> _Given:
-    """Hold an outline against a clip, inside and outside of it apart.
-
-    A trace below the picture is no strip in it, so what is inside is judged with all else blanked.
-    """
-    near = _near(shape.mask(*frames.shape[1:3]), 1)
-    sector = find_sector(np.where(near[..., None], frames, np.uint8(0)), shape=shape)
-    found = _OUTSIDE.search(find_sector(frames, shape=shape).reason)
-    return _Given(
-        sector=sector,
-        percent_outside=int(found[1]) if found else 0,
-        outside=found[0] if found else "",
-    )
 
 
 def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name: bool) -> _Decision:
@@ -351,11 +319,8 @@ def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name:
         sector = find_sector(frames)
         doubt = "" if sector.sure else f", although its sector is not sure: {sector.reason}"
         return _Decision(sector=sector, note=f"{where} keeps it{because}{doubt}")
-    given = _given(frames, rule.shape)
-    sector = given.sector
-    others = [] if sector.sure else [sector.reason]
-    if given.percent_outside > _MOST_OUTSIDE:
-        others.append(given.outside)
+    sector = find_sector(frames, shape=rule.shape)
+    others = [sector.reason] if sector.doubts or sector.outside > _MOST_OUTSIDE else []
     if not by_name:
         inside, _ = inside_cells(rule.shape, width_px=info.width_px, height_px=info.height_px)
         if not inside.any() or look.change_within(inside) < _MIN_CHANGE:
@@ -367,8 +332,7 @@ def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name:
         return _Decision(
             sector=replace(sector, sure=False, reason=refusal), refusal=refusal, is_doubt=True
         )
-    remarks = [given.outside, "" if sector.sure else sector.reason]
-    said = "".join(f"; {remark}" for remark in remarks if remark)
+    said = "" if sector.sure else f"; {sector.reason}"
     return _Decision(
         sector=replace(sector, sure=True, reason=f"its outline was given by {where}"),
         note=f"its outline was given by {where}{because}{said}",

@@ -113,6 +113,8 @@ class Sector:
         sure: whether motion and geometry agree; if not, look at the clip before it is used.
         reason: why it is not sure, or what it rests on.
         shape: the outline, at any resolution; None where none was found.
+        doubts: what speaks against it: of a given outline, what speaks against all that is inside.
+        outside: of a given outline, the share of all that moves which lies outside, 0 to 1.
     """
 
     mask: Mask
@@ -123,6 +125,8 @@ class Sector:
     sure: bool
     reason: str
     shape: SectorShape | None = None
+    doubts: tuple[str, ...] = ()
+    outside: float = 0.0
 
     def __post_init__(self) -> None:
         height, width = self.mask.shape
@@ -147,7 +151,7 @@ def find_sector(
             outside of it is looked at, and nothing outside of it is kept.
         shape: the outline, where it is known (drawn for this machine, or taken from another clip
             of the study). Then it is not looked for: sure unless the clip shows lit, changing
-            picture outside of it.
+            picture outside of it, or something speaks against what is inside.
 
     Returns:
         The sector. A black clip gets an empty mask, so that nothing of it is ever shown.
@@ -168,8 +172,16 @@ def find_sector(
         inner = _shrink_bound(bound, step, work.shape[1:])
         work = _blank(work, inner)
     motion = measure(work)
-    strip = strips(work, motion)
-    doubts = [_name_strip(strip, motion)] if strip.any() else []
+    seen, seen_motion = work, motion
+    if shape is not None:
+        # A trace or a strip outside of a given outline is no reason against what is inside; all
+        # else is judged on the whole picture, since letters and traces show by their part outside.
+        seen = work * dilate(shape.mask(*work.shape[1:]), 1)
+        seen_motion = measure(seen)
+    strip = strips(seen, seen_motion)
+    doubts = [_name_strip(strip, seen_motion)] if strip.any() else []
+    outside = 0.0
+    region = None
     rests_on = "its edges and what moves agree"
     if shape is None:
         shape = _look(work, motion, step, inner, doubts)
@@ -177,12 +189,15 @@ def find_sector(
             return _make(np.zeros((height, width), bool), None, doubts, rests_on)
     else:
         rests_on = "its outline was given"
-        doubts += _doubts_of_given(shape, find_region(motion, step, _THRESHOLDS[1]))
+        region = find_region(motion, step, _THRESHOLDS[1])
+        outside = _outside_of_given(shape, region)
     mask = _draw(shape, height, width, step, work.shape[1:], bound)
     if len(picks) > 1:
         looked_at = frames if len(picks) == num_frames else frames[picks.astype(np.intp)]
-        mask = _take_lettering(mask, looked_at, motion, shape, doubts)
-    return _make(mask, shape, doubts, rests_on)
+        # Picture that a given outline cuts off is none of what runs beside it.
+        thick_parts = np.zeros(work.shape[1:], bool) if region is None else region.thick
+        mask = _take_lettering(mask, looked_at, motion, shape, thick_parts, doubts)
+    return _make(mask, shape, doubts, rests_on, outside)
 
 
 def _look(
@@ -435,14 +450,12 @@ def _beside(motion: Motion, fitted: Mask, near: Mask) -> float:
     return size / float(fitted.sum())
 
 
-def _doubts_of_given(shape: SectorShape, region: Region | None) -> list[str]:
+def _outside_of_given(shape: SectorShape, region: Region | None) -> float:
+    """The share of what moves that lies outside of a given outline."""
     if region is None:
-        return []
+        return 0.0
     near = dilate(shape.mask(*region.lit.shape), 2)
-    outside = float((region.moving & ~near).sum() / max(region.moving.sum(), 1))
-    if outside > _MAX_OUTSIDE:
-        return [f"picture that moves lies outside of the given outline ({outside:.0%} of it)"]
-    return []
+    return float((region.moving & ~near).sum() / max(region.moving.sum(), 1))
 
 
 def _draw(
@@ -469,7 +482,12 @@ def _draw(
 
 
 def _take_lettering(
-    mask: Mask, frames: Frames, motion: Motion, shape: SectorShape, doubts: list[str]
+    mask: Mask,
+    frames: Frames,
+    motion: Motion,
+    shape: SectorShape,
+    picture: Mask,
+    doubts: list[str],
 ) -> Mask:
     """A mask without lettering over its edge or in lines inside of it, and without a trace."""
     size = motion.level.shape
@@ -481,17 +499,25 @@ def _take_lettering(
     lettering |= lines_of_letters(frames[:: max(1, len(frames) // 4)], mask)
     if (lettering & mask).sum() > _MAX_LETTERING * max(mask.sum(), 1):
         doubts.append("still, lit strokes lie across much of it (lettering over the sector?)")
-        return mask
     traces = coloured_traces(frames, mask)
     if not traces.any():
-        rows = trace_rows(motion, shape.mask(*size)).repeat(step)
+        rows = trace_rows(motion, shape.mask(*size) | picture).repeat(step)
         traces[: len(rows)][rows] = True
         if (lost := (traces & mask).sum() / max(mask.sum(), 1)) > _MAX_TRACE:
             doubts.append(f"a trace as grey as tissue lies over {lost:.0%} of it")
     return mask & ~lettering & ~traces
 
 
-def _make(mask: Mask, shape: SectorShape | None, doubts: Sequence[str], rests_on: str) -> Sector:
+def _make(
+    mask: Mask,
+    shape: SectorShape | None,
+    doubts: Sequence[str],
+    rests_on: str,
+    outside: float = 0.0,
+) -> Sector:
+    said = list(doubts)
+    if outside > _MAX_OUTSIDE:
+        said.append(f"picture that moves lies outside of the given outline ({outside:.0%} of it)")
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         rows, columns = np.arange(mask.shape[0]), np.arange(mask.shape[1])
@@ -501,9 +527,11 @@ def _make(mask: Mask, shape: SectorShape | None, doubts: Sequence[str], rests_on
         left=int(columns[0]),
         bottom=int(rows[-1]) + 1,
         right=int(columns[-1]) + 1,
-        sure=not doubts,
-        reason="; ".join(doubts) or rests_on,
+        sure=not said,
+        reason="; ".join(said) or rests_on,
         shape=shape,
+        doubts=tuple(doubts),
+        outside=outside,
     )
 
 

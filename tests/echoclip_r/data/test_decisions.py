@@ -21,7 +21,11 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
 from echoclip_r.cli.main import main
-from echoclip_r.phantom.picture.looks import REFUSED
+from echoclip_r.data.clips import look_at
+from echoclip_r.data.outlines import read_outlines
+from echoclip_r.data.siblings import Sibling
+from echoclip_r.phantom.picture.looks import LOOKS, REFUSED, LookClip, render_look
+from echoclip_r.sector.find import find_sector
 
 SIZE_PX = 128
 
@@ -261,6 +265,63 @@ def test_a_wrong_file_of_sectors_is_found_before_any_work(clips, helpers, capsys
         capsys.readouterr().err
     )
     assert not (clips.folder / "out").exists()
+
+
+# Lettering in an outline that was given
+
+
+def save_pictures(folder: Path, frames: np.ndarray) -> Path:
+    """A folder of pictures, which keeps each pixel as it is."""
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number:03d}.png")
+    return folder
+
+
+def lettered(name: str) -> LookClip:
+    return render_look(next(look for look in LOOKS if look.name == name), 0)
+
+
+@pytest.mark.parametrize("name", ["white trace", "cart"])
+@pytest.mark.parametrize("video", ["", "clip"])
+def test_a_drawn_outline_lets_no_lettering_over_its_edge(tmp_path, helpers, name, video):
+    """For all clips of a size or for one: a trace over the foot shows by its part outside."""
+    clip = lettered(name)
+    height, width = clip.truth.shape
+    shape = find_sector(clip.frames).shape
+    apex, reach = np.array(shape.apex) * width, shape.radii[1] * width
+    left, right = (apex + reach * np.array([np.sin(a), np.cos(a)]) for a in shape.angles)
+    row = {
+        "video": video,
+        "width_px": width,
+        "height_px": height,
+        "decision": "fan",
+        "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in (apex, left, right)),
+    }
+    rules = read_outlines(helpers.write_manifest(tmp_path / "sectors.csv", [row])).rules
+    path = save_pictures(tmp_path / "clip", clip.frames)
+    seen = look_at(path, num_frames=4, rules=rules, video="clip")
+    assert not seen.refusal
+    assert (seen.sector.mask & clip.truth).sum() > 0.9 * clip.truth.sum()
+    assert not (seen.sector.mask & clip.lettering).any()
+
+
+@pytest.mark.parametrize("name", ["white trace", "cart"])
+def test_a_siblings_outline_lets_no_lettering_over_its_edge(tmp_path, name):
+    """Of a clip of which too little is lit to know its sector by itself."""
+    clip = lettered(name)
+    height, width = clip.truth.shape
+    shape = find_sector(clip.frames).shape
+    y, x = np.mgrid[:height, :width] / width
+    lit = np.hypot(x - shape.apex[0], y - 0.55 * height / width) < 0.16
+    frames = np.where((lit | clip.lettering)[..., None], clip.frames, np.uint8(0))
+    assert not find_sector(frames).sure
+    path = save_pictures(tmp_path / "clip", frames)
+    sibling = Sibling(shape=shape, num_clips=2, of="study")
+    seen = look_at(path, num_frames=4, sibling=sibling)
+    assert not seen.refusal
+    assert seen.sector.sure
+    assert not (seen.sector.mask & clip.lettering).any()
 
 
 # Masked already
