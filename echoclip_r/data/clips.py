@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from echoclip_r.data.masked import lit_outline
-from echoclip_r.data.outlines import Outline, Rule
+from echoclip_r.data.outlines import Rule
 from echoclip_r.data.regions import declared_bound, why_refused
 from echoclip_r.data.siblings import Look, Sibling, cells_of, inside_cells
 from echoclip_r.errors import MediaError
@@ -74,7 +74,7 @@ class Seen:
             and not a fact about the clip.
         notes: sentences on its file and on where its sector is from.
         look: how it looks from far away.
-        rule: number of the row of the file of sectors that holds for it, or None.
+        rule: key of the row of the file of sectors that holds for it, or None.
     """
 
     clip: Clip
@@ -84,7 +84,7 @@ class Seen:
     is_doubt: bool
     notes: tuple[str, ...]
     look: Look
-    rule: int | None
+    rule: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -258,11 +258,9 @@ def _see(path: Path | str, choose: Callable[[int], list[int]], ask: _Ask) -> See
     )
     rule = next((rule for rule in ask.rules if rule.fits(clip.info)), None)
     if rule is not None:
-        decision = _by_rule(frames, clip.info, look, rule, by_name=rule.names(ask.video))
-    elif ask.masked:
-        decision = _masked_already(frames, look)
+        decision = _by_rule(frames, clip.info, look, rule, ask)
     else:
-        decision = _found(frames, clip.info, ask.sibling)
+        decision = _by_itself(frames, clip.info, look, ask)
     is_sure = decision.sector.sure and not decision.refusal
     return Seen(
         clip=clip,
@@ -272,7 +270,7 @@ def _see(path: Path | str, choose: Callable[[int], list[int]], ask: _Ask) -> See
         is_doubt=decision.is_doubt,
         notes=clip.info.notes + ((decision.note,) if decision.note else ()),
         look=replace(look, shape=decision.sector.shape if is_sure else None),
-        rule=None if rule is None else rule.row,
+        rule=None if rule is None else rule.key,
     )
 
 
@@ -308,17 +306,26 @@ def _found(frames: Frames, info: ClipInfo, sibling: Sibling | None) -> _Decision
     return _Decision(sector=sector, refusal=sector.reason, is_doubt=True)
 
 
-def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name: bool) -> _Decision:
+def _by_itself(frames: Frames, info: ClipInfo, look: Look, ask: _Ask) -> _Decision:
+    """What a clip gets that no row of a file of sectors fits."""
+    return _masked_already(frames, look) if ask.masked else _found(frames, info, ask.sibling)
+
+
+def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, ask: _Ask) -> _Decision:
     """What a row of a file of sectors says; one that names the clip is by who looked at it."""
-    where = f"row {rule.row} of the file of sectors"
+    by_name = rule.names(ask.video)
+    where = "the file of sectors"
     because = f" ({rule.reason})" if rule.reason else ""
     if rule.decision == "refuse":
         sector = replace(find_sector(frames[:1]), sure=False, reason=f"{where} refuses it{because}")
         return _Decision(sector=sector, refusal=f"{where} refuses it{because}")
-    if rule.shape is None:
-        sector = find_sector(frames)
-        doubt = "" if sector.sure else f", although its sector is not sure: {sector.reason}"
-        return _Decision(sector=sector, note=f"{where} keeps it{because}{doubt}")
+    if rule.shape is None:  # a verdict on what the clip would get without it
+        found = _by_itself(frames, info, look, ask)
+        if found.refusal and not by_name:
+            return found
+        doubt = f", although its sector is not sure: {found.refusal}" if found.refusal else ""
+        own = f"; {found.note}" if found.note else ""
+        return _Decision(sector=found.sector, note=f"{where} keeps it{because}{doubt}{own}")
     sector = find_sector(frames, shape=rule.shape)
     others = [sector.reason] if sector.doubts or sector.outside > _MOST_OUTSIDE else []
     if not by_name:
@@ -328,7 +335,7 @@ def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, *, by_name:
         if why := why_refused(info.regions, frames):
             others.append(why)
     if others and not by_name:
-        refusal = f"the outline of {where} does not hold for it: {'; '.join(others)}"
+        refusal = f"its outline in {where} does not hold for it: {'; '.join(others)}"
         return _Decision(
             sector=replace(sector, sure=False, reason=refusal), refusal=refusal, is_doubt=True
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -49,6 +50,15 @@ _SPELLINGS = {
     "study_uid": ("study_uid", "studyinstanceuid", "study_instance_uid", "studyuid"),
     "report": ("report", "text", "report_text"),
 }
+
+
+_VIEW_NAME = re.compile(
+    r"(?:a|ap|apical)?[ -]?(?:[2-5]|two|three|four|five)[ -]?(?:c|ch|chamber|chambers)(?: view)?"
+    r"|(?:plax|psax|p[ls]ax|sax|lax|a?lax)(?:[ -]?(?:av|mv|pm|pap|apex|base|mid))?(?: view)?"
+    r"|parasternal (?:long|short)[ -]axis(?: view)?|apical long[ -]axis(?: view)?"
+    r"|(?:subcostal|sc|ssn|suprasternal|rvot|rv inflow)(?: notch| ivc| [2-5]c| view)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,11 +182,16 @@ def _text(data: pydicom.Dataset, keyword: str) -> str:
 
 
 def _view(data: pydicom.Dataset) -> str:
-    """The view's coded name, else what the machine or the person called it."""
+    """The view's coded name, else a usual name of a view that was typed, alone in its cell.
+
+    Anything may be typed into a description, a patient's name among it, and a view goes into the
+    shards as it is: no other words are taken over (I9).
+    """
     for item in data.get("ViewCodeSequence") or []:
         if meaning := _text(item, "CodeMeaning"):
             return meaning
-    return _text(data, "ViewName") or _text(data, "SeriesDescription")
+    typed = (_text(data, keyword) for keyword in ("ViewName", "SeriesDescription"))
+    return next((name for name in typed if _VIEW_NAME.fullmatch(name)), "")
 
 
 def _date(data: pydicom.Dataset) -> str:

@@ -132,17 +132,19 @@ class Rule:
     cells: tuple[str, ...]
 
     def names(self, video: str) -> bool:
-        """Whether the row is about this very clip, and not about a group of clips."""
+        """Whether the row is about this very clip, and not about a group of clips.
+
+        A bare file name is about a group: scanners call the files of every study alike.
+        """
         file = _posix(video)
-        return self.video in (file, glob.escape(file)) or (
-            "/" not in self.video and self.video in (_base(file), glob.escape(_base(file)))
-        )
+        return self.video in (file, glob.escape(file))
 
     def may_fit(self, *, video: str, path: str, study_id: str) -> bool:
         """Whether the row fits by what the manifest says of a clip."""
         return (not self.study_id or self.study_id == study_id) and (
             not self.video
             or self.names(video)
+            or self.video in (_base(_posix(video)), glob.escape(_base(_posix(video))))
             or any(fnmatch.fnmatchcase(name, self.video) for name in self._spellings(video, path))
         )
 
@@ -161,6 +163,11 @@ class Rule:
                 )
             )
         )
+
+    @property
+    def key(self) -> str:
+        """Tells the row from others wherever it stands in the file."""
+        return hashlib.sha256(json.dumps(self.cells).encode()).hexdigest()[:16]
 
     def _spellings(self, video: str, path: str) -> Iterable[str]:
         yield _posix(video)
@@ -201,21 +208,14 @@ class Outlines:
             if rule.may_fit(video=video, path=path, study_id=study_id)
         )
 
-    def unused(self, used: Collection[int]) -> tuple[int, ...]:
-        """The numbers of the rows that are not among those used."""
-        return tuple(rule.row for rule in self.rules if rule.row not in used)
+    def unused(self, used: Collection[str]) -> tuple[int, ...]:
+        """The numbers of the rows whose keys are not among those used."""
+        return tuple(rule.row for rule in self.rules if rule.key not in used)
 
 
 def fingerprint_of(rules: Sequence[Rule]) -> str:
     """Tells whether the rows that may hold for a clip are still the same; "" for none."""
-    if not rules:
-        return ""
-    facts = [
-        [getattr(rule, name) for name in ("size_px", "manufacturer", "model", "depth_mm")]
-        + [rule.decision, repr(rule.shape), rule.reason]
-        for rule in rules
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return " ".join(rule.key for rule in rules)
 
 
 def read_outlines(path: str | Path, *, form: TableFormat = AS_IT_IS) -> Outlines:
@@ -293,6 +293,11 @@ def _rule(number: int, cells: Mapping[str, str]) -> Rule:
             )
     elif points:
         raise ValueError(f"the decision {decision} has no points; leave the cell blank")
+    if decision == "keep" and not cells.get("video"):
+        raise ValueError(
+            "keep holds for a clip that somebody has looked at: name it in the column video; for "
+            "more than one clip give an outline"
+        )
     return Rule(
         row=number,
         video=_posix(cells.get("video", "")),

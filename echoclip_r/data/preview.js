@@ -44,7 +44,9 @@ function scopeOf(card) {
 }
 
 function decide(number, decision, points = []) {
-  decisions.set(number, { scope: scopeOf(cards[number]), decision, points });
+  const scope = decision === "keep" ? "clip" : scopeOf(cards[number]); // this clip was looked at
+  decisions.set(number, { scope, decision, points });
+  unsaved = true;
   show(number);
 }
 
@@ -149,7 +151,7 @@ function click(event, number) {
 }
 
 function undo(number) {
-  decisions.delete(number);
+  unsaved = decisions.delete(number) || unsaved;
   cards[number].querySelector(".drawn").setAttribute("d", "");
   show(number);
 }
@@ -160,9 +162,9 @@ function save() {
   link.download = "sectors.csv";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  saved = decisions.size;
+  unsaved = false;
 }
-let saved = 0;
+let unsaved = false;
 
 const actions = {
   k: (number) => decide(number, "keep"),
@@ -200,6 +202,6 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 window.addEventListener("beforeunload", (event) => {
-  if (decisions.size > saved) event.preventDefault();
+  if (unsaved) event.preventDefault();
 });
 mark(0);

@@ -125,13 +125,13 @@ class Attempt:
         refusal: why it is refused, or "".
         look: how it looks from far away, where its sector is sure or doubtful; None where it
             tells nothing to its siblings.
-        rule: row of the file of sectors that held for it, or None.
+        rule: key of the row of the file of sectors that held for it, or None.
     """
 
     sample: Sample | None
     refusal: str = ""
     look: Look | None = None
-    rule: int | None = None
+    rule: str | None = None
 
 
 def make_sample(row: ClipRow, options: SampleOptions, *, sibling: Sibling | None = None) -> Attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +23,7 @@ __all__ = [
     "Record",
     "Remark",
     "ShardInfo",
+    "begin_settling",
     "claim_shards",
     "drop_note",
     "load_record",
@@ -30,7 +31,6 @@ __all__ = [
     "noted_item",
     "read_looks",
     "save_record",
-    "settling",
     "write_index",
     "write_looks",
     "write_rejects",
@@ -96,7 +96,7 @@ class Record:
         sources: fingerprint of the clips from which it was made.
         rejects: rows of the shard that were left out.
         remarks: remarks on rows of the shard that were used.
-        rules: rows of the file of sectors that held for a clip of it.
+        rules: keys of the rows of the file of sectors that held for a clip of it.
         num_given: number of clips whose outline is from that file.
         settled: tells which outlines of siblings were tried on its clips; "" before that.
         num_settled: number of clips that have the outline of their siblings.
@@ -106,7 +106,7 @@ class Record:
     sources: str
     rejects: tuple[Reject, ...]
     remarks: tuple[Remark, ...] = ()
-    rules: tuple[int, ...] = ()
+    rules: tuple[str, ...] = ()
     num_given: int = 0
     settled: str = ""
     num_settled: int = 0
@@ -136,6 +136,7 @@ def claim_shards(
 def save_record(out_dir: Path, name: str, record: Record) -> None:
     """Keep the record of a shard that has just been finished."""
     write_text(out_dir / "state" / f"{name}.json", json.dumps(asdict(record), sort_keys=True))
+    _settling(out_dir, name).unlink(missing_ok=True)
 
 
 def load_record(out_dir: Path, name: str, *, settling: bool = False) -> Record | None:
@@ -183,18 +184,9 @@ def read_looks(out_dir: Path, name: str) -> Iterator[ClipLook]:
             yield from_json(json.loads(line))
 
 
-@contextmanager
-def settling(out_dir: Path, name: str) -> Iterator[None]:
-    """Mark a shard while it is replaced: until its new record is there, file and record differ.
-
-    Only a killed process leaves the mark.
-    """
-    mark = _settling(out_dir, name)
-    mark.touch()
-    try:
-        yield
-    finally:
-        mark.unlink()
+def begin_settling(out_dir: Path, name: str) -> None:
+    """Mark a shard that is about to be replaced: until `save_record`, file and record differ."""
+    _settling(out_dir, name).touch()
 
 
 def _settling(out_dir: Path, name: str) -> Path:

@@ -26,11 +26,11 @@ from echoclip_r.data.shard_records import (
     Record,
     Remark,
     ShardInfo,
+    begin_settling,
     drop_note,
     load_record,
     note_item,
     save_record,
-    settling,
     write_looks,
     writing_shards,
 )
@@ -114,8 +114,8 @@ def settle_shard(job: Job[ShardTask]) -> Record:
     notes: dict[int, list[str]] = {}
     for remark in before.remarks:
         notes.setdefault(remark.row, []).append(remark.remark)
+    begin_settling(task.out_dir, job.name)
     with ExitStack() as stack:
-        stack.enter_context(settling(task.out_dir, job.name))
         finished: Iterator[tuple[str, list[tuple[str, bytes]]]] = iter(())
         if before.info.num_clips:
             tar = stack.enter_context(tarfile.open(task.out_dir / before.info.name))

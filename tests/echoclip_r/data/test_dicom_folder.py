@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from echoclip_r.cli.main import main
+from echoclip_r.data.dicom_folder import _view
 from echoclip_r.data.manifest import read_manifest
 
 REPORT = "The left ventricle is normal."
@@ -159,3 +161,24 @@ def test_without_reports_the_cells_are_blank(root, tmp_path, capsys):
     status, _, err = run(capsys, tmp_path / "none", "--out", tmp_path / "n.csv")
     assert status == 1
     assert "no DICOM file with pixels is there" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "view"),
+    [
+        ("A4C", "A4C"),
+        ("apical 4 chamber", "apical 4 chamber"),
+        ("PLAX view", "PLAX view"),
+        ("subcostal view", "subcostal view"),
+        ("Smith TTE repeat", ""),
+        ("A4C Smith", ""),
+        ("Mrs Jones A4C", ""),
+        ("12345678", ""),
+    ],
+)
+def test_a_typed_view_is_taken_over_only_where_it_is_one(typed, view):
+    """Anything may be typed there, and a view goes into the shards as it is (I9)."""
+    for keyword in ("ViewName", "SeriesDescription"):
+        data = Dataset()
+        setattr(data, keyword, typed)
+        assert _view(data) == view

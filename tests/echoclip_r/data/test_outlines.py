@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echoclip_r.data.outlines import COLUMNS, Rule, read_outlines
+from echoclip_r.data.outlines import COLUMNS, Rule, fingerprint_of, read_outlines
 from echoclip_r.errors import ManifestError
 from echoclip_r.media.clip import ClipInfo, Machine
 
@@ -89,7 +89,8 @@ def test_a_row_holds_for_what_fits_all_its_cells(tmp_path):
     [
         ("a/b.avi", "a/b.avi", True, True),
         ("a/b.avi", r"a\b.avi", True, True),
-        ("b.avi", "a/b.avi", True, True),
+        ("b.avi", "a/b.avi", True, False),
+        ("b.avi", "b.avi", True, True),
         ("a/*.avi", "a/b.avi", True, False),
         ("*.avi", "a/b.avi", True, False),
         ("c/*.avi", "a/b.avi", False, False),
@@ -112,13 +113,13 @@ def test_the_first_row_that_fits_counts(tmp_path):
     rows = [
         {"study_id": "S", "decision": "refuse"},
         {"video": "b.avi", "decision": "keep"},
-        {"study_id": "T", "decision": "keep"},
-        {"width_px": "800", "height_px": "600", "decision": "keep"},
+        {"study_id": "T", "decision": "refuse", "reason": "another one"},
+        {"width_px": "800", "height_px": "600", "decision": "refuse"},
     ]
     outlines = read_outlines(write(tmp_path / "s.csv", *rows))
     found = outlines.for_clip(video="a/b.avi", path="/x/a/b.avi", study_id="S")
     assert [rule.row for rule in found] == [2, 3, 5]
-    assert outlines.unused({2, 5}) == (3, 4)
+    assert outlines.unused({outlines.rules[0].key, outlines.rules[3].key}) == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,10 @@ def test_the_first_row_that_fits_counts(tmp_path):
         ({"points": "100,9 700,9 700,440 100,440"}, "row 2: its edges are parallel"),
         ({"decision": "polygon", "points": "1,1 9,9"}, "row 2: a polygon has 3 points or more"),
         ({"decision": "keep"}, "row 2: the decision keep has no points"),
+        (
+            {"decision": "keep", "points": ""},
+            "row 2: keep holds for a clip that somebody has looked at: name it in the column video",
+        ),
         ({"width_px": ""}, "row 2: width_px and height_px go together"),
         ({"width_px": "", "height_px": "", "study_id": "S"}, "row 2: an outline needs width_px"),
         ({"width_px": "8e2.5"}, "row 2: column 'width_px' must be a whole number above 0"),
@@ -178,3 +183,16 @@ def test_a_file_of_another_kind_is_refused(tmp_path, text, message):
         read_outlines(tmp_path / "s.csv")
     with pytest.raises(ManifestError, match=r"a file of sectors is a \.csv or \.parquet file"):
         read_outlines(tmp_path / "gone.csv")
+
+
+def test_a_row_is_known_again_wherever_it_stands(tmp_path):
+    """A page puts new rows first: what a row decides is no other thing for that."""
+    old = {"video": "b.avi", "decision": "refuse"}
+    new = {"video": "a.avi", "decision": "refuse"}
+    before = read_outlines(write(tmp_path / "s.csv", old)).rules[0]
+    after = read_outlines(write(tmp_path / "s.csv", new, old)).rules[1]
+    assert (before.row, after.row) == (2, 3)
+    assert before.key == after.key
+    assert fingerprint_of([before]) == fingerprint_of([after])
+    narrower = read_outlines(write(tmp_path / "s.csv", old | {"video": "a/b.avi"})).rules
+    assert fingerprint_of(narrower) != fingerprint_of([before])

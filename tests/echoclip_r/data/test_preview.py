@@ -143,12 +143,10 @@ def test_what_a_person_decides_on_the_page_holds_in_prepare(folder, browse, caps
     capsys.readouterr()
     assert prepare(folder, "--sector", given) == 0
     assert "2 clips were used as" in capsys.readouterr().out
-    assert table(folder / "out" / "rejects.csv") == {
-        names[2]: "row 4 of the file of sectors refuses it"
-    }
+    assert table(folder / "out" / "rejects.csv") == {names[2]: "the file of sectors refuses it"}
     remarks = table(folder / "out" / "remarks.csv")
-    assert remarks[names[0]].startswith("its outline was given by row 2")
-    assert remarks[names[1]].startswith("row 3 of the file of sectors keeps it")
+    assert remarks[names[0]].startswith("its outline was given by the file of sectors")
+    assert remarks[names[1]].startswith("the file of sectors keeps it")
 
 
 def test_one_drawing_holds_for_a_machine(folder, browse):
