@@ -52,7 +52,7 @@ def figures() -> str:
             f"| {entry['echo']['num_lossy'] + entry['echo-clip']['num_lossy']} |"
         )
     for name, row in found["layered"]["rows"].items():
-        if name.startswith("phantoms, 1000") or name.startswith("house"):
+        if name == "phantoms, 1000 reports" or name.startswith("house"):
             own = row["on top of echo"]
             lines.append(
                 f"| {row['held out']} new reports of a site whose own table was mined on top of "

@@ -177,8 +177,9 @@ def claim_embeddings(
     """
 
     def delete() -> None:
-        for path in folder.glob("*.parquet"):
-            path.unlink()
+        for pattern in ("*.parquet", "*.npy", "*.csv"):  # those for other tools, too
+            for path in folder.glob(pattern):
+                path.unlink()
 
     return claim(
         folder / "run.json",

@@ -57,7 +57,6 @@ Floats = NDArray[np.float32]
 _BATCH = 256
 _PART = 8192
 _ROWS = "rows.parquet"
-_OWN = ("name", "report", "key", "vector")
 _BESIDE = "column:"  # so that no column of a table takes the place of one of ours
 
 
@@ -112,7 +111,7 @@ def embed_reports(
         )
     if out is None:
         keys = [text_key(text) for text in table.reports]
-        return _numbered(table, keys, dict(_embed(model, dict(_first(table, keys)))))
+        return _numbered(table, keys, dict(_embed(model, _first(table, keys))))
     folder = Path(out)
     run = {
         "format": FORMAT,
@@ -121,6 +120,8 @@ def embed_reports(
         "fingerprint": model.fingerprint,
         "dimensions": model.embed_dim,
     }
+    if not overwrite and (kept := _kept(table, folder, run)) is not None:
+        return kept  # nothing is written, so several searches may read it at a time
     with claim_embeddings(folder, run, overwrite=overwrite):
         return _embed_into(model, table, folder, overwrite=overwrite)
 
@@ -204,6 +205,19 @@ def write_report_table(reports: EmbeddedReports, folder: Path, *, form: str) -> 
     return write_vectors(ids, reports.texts[reports.text_of], folder / "reports", form=form)
 
 
+def _kept(table: ReportTable, folder: Path, run: Mapping[str, Any]) -> EmbeddedReports | None:
+    """The table with the embeddings of a folder that is finished and holds just this table."""
+    if not (folder / _ROWS).is_file() or any(folder.glob("part-*.parquet")):
+        return None
+    before = _read(folder / _ROWS) if read_run(folder, REPORTS) == run else None
+    if before is None:
+        return None
+    keys = before["key"].tolist()
+    vectors = dict(zip(keys, before["vector"], strict=True))
+    is_same = len(keys) == len(table) and _same(before, _columns(table, keys, vectors))
+    return _numbered(table, keys, vectors) if is_same else None
+
+
 def _embed_into(
     model: TrainedModel, table: ReportTable, folder: Path, *, overwrite: bool
 ) -> EmbeddedReports:
@@ -215,7 +229,7 @@ def _embed_into(
         # Normalizing costs much more than to find a text again.
         key_of = dict(zip(before["report"], before["key"], strict=True))
     keys = [key_of.get(text) or text_key(text) for text in table.reports]
-    wanted = dict(_first(table, keys))
+    wanted = _first(table, keys)
     gone = len(known.keys() - wanted.keys())
     if gone and gone == len(known) and not overwrite:
         raise ShardError(
@@ -243,15 +257,11 @@ def _embed_into(
             )
             made, number = {}, number + 1
     embedded = _numbered(table, keys, known)
-    columns: dict[str, Any] = {
-        "name": table.names,
-        "report": table.reports,
-        "key": keys,
-        "vector": [known[key] for key in keys],
-    }
-    columns |= {f"{_BESIDE}{name}": table.columns[name] for name in table.columns}
+    columns = _columns(table, keys, known)
     if before is None or new or gone or not _same(before, columns):
         _write(folder / _ROWS, columns)
+        for path in folder.glob("reports.*"):  # what other tools were given is of the old table
+            path.unlink()
     for path in folder.glob("part-*.parquet"):
         path.unlink()
     return embedded
@@ -280,13 +290,25 @@ def _embed(model: TrainedModel, texts: Mapping[bytes, str]) -> Iterator[tuple[by
         )
 
 
-def _first(table: ReportTable, keys: Sequence[bytes]) -> Iterator[tuple[bytes, str]]:
+def _first(table: ReportTable, keys: Sequence[bytes]) -> dict[bytes, str]:
     """Each key with the first text that has it."""
-    seen: set[bytes] = set()
+    found: dict[bytes, str] = {}
     for key, text in zip(keys, table.reports, strict=True):
-        if key not in seen:
-            seen.add(key)
-            yield key, text
+        found.setdefault(key, text)
+    return found
+
+
+def _columns(
+    table: ReportTable, keys: Sequence[bytes], vectors: Mapping[bytes, bytes]
+) -> dict[str, Any]:
+    """The columns of the file of reports."""
+    columns: dict[str, Any] = {
+        "name": table.names,
+        "report": table.reports,
+        "key": keys,
+        "vector": [vectors[key] for key in keys],
+    }
+    return columns | {f"{_BESIDE}{name}": table.columns[name] for name in table.columns}
 
 
 def _numbered(

@@ -65,8 +65,9 @@ def judge_change(trial: Trial, event: Event) -> Judgement:
 def _event_remarks(studies: pd.DataFrame, dates: Mapping[str, str]) -> list[str]:
     """Of how many patients with an event the studies cannot show it."""
     dated = studies[studies["date"] != ""].groupby("patient_id")["date"]
-    first, last = dated.min(), dated.max()
-    here = [patient for patient in dates if patient in set(studies["patient_id"])]
+    first, last = dated.min().to_dict(), dated.max().to_dict()
+    known = set(studies["patient_id"])
+    here = [patient for patient in dates if patient in known]
     found = {
         "have no dated study": sum(patient not in first for patient in here),
         "had it before or on the day of their first study, and are left out": sum(

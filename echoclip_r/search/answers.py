@@ -95,7 +95,7 @@ class Answer:
         query: the clip or report that was looked for.
         hits: the best of the pool, in order.
         pool_size: number of different texts (after normalization), or of clips, in the pool.
-        right_rank: rank of the query's own report (or clip), with ties counted against it; None if
+        right_rank: rank of the clip's own report, with ties counted against it; None if
             it is not known.
         median_cosine: the median of the pool's cosines with the query.
         of_clips: whether the pool is of clips; else of reports.
@@ -155,9 +155,6 @@ def find_reports(
         pool = embed_reports(model, table)
     _check_width(pool.texts, vector)
     cosines = pool.texts @ vector
-    counts = np.bincount(pool.text_of)
-    first = np.full(len(pool.texts), -1, np.int64)
-    first[pool.text_of[::-1]] = np.arange(len(table))[::-1]
     right = None
     if query.report is not None:
         right = next(iter(np.flatnonzero(pool.keys == text_key(query.report)).tolist()), None)
@@ -170,9 +167,9 @@ def find_reports(
             Hit(
                 rank=rank,
                 cosine=float(cosines[text]),
-                item=Item(name=table.names[first[text]], report=table.reports[first[text]]),
+                item=Item(name=table.names[same[0]], report=table.reports[same[0]]),
                 percentile=_percentile(cosines, text),
-                num_same=int(counts[text]),
+                num_same=len(same),
                 studies=tuple(dict.fromkeys(table.names[row] for row in same)),
                 right=True if text == right else False if judged else None,
             )
@@ -183,7 +180,7 @@ def find_reports(
         query=query,
         hits=tuple(hits),
         pool_size=len(cosines),
-        right_rank=None if right is None else int((cosines >= cosines[right]).sum()),
+        right_rank=int((cosines >= cosines[right]).sum()) if judged and right is not None else None,
         median_cosine=float(np.median(cosines)),
         notes=tuple(notes),
     )

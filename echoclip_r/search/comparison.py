@@ -269,9 +269,14 @@ def _said(report: str, rules: FindingsRules) -> Mapping[str, Said]:
     return answers(_mentions(report, rules), rules)
 
 
+def _is_open(said: Said, rule: FindingRule) -> bool:
+    """Whether a report says nothing that can be compared: of a class, also what it is not."""
+    return said.status in _OPEN or (rule.kind == "class" and said.value is None)
+
+
 def _words(said: Said, rule: FindingRule) -> str:
     """What a report says of a finding, for people; "" for nothing."""
-    if said.row is None or said.status in _OPEN:
+    if said.row is None or _is_open(said, rule):
         return ""
     if said.status == "possible":
         return "possible"
@@ -306,9 +311,9 @@ def _number(row: Finding) -> str:
 
 
 def _verdict(ours: Said, theirs: Said, rule: FindingRule) -> Verdict:
-    if theirs.status in _OPEN:
+    if _is_open(theirs, rule):
         return "query"
-    if ours.status in _OPEN:
+    if _is_open(ours, rule):
         return "hit"
     return "agree" if _agree(ours, theirs, rule) else "differ"
 

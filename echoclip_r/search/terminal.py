@@ -65,7 +65,7 @@ def _show(answer: Answer, rules: FindingsRules | None, *, full: bool, console: C
     query = answer.query
     what = "clips" if answer.of_clips else "reports"
     console.print(f"{visible(query.name)}: the best {len(answer.hits)} of {answer.pool_size:,}")
-    if answer.right_rank is not None and query.frames is not None:
+    if answer.right_rank is not None:
         console.print(f"its own report is rank {answer.right_rank:,}")
     for note in answer.notes:
         console.print(Text(visible(note), style="dim"), soft_wrap=not console.is_terminal)
@@ -82,7 +82,7 @@ def _show(answer: Answer, rules: FindingsRules | None, *, full: bool, console: C
         compared = None
         if query.report is not None and hit.item.report is not None:
             compared = compare(query.report, hit.item.report, rules)
-        _show_hit(hit, compared, what, console)
+        _show_hit(hit, compared, what, is_own=query.frames is not None, console=console)
         if hit.item.report is not None and (full or not grid.rows):
             _show_text(hit.item.report, compared, rules, console)
 
@@ -109,7 +109,9 @@ def _cell(cell: Cell) -> Text:
     return Text(text, style=_STYLES[cell.verdict])
 
 
-def _show_hit(hit: Hit, compared: Comparison | None, what: str, console: Console) -> None:
+def _show_hit(
+    hit: Hit, compared: Comparison | None, what: str, *, is_own: bool, console: Console
+) -> None:
     names = hit.studies or (hit.item.name,)
     told = "; ".join(names[:_MOST_NAMES])
     if len(names) > _MOST_NAMES:
@@ -118,7 +120,7 @@ def _show_hit(hit: Hit, compared: Comparison | None, what: str, console: Console
     if hit.num_same > 1:
         head += f", {hit.num_same:,} times the same {'text' if what == 'reports' else 'clip'}"
     if hit.right:
-        head += ", the query's own report"
+        head += ", the query's own report" if is_own else ", the same text"
     console.print(Text(visible(head), style="bold"), soft_wrap=not console.is_terminal)
     said = []
     if hit.percentile == hit.percentile:

@@ -15,9 +15,10 @@ from echoclip_r.cli.main import main
 from echoclip_r.data.report_table import read_report_table, report_table
 from echoclip_r.embedding.embedder import embed, embed_texts
 from echoclip_r.embedding.embeddings import load_embedded
-from echoclip_r.embedding.reports import embed_reports, load_reports
+from echoclip_r.embedding.reports import embed_reports, load_reports, write_report_table
 from echoclip_r.errors import EchoclipError, EvaluationError, OptionError, ShardError
 from echoclip_r.model.trained import TrainedModel
+from echoclip_r.storage import lock
 
 REPORTS = [
     ("S-1", "The LVEF is 60%. No pericardial effusion."),
@@ -85,6 +86,31 @@ def test_removed_reports_leave_the_folder(
     assert load_reports(tmp_path / "kept")[0].table.names == ("S-1", "S-2")
     for path in (tmp_path / "kept").iterdir():
         assert b"mitral" not in path.read_bytes()
+
+
+def test_files_for_other_tools_are_of_the_same_reports(
+    untrained: TrainedModel, tmp_path: Path
+) -> None:
+    """What names reports that have left the folder leaves it, too."""
+    out = tmp_path / "kept"
+    write_report_table(embed_reports(untrained, REPORTS, out=out), out, form="npy")
+    assert {"reports.npy", "reports.csv"} <= {path.name for path in out.iterdir()}
+    embed_reports(untrained, REPORTS, out=out)
+    assert (out / "reports.npy").exists(), "nothing has changed"
+    embed_reports(untrained, REPORTS[:2], out=out)
+    assert not [path.name for path in out.glob("reports.*")]
+
+
+def test_several_searches_may_read_one_folder(untrained: TrainedModel, tmp_path: Path) -> None:
+    """Only who writes there locks it."""
+    out = tmp_path / "kept"
+    first = embed_reports(untrained, REPORTS, out=out)
+    with lock(out, what="embeddings", error=ShardError):
+        again = embed_reports(untrained, REPORTS, out=out)
+        with pytest.raises(ShardError, match="another run is writing embeddings there"):
+            embed_reports(untrained, REPORTS[:2], out=out)
+    assert np.array_equal(again.texts, first.texts)
+    assert again.table.names == first.table.names
 
 
 def test_a_stopped_run_goes_on(

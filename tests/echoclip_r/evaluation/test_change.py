@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from echoclip_r.errors import EvaluationError
-from echoclip_r.evaluation.change import change_scores, follow
+from echoclip_r.evaluation.change import _event_remarks, change_scores, follow
 from echoclip_r.metrics.bootstrap import Resampling
 
 
@@ -116,3 +118,15 @@ def test_nothing_to_compare_is_said() -> None:
         change_scores(table)
     with pytest.raises(EvaluationError, match="both kinds are needed"):
         change_scores(table.iloc[:0])
+
+
+def test_remarks_of_many_patients_take_little_time() -> None:
+    """Each patient is looked up once: ten thousand take a moment."""
+    ids = [f"P{number}" for number in range(10_000)]
+    studies = pd.DataFrame({"patient_id": ids, "date": "2020-05-01"})
+    dates = dict.fromkeys(ids[:9_000], "2019-01-01") | dict.fromkeys(ids[9_000:], "2021-01-01")
+    begin = time.process_time()
+    first, second = _event_remarks(studies, dates)
+    assert time.process_time() - begin < 2
+    assert first.startswith("9,000 of 10,000 patients with the event had it before")
+    assert second == "1,000 of 10,000 patients with the event had it after their last study"

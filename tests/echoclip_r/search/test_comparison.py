@@ -111,3 +111,10 @@ def test_a_grid_holds_what_the_query_says(frames: NDArray[np.uint8]) -> None:
     assert not unknown.known
     assert [row.title for row in unknown.rows] == ["Mitral regurgitation"]
     assert all(cell.verdict is None for row in unknown.rows for cell in row.cells)
+
+
+def test_a_class_that_is_denied_is_left_open() -> None:
+    """What a valve is not says neither what it is nor that another report is wrong."""
+    assert not compare("No bicuspid aortic valve.", "").rows
+    (row,) = compare("No bicuspid aortic valve.", "The aortic valve is tricuspid.").rows
+    assert (row.query, row.hit, row.verdict) == ("", "trileaflet", "hit")

@@ -16,10 +16,7 @@ def test_the_sheet_shows_clips_and_reports(answer: Answer) -> None:
     assert two.height > one.height
     assert len(np.unique(np.asarray(one))) > 50
     assert np.asarray(one).reshape(-1, 3).tolist().count([0xE3, 0xF4, 0xE6]) > 100, "what agrees"
-    long = Answer(
-        query=Item(name="q", report="A sentence of some length. " * 400),
-        hits=answer.hits,
-        pool_size=9,
-    )
-    cut = draw_answers([long], title="T", foot="f", max_lines=10)
-    assert cut.height < 600
+    report = "a sentence of some length and no end " * 400
+    long = Answer(query=Item(name="q", report=report), hits=answer.hits, pool_size=9)
+    cut, whole = (draw_answers([long], title="T", foot="f", max_lines=n) for n in (10, 1000))
+    assert cut.height < 600 < whole.height
