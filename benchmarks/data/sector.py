@@ -422,7 +422,13 @@ def main() -> None:
             "phantoms": measure_phantoms(options.num, options.workers),
             "changed": measure_changes(options.changed, options.workers),
         }
-    write_results("sector", results, _markdown(results))
+    kept_aside = results["phantoms"]["held_out"]
+    readme = {
+        "num": kept_aside["clips"],
+        "right": kept_aside["right_and_sure"] / max(kept_aside["clips"], 1),
+        "wrong": kept_aside["wrong_and_sure"],
+    }
+    write_results("sector", results, _markdown(results), readme=readme)
 
 
 def _command(options: argparse.Namespace) -> str:

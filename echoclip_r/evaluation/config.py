@@ -34,7 +34,7 @@ class EvaluateConfig:
     """Task files, laid over the default one; see `echoclip_r.evaluation.tasks`. Without any, those
     that the runs record."""
     events: Path | str | None = None
-    """A CSV file of dated events; None takes the label columns. See `evaluation.change`."""
+    """A table of dated events; None takes the label columns. See `evaluation.events`."""
     unit: str = "study"
     """Whether one prediction is made for each `study` or for each `clip`."""
     split: str = "test"

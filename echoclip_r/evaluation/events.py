@@ -54,7 +54,8 @@ def read_events(path: Path) -> list[EventRow]:
             not quoted.
         ManifestError: the file cannot be read.
     """
-    with read_cells(path, ids=("patient_id",), names=_COLUMNS) as (header, rows):
+    cells = read_cells(path, ids=("patient_id",), names=_COLUMNS, what="table of events")
+    with cells as (header, rows):
         if missing := [name for name in _COLUMNS if name not in header]:
             raise EvaluationError(
                 f"{path}: row 1 has no column {missing[0]!r}; it needs patient_id, event and date"
