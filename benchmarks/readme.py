@@ -121,8 +121,8 @@ def sector_figures() -> str:
     """What the finder does on looks that were kept aside."""
     found = readme_figures()["sector"]
     return (
-        f"  right and sure in {found['right']:.0%} of {found['num']:,} phantoms, and wrong and sure "
-        f"in {found['wrong']}: [sector.md](benchmarks/results/sector.md)."
+        f"  right and sure in {found['right']:.0%} of {found['num']:,} phantoms, and wrong and "
+        f"sure in {found['wrong']}: [sector.md](benchmarks/results/sector.md)."
     )
 
 

@@ -5,7 +5,6 @@ A row whose report holds no word (blank, null, NaN) is no report: it is left out
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.errors import EchoclipError, OptionError
 from echotok.corpora import holds_text, read_reports
+from echotok.spelling import did_you_mean
 
 __all__ = ["ReportTable", "read_report_table", "report_table"]
 
@@ -149,8 +149,7 @@ def _id_column(columns: Sequence[str], wanted: str | None, source: str | Path) -
             f"{source}: it has no columns beside the reports, so none can name them; give a table, "
             "or leave out the column of names (--id-column)"
         )
-    near = difflib.get_close_matches(wanted, columns, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}? " if near else ""
     raise OptionError(
-        f"{source}: no column {wanted!r} to name the reports; {hint}there are {', '.join(columns)}"
+        f"{source}: no column {wanted!r} to name the reports; there are {', '.join(columns)}"
+        f"{did_you_mean(wanted, columns)}"
     )

@@ -13,7 +13,6 @@ Nothing is evaluated as a program: an expression is read into comparisons of col
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -29,6 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.errors import OptionError
+from echotok.spelling import did_you_mean
 
 __all__ = ["Selection", "select_rows"]
 
@@ -226,9 +226,8 @@ class _Parser:
         plain = {name.casefold(): name for name in reversed(names)}
         name = token.text if token.text in names else plain.get(token.text.casefold())
         if name is None:
-            near = difflib.get_close_matches(token.text.casefold(), plain, n=1, cutoff=0.6)
-            hint = f"did you mean {plain[near[0]]!r}? " if near else ""
-            raise self._error(f"there is no such column; {hint}there are {', '.join(names)}")
+            hint = did_you_mean(token.text, names)
+            raise self._error(f"there is no such column; there are {', '.join(names)}{hint}")
         self._place += 1
         if name not in self.columns:
             self.columns[name] = _Column(name, self._table[name])

@@ -16,7 +16,6 @@ TOML has no word for nothing: `"none"` stands for it, as on the command line.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -29,6 +28,7 @@ from echoclip_r.errors import TrainingError
 from echoclip_r.storage import write_text
 from echoclip_r.training.config import TrainConfig, config_from_dict
 from echoclip_r.training.recipes import RECIPES, phantom_scale
+from echotok.spelling import did_you_mean
 
 __all__ = ["RunFile", "read_run_file", "write_run_file"]
 
@@ -80,9 +80,8 @@ def read_run_file(path: Path) -> RunFile:
     known = [one.name for one in fields(TrainConfig)]
     for name in content:
         if name not in known:
-            near = difflib.get_close_matches(name, [*known, *_BESIDE], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise TrainingError(f"{path}: there is no setting {name}; {hint}")
+            hint = did_you_mean(name, [*known, *_BESIDE]) or f"; known are {', '.join(known)}"
+            raise TrainingError(f"{path}: there is no setting {name!r}{hint}")
     try:
         config = config_from_dict(_merged(_base(content, beside.get("scale")), content))
     except (ValueError, TypeError, KeyError) as error:

@@ -114,5 +114,5 @@ def test_other_forms_of_table_are_read(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(b"date;patient_id;event\n2020-01-01; 0007 ;transplant\n"))
     (row,) = read_events(path)
     assert (row.row, row.patient_id, row.event, row.date) == (2, "0007", "transplant", "2020-01-01")
-    with pytest.raises(ManifestError, match="there is no such file"):
+    with pytest.raises(ManifestError, match=r"there is no such file; a table of events is a \.csv"):
         read_events(tmp_path / "other.csv")

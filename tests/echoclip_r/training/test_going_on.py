@@ -424,7 +424,10 @@ def test_a_file_by_hand_says_what_differs_from_its_recipe(tmp_path: Path) -> Non
     base = phantom_scale(RECIPES["echoclip-r-span"](tokenizer="echo-clip"))
     assert read_run_file(path).config == changed(base, lr=1e-4, grad_clip_norm=1)
     for text, message in (
-        ('recipe = "echoclip-r"\nbatchsize = 4', "no setting batchsize; did you mean batch_size"),
+        (
+            'recipe = "echoclip-r"\nbatchsize = 4',
+            "no setting 'batchsize'; did you mean 'batch_size'",
+        ),
         ('recipe = "typo"', "recipe is 'typo'; it takes echoclip, echoclip-r"),
         ('recipe = "echoclip-r"\nlr = -1', "lr is -1; it must be above 0"),
         ("recipe =", "cannot be read as TOML"),
