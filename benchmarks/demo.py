@@ -11,7 +11,6 @@ one that was stopped goes on. On two CPU cores it takes less than ten minutes af
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -92,9 +91,9 @@ def show_models(arguments: argparse.Namespace) -> None:
 
     from benchmarks.models import phantom_pictures as pictures
     from benchmarks.models import phantom_steps as steps
-    from echoclip_r.metrics.finite import for_json
     from echoclip_r.search.sheet import draw_answers
     from echoclip_r.search.terminal import show
+    from echoclip_r.storage import json_text
 
     out: Path = arguments.out
     tokenizer = arguments.tokenizer or steps.default_tokenizer()
@@ -122,7 +121,7 @@ def show_models(arguments: argparse.Namespace) -> None:
         judged[recipe] = steps.judge(runs[recipe], out / "shards", num_test=data.num_test)
 
     figures = {name: one.figures for name, one in judged.items()}
-    text = json.dumps(for_json(figures), indent=1, allow_nan=False)
+    text = json_text(figures, indent=1)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
     best = judged["echoclip-r"]
     pictures.draw_curves(judged, runs).savefig(out / "curves.png", dpi=110)

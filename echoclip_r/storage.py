@@ -3,6 +3,7 @@
     whole_file, whole_folder  write under another name, and rename once everything is on the disk
     lock                      lets one process write in a folder; the system frees it at any end
     claim                     locks a folder, and checks that what lies in it belongs to this run
+    json_text                 JSON that every reader takes
     writing                   turns errors of the file system into the caller's error, with advice
 
 The other name begins with a dot and ends in the process's id and `.partial`: no pattern for
@@ -16,6 +17,7 @@ import errno
 import fcntl
 import glob
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +27,16 @@ from typing import Any, TextIO
 
 from echoclip_r.errors import EchoclipError
 
-__all__ = ["claim", "lock", "read_json", "whole_file", "whole_folder", "write_text", "writing"]
+__all__ = [
+    "claim",
+    "json_text",
+    "lock",
+    "read_json",
+    "whole_file",
+    "whole_folder",
+    "write_text",
+    "writing",
+]
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # said of folders by some network file systems
@@ -133,6 +144,26 @@ def write_text(path: Path, text: str) -> None:
     """
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def json_text(content: Any, *, indent: int | None = None) -> str:
+    """JSON that every reader takes: a number that is not finite is null, for JSON has no NaN.
+
+    Example:
+        >>> json_text({"auc": math.nan, "limits": (1.0, math.inf)})
+        '{"auc": null, "limits": [1.0, null]}'
+    """
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

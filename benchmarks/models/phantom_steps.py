@@ -38,12 +38,12 @@ from echoclip_r.evaluation.runner import evaluate_model
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import Resampling
-from echoclip_r.metrics.finite import for_json
 from echoclip_r.metrics.scores import Scores
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.phantom.archive import write_archive
+from echoclip_r.storage import json_text
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.log import read_log
@@ -178,9 +178,7 @@ def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:
         "loss": result.loss,
         "best_validation_mcmrr": None if result.best is None else result.best.mcmrr,
     }
-    note.write_text(
-        json.dumps({"asked": asked, "figures": for_json(figures)}, indent=1), encoding="utf-8"
-    )
+    note.write_text(json_text({"asked": asked, "figures": figures}, indent=1), encoding="utf-8")
     return figures
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -31,6 +30,7 @@ from echoclip_r.cli.options import (
 from echoclip_r.data.layouts import LAYOUTS, write_manifest
 from echoclip_r.data.reasons import kinds_of
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.options import add_json, whole_number
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         "num_resumed": result.num_resumed,
     }
     if arguments.json:
-        print(json.dumps(figures))
+        print(json_text(figures))
         return
     print(
         f"{result.num_clips:,} clips ({result.num_frames:,} frames) of {result.num_studies:,} "
@@ -298,7 +298,7 @@ def _summary(arguments: argparse.Namespace) -> None:
             where = f"row {reject.row}" + (f", {reject.column}" if reject.column else "")
             print(f"{where}: {reject.reason}", file=sys.stderr)
     if arguments.json:
-        print(json.dumps(summary.figures, indent=1))
+        print(json_text(summary.figures, indent=1))
     elif arguments.markdown:
         print(summary.as_markdown(), end="")
     elif arguments.html:
@@ -435,7 +435,7 @@ def _phantom(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         figures = asdict(result) | {"manifest": str(result.manifest)}
-        print(json.dumps(figures))
+        print(json_text(figures))
         return
     print(
         f"{result.num_patients:,} simulated patients, {result.num_studies:,} studies, "

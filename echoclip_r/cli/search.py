@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from echoclip_r.cli.options import (
     picture,
 )
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_column, add_json, whole_number
 
@@ -123,7 +123,7 @@ def _add_id_column(parser: argparse.ArgumentParser) -> None:
 def _embed(arguments: argparse.Namespace) -> None:
     figures = _embed_clips(arguments) if arguments.reports is None else _embed_reports(arguments)
     if arguments.json:
-        print(json.dumps(figures))
+        print(json_text(figures))
         return
     if arguments.reports is None:
         what = (
@@ -258,7 +258,7 @@ def _retrieve(arguments: argparse.Namespace) -> None:
     # Before anything is printed: a reader of the pipe may leave early.
     _write_files(arguments, model, answer, rules)
     if arguments.json:
-        print(json.dumps(_as_json(answer, rules)))
+        print(json_text(_as_json(answer, rules)))
         return
     from echoclip_r.search.terminal import show
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from echoclip_r.cli.options import add_device, add_out_folder, add_seed
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.options import add_json
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _train(arguments: argparse.Namespace) -> None:
             "num_bad": result.num_bad,
             "seconds": round(result.seconds, 1),
         }
-        print(json.dumps(figures))
+        print(json_text(figures))
         return
     print(
         f"{result.num_steps:,} steps in {result.seconds / 60:.1f} minutes, last loss "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from echoclip_r.evaluation.outcomes import Evaluation
 from echoclip_r.evaluation.plots.draw import draw_plots
 from echoclip_r.evaluation.report.page import render_report
 from echoclip_r.evaluation.tasks import Tasks
-from echoclip_r.metrics.finite import for_json
+from echoclip_r.storage import json_text
 
 __all__ = ["write_evaluation"]
 
@@ -25,7 +24,7 @@ def write_evaluation(evaluation: Evaluation, tasks: Tasks, out: Path) -> None:
     Predictions name studies and patients as the shards do, and hold no report text.
     """
     out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(for_json(_content(evaluation)), indent=1, ensure_ascii=False, allow_nan=False)
+    text = json_text(_content(evaluation), indent=1)
     (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
     _write_predictions(evaluation, out / "predictions")
     plots = draw_plots(evaluation, tasks, out / "plots")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
 
-__all__ = ["check_embeddings", "check_finite", "for_json"]
+__all__ = ["check_embeddings", "check_finite"]
 
 
 def check_embeddings(embeddings: NDArray[np.floating[Any]], what: str) -> None:
@@ -30,22 +28,6 @@ def check_embeddings(embeddings: NDArray[np.floating[Any]], what: str) -> None:
             f"in row {bad[0]}; the checkpoint's weights may have diverged: look at its training "
             "log, take an earlier checkpoint, and embed again"
         )
-
-
-def for_json(content: Any) -> Any:
-    """The same with None for each number that is not finite: JSON has no NaN and no infinity.
-
-    Example:
-        >>> for_json({"auc": math.nan, "limits": (1.0, math.inf)})
-        {'auc': None, 'limits': [1.0, None]}
-    """
-    if isinstance(content, Mapping):
-        return {key: for_json(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [for_json(value) for value in content]
-    if isinstance(content, float) and not math.isfinite(content):
-        return None
-    return content
 
 
 def check_finite(*arrays: NDArray[np.float64]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from echoclip_r.data.shards import BadClip
 from echoclip_r.jobs.progress import Progress
-from echoclip_r.storage import write_text
+from echoclip_r.storage import json_text, write_text
 from echoclip_r.training.boards import Board, make_board
 from echoclip_r.training.validation import Validation
 
@@ -53,7 +53,7 @@ class RunLog:
         if out is None:
             return
         kept = [line for line in read_log(out) if line["step"] <= first_step]
-        write_text(out / LOG, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(out / LOG, "".join(json_text(line) + "\n" for line in kept))
         if first_step and (out / REJECTS).exists():
             with (out / REJECTS).open(encoding="utf-8", newline="") as file:
                 self._bad = {row["key"] for row in csv.DictReader(file)}
@@ -120,7 +120,7 @@ class RunLog:
         if self._out is None:
             return
         with (self._out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
+            file.write(json_text(figures) + "\n")
         plain = figures | figures.get("validation", {})
         scalars = {
             name: float(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +18,15 @@ from typing import Any
 import pytest
 
 from echoclip_r.errors import EchoclipError, ShardError, TrainingError
-from echoclip_r.storage import claim, lock, whole_file, whole_folder, write_text, writing
+from echoclip_r.storage import (
+    claim,
+    json_text,
+    lock,
+    whole_file,
+    whole_folder,
+    write_text,
+    writing,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -362,3 +371,12 @@ def test_a_child_that_outlives_a_killed_run_does_not_keep_its_folder(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         run.stdout.close()
+
+
+def test_json_holds_no_number_that_json_does_not_know() -> None:
+    """NaN and infinity are null at every depth, and what is written can be read by others."""
+    figures = {"loss": math.nan, "runs": [{"auc": -math.inf}, (1.5, math.inf)], "n": 3}
+    strict = json.loads(
+        json_text(figures), parse_constant=lambda name: pytest.fail(f"{name} in JSON")
+    )
+    assert strict == {"loss": None, "runs": [{"auc": None}, [1.5, None]], "n": 3}
