@@ -110,6 +110,20 @@ class _Parsed(NamedTuple):
 # A comma or point with three digits behind it may part thousands.
 _DIGIT = re.compile("[0-9]")
 _OPEN_NUMBER = re.compile(r"\d[.,]\d{3}(?!\d)")
+_PLAIN_BEFORE = re.compile(
+    r"\b(?:SAME|WELL|SUCH|FAR|SOON|LONG|MUCH|DEFINED|REGARDED|DESCRIBED|REPORTED|CLASSIFIED|GRADED"
+    r"|ESTIMATED|MEASURED|INTERPRETED|TWICE|ACT|ACTS|ACTING|PRESENTS?|PRESENTED)\s+$"
+)
+_PLAIN_BEHIND = re.compile(
+    r"\s+(?:WELL|COMPARED|OPPOSED|THOUGH|IF|FOLLOWS|FAR|SOON|LONG|MUCH|MANY|AN?|THE|IT|THERE|WE"
+    r"|THIS|THESE|THAT|PREVIOUSLY|BEFORE|ABOVE|BELOW|DESCRIBED|DETAILED|MENTIONED|OUTLINED)\b"
+)
+_PERHAPS_BEHIND = re.compile(
+    r"\s+(?:FOR|PER|IN|PRIOR|NOTED|SEEN|EXPECTED|MEASURED|ASSESSED|DEMONSTRATED|EVIDENCED|SHOWN"
+    r"|DETERMINED|CALCULATED|ESTIMATED|REPORTED|DISCUSSED|INDICATED|NEEDED|TOLERATED)\b"
+)
+# The spaces of word processors and web pages, as plain ones.
+_SPACES = dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
 _REMEMBERED = 50_000
 _LONGEST_REMEMBERED = 1000
 """Characters of a sentence."""
@@ -180,6 +194,8 @@ class Reader:
             decimals: of the corpus, for numbers that the report itself leaves open.
             words: say which words made each row.
         """
+        if not report.isascii():
+            report = report.translate(_SPACES)  # one for one, so that places stay
         decimal_mark = ""
         if _OPEN_NUMBER.search(report):
             decimal_mark = count_decimals((report,)).mark
@@ -438,7 +454,9 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     start, end = places.span([at])
     written = text[start:end]
     if not written.islower():
-        return written.isupper()
+        return written.isupper() and not (
+            text.isupper() and _is_plain_word(text, at, marks, places)
+        )
     if text[start - 1 : start].isalpha():
         return False
     before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
@@ -446,6 +464,21 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     ends = not text[end:].strip(" \t.)") or after is not None
     begins = start == 0 or before is not None
     return begins and ends
+
+
+def _is_plain_word(text: str, at: int, marks: Sequence[Mark], places: _Places) -> bool:
+    """Whether "AS" is the plain word in a sentence all in capitals: `AS WELL AS`, `SAME AS PRIOR`.
+
+    Behind a grade or a denial (`NO AS SEEN`) only the surest of the words around it count.
+    """
+    start, end = places.span([at])
+    if text[start:end] != "AS":
+        return False
+    if _PLAIN_BEFORE.search(text, 0, start) or _PLAIN_BEHIND.match(text, end):
+        return True
+    before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
+    said = before is not None and (before.grade is not None or "deny_before" in before.cues)
+    return not said and _PERHAPS_BEHIND.match(text, end) is not None
 
 
 def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str, int, int], ...]:

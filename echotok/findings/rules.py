@@ -46,6 +46,7 @@ CUE_KINDS: Mapping[str, str] = {
     "unseen_behind": "what stands before could not be told: not well visualized",
     "change": "what stands before has become so: no MR progression denies no MR",
     "now": "what follows is so today, whatever was before: now, currently",
+    "this_study": "a sentence of a history or an indication is of now: during the study",
     "others": "what follows is said of the rest only: no other, otherwise",
     "at_least": "the grade or number that follows is the least: at least",
     "at_most": "the grade or number that follows is the most: no more than",

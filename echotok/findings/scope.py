@@ -45,6 +45,8 @@ def judge(
         size: pieces of the sentence, a closing stop left out.
         prior: the section is about before: history, indication.
     """
+    # "Indication: chest pain. Atrial fibrillation was present during the study."
+    prior = prior and not any("this_study" in mark.cues for mark in marks)
     anchors = {mention.anchor for mention in mentions} | {
         mention.also for mention in mentions if mention.also >= 0
     }

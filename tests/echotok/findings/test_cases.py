@@ -47,3 +47,11 @@ def test_case(text: str, finding: str, status: str, value: str) -> None:
         assert row.value == value
     else:
         assert row.value == pytest.approx(float(value))
+
+
+def test_any_space_is_a_space() -> None:
+    """The spaces of word processors and web pages change no case, and no place."""
+    rules = read_findings_rules("echo")
+    for text in dict.fromkeys(case[0] for case in CASES):
+        for space in "\u00a0\u2009\u202f\u3000":
+            assert findings(text.replace(" ", space), rules) == findings(text, rules)

@@ -22,6 +22,123 @@ def _held(text: str) -> set[str]:
     return {normalized[span.start : span.end] for span in PrivateFinder()(text, normalized)}
 
 
+def _whole(text: str) -> set[tuple[str, str]]:
+    """What is held back, without what lies inside of something longer."""
+    normalized = _NORMALIZE(text)
+    spans = PrivateFinder()(text, normalized)
+    return {
+        (span.reason, normalized[span.start : span.end])
+        for span in spans
+        if not any(
+            other.start <= span.start
+            and span.end <= other.end
+            and other.end - other.start > span.end - span.start
+            for other in spans
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "held"),
+    [
+        (
+            "See https://marvin.example/view?id=7 for images.",
+            "contact",
+            "https://marvin.example/view?id=7",
+        ),
+        ("See www.marvin.example/x now", "contact", "www.marvin.example/x"),
+        ("mail w.poldark+echo@marvin.example today", "contact", "w.poldark+echo@marvin.example"),
+        ("w_poldark @ marvin.example", "contact", "w_poldark @ marvin.example"),
+        ("Call (555) 010-2345 today", "contact", "(555) 010-2345"),
+        ("Call 555-010-2345.", "contact", "555-010-2345"),
+        ("Call +1 555.010.2345", "contact", "+1 555.010.2345"),
+        ("Call 010-2345 now", "contact", "010-2345"),
+        ("Call +49 30 12345 67", "contact", "+49 30 12345 67"),
+        ("Phone: 4-1234", "contact", "phone: 4-1234"),
+        ("ext. 5512", "contact", "ext. 5512"),
+        ("pager no. 40-112", "contact", "pager no. 40-112"),
+        ("fax # (30) 123/4567", "contact", "fax # (30) 123/4567"),
+        ("SSN 123-45-6789 noted", "number", "ssn 123-45-6789"),
+        ("seen 3/14/2019 and", "date", "3/14/2019"),
+        ("seen 3-14-19 and", "date", "3-14-19"),
+        ("seen 14.03.2019 and", "date", "14.03.2019"),
+        ("seen 2019-03-14 and", "date", "2019-03-14"),
+        ("since 03/2019 he", "date", "03/2019"),
+        ("on 14 March 2019", "date", "14 march 2019"),
+        ("on 14th of March", "date", "14th of march"),
+        ("on Mar 14, 2019", "date", "mar 14, 2019"),
+        ("March 2019", "date", "march 2019"),
+        ("Sept. of 2019", "date", "sept. of 2019"),
+        ("in 2019 he", "date", "2019"),
+        ("am 3. Dezember 2019", "date", "3. dezember 2019"),
+        ("at 12:31 PM", "date", "12:31 pm"),
+        ("at 7:05 a.m.", "date", "7:05 a.m."),
+        ("at 23:59:59", "date", "23:59:59"),
+        ("MRN: 48-55-31", "number", "mrn: 48-55-31"),
+        ("Accession number AB-1234", "number", "accession number ab-1234"),
+        ("Study ID: X12", "number", "study id: x12"),
+        ("case no. 77", "number", "case no. 77"),
+        ("Patient # 4411", "number", "patient # 4411"),
+        ("DOB: 4/11/1951", "number", "dob: 4/11/1951"),
+        ("Fallnummer: 77881", "number", "fallnummer: 77881"),
+        ("Fall-Nr. 7788", "number", "fall-nr. 7788"),
+        ("id: ab-77", "number", "id: ab-77"),
+        ("Nr: 4711", "number", "nr: 4711"),
+        ("record 123456 seen", "number", "123456"),
+        ("A1B2C3D4 seen", "number", "a1b2c3d4"),
+        ("AB-12-34-X seen", "number", "ab-12-34-x"),
+        ("1200 Main Street, Suite 5", "address", "1200 main street, suite 5"),
+        ("12 N. Oak Blvd", "address", "12 n. oak blvd"),
+        ("P.O. Box 77", "address", "p.o. box 77"),
+        ("Room 12B", "address", "room 12b"),
+        ("apt. 4", "address", "apt. 4"),
+        ("Zimmer 7", "address", "zimmer 7"),
+        ("Hauptstrasse 12", "address", "hauptstrasse 12"),
+        ("Lindenallee 4a", "address", "lindenallee 4a"),
+        ("1200 North Oak Dr in town", "address", "1200 north oak dr"),
+        ("88 Elm Court", "address", "88 elm court"),
+    ],
+)
+def test_a_structure_is_held_back_whole(text: str, reason: str, held: str) -> None:
+    """Web and mail addresses, telephones, dates, times, numbers of records, and streets."""
+    assert _whole(text) == {(reason, held)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LVEF 55%",
+        "5.2 x 3.1 cm",
+        "gradient 12/8 mmHg",
+        "E/A 0.8",
+        "120/80 mmHg",
+        "1-2+ MR",
+        "rate 72 bpm 100mm",
+        "2-3 mm",
+        "3/4 view of the 12 segments",
+        "in case of dyspnea 12 segments",
+        "patient 2 days",
+        "study 4 chamber",
+        "exam 10 mmHg",
+        "phone call 3",
+        "at 1:1 ratio",
+        "1.2.3",
+        "M-mode 2D 3D TTE",
+        "25-30 mmHg",
+        "T1-T2 A2C A4C S1S2",
+        "1:2",
+        "450 ml 1000 ml/min",
+        "PHT 1200 ms",
+        "0.12345",
+        "room for 2 clips",
+        "march",
+    ],
+)
+def test_measurements_are_no_structure(text: str) -> None:
+    """Values, ranges, ratios and views look like none of them."""
+    assert _held(text) == set()
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n", " \r\n \r\n", ",\n", "\t"])
 @pytest.mark.parametrize("next_line", ["LVEF 55%", "Aorta: 3 cm", "Mild MR is seen"])
 @pytest.mark.parametrize(
