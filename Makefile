@@ -53,10 +53,10 @@ $(READY_TORCH): $(READY) overrides.txt
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
-	@$(PY) benchmarks/demo.py $(or $(REPORTS),--only tokenizer) $(if $(COLUMN),--column $(COLUMN))
+	@$(PY) -m benchmarks.demo $(or $(REPORTS),--only tokenizer) $(if $(COLUMN),--column $(COLUMN))
 ifndef REPORTS
 	@$(MAKE) --no-print-directory setup-torch
-	@$(PY) benchmarks/demo.py --only models
+	@$(PY) -m benchmarks.demo --only models
 endif
 
 test: $(READY_TORCH) ## Run every test

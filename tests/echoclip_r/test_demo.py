@@ -16,15 +16,15 @@ from PIL import Image
 from benchmarks.models import phantom_steps as steps
 from echoclip_r.model.trained import TrainedModel
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
 REPORT = "There is mild mitral regurgitation. " * 40
 
 
 def run(*words: object) -> str:
     """One demo: what it printed."""
-    command = [sys.executable, str(BENCHMARKS / "demo.py"), *map(str, words)]
+    command = [sys.executable, "-m", "benchmarks.demo", *map(str, words)]
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=quiet, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
