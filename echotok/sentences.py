@@ -75,6 +75,7 @@ _NOT_BEFORE_CAPITAL = re.compile(
     r"|sx|pt|wt|ht|a\.m|p\.m|s\.p",
     re.IGNORECASE,
 )
+_NO_WORD = frozenset("0123456789%)]")
 _BEFORE_NAME = ("Mr", "Ms", "Mt", "Ste")
 """Titles as they are written; `MR.` and `mr.` are a finding."""
 
@@ -85,7 +86,8 @@ def sentence_runs(text: str) -> Iterator[Run]:
     Linear in the length of the text.
     """
     # Other line breaks become one of the same length, so that all places stay true.
-    text = _LINE_BREAK.sub(lambda found: "\n".rjust(len(found[0])), text)
+    if not text.isascii() or "\r" in text or "\x0b" in text or "\x0c" in text:
+        text = _LINE_BREAK.sub(lambda found: "\n".rjust(len(found[0])), text)
     start, begins, line_start = 0, True, 0
     for match in _STOP.finditer(text):
         at, behind = match.span()
@@ -141,9 +143,11 @@ def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
 
 def _is_inner(text: str, start: int, at: int) -> bool:
     """Whether the stop at `at` ends a word or the number of a list, and no sentence."""
-    head = text[max(start, at - 16) : at]
+    short = at - start <= 16
+    if not short and text[at - 1] in _NO_WORD:
+        return False
+    head = text[start if short else at - 16 : at]
     word, before, kind = _abbreviation(head)
-    short = at - start <= len(head)
     if not kind and not short:
         return False
     follows = text[at + 1 : at + 40].lstrip(" \t")

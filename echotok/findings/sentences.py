@@ -111,10 +111,13 @@ class Sentences:
                 start += 1
             while start < end and report[end - 1].isspace():
                 end -= 1
-            if start < end:
-                for begin, stop in _bounded(report, start, end):
-                    yield Sentence(begin, stop, section, heading, fresh)
-                    fresh = False
+            if start < end <= start + _LONGEST:  # no detour, for nearly all are so short
+                yield Sentence(start, end, section, heading, fresh)
+                fresh = False
+                continue
+            for begin, stop in _bounded(report, start, end):
+                yield Sentence(begin, stop, section, heading, fresh)
+                fresh = False
 
     def _runs(self, report: str) -> Iterator[tuple[int, int, bool]]:
         """`(start, end, begins a line)` of what stands between stops and headings."""
