@@ -146,6 +146,7 @@ _NAME = r"\p{L}[\p{L}\p{M}'-]*"
 _WORDS = regex.compile(rf"({_NAME})(\.?)")
 _GAP = regex.compile(r"[ ,]{1,2}|\. ")
 _LINE = regex.compile(r"[^\n]*")
+_INITIALS = regex.compile(r"(?: \p{L}\.?)*[ .,]*")
 _LINE_END = regex.compile(r"[.,]?\n")
 # What stands behind a word that names a measurement or a label, but never behind a person's name.
 _VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
@@ -339,6 +340,17 @@ def _common_names(
         before, after = beside(at, at - 1), beside(at, at + 1)
         # Another name on either side makes a person, whatever the word means by itself.
         person = any(is_listed(word) and not _is_word_too(word) for word in (before, after))
+        turned = (
+            given
+            and bool(before)
+            and lined[words[at - 1][2] : start] == ", "
+            and is_name(before)
+            and not (_is_clinical(before) or is_abbreviation(before))
+            and (
+                not _is_word_too(bare)
+                or (_is_alone(lined, words[at - 1][1], end) and not is_abbreviation(own))
+            )
+        )
         follows = (
             given
             and says_case
@@ -349,7 +361,7 @@ def _common_names(
             else False
         )
         unknown = follows and not (_is_clinical(after) or is_abbreviation(after))
-        if not person:
+        if not person and not turned:
             if _is_eponym(beside, at, is_capital, says_case=says_case):
                 continue
             if _is_word_too(bare) and not (
@@ -359,9 +371,19 @@ def _common_names(
             if is_abbreviation(own):
                 continue
         yield Span(start=start, end=end, reason="name")
-        # A surname behind a given name may be any word that is no term.
+        # A surname behind a given name, or before it and a comma, may be any word that is no term.
         if unknown:
             yield Span(start=words[at + 1][1], end=words[at + 1][2], reason="name")
+        if turned:
+            yield Span(start=words[at - 1][1], end=words[at - 1][2], reason="name")
+
+
+def _is_alone(lined: str, start: int, end: int) -> bool:
+    """Whether a line holds these words alone, and initials."""
+    before = lined[lined.rfind("\n", 0, start) + 1 : start]
+    line = _LINE.match(lined, end)
+    behind = line.group() if line else ""
+    return not before.strip() and _INITIALS.fullmatch(behind) is not None
 
 
 def _is_word_too(word: str) -> bool:

@@ -225,6 +225,57 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
     assert _held(text) == words
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        # Last name first, as a signature, without a field or a degree.
+        ("Poldark, Mary A.", {"mary", "poldark"}),
+        ("POLDARK, MARY", {"mary", "poldark"}),
+        ("Wilson, Mary", {"mary", "wilson"}),
+        ("Mitral, Mary came", {"mary"}),
+        ("EF, Mary came", {"mary"}),
+        ("Images, Max gradient 3", set()),
+        ("Poldark, Crystal B.\nAorta normal", {"crystal", "b", "poldark"}),
+        ("Poldark, Jan", {"jan", "poldark"}),
+        ("The site, Jan of it", set()),
+        ("CRP, MARY was seen", set()),
+        ("Antibodies, ANA", set()),
+        # Small letters say nothing in a report without capitals, and much in another one.
+        ("sonographer: wrenna poldark\nlvef 55%", {"wrenna", "poldark"}),
+        ("Sent by ambulance today", set()),
+        ("Sent by Wrenna today", {"wrenna"}),
+        # Mitral regurgitation and stenosis.
+        ("MR mild, MS moderate", set()),
+        ("mr mild and Mr. Poldark came", {"poldark"}),
+        # A degree, and the verb.
+        ("Wrenna Poldark DO", {"wrenna", "poldark"}),
+        ("Wrenna Poldark do agree", set()),
+        ("WE DO", set()),
+        ("the MD was told", set()),
+        ("W. A. Poldark, MD", {"w", "a", "poldark"}),
+        ("seen by the team with Poldark, MD", {"poldark"}),
+        # Behind a given name that is a word too: a term, a value, a small letter.
+        ("Max Vegetation size", set()),
+        ("Max Foo 20 mmHg", set()),
+        ("Max Quenby was here", {"max", "quenby"}),
+        ("Grace The aorta", set()),
+        ("John Quenby was here", {"john", "quenby"}),
+        ("John quenby was here", {"john"}),
+        ("John Aorta normal", {"john"}),
+        ("John TAVR done", {"john"}),
+        ("Garcia was seen", {"garcia"}),
+        ("garcia was here, Quenby too", set()),
+        ("Chen Aortic", {"chen"}),
+        # Addresses whose words say it by their capitals alone.
+        ("Lives at 12 Oak Court now", {"12 oak court"}),
+        ("12 oak court", set()),
+    ],
+)
+def test_what_its_place_and_its_letters_make_a_name(text: str, words: set[str]) -> None:
+    """A comma, a degree, a capital letter or a term beside a word decide."""
+    assert _held(text) == words
+
+
 _LAYOUTS = [
     "Sonographer: Wrenna Poldark\nLVEF NN%",
     "SONOGRAPHER: POLDARK, WRENNA\r\nLVEF NN%",
@@ -238,6 +289,8 @@ _LAYOUTS = [
     "MRN: 48-NN-31-77 DOB: 4/11/1951\nLVEF NN%",
     "Call +49 30 1234567 or w.poldark@marvin.example\nLVEF NN%",
     "gez. Dr. med. W. Poldark\nLVEF NN%",
+    "Poldark, Mary\nLVEF NN%",
+    "POLDARK, MARY\nLVEF NN%",
 ]
 
 
