@@ -14,14 +14,14 @@ for ours. `claim` deletes the unfinished files of a killed run.
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -53,7 +53,8 @@ def _let_go() -> None:
         _held.pop().close()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):  # Windows forks no process
+    os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
@@ -194,14 +195,12 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
     while True:
         with writing(folder, "the folder", error=error):
             file = path.open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _take(file):
                 file.close()
                 raise error(
                     f"{folder}: another run is writing {what} there; wait for it, or choose "
                     "another folder"
-                ) from None
+                )
         # Whoever held the lock may have deleted its file after we opened it: then we hold nothing.
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             break
@@ -210,9 +209,40 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
         _held.remove(file)
-        file.close()
+        if sys.platform == "win32":
+            file.close()  # an open file cannot be deleted there, and the next run may open it now
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)
+            file.close()
+
+
+def _take(file: TextIO) -> bool:
+    """Take the lock of an open file, which the system frees at any end of this process.
+
+    Not by the package filelock: to let go of what a fork inherited, it would free the parent's.
+
+    Returns:
+        Whether no other process had it.
+    """
+    # Imported where it is used: each is there on its own system only.
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+    else:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager
@@ -295,7 +325,10 @@ def _partial(path: Path) -> Path:
 
 def _sync(path: Path) -> None:
     """Wait until a file or a folder's entries are on the disk, so that no power cut loses them."""
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = sys.platform == "win32"
+    if on_windows and path.is_dir():
+        return  # Windows opens no folder, and keeps their entries by itself
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

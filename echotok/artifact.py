@@ -181,7 +181,7 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
             text = f"[\n{rows}\n ]"
         lines.append(f' "{key}": {text}')
     partial = path.with_name(path.name + ".partial")
-    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
     partial.replace(path)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
 from echoclip_r.errors import EchoclipError
@@ -75,8 +76,12 @@ def run_jobs(
             yield job, work(job)
         return
     # Its server imports what workers need once, then forks: no thread of ours is forked with it.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    # Windows has no such server.
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context: BaseContext = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([work.__module__])
+    else:
+        context = multiprocessing.get_context("spawn")
     suspects: deque[Job[PayloadT]] = deque()
     crashes: Counter[tuple[str, int]] = Counter()
     while True:

@@ -207,7 +207,8 @@ def _inputs(arguments: Namespace) -> list[str]:
     inputs: list[str] = arguments.inputs or ["-"]
     _check_paths(inputs)
     if "-" in inputs and sys.stdin.isatty():
-        tell("echotok: reading from the terminal; end with Ctrl-D")
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        tell(f"echotok: reading from the terminal; end with {end}")
     return inputs
 
 

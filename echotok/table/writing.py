@@ -48,7 +48,7 @@ def write_table(table: PhraseTable, folder: Path | str, fallback: Fallback) -> N
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.toml").write_text(tomli_w.dumps(_settings(table, fallback)), encoding="utf-8")
     merges = "".join(f"{left} {right}\n" for left, right in fallback.merges)
-    (folder / "merges.txt").write_text(merges, encoding="utf-8")
+    (folder / "merges.txt").write_text(merges, encoding="utf-8", newline="\n")
     sections: dict[str, list[Phrase]] = {}
     for phrase in table.phrases:
         sections.setdefault(phrase.section, []).append(phrase)
