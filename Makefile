@@ -25,7 +25,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 	bench-compression bench-throughput bench-mining bench-findings phantom bench-data bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
-	architecture readme wheel clean
+	sample architecture readme wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -162,6 +162,9 @@ phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports
 	$(VENV)/bin/echotok mine runs/phantom_reports.csv --column report --patient-column patient_id \
 		--k 5 --vocab-size 2000 --name phantom --out runs/phantom-table
 	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"
+
+sample: $(READY_TORCH) ## Write echotok/data/sample_reports.csv: reports of simulated patients, for `echotok sample`
+	$(PY) benchmarks/models/phantom_reports.py --patients 60 --seed 7700 > echotok/data/sample_reports.csv
 
 architecture: $(READY_TORCH) ## Write docs/architecture.md's pictures and lists from the code
 	$(PY) docs/architecture.py

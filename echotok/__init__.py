@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from echotok.findings.rule_files import read_findings_rules
     from echotok.findings.table import findings_table
     from echotok.mining.session import mine_reports as mine
+    from echotok.sample import sample_reports
 
 __all__ = [
     "ArtifactError",
@@ -56,6 +57,7 @@ __all__ = [
     "mine",
     "read_findings_rules",
     "read_table",
+    "sample_reports",
     "validate_table",
 ]
 
@@ -67,6 +69,7 @@ _LAZY = {
     "findings_table": ("echotok.findings.table", "findings_table"),
     "read_findings_rules": ("echotok.findings.rule_files", "read_findings_rules"),
     "mine": ("echotok.mining.session", "mine_reports"),
+    "sample_reports": ("echotok.sample", "sample_reports"),
 }
 
 

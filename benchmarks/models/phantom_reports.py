@@ -1,4 +1,4 @@
-"""Phantom reports without their clips, as CSV: what `make phantom-table` mines a table from.
+"""Phantom reports without their clips, as CSV: for `make phantom-table` and `make sample`.
 
 python benchmarks/models/phantom_reports.py --patients 3000 --seed 9000 > reports.csv
 """
@@ -14,18 +14,21 @@ from echoclip_r.phantom.report.reports import write_reports
 
 
 def main() -> int:
-    """Write one row a study: patient_id, report."""
+    """Write one row a study: study_id, patient_id, date, report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--patients", type=int, default=3000)
     # Apart from the seeds of the demo, the tests and the benchmarks: other patients.
     parser.add_argument("--seed", type=int, default=9000)
     arguments = parser.parse_args()
     table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(["patient_id", "report"])
+    table.writerow(["study_id", "patient_id", "date", "report"])
     for patient in range(arguments.patients):
         studies = sample_patient(patient, arguments.seed)
-        for report in write_reports(studies, seed=arguments.seed):
-            table.writerow([f"P{patient:06d}", report.text])
+        reports = write_reports(studies, seed=arguments.seed)
+        for study, report in zip(studies, reports, strict=True):
+            name = f"P{patient:06d}"
+            day = study.date.isoformat()
+            table.writerow([f"{name}-S{study.study_index}", name, day, report.text])
     return 0
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from echotok.tokenizer import Tokenizer
     from echotok.view.tree import View
 
-__all__ = ["build", "decode", "encode", "show", "stats", "validate"]
+__all__ = ["build", "decode", "encode", "sample", "show", "stats", "validate"]
 
 # The commands
 
@@ -191,6 +191,21 @@ def validate(arguments: Namespace) -> int:
         f"{arguments.table_dir}: {len(table.live):,} live phrases, {retired:,} retired, "
         f"{len(values):,} values, version {table.version}"
     )
+    return 0
+
+
+def sample(arguments: Namespace) -> int:
+    """`echotok sample`: write the sample of reports to a file, or to stdout."""
+    from echotok.sample import sample_csv
+
+    if arguments.out in (None, "-"):
+        sys.stdout.write(sample_csv())
+        return 0
+    out = Path(arguments.out)
+    if out.exists() and not arguments.force:
+        raise InputError(f"{out} is there already; name another file, or replace it with --force")
+    out.write_text(sample_csv(), encoding="utf-8", newline="\n")
+    tell(f"wrote {out}: reports of simulated patients; next: echotok stats {out}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The command line: `echotok encode | decode | show | stats | findings | mine | build | validate`.
+"""The command line: `echotok encode | decode | show | stats | findings | mine | build | ...`.
 
 Results go to stdout, messages to stderr. Exit codes: 0 done, 1 an error that says what to do (or a
 broken rule in `validate`, or a report that does not decode exactly in `stats`), 2 wrong usage, 130
@@ -71,6 +71,7 @@ def make_parser() -> ArgumentParser:
         ("mine", "propose a phrase table for your reports", cli_mine.add_arguments),
         ("build", "make a tokenizer from a phrase table", _build_arguments),
         ("validate", "check a phrase table", _validate_arguments),
+        ("sample", "write reports of simulated patients, to try the others on", _sample_arguments),
     ):
         command = commands.add_parser(name, help=about)
         add_arguments(command)
@@ -210,3 +211,16 @@ def _validate_arguments(parser: ArgumentParser) -> None:
     )
     add_table_dir(parser)
     parser.set_defaults(run=cli_commands.validate)
+
+
+def _sample_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Write a CSV file of 116 echo reports, of 60 simulated patients, to try the other commands "
+        "on: study_id, patient_id, date, report. They were written by this project's phantom; no "
+        "patient stands behind them."
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", help="the file to write (default: the table goes to stdout)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.set_defaults(run=cli_commands.sample)
