@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from echotok.engine.engine import Engine, Trace
-from echotok.engine.spans import Span, find_spans
+from echotok.engine.spans import Places, Span, find_spans, find_unit_spans
 from echotok.engine.vocabulary import begins_value
 from echotok.sentences import number_sentences
 
@@ -309,17 +309,13 @@ class Encoding:
         return [*units, None]
 
     @cached_property
-    def _spans(self) -> tuple[list[Span], list[Span | None]]:
-        """The spans of units and of ids."""
-        unit_ends, piece_ends = self._ends
-        return find_spans(
-            self._engine, self._trace, self.ids, unit_ends=unit_ends, piece_ends=piece_ends
-        )
+    def _places(self) -> Places:
+        return Places(self._trace)
 
     @cached_property
     def unit_offsets(self) -> list[Span]:
         """The span of each unit in the original text; disjoint and in order."""
-        return self._spans[0]
+        return find_unit_spans(self._places, self.piece_ends)
 
     @cached_property
     def offsets(self) -> list[Span | None]:
@@ -329,7 +325,15 @@ class Encoding:
         `space` have an empty span at the start of their unit. The bytes of one character share its
         span.
         """
-        return self._spans[1]
+        unit_ends, piece_ends = self._ends
+        return find_spans(
+            self._engine,
+            self._places,
+            self.ids,
+            unit_spans=self.unit_offsets,
+            unit_ends=unit_ends,
+            piece_ends=piece_ends,
+        )
 
     @cached_property
     def sentences(self) -> list[int]:

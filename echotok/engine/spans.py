@@ -3,62 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from echotok.bpe import HALVES
 from echotok.engine.engine import Engine, Trace
 from echotok.text import Offsets, split_pieces
 
-__all__ = ["Span", "find_spans"]
+__all__ = ["Places", "Span", "find_spans", "find_unit_spans"]
 
 Span = tuple[int, int]
 """Start and end in the original text."""
 
 
+class Places:
+    """Where the pieces of a traced text stand in the original text.
+
+    Attributes:
+        pieces: the pieces of the normalized text.
+        bounds: for each piece the index of its first character in the normalized text, and at the
+            end the length of this text.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self.pieces = split_pieces(trace.normalized)
+        self.bounds = [0, *accumulate(map(len, self.pieces))]
+        self._normalized = trace.normalized
+        self._offsets = Offsets(trace.text, trace.normalized)
+
+    def span(self, begin: int, end: int) -> Span:
+        """The span of a stretch of the normalized text, without the spaces at its ends."""
+        # The space may be all: a token can be a value's space.
+        begin += self._normalized[begin] == " "
+        return self._offsets.span(begin, end - (self._normalized[end - 1] == " "))
+
+
+def find_unit_spans(places: Places, piece_ends: Sequence[int]) -> list[Span]:
+    """The span of each unit.
+
+    Args:
+        places: places of the pieces of the text.
+        piece_ends: for each unit the index behind its last piece.
+    """
+    bounds = places.bounds
+    return [places.span(bounds[first], bounds[last]) for first, last in pairwise([0, *piece_ends])]
+
+
 def find_spans(
     engine: Engine,
-    trace: Trace,
+    places: Places,
     ids: Sequence[int],
     *,
+    unit_spans: Sequence[Span],
     unit_ends: Sequence[int],
     piece_ends: Sequence[int],
-) -> tuple[list[Span], list[Span | None]]:
-    """The spans of the units, and the spans of the ids; see `Encoding`.
+) -> list[Span | None]:
+    """The span of each id; see `Encoding`.
 
     Args:
         engine: engine that encoded the text.
-        trace: trace of the text.
+        places: places of the pieces of the text.
         ids: BOS, the ids of the units, EOS.
+        unit_spans: the span of each unit.
         unit_ends: for each unit the index behind its last id.
         piece_ends: for each unit the index behind its last piece.
     """
-    normalized = trace.normalized
-    pieces = split_pieces(normalized)
-    offsets = Offsets(trace.text, normalized)
-    bounds = [0, *accumulate(map(len, pieces))]
+    pieces, bounds, span = places.pieces, places.bounds, places.span
     encoder, vocabulary = engine.encoder, engine.vocabulary
     roles, kinds, texts = vocabulary.roles, vocabulary.kinds, vocabulary.texts
-
-    def span(begin: int, end: int) -> Span:
-        begin += normalized[begin] == " "  # which may be all: a token can be a value's space
-        return offsets.span(begin, end - (normalized[end - 1] == " "))
-
-    units: list[Span] = []
     spans: list[Span | None] = [None]
     at = 1
     first = 0
-    for unit_end, last in zip(unit_ends, piece_ends, strict=True):
-        begin = bounds[first] + (pieces[first][0] == " ")
-        whole = span(begin, bounds[last])
-        units.append(whole)
+    for whole, unit_end, last in zip(unit_spans, unit_ends, piece_ends, strict=True):
         if roles[ids[at]] in ("join", "space"):
             spans.append((whole[0], whole[0]))
             at += 1
         number = ids[at]
         if kinds[number] == "bpe":
-            widths = _bpe_widths(
-                [texts[n] for n in ids[at:unit_end]], normalized[begin : bounds[last]]
-            )
+            begin = bounds[first] + (pieces[first][0] == " ")
+            word = "".join(pieces[first:last]).removeprefix(" ")
+            widths = _bpe_widths([texts[n] for n in ids[at:unit_end]], word)
             spans += [span(begin + low, begin + high) for low, high in widths]
         else:
             if kinds[number] == "phrase":
@@ -80,7 +103,7 @@ def find_spans(
         del spans[unit_end:]  # a unit that was cut at bytes
         at = unit_end
         first = last
-    return units, [*spans, None]
+    return [*spans, None]
 
 
 def _bpe_widths(tokens: Sequence[str], word: str) -> list[Span]:
