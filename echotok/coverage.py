@@ -6,6 +6,7 @@ shown only when enough reports hold them (I9).
 
 from __future__ import annotations
 
+import os
 import signal
 import statistics
 import time
@@ -13,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, count, islice
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.engine.encoding import Encoding
 from echotok.errors import MergesError
 from echotok.leftovers import find_leftovers
+from echotok.peers import Peer, comes_back
 from echotok.text import split_pieces
 from echotok.tokenizer import Tokenizer
 
@@ -27,8 +29,8 @@ __all__ = ["CONTEXT_LENGTHS", "CorpusStats", "Stretch", "measure", "summarize"]
 
 CONTEXT_LENGTHS = (64, 77, 128)
 _BATCH = 64
-# Seconds of work that this process does alone, before it starts workers: each of them imports
-# echotok and builds the tokenizer anew, so a corpus that is measured by then needs none.
+# Seconds of work that this process does alone, before it starts workers: each of them may have to
+# import echotok and build the tokenizer anew, so a corpus that is measured by then needs none.
 _ALONE = 2.0
 # When there are more candidates than this, those that only one report holds are dropped.
 _MAX_CANDIDATES = 400_000
@@ -59,7 +61,9 @@ class CorpusStats:
             CLIP's merges are not known.
         num_phrase, num_value, num_bpe: number of visible characters that phrases, values and BPE
             encode.
-        num_lossy: number of reports that do not decode to their normalized text (must be 0).
+        num_lossy: number of reports that do not decode to their normalized text (must be 0 for a
+            tokenizer of ours); None where a tokenizer of others cannot decode.
+        num_exact: number of reports that a tokenizer of others decodes to the very same text.
         leftovers: for each kind of leftover of another program (such as HTML), the number of
             reports that hold it.
     """
@@ -69,7 +73,8 @@ class CorpusStats:
     num_phrase: int = 0
     num_value: int = 0
     num_bpe: int = 0
-    num_lossy: int = 0
+    num_lossy: int | None = 0
+    num_exact: int = 0
     leftovers: Counter[str] = field(default_factory=Counter)
     _saved: Counter[str] = field(default_factory=Counter)
     _reports: Counter[str] = field(default_factory=Counter)
@@ -81,7 +86,9 @@ class CorpusStats:
         self.num_phrase += other.num_phrase
         self.num_value += other.num_value
         self.num_bpe += other.num_bpe
-        self.num_lossy += other.num_lossy
+        if self.num_lossy is not None:
+            self.num_lossy = None if other.num_lossy is None else self.num_lossy + other.num_lossy
+        self.num_exact += other.num_exact
         self.leftovers.update(other.leftovers)
         self._saved.update(other._saved)
         self._reports.update(other._reports)
@@ -162,28 +169,47 @@ def summarize(lengths: list[int]) -> dict[str, float]:
 class _Measurer:
     """Measures batches of reports; travels to worker processes."""
 
-    def __init__(self, tokenizer: Tokenizer, merges_path: str | None, *, clip: bool) -> None:
+    def __init__(self, tokenizer: Tokenizer | Peer, merges_path: str | None, *, clip: bool) -> None:
         self.tokenizer = tokenizer
         self.clip = ByteBPE(clip_merges(merges_path)) if clip else None
 
     def __call__(self, texts: list[str]) -> CorpusStats:
         stats = CorpusStats()
         for text in texts:
-            encoding = self.tokenizer.encode(text)
-            stats.lengths.append(len(encoding))
             if self.clip is not None:
                 stats.clip_lengths.append(count_clip_tokens(text, self.clip))
             stats.leftovers.update(find_leftovers(text))
-            normalized = self.tokenizer.normalize(text)
-            if self.tokenizer.decode(encoding.ids) != normalized:
-                stats.num_lossy += 1
-            _add_units(stats, encoding, normalized)
+            if isinstance(self.tokenizer, Peer):
+                _add_peer(stats, text, self.tokenizer)
+            else:
+                _add_own(stats, text, self.tokenizer)
         return stats
+
+
+def _add_own(stats: CorpusStats, text: str, tokenizer: Tokenizer) -> None:
+    encoding = tokenizer.encode(text)
+    stats.lengths.append(len(encoding))
+    normalized = tokenizer.normalize(text)
+    if tokenizer.decode(encoding.ids) != normalized:
+        assert stats.num_lossy is not None, "ours can decode"
+        stats.num_lossy += 1
+    _add_units(stats, encoding, normalized)
+
+
+def _add_peer(stats: CorpusStats, text: str, peer: Peer) -> None:
+    ids = peer.encode(text)
+    stats.lengths.append(len(ids))
+    if peer.decode is None or stats.num_lossy is None:
+        stats.num_lossy = None
+        return
+    decoded = peer.decode(ids)
+    stats.num_exact += decoded == text
+    stats.num_lossy += not comes_back(text, decoded)
 
 
 def measure(
     texts: Iterable[str],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | Peer,
     *,
     workers: int = 1,
     merges_path: str | None = None,
@@ -193,9 +219,11 @@ def measure(
 
     Args:
         texts: the reports.
-        tokenizer: the tokenizer to measure.
-        workers: largest number of processes; a corpus that one process measures within two seconds
-            is measured by that one.
+        tokenizer: the tokenizer to measure. One of others gets no coverage and no stretches, and is
+            lossless where its text comes back but for letter case, white space and typography.
+        workers: largest number of processes. They are started where they pay: not more than the
+            machine has processors, and not for a corpus that one process measures within some four
+            seconds; and they are let go where one process is faster.
         merges_path: path of CLIP's merges; None looks into open_clip_torch, and leaves CLIP out
             when that is not installed.
         progress: called with the number of reports done since the last call.
@@ -226,26 +254,63 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Iterator[CorpusStats]:
-    alone_until = time.monotonic() + _ALONE
+    workers = min(workers, _num_processors())
+    num_alone, begun = 0, time.monotonic()
     for batch in batches:
         yield measurer(batch)
-        if workers > 1 and time.monotonic() > alone_until:
+        num_alone += 1
+        if workers > 1 and time.monotonic() - begun > _ALONE:
             break
-    ahead = list(islice(batches, 1))
-    if not ahead:
+    else:
         return
+    seconds_alone = time.monotonic() - begun
+    # Read ahead: workers pay only where as much is left as was done alone.
+    ahead = list(islice(batches, num_alone))
     batches = chain(ahead, batches)
+    if len(ahead) == num_alone:
+        yield from _map_in_pool(measurer, batches, workers, num_alone, seconds_alone)
+    yield from map(measurer, batches)
+
+
+def _map_in_pool(
+    measurer: _Measurer,
+    batches: Iterator[list[str]],
+    workers: int,
+    num_alone: int,
+    seconds_alone: float,
+) -> Iterator[CorpusStats]:
+    """Measure in workers for as long as they take less than one process did for as many batches.
+
+    On a machine that is busy with other work they may not; the other batches are left to the
+    caller then.
+    """
     pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(measurer,))
     try:
         # A window of batches in flight, so that a stream is never read into memory whole.
         window = [pool.submit(_work, batch) for batch in islice(batches, 4 * workers)]
-        while window:
-            yield window.pop(0).result()
-            window += [pool.submit(_work, batch) for batch in islice(batches, 1)]
+        pays, since = True, None
+        for num_back in count():
+            if not window:
+                break
+            stats = window.pop(0).result()
+            if num_back % num_alone == 0:
+                now = time.monotonic()
+                pays = pays and (since is None or now - since < seconds_alone)
+                since = now
+            yield stats
+            if pays:
+                window += [pool.submit(_work, batch) for batch in islice(batches, 1)]
     finally:
         # Waited for: an interpreter that ends while the pool's own thread still closes its pipes
         # would write into one that is closed already.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _num_processors() -> int:
+    """How many processors this process may use; more workers would only take turns."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 _measurer: _Measurer | None = None
@@ -274,10 +339,11 @@ def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:
         low = max(at, 1)
         low += kinds[low] == "special"
         kind = kinds[low]
-        visible = sum(len(piece) - piece.count(" ") for piece in pieces[first:last])
         text = "".join(pieces[first:last])
+        visible = len(text) - text.count(" ")
         if kind == "phrase":
-            values = sum(len(token.replace(" ", "")) for token in tokens[low + 1 : end])
+            written = "".join(tokens[low + 1 : end])
+            values = len(written) - written.count(" ")
             stats.num_value += values
             stats.num_phrase += visible - values
             text = " " * text.startswith(" ") + tokens[low]

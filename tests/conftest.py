@@ -14,6 +14,7 @@ EXPECTED_SKIPS = (
     "this process may not mount a tmpfs",
     "no interpreter of Python",
     "no polars:",
+    "no transformers:",
 )
 
 

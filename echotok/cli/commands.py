@@ -82,10 +82,11 @@ def show(arguments: Namespace) -> int:
 def stats(arguments: Namespace) -> int:
     """`echotok stats`: print the figures of a corpus to stdout."""
     from echotok.cli.stats import run
+    from echotok.peers import find_peer
 
     return run(
         _reports(arguments),
-        _load(arguments),
+        find_peer(arguments.tokenizer) or _load(arguments),
         as_json=arguments.json,
         min_reports=arguments.min_reports,
         top=arguments.top,

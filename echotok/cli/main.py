@@ -133,7 +133,11 @@ def _show_arguments(parser: ArgumentParser) -> None:
 def _stats_arguments(parser: ArgumentParser) -> None:
     parser.description = "Measure what a tokenizer does to a corpus, beside CLIP's BPE."
     add_reports(parser)
-    add_tokenizer(parser)
+    add_tokenizer(
+        parser,
+        more="; or one of others: a folder or tokenizer.json of Hugging Face, or an encoding of "
+        "tiktoken such as tiktoken:cl100k_base",
+    )
     add_json(parser, "print the figures as one JSON object")
     parser.add_argument(
         "--min-reports",
@@ -155,7 +159,9 @@ def _stats_arguments(parser: ArgumentParser) -> None:
         type=whole_number(1),
         default=1,
         metavar="N",
-        help="number of processes (default 1)",
+        help="largest number of processes (default 1); they are started only where they pay (for "
+        "more than some four seconds of work, and not more than there are processors), and let go "
+        "where one process is faster",
     )
     parser.set_defaults(run=cli_commands.stats)
 

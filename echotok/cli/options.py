@@ -92,13 +92,18 @@ def _encoding(text: str) -> str:
         ) from None
 
 
-def add_tokenizer(parser: ArgumentParser) -> None:
-    """Add `--tokenizer`, and the path of the merges that a tokenizer over CLIP needs."""
+def add_tokenizer(parser: ArgumentParser, *, more: str = "") -> None:
+    """Add `--tokenizer`, and the path of the merges that a tokenizer over CLIP needs.
+
+    Args:
+        parser: parser of the sub-command.
+        more: what this sub-command takes beside ours, for the help text.
+    """
     parser.add_argument(
         "--tokenizer",
         default="echo",
         metavar="NAME",
-        help="echo, echo-clip, or the path of an artifact (default echo)",
+        help=f"echo, echo-clip, or the path of an artifact{more} (default echo)",
     )
     add_clip_merges(parser)
 

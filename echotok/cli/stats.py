@@ -10,19 +10,20 @@ from echotok.cli.console import progress
 from echotok.coverage import CorpusStats, measure, summarize
 from echotok.errors import InputError
 from echotok.leftovers import describe_leftovers
+from echotok.peers import Peer
+from echotok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from echotok.corpora import Report
-    from echotok.tokenizer import Tokenizer
 
 __all__ = ["run"]
 
 
 def run(
     reports: Iterable[Report],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | Peer,
     *,
     as_json: bool,
     min_reports: int,
@@ -42,7 +43,7 @@ def run(
         merges_path: path of CLIP's merges, as in `echotok.coverage.measure`.
 
     Returns:
-        0, or 1 when a report does not decode to its normalized text.
+        0, or 1 when a tokenizer of ours does not decode a report to its normalized text.
 
     Raises:
         InputError: there is no report in the corpus.
@@ -71,30 +72,38 @@ def run(
         from echotok.cli.console import write_styled
 
         write_styled(_lines(figures))
-    return 1 if stats.num_lossy else 0
+    return 1 if stats.num_lossy and not isinstance(tokenizer, Peer) else 0
 
 
 def _figures(
-    stats: CorpusStats, tokenizer: Tokenizer, sources: list[str], *, min_reports: int, top: int
+    stats: CorpusStats,
+    tokenizer: Tokenizer | Peer,
+    sources: list[str],
+    *,
+    min_reports: int,
+    top: int,
 ) -> dict[str, Any]:
     """Everything that `stats` says, ready for JSON."""
     stretches = stats.stretches(min_reports=min_reports, limit=top) if top else []
-    return {
-        "tokenizer": {
-            "name": tokenizer.name,
+    is_peer = isinstance(tokenizer, Peer)
+    about = {"name": tokenizer.name, "vocab_size": tokenizer.vocab_size}
+    if not isinstance(tokenizer, Peer):
+        about |= {
             "fingerprint": tokenizer.fingerprint,
-            "vocab_size": tokenizer.vocab_size,
             "table": tokenizer.table.name,
             "table_version": tokenizer.table.version,
-        },
+        }
+    return {
+        "tokenizer": about,
         "num_reports": stats.num_reports,
         "num_lossy": stats.num_lossy,
+        "num_exact": stats.num_exact if is_peer else None,
         "leftovers": dict(sorted(stats.leftovers.items())),
         "tokens": _lengths(stats.lengths),
         "clip_tokens": _lengths(stats.clip_lengths) if stats.clip_lengths else None,
         "ratio": stats.ratio,
         "worst": _worst(stats, sources),
-        "character_shares": stats.shares(),
+        "character_shares": None if is_peer else stats.shares(),
         "fitting": {str(size): share for size, share in stats.fitting().items()},
         "min_reports": min_reports,
         "stretches": [
@@ -139,13 +148,17 @@ def _lines(figures: dict[str, Any]) -> Iterator[Text]:
     def line(name: str, value: str, style: str = "") -> Text:
         return Text.assemble((f"{name:<{_WIDTH}}", "cyan"), (value, style))
 
-    yield Text(
-        f"{about['name']} (table {about['table']} {about['table_version']}, "
-        f"{about['vocab_size']:,} ids, fingerprint {about['fingerprint'][:12]})\n",
-        style="bold",
-    )
+    is_peer = "fingerprint" not in about
+    facts = f"{about['vocab_size']:,} ids"
+    if not is_peer:
+        facts = (
+            f"table {about['table']} {about['table_version']}, {facts}, "
+            f"fingerprint {about['fingerprint'][:12]}"
+        )
+    yield Text(f"{_visible(about['name'])} ({facts})\n", style="bold")
     yield line("reports", f"{num_reports:,}")
-    header = f"{about['name']:>12}" + (f"{'CLIP BPE':>12}" if clip else "")
+    width = max(12, len(about["name"]) + 2)
+    header = f"{_visible(about['name']):>{width}}" + (f"{'CLIP BPE':>12}" if clip else "")
     yield line("tokens per report", header, "dim")
     for name, key in (
         ("mean", "mean"),
@@ -155,8 +168,8 @@ def _lines(figures: dict[str, Any]) -> Iterator[Text]:
         ("all reports", "total"),
     ):
         digits = 0 if key in ("max", "total") else 1
-        columns = [figures["tokens"], clip] if clip else [figures["tokens"]]
-        yield line(f"  {name}", "".join(f"{column[key]:>12,.{digits}f}" for column in columns))
+        written = f"{figures['tokens'][key]:>{width},.{digits}f}"
+        yield line(f"  {name}", written + (f"{clip[key]:>12,.{digits}f}" if clip else ""))
     if clip:
         yield line("ratio", f"CLIP BPE needs {figures['ratio']:.2f} times as many tokens")
         found = f"{worst['tokens']:,} tokens, {worst['share_of_clip']:.2f} of CLIP's"
@@ -164,24 +177,41 @@ def _lines(figures: dict[str, Any]) -> Iterator[Text]:
     else:
         yield line("CLIP BPE", "not counted: install open_clip_torch, or pass --clip-merges")
         yield line("longest report", f"{_visible(worst['source'])}: {worst['tokens']:,} tokens")
-    shares = figures["character_shares"]
-    yield line(
-        "characters in",
-        f"phrases {shares['phrase']:.1%}, values {shares['value']:.1%}, BPE {shares['bpe']:.1%}",
-    )
+    if shares := figures["character_shares"]:
+        yield line(
+            "characters in",
+            f"phrases {shares['phrase']:.1%}, values {shares['value']:.1%}, "
+            f"BPE {shares['bpe']:.1%}",
+        )
     fitting = (
         f"{size} ids: {share:.1%} ({round(share * num_reports):,})"
         for size, share in figures["fitting"].items()
     )
     yield line("fit whole", ",  ".join(fitting))
-    if lossy := figures["num_lossy"]:
+    if is_peer:
+        told, style = _round_trip(figures)
+        yield line("lost", told, style)
+    elif lossy := figures["num_lossy"]:
         message = f"{lossy:,} reports do not decode to their normalized text: report this bug"
         yield line("lost", message, "bold red")
     else:
         yield line("lost", f"nothing: {num_reports:,} of {num_reports:,} decode exactly")
     for told in describe_leftovers(figures["leftovers"], num_reports):
         yield line("look", told, "bold yellow")
-    yield from _stretch_lines(figures)
+    if not is_peer:
+        yield from _stretch_lines(figures)
+
+
+def _round_trip(figures: dict[str, Any]) -> tuple[str, str]:
+    """Whether a tokenizer of others gives the reports back, and the style of the line."""
+    num_reports, lossy, exact = (figures[key] for key in ("num_reports", "num_lossy", "num_exact"))
+    if lossy:
+        return (
+            f"{lossy:,} of {num_reports:,} reports do not come back: this tokenizer's decoded text "
+            "differs in more than letter case, white space and typography",
+            "bold yellow",
+        )
+    return f"nothing: {num_reports:,} of {num_reports:,} come back, {exact:,} to the letter", ""
 
 
 def _stretch_lines(figures: dict[str, Any]) -> Iterator[Text]:
