@@ -153,7 +153,8 @@ def _train(arguments: argparse.Namespace) -> None:
     )
     if best is not None:
         print(
-            f"best validation: MCMRR {best.mcmrr:.1f} of {best.num_clips:,} (chance about "
+            f"best validation: MCMRR (the mean rank of the right answer, both ways) "
+            f"{best.mcmrr:.1f} of {best.num_clips:,} (chance about "
             f"{(best.num_clips + 1) / 2:.0f}), R@10 {100 * best.recall_at_10:.1f} %"
         )
     if result.num_bad:

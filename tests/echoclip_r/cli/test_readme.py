@@ -1,0 +1,43 @@
+"""Each command of the torch half in the guides is parsed by its own parser; see tests/echotok."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "echotok"))
+from guides import GUIDES, blocks, commands, inline, parser_of, unknown_options, words_of
+
+from echoclip_r.cli.main import build_parser
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
+def test_every_command_of_a_guide_parses(path, tmp_path, monkeypatch):
+    """Blocks are parsed whole; commands in running text may lack arguments, not have wrong ones."""
+    monkeypatch.chdir(tmp_path)
+    parser = build_parser()
+    for block in blocks(path):
+        for command in commands(block):
+            words = words_of(command, "echoclip-r")
+            if words is not None:
+                assert not [*unknown_options(parser, words)], f"{block.where}: {command}"
+                parser.parse_args(words)
+    for command in inline(path):
+        words = words_of(command, "echoclip-r")
+        if words is None or not words or words[0].isupper():
+            continue
+        assert words[0].startswith("-") or parser_of(parser, words[:1]) is not parser, command
+        assert not [*unknown_options(parser, words)], f"{path.name}: {command}"
+
+
+def test_the_readme_has_commands_of_the_torch_half():
+    """The tests above have something to parse: five commands in blocks at least."""
+    found = [
+        command
+        for block in blocks(GUIDES[0])
+        for command in commands(block)
+        if words_of(command, "echoclip-r") is not None
+    ]
+    assert {command.split()[1] for command in found} >= {"summary", "preview", "prepare"}
+    assert any("train" in command for command in found)
+    assert len(found) >= 5
