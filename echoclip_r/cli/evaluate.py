@@ -10,6 +10,7 @@ from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_frames,
+    add_keep_unsure,
     add_out_folder,
     add_seed,
     add_split,
@@ -127,6 +128,7 @@ def _add_explain(commands: Any) -> None:
         "explain",
         help="show where in a clip a model looks for a prompt",
         description="Draw PromptCAM: the places in each frame that raise the cosine with a prompt. "
+        "The heat covers the ultrasound sector alone; the prompt stands above, and a scale beside. "
         "It shows where, and does not prove why.",
     )
     add_checkpoint(parser)
@@ -158,6 +160,7 @@ def _add_explain(commands: Any) -> None:
         "of each gradient (default: gradcam)",
     )
     add_frames(parser, 20)
+    add_keep_unsure(parser)
     parser.set_defaults(run=_explain, stopped=nothing_kept)
 
 
@@ -174,5 +177,6 @@ def _explain(arguments: argparse.Namespace) -> None:
         against=arguments.against,
         method=arguments.method,
         num_frames=arguments.frames,
+        keep_unsure=arguments.keep_unsure,
     )
     print(f"mean cosine of the clip with the prompt: {cosine:.3f}; picture: {arguments.out}")

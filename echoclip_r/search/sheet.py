@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from echoclip_r.media.lettering import break_lines, cut_text, font
 from echoclip_r.search.answers import Answer
 from echoclip_r.search.comparison import Cell, GridRow, Verdict, compare, conclusion, make_grid
 from echoclip_r.search.pictures import film_strip
@@ -87,14 +86,14 @@ def draw_answers(
     header_px = 2 * _MARGIN_PX + 20
     sheet = Image.new("RGB", (width, header_px + sum(heights) + 3 * _MARGIN_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=_font(20, "Bold"))
+    draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=font(20, "Bold"))
     top = header_px
     for (answer, columns, rows, total), height in zip(parts, heights, strict=True):
         draw.line((_MARGIN_PX, top, width - _MARGIN_PX, top), fill=_RULE)
         below = _draw_head(sheet, draw, top + _GAP_PX, answer, columns)
         _draw_grid(draw, below, rows, total, num_hits, known=answer.query.report is not None)
         top += height
-    draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=_font(13, ""))
+    draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=font(13))
     return sheet
 
 
@@ -142,21 +141,21 @@ def _draw_head(
         strip = film_strip(answer.query.frames, num=_NUM_STILLS, side_px=_STILL_PX)
         sheet.paste(strip, (left, top))
         left += strip.width + _GAP_PX
-    draw.text((left, top), visible(answer.query.name), fill=_INK, font=_font(15, "Bold"))
+    draw.text((left, top), visible(answer.query.name), fill=_INK, font=font(15, "Bold"))
     if answer.right_rank is not None:
         said = f"its own report: rank {answer.right_rank:,} of {answer.pool_size:,}"
         colour = _GOOD if answer.right_rank == 1 else _INK
     else:
         said, colour = f"the best of {answer.pool_size:,}", _INK
-    draw.text((left, top + 26), said, fill=colour, font=_font(15, ""))
+    draw.text((left, top + 26), said, fill=colour, font=font(15))
     top += _STILL_PX + _GAP_PX
-    draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=_font(13, ""))
+    draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=font(13))
     for number, column in enumerate(columns):
         left = _left(number)
-        draw.text((left, top), column.heading, fill=column.colour, font=_font(14, "Bold"))
-        draw.text((left, top + 20), column.below, fill=_SOFT, font=_font(12, ""))
+        draw.text((left, top), column.heading, fill=column.colour, font=font(14, "Bold"))
+        draw.text((left, top + 20), column.below, fill=_SOFT, font=font(12))
         for place, line in enumerate(column.lines):
-            draw.text((left, top + 42 + place * _LINE_PX), line, fill=_INK, font=_font(13, ""))
+            draw.text((left, top + 42 + place * _LINE_PX), line, fill=_INK, font=font(13))
     longest = max((len(column.lines) for column in columns), default=0)
     return top + 46 + longest * _LINE_PX + _GAP_PX
 
@@ -172,8 +171,8 @@ def _draw_grid(
 ) -> None:
     for number, row in enumerate(rows):
         y = top + number * _ROW_PX
-        title = _cut(visible(row.title), _TITLE_PX)
-        draw.text((_MARGIN_PX, y), title, fill=_SOFT, font=_font(13, ""))
+        title = cut_text(visible(row.title), _TITLE_PX, font(13))
+        draw.text((_MARGIN_PX, y), title, fill=_SOFT, font=font(13))
         cells = [Cell(row.query, None)] if known else []
         for place, cell in enumerate([*cells, *row.cells[:num_hits]]):
             left = _left(place)
@@ -182,11 +181,11 @@ def _draw_grid(
                 draw.rectangle(box, fill=_BACK[cell.verdict])
             text = f"{_SIGNS.get(cell.verdict, '')}{visible(cell.text) or '–'}"
             ink = _CELL_INK.get(cell.verdict, _SOFT)
-            draw.text((left, y), _cut(text, _COLUMN_PX - 8), fill=ink, font=_font(13, ""))
+            draw.text((left, y), cut_text(text, _COLUMN_PX - 8, font(13)), fill=ink, font=font(13))
     if total > len(rows):
         y = top + len(rows) * _ROW_PX
         text = f"… {total - len(rows)} more findings of the query"
-        draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=_font(13, ""))
+        draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=font(13))
 
 
 def _left(column: int) -> int:
@@ -195,38 +194,8 @@ def _left(column: int) -> int:
 
 def _lines(text: str, max_lines: int) -> tuple[str, ...]:
     """Break a text into lines of a column's width."""
-    font = _font(13, "")
-    lines = [""]
-    for word in visible(text).split():
-        # A word longer than a line is cut: it is a number or an address, not prose.
-        shown = _cut(word, _COLUMN_PX)
-        longer = f"{lines[-1]} {shown}".strip()
-        if lines[-1] and font.getlength(longer) > _COLUMN_PX:
-            lines.append(shown)
-        else:
-            lines[-1] = longer
+    lines = break_lines(visible(text), _COLUMN_PX, font(13))
     if len(lines) > max_lines:
         cut = len(lines) - max_lines + 1
         lines = [*lines[: max_lines - 1], f"… {cut} more lines"]
     return tuple(lines)
-
-
-def _cut(text: str, width_px: int) -> str:
-    """A text as far as it fits into a width."""
-    font = _font(13, "")
-    if font.getlength(text) <= width_px:
-        return text
-    while text and font.getlength(f"{text}…") > width_px:
-        text = text[: len(text) * 9 // 10]
-    return f"{text}…"
-
-
-@cache
-def _font(size_px: int, weight: str) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib ships it: it has the letters of most languages."""
-    import matplotlib
-
-    name = f"DejaVuSans-{weight}.ttf" if weight else "DejaVuSans.ttf"
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px
-    )
