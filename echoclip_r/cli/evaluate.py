@@ -19,6 +19,7 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
 )
+from echotok.cli.console import tell
 from echotok.cli.options import add_json, whole_number
 
 __all__ = ["add_commands"]
@@ -167,8 +168,13 @@ def _add_explain(commands: Any) -> None:
 def _explain(arguments: argparse.Namespace) -> None:
     from echoclip_r.explain.drawing import draw_prompt_cam
     from echoclip_r.model.checkpoint import load_checkpoint
+    from echoclip_r.text.word_counts import KnownWords
 
     model = load_checkpoint(arguments.checkpoint, device=device_of(arguments))
+    known = KnownWords(model.text, model.word_counts)
+    for text in dict.fromkeys([*arguments.prompt, *arguments.against]):
+        if remark := known.look_up(text):
+            tell(f"prompt {text!r}: {remark}")
     cosine = draw_prompt_cam(
         model,
         arguments.video,
