@@ -43,11 +43,12 @@ def say_remarks(model: str, remarks: Mapping[str, Remark]) -> None:
         else:
             num_others += 1
     if num_others:
+        what = "knows only inside of phrases" if remark.is_counted else "has no phrase for"
         _log.warning(
-            "%s: %d prompts are in words that it knows only as parts of phrases, or that no phrase "
-            "of its tokenizer holds; metrics.json names them",
+            "%s: most words of %d prompts are words that it %s; metrics.json names them",
             model,
             num_others,
+            what,
         )
 
 

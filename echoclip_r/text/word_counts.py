@@ -32,7 +32,7 @@ MIN_PATIENTS = 5
 _FORMAT = 1
 _WORD = re.compile(r"[^\W_]+")
 _SLOT = re.compile(r"\{[a-z_]+\}")
-_CLOSERS = ".,:;!?"
+_CLOSERS = ".,:;!?-/"
 # A whole report always holds a rare word: only many of them are worth a remark.
 _LONG, _MIN_SHARE_OF_LONG = 30, 0.2
 # Words that are known inside of phrases still say something, unless most are.
@@ -113,7 +113,7 @@ class Remark:
         unknown: words that the reports of fewer than `MIN_PATIENTS` patients hold.
         num_unknown: how often one of these stands in the text.
         outside: units of known words that were read only inside of other phrases or, where the run
-            did not count, that no phrase of the tokenizer holds.
+            did not count, that no phrase of the tokenizer holds and that have no id of their own.
         num_outside: number of words in these.
         share_bpe: share of the words that stand in no phrase or value of the tokenizer.
         nearest: phrases and words that the model knows and that are spelled like these.
@@ -152,9 +152,9 @@ class Remark:
             )
         elif self.outside:
             said.append(
-                f"{self.num_outside} {of} stand in no phrase of the tokenizer"
-                f"{self._named(self.outside)}, and the run did not count what its training reports "
-                "hold"
+                f"{self.num_outside} {of} stand in no phrase of the tokenizer, which has no id "
+                f"for them{self._named(self.outside)}, and the run did not count what its training "
+                "reports hold"
             )
         near = "nearest that it knows: " + ", ".join(map(repr, self.nearest))
         return "; ".join([*said, near if self.nearest else "it knows nothing spelled like that"])
@@ -185,7 +185,8 @@ class KnownWords:
     Args:
         codec: the model's tokenizer.
         counts: what its training reports hold; None for a run that did not count: then the phrases
-            of the tokenizer are what it knows, and of open_clip's own tokenizer nothing is said.
+            and words of the tokenizer are what it knows, and of open_clip's own tokenizer, which
+            was made for other texts, nothing is said.
     """
 
     def __init__(self, codec: TextCodec, counts: WordCounts | None) -> None:
@@ -233,7 +234,7 @@ class KnownWords:
     def _is_known(self, unit: Unit) -> bool:
         """Whether they hold a unit, whatever closes it."""
         if self._counts is None:
-            return unit.kind != "bpe"
+            return unit.kind != "bpe" or unit in self._vocabulary
         return _key("unit", _bare(unit.form)) in self._counts.reports_with
 
     def _has_read(self, unit: Unit) -> bool:
@@ -255,6 +256,11 @@ class KnownWords:
             for unit in self._codec.units(text)
             if _words(unit.form)
         )
+
+    @cached_property
+    def _vocabulary(self) -> frozenset[Unit]:
+        """The units that have an id to themselves."""
+        return frozenset(self._codec.vocabulary())
 
     @cached_property
     def _known(self) -> list[tuple[str, Counter[str]]]:

@@ -145,6 +145,7 @@ def test_a_run_that_did_not_count_knows_its_phrases() -> None:
     """An older run: the share in phrases is all that there is; CLIP's tokenizer has none."""
     words = KnownWords(CODECS["echo"], None)
     assert words.look_up("Mild mitral regurgitation.") is None
+    assert words.look_up("Mild MR.") is None
     assert words.look_up("A pacemaker lead is seen.") is None
     assert words.look_up("Mild mitral regurgitation of the wombat.") is None
     remark = words.look_up("Mild xylophone wombat.")
