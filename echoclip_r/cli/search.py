@@ -403,13 +403,12 @@ def _rules(checkpoint: Path) -> FindingsRules | None:
 
 
 def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
-    from echoclip_r.search.comparison import compare
+    from echoclip_r.search.comparison import make_grid
 
-    own = answer.query.report
+    grid = make_grid(answer, rules)
     hits = []
-    for hit in answer.hits:
-        report = hit.item.report
-        rows = compare(own or "", report, rules).rows if report is not None else ()
+    for hit, compared in zip(answer.hits, grid.compared, strict=True):
+        rows = () if compared is None else compared.rows
         hits.append(
             {
                 "rank": hit.rank,
@@ -419,13 +418,13 @@ def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
                 "num_same": hit.num_same,
                 "studies": list(hit.studies),
                 "right": hit.right,
-                "report": report,
+                "report": hit.item.report,
                 "findings": [
                     {
                         "name": row.name,
                         "query": row.query,
                         "hit": row.hit,
-                        "verdict": None if own is None else row.verdict,
+                        "verdict": row.verdict if grid.known else None,
                     }
                     for row in rows
                 ],

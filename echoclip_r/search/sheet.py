@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from echoclip_r.media.lettering import break_lines, cut_text, font
 from echoclip_r.search.answers import Answer
-from echoclip_r.search.comparison import Cell, GridRow, Verdict, compare, conclusion, make_grid
+from echoclip_r.search.comparison import Cell, Grid, GridRow, Verdict, conclusion, make_grid
 from echoclip_r.search.pictures import film_strip
 from echotok.view.tree import visible
 
@@ -74,7 +74,7 @@ def draw_answers(
     parts = []
     for answer in answers:
         grid = make_grid(answer, rules)
-        columns = _columns(answer, num_hits, max_lines, rules)
+        columns = _columns(answer, grid, num_hits, max_lines, rules)
         rows = sorted(grid.rows, key=lambda row: not _differs(row, num_hits))
         parts.append((answer, columns, rows[:max_rows], len(rows)))
     heights = [
@@ -98,7 +98,7 @@ def draw_answers(
 
 
 def _columns(
-    answer: Answer, num_hits: int, max_lines: int, rules: FindingsRules | None
+    answer: Answer, grid: Grid, num_hits: int, max_lines: int, rules: FindingsRules | None
 ) -> list[_Column]:
     """The query's report, where it is known, and those of the best hits."""
     own = answer.query.report
@@ -107,11 +107,11 @@ def _columns(
         heading = "The query" if answer.query.frames is None else "Its own report"
         lines = _lines(conclusion(own, rules), max_lines)
         columns.append(_Column(heading=heading, colour=_INK, below="", lines=lines))
-    for hit in answer.hits[:num_hits]:
+    for place, hit in enumerate(answer.hits[:num_hits]):
         below = ""
         report = hit.item.report or ""
-        if own is not None:
-            counts = compare(own, report, rules).counts
+        if (compared := grid.beside(place)) is not None:
+            counts = compared.counts
             below = f"{counts['agree']} findings agree, {counts['differ']} differ"
         columns.append(
             _Column(
