@@ -61,7 +61,8 @@ _GRADES = {
 }
 _UNITS = {"mmhg": "mmHg", "bpm": "/min"}
 _OPEN = ("unsaid", "not_assessed", "prior")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"(?:[<>≤≥~]\s*)?\d+(?:[.,]\d+)*(?:\s*(?:-|to)\s*\d+(?:[.,]\d+)*)?")
+"""A number, a range of numbers, or a bound."""
 _LAST_SENTENCES = 4
 
 

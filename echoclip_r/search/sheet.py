@@ -24,6 +24,7 @@ __all__ = ["draw_answers"]
 
 _MARGIN_PX, _GAP_PX = 24, 18
 _STILL_PX, _NUM_STILLS = 144, 4
+_NUM_BELOW = 3  # lines between the heading of a report and its conclusion
 _TITLE_PX, _COLUMN_PX, _LINE_PX, _ROW_PX = 252, 300, 17, 24
 _INK, _SOFT, _GOOD, _BAD, _PAPER, _RULE = (
     "#1b1f24", "#6e7781", "#1a7f37", "#a43d00", "#ffffff", "#d5dae0",
@@ -35,11 +36,11 @@ _SIGNS: dict[Verdict | None, str] = {"agree": "✓ ", "differ": "≠ "}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """A report: its heading, the colour of that, a line below it, and its conclusion."""
+    """A report: its heading, the colour of that, lines below it, and its conclusion."""
 
     heading: str
     colour: str
-    below: str
+    below: tuple[str, ...]
     lines: tuple[str, ...]
 
 
@@ -78,10 +79,10 @@ def draw_answers(
         rows = sorted(grid.rows, key=lambda row: not _differs(row, num_hits))
         parts.append((answer, columns, rows[:max_rows], len(rows)))
     heights = [
-        _STILL_PX + 4 * _GAP_PX + 46
-        + _LINE_PX * max((len(column.lines) for column in columns), default=0)
+        _top_px(answer) + 4 * _GAP_PX + 30
+        + _LINE_PX * (_NUM_BELOW + max((len(column.lines) for column in columns), default=0))
         + _ROW_PX * (len(rows) + (total > len(rows)))
-        for _, columns, rows, total in parts
+        for answer, columns, rows, total in parts
     ]  # fmt: skip
     header_px = 2 * _MARGIN_PX + 20
     sheet = Image.new("RGB", (width, header_px + sum(heights) + 3 * _MARGIN_PX), _PAPER)
@@ -106,22 +107,32 @@ def _columns(
     if own is not None:
         heading = "The query" if answer.query.frames is None else "Its own report"
         lines = _lines(conclusion(own, rules), max_lines)
-        columns.append(_Column(heading=heading, colour=_INK, below="", lines=lines))
+        columns.append(_Column(heading=heading, colour=_INK, below=(), lines=lines))
     for place, hit in enumerate(answer.hits[:num_hits]):
-        below = ""
+        names = hit.studies or (hit.item.name,)
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        below = [cut_text(visible(names[0]) + others, _COLUMN_PX, font(12))]
+        if hit.percentile == hit.percentile:
+            what = "clips" if answer.of_clips else "reports"
+            below.append(f"cosine higher than {hit.percentile:.1f} % of the {what}")
         report = hit.item.report or ""
         if (compared := grid.beside(place)) is not None:
             counts = compared.counts
-            below = f"{counts['agree']} findings agree, {counts['differ']} differ"
+            below.append(f"{counts['agree']} findings agree, {counts['differ']} differ")
         columns.append(
             _Column(
                 heading=f"#{hit.rank}  cosine {hit.cosine:.3f}{'  right' if hit.right else ''}",
                 colour=_GOOD if hit.right else _INK,
-                below=below,
+                below=tuple(below),
                 lines=_lines(conclusion(report, rules), max_lines),
             )
         )
     return columns
+
+
+def _top_px(answer: Answer) -> int:
+    """Height of the clip, or of the two lines that stand beside one."""
+    return _STILL_PX if answer.query.frames is not None else 46
 
 
 def _differs(row: GridRow, num_hits: int) -> bool:
@@ -148,16 +159,18 @@ def _draw_head(
     else:
         said, colour = f"the best of {answer.pool_size:,}", _INK
     draw.text((left, top + 26), said, fill=colour, font=font(15))
-    top += _STILL_PX + _GAP_PX
+    top += _top_px(answer) + _GAP_PX
     draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=font(13))
     for number, column in enumerate(columns):
         left = _left(number)
         draw.text((left, top), column.heading, fill=column.colour, font=font(14, "Bold"))
-        draw.text((left, top + 20), column.below, fill=_SOFT, font=font(12))
+        for place, line in enumerate(column.below):
+            draw.text((left, top + 20 + place * _LINE_PX), line, fill=_SOFT, font=font(12))
         for place, line in enumerate(column.lines):
-            draw.text((left, top + 42 + place * _LINE_PX), line, fill=_INK, font=font(13))
+            y = top + 26 + (_NUM_BELOW + place) * _LINE_PX
+            draw.text((left, y), line, fill=_INK, font=font(13))
     longest = max((len(column.lines) for column in columns), default=0)
-    return top + 46 + longest * _LINE_PX + _GAP_PX
+    return top + 30 + (_NUM_BELOW + longest) * _LINE_PX + _GAP_PX
 
 
 def _draw_grid(
