@@ -125,7 +125,7 @@ def draw_heat(model: TrainedModel, clips: LeadClips, path: Path, *, num_clips: i
     """A sheet: a column a clip; the frame, the lead in red, and both kinds of heat."""
     lead = read_tasks("phantom").binary("pacemaker_lead")
     chosen = np.linspace(0, len(clips.frames) - 1, num_clips).astype(int)
-    frames = clips.frames[chosen, 0]
+    frames, inside = clips.frames[chosen, 0], clips.inside[chosen, 0]
     marked = frames.copy()
     marked[clips.lead[chosen, 0]] = (213, 94, 0)
     rows = [frames, marked]
@@ -134,7 +134,12 @@ def draw_heat(model: TrainedModel, clips: LeadClips, path: Path, *, num_clips: i
         heat = heatmaps(cells, model.image_size_px)
         # Each clip has a scale of its own: they are different patients.
         rows.append(
-            np.concatenate([overlay(frames[k : k + 1], heat[k : k + 1]) for k in range(num_clips)])
+            np.concatenate(
+                [
+                    overlay(frames[k : k + 1], heat[k : k + 1], inside=inside[k])
+                    for k in range(num_clips)
+                ]
+            )
         )
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     image = Image.fromarray(sheet)

@@ -10,6 +10,7 @@ from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
     add_frames,
+    add_keep_unsure,
     add_out_folder,
     add_seed,
     add_split,
@@ -18,6 +19,7 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
 )
+from echotok.cli.console import tell
 from echotok.cli.options import add_json, whole_number
 
 __all__ = ["add_commands"]
@@ -127,6 +129,7 @@ def _add_explain(commands: Any) -> None:
         "explain",
         help="show where in a clip a model looks for a prompt",
         description="Draw PromptCAM: the places in each frame that raise the cosine with a prompt. "
+        "The heat covers the ultrasound sector alone; the prompt stands above, and a scale beside. "
         "It shows where, and does not prove why.",
     )
     add_checkpoint(parser)
@@ -158,14 +161,20 @@ def _add_explain(commands: Any) -> None:
         "of each gradient (default: gradcam)",
     )
     add_frames(parser, 20)
+    add_keep_unsure(parser)
     parser.set_defaults(run=_explain, stopped=nothing_kept)
 
 
 def _explain(arguments: argparse.Namespace) -> None:
     from echoclip_r.explain.drawing import draw_prompt_cam
     from echoclip_r.model.checkpoint import load_checkpoint
+    from echoclip_r.text.word_counts import KnownWords
 
     model = load_checkpoint(arguments.checkpoint, device=device_of(arguments))
+    known = KnownWords(model.text, model.word_counts)
+    for text in dict.fromkeys([*arguments.prompt, *arguments.against]):
+        if remark := known.look_up(text):
+            tell(f"prompt {text!r}: {remark}")
     cosine = draw_prompt_cam(
         model,
         arguments.video,
@@ -174,5 +183,6 @@ def _explain(arguments: argparse.Namespace) -> None:
         against=arguments.against,
         method=arguments.method,
         num_frames=arguments.frames,
+        keep_unsure=arguments.keep_unsure,
     )
     print(f"mean cosine of the clip with the prompt: {cosine:.3f}; picture: {arguments.out}")

@@ -237,6 +237,13 @@ def _add_retrieve(commands: Any) -> None:
     parser.add_argument(
         "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
+    parser.add_argument(
+        "--sheet",
+        type=picture,
+        metavar="PNG",
+        help="also draw the answer as one picture: the conclusions and a grid of the findings of "
+        "the query and its best hits",
+    )
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_retrieve, stopped=_stopped)
 
@@ -288,7 +295,7 @@ def _check(arguments: argparse.Namespace) -> None:
             raise OptionError(
                 f"--{name.replace('_', '-')} is for --reports; embeddings hold their names already"
             )
-    for path in (arguments.html, arguments.picture):
+    for path in (arguments.html, arguments.picture, arguments.sheet):
         if path is not None and not path.parent.is_dir():
             raise OptionError(f"{path}: there is no folder {path.parent}; make it first")
 
@@ -403,13 +410,12 @@ def _rules(checkpoint: Path) -> FindingsRules | None:
 
 
 def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
-    from echoclip_r.search.comparison import compare
+    from echoclip_r.search.comparison import make_grid
 
-    own = answer.query.report
+    grid = make_grid(answer, rules)
     hits = []
-    for hit in answer.hits:
-        report = hit.item.report
-        rows = compare(own or "", report, rules).rows if report is not None else ()
+    for hit, compared in zip(answer.hits, grid.compared, strict=True):
+        rows = () if compared is None else compared.rows
         hits.append(
             {
                 "rank": hit.rank,
@@ -419,13 +425,13 @@ def _as_json(answer: Answer, rules: FindingsRules | None) -> dict[str, Any]:
                 "num_same": hit.num_same,
                 "studies": list(hit.studies),
                 "right": hit.right,
-                "report": report,
+                "report": hit.item.report,
                 "findings": [
                     {
                         "name": row.name,
                         "query": row.query,
                         "hit": row.hit,
-                        "verdict": None if own is None else row.verdict,
+                        "verdict": row.verdict if grid.known else None,
                     }
                     for row in rows
                 ],
@@ -449,6 +455,7 @@ def _write_files(
 ) -> None:
     from echoclip_r.search.page import to_page
     from echoclip_r.search.pictures import film_strip
+    from echoclip_r.search.sheet import draw_answers
     from echoclip_r.storage import write_text
 
     if arguments.picture is not None:
@@ -460,18 +467,18 @@ def _write_files(
                 "with --shards"
             )
         film_strip(clip.frames, num=min(8, len(clip.frames))).save(arguments.picture)
+    looked_for = "clips" if answer.of_clips else "reports"
+    title = f"The {looked_for} that fit best"
+    about = f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through"
+    if arguments.sheet is not None:
+        draw_answers([answer], title=title, foot=about, rules=rules).save(arguments.sheet)
+        tell(f"wrote {arguments.sheet}; it holds parts of reports: keep it as safe as the reports")
     if arguments.html is not None:
         if arguments.video is not None:
             # More than are embedded, so that the clip moves on the page as a heart does.
             num = max(_NUM_SHOWN, arguments.frames)
             frames = _frames(arguments, model, num=num)
             answer = replace(answer, query=replace(answer.query, frames=frames))
-        looked_for = "clips" if answer.of_clips else "reports"
-        page = to_page(
-            [answer],
-            title=f"The {looked_for} that fit best",
-            about=f"Model {model.name}, {answer.pool_size:,} {looked_for} looked through",
-            rules=rules,
-        )
+        page = to_page([answer], title=title, about=about, rules=rules)
         write_text(arguments.html, page)
         tell(f"wrote {arguments.html}; it holds reports: keep it as safe as the reports")

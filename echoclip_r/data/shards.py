@@ -34,6 +34,7 @@ __all__ = [
     "is_shards",
     "read_clips",
     "read_index",
+    "read_reports",
     "read_samples",
     "read_shard",
     "split_of_patients",
@@ -269,17 +270,50 @@ def split_of_patients(index: ShardIndex) -> Mapping[str, str]:
     return {patient: split for patient, (split, _) in first.items()}
 
 
+def read_reports(index: ShardIndex, split: str) -> Iterator[tuple[str, str]]:
+    """Patient and text of each study's report in a split; the frames are passed over.
+
+    Raises:
+        ShardError: a shard cannot be read.
+    """
+    seen: set[tuple[str, str]] = set()
+    for shard in index.shards[split]:
+        texts: dict[str, str] = {}  # of clips whose record has not come yet, and the other way
+        studies: dict[str, tuple[str, str]] = {}
+        for name, content in _files(shard, (".txt", ".json")):
+            key, _, ending = name.rpartition(".")
+            try:
+                if ending == "txt":
+                    texts[key] = content.decode()
+                else:
+                    record = json.loads(content)
+                    studies[key] = str(record["study_id"]), str(record["patient_id"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            if key in texts and key in studies:
+                text, study = texts.pop(key), studies.pop(key)
+                if study not in seen:
+                    seen.add(study)
+                    yield study[1], text
+
+
 def _patients(shard: Shard) -> Iterator[tuple[str, str]]:
+    for name, content in _files(shard, (".json",)):
+        try:
+            yield name[:-5], str(json.loads(content)["patient_id"])
+        except (ValueError, KeyError, TypeError):
+            continue  # named and left out by whoever reads the clip
+
+
+def _files(shard: Shard, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Name and content of a shard's files with these endings; the others are passed over."""
     try:
         with tarfile.open(shard.path, "r:") as tar:
             for member in tar:
-                if member.name.endswith(".json"):
+                if member.name.endswith(endings):
                     content = tar.extractfile(member)
                     assert content is not None  # it is a file
-                    try:
-                        yield member.name[:-5], str(json.loads(content.read())["patient_id"])
-                    except (ValueError, KeyError, TypeError):
-                        continue  # named and left out by whoever reads the clip
+                    yield member.name, content.read()
                 tar.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
     except (OSError, tarfile.TarError) as error:
         raise ShardError(

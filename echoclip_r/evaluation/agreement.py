@@ -18,12 +18,11 @@ from echoclip_r.evaluation.retrieval import top_reports
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights
 from echoclip_r.metrics.scores import Scores, measure
+from echotok.findings.table import PRESENT
 
 __all__ = ["agreement_scores", "families", "is_number", "judge_agreement"]
 
 Floats = NDArray[np.float64]
-
-_PRESENT = 0.75  # from "mild" on; a trace does not count as a finding
 
 
 def judge_agreement(trial: Trial) -> Judgement:
@@ -88,7 +87,7 @@ def agreement_scores(
         is NaN where there is nothing to count.
     """
     present, said, pool = (
-        np.nan_to_num(values) >= _PRESENT for values in (true_values, found_values, pool_values)
+        np.nan_to_num(values) >= PRESENT for values in (true_values, found_values, pool_values)
     )
     tolerance = np.array([finding.tolerance for finding in findings])
     close = np.abs(true_values - found_values) <= tolerance

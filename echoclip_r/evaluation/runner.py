@@ -43,6 +43,12 @@ from echoclip_r.evaluation.outcomes import (
     Outcome,
     Skipped,
 )
+from echoclip_r.evaluation.prompt_words import (
+    add_remarks,
+    as_json,
+    look_up_prompts,
+    say_remarks,
+)
 from echoclip_r.evaluation.retrieval import judge_retrieval
 from echoclip_r.evaluation.tasks import Tasks, read_tasks
 from echoclip_r.evaluation.trial import EmbedTexts, Events, Trial
@@ -52,6 +58,7 @@ from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling
 from echoclip_r.metrics.scores import difference
 from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
 from echoclip_r.model.trained import TrainedModel
+from echoclip_r.text.word_counts import KnownWords, Remark
 
 __all__ = ["compare", "evaluate", "evaluate_model"]
 
@@ -98,6 +105,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     outcomes: list[Outcome] = []
     skipped: dict[tuple[str, str, str], Skipped] = {}
     described: dict[str, Any] = {}
+    rare: dict[str, dict[str, Remark]] = {}
     for name, model in models.items():
         _log.info("evaluating %s", name)
         datasets = [
@@ -112,7 +120,9 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             events=events,
             resampling=config.resampling,
         )
-        outcomes += found
+        rare[name] = look_up_prompts(tasks, KnownWords(model.text, model.word_counts))
+        say_remarks(name, rare[name])
+        outcomes += add_remarks(found, tasks, rare[name])
         skipped |= {(one.section, one.task, one.dataset): one for one in missed}
     evaluation = Evaluation(
         outcomes=tuple(outcomes),
@@ -122,7 +132,11 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             "title": config.title,
             "note": config.note,
             "models": {
-                name: {"checkpoint": str(path), "fingerprint": model.fingerprint}
+                name: {
+                    "checkpoint": str(path),
+                    "fingerprint": model.fingerprint,
+                    "rare_prompts": as_json(rare[name]),
+                }
                 for (name, model), path in zip(models.items(), config.checkpoints, strict=True)
             },
             "datasets": {

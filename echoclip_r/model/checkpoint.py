@@ -7,6 +7,7 @@ RUN/checkpoints/step-00001000  the last ones, with what a run needs to go on
     echoclip_r.json            what the model is, how it was trained, step, figures, versions,
                                fingerprints
     tokenizer.json             the tokenizer's artifact, unless it is open_clip's own
+    word_counts.json           which words the training reports hold, each under a hash
     tasks-1.toml, ...          task files that an evaluation takes, where the run names some
     state.safetensors, state.json
                                optimizer, generators, place in the data (not in `best`)
@@ -41,6 +42,7 @@ from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
 from echoclip_r.storage import whole_folder, writing
 from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.word_counts import WordCounts
 
 __all__ = [
     "Description",
@@ -51,6 +53,7 @@ __all__ = [
     "load_codec",
     "load_state",
     "read_description",
+    "read_word_counts",
     "save_checkpoint",
     "tasks_of",
     "tokenizer_of",
@@ -62,6 +65,7 @@ FORMAT = 2
 MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
+WORD_COUNTS = "word_counts.json"
 STATE, STATE_FACTS = "state.safetensors", "state.json"
 _GO_ON = "Earlier checkpoints are whole: the same command goes on from the last"
 
@@ -100,6 +104,7 @@ def save_checkpoint(
     tensors: Mapping[str, torch.Tensor] | None = None,
     state: Mapping[str, Any] | None = None,
     tasks: TaskFiles | None = None,
+    word_counts: WordCounts | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all; an older one of the name is replaced.
 
@@ -114,6 +119,7 @@ def save_checkpoint(
         tensors: with `state`, what a run needs to go on; None for weights alone.
         state: what a run needs to go on, ready for JSON.
         tasks: what an evaluation asks the model unless it is told otherwise.
+        word_counts: which words its training reports hold, where that is known.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -132,6 +138,8 @@ def save_checkpoint(
         if state is not None:
             _save_tensors(partial / STATE, tensors or {})
             _save_json(partial / STATE_FACTS, state)
+        if word_counts is not None:
+            (partial / WORD_COUNTS).write_text(word_counts.to_json(), encoding="utf-8")
         tasks = tasks or TaskFiles()
         tasks.save(partial)
         described = {
@@ -188,6 +196,7 @@ def load_checkpoint(
         name=f"{(description.training or {}).get('recipe', spec.towers)} ({run.resolve().name})",
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
         device=device,
+        word_counts=read_word_counts(folder),
     )
 
 
@@ -261,6 +270,24 @@ def tasks_of(path: Path | str) -> tuple[str, ...]:
     folder = find_checkpoint(Path(path))
     names = map(str, read_description(folder).facts.get("tasks", ()))
     return tuple(str(folder / name) if (folder / name).is_file() else name for name in names)
+
+
+def read_word_counts(folder: Path) -> WordCounts | None:
+    """Which words a checkpoint's training reports hold; None where its run did not count.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = folder / WORD_COUNTS
+    try:
+        return WordCounts.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: it cannot be read ({error}); copy it again, or delete it: the model needs it "
+            "only to tell which words it knows"
+        ) from error
 
 
 def tokenizer_of(path: Path | str) -> Path | None:

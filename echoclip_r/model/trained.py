@@ -17,6 +17,7 @@ from echoclip_r.model.precision import autocast, resolve_precision
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.word_counts import WordCounts
 
 __all__ = ["TrainedModel"]
 
@@ -35,6 +36,8 @@ class TrainedModel:
         name: short, for tables and plots.
         fingerprint: sha256 over weights and tokenizer, 64 hex digits; a key for caches.
         device: where it computes.
+        word_counts: which words its training reports hold, or None where that is not known; see
+            `echoclip_r.text.word_counts.KnownWords`.
     """
 
     model: Any
@@ -43,6 +46,7 @@ class TrainedModel:
     name: str
     fingerprint: str
     device: torch.device
+    word_counts: WordCounts | None = None
 
     @property
     def image_size_px(self) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "Overlays",
     "PatientRange",
     "choose_format",
+    "find_study",
     "label_cells",
     "write_patient",
     "write_patients",
@@ -156,6 +157,17 @@ def write_patient(
                 video = f"clips/{folder.name}/{name}"
                 rows.append(_row(video, latents, report, identity, form, options))
     return rows, finished
+
+
+def find_study(study_id: str, seed: int) -> Latents:
+    """The study of a row of the manifest.
+
+    Args:
+        study_id: its cell, such as `P000003-S0`.
+        seed: the archive's seed.
+    """
+    patient, _, study = study_id.removeprefix("P").partition("-S")
+    return sample_patient(int(patient), seed)[int(study)]
 
 
 def _patient_id(number: int) -> str:

@@ -9,13 +9,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from echoclip_r.media.reading import read_frames
+from echoclip_r.phantom.patient_files import find_study
+from echoclip_r.phantom.picture.ultrasound import sector_mask, set_up
 
 __all__ = ["choose_clips", "describe_labels", "draw_sheet"]
 
 _COLUMNS = 6
 _TILE_PX = 180
-_CAPTION_PX = 46
 _FONT_PX = 11
+_LINE_PX = 14
 _FOOT_PX = 24
 _FOOT = "Simulated by echoclip_r. Not recordings of any person, and no clinical evidence."
 _GRADES = ("", "mild", "mod", "sev")
@@ -73,31 +75,41 @@ def describe_labels(row: Mapping[str, str]) -> str:
     return ", ".join(words + [short for name, short in _DEVICES.items() if row[name] == "1"])
 
 
-def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]]) -> Image.Image:
+def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int) -> Image.Image:
     """Draw the first frames of clips.
 
     Args:
         out_dir: the archive.
         rows: cells of the manifest and of the provenance for the clips to draw.
+        seed: the archive's seed.
 
     Returns:
-        The sheet. Each clip is cropped to its picture, so no burned-in name is on it.
+        The sheet. Each clip is cropped to its sector, so no burned-in lettering is on it.
 
     Raises:
         MediaError: a clip cannot be read.
     """
+    font = ImageFont.load_default(size=_FONT_PX)
+    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    captions = [_wrap(describe_labels(row), measure, font, _TILE_PX - 8) for row in rows]
+    # The longest caption decides, so that none is cut off.
+    most_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     lines = -(-len(rows) // _COLUMNS)
-    cell = _TILE_PX + _CAPTION_PX
+    cell = _TILE_PX + (most_lines + 1) * _LINE_PX
     sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, lines * cell + _FOOT_PX))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=_FONT_PX)
-    for number, row in enumerate(rows):
+    draw = ImageDraw.Draw(sheet)
+    for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
         left, top = number % _COLUMNS * _TILE_PX, number // _COLUMNS * cell
         screen = Image.fromarray(read_frames(out_dir / row["video"], [0])[0])
         x, y, size = (int(row[f"picture_{name}"]) for name in ("left", "top", "size"))
-        picture = screen.crop((x, y, x + size, y + size))
-        sheet.paste(picture.resize((_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC), (left, top))
-        caption = _wrap(describe_labels(row), draw, font, _TILE_PX - 8)
-        draw.multiline_text((left + 4, top + _TILE_PX + 2), caption, fill="white", font=font)
+        picture = np.asarray(screen.crop((x, y, x + size, y + size)))
+        # A screen's lettering reaches into the corners of the picture, where the crop cuts it.
+        inside = sector_mask(set_up(find_study(row["study_id"], seed), size).sector, size)
+        tile = Image.fromarray(np.where(inside[..., None], picture, np.uint8(0)))
+        sheet.paste(tile.resize((_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC), (left, top))
+        for place, line in enumerate(caption.split("\n")):
+            at = (left + 4, top + _TILE_PX + 2 + place * _LINE_PX)
+            draw.text(at, line, fill="white", font=font)
     draw.text((4, lines * cell + 4), _FOOT, fill=(255, 210, 90), font=font)
     return sheet
 

@@ -34,6 +34,7 @@ from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.search.where import select_rows
 from echoclip_r.text.equality import normalize_report
+from echoclip_r.text.word_counts import KnownWords
 from echotok.corpora import holds_text
 
 if TYPE_CHECKING:
@@ -330,6 +331,8 @@ def _query_vector(
             f"the text is longer than the {model.context_length} tokens that the model reads; it "
             "was looked for by its beginning"
         )
+    if remark := KnownWords(model.text, model.word_counts).look_up(text):
+        notes.append(f"the text that was looked for: {remark}")
     return np.asarray(embed_texts(model, [text])[0])
 
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from echoclip_r.text.equality import normalize_report
 from echotok.findings.reading import reader_of
 from echotok.findings.rule_files import read_findings_rules
 from echotok.findings.sentences import Sentences
+from echotok.findings.table import PRESENT, answers
 from echotok.findings.table import Answer as Said
-from echotok.findings.table import answers
+from echotok.findings.view import runs
 from echotok.sentences import split_sentences
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ _GRADES = {
 }
 _UNITS = {"mmhg": "mmHg", "bpm": "/min"}
 _OPEN = ("unsaid", "not_assessed", "prior")
-_PRESENT = 0.75  # a trace is no finding, as in `evaluation.agreement`
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"(?:[<>≤≥~]\s*)?\d+(?:[.,]\d+)*(?:\s*(?:-|to)\s*\d+(?:[.,]\d+)*)?")
+"""A number, a range of numbers, or a bound."""
 _LAST_SENTENCES = 4
 
 
@@ -129,11 +129,18 @@ class Grid:
             of the hits; in the order of the rules.
         others: the findings that are said beside these.
         known: whether the query's report is known.
+        compared: for each hit the query's report, or an empty one, beside its own; None for a hit
+            without a report.
     """
 
     rows: tuple[GridRow, ...]
     others: tuple[GridRow, ...]
     known: bool
+    compared: tuple[Comparison | None, ...]
+
+    def beside(self, place: int) -> Comparison | None:
+        """The query's report beside that of a hit, from 0; None where either is not known."""
+        return self.compared[place] if self.known else None
 
 
 def compare(query: str, hit: str, rules: FindingsRules | None = None) -> Comparison:
@@ -154,16 +161,7 @@ def compare(query: str, hit: str, rules: FindingsRules | None = None) -> Compari
         Mitral regurgitation; severe; mild; differ
     """
     rules = rules or read_findings_rules()
-    ours, theirs = _said(query, rules), _said(hit, rules)
-    rows = []
-    for name, rule in rules.findings.items():
-        texts = _words(ours[name], rule), _words(theirs[name], rule)
-        if any(texts):
-            verdict = _verdict(ours[name], theirs[name], rule)
-            rows.append(
-                Row(name=name, title=rule.title, query=texts[0], hit=texts[1], verdict=verdict)
-            )
-    return Comparison(rows=tuple(rows))
+    return _compare(_said_in(query, rules), _said_in(hit, rules), rules)
 
 
 def make_grid(answer: Answer, rules: FindingsRules | None = None) -> Grid:
@@ -175,24 +173,33 @@ def make_grid(answer: Answer, rules: FindingsRules | None = None) -> Grid:
     """
     rules = rules or read_findings_rules()
     own = answer.query.report
-    ours = None if own is None else _said(own, rules)
-    theirs = [_said(hit.item.report or "", rules) for hit in answer.hits]
+    ours = _said_in(own or "", rules)
+    compared = [
+        _compare(ours, _said_in(hit.item.report or "", rules), rules) for hit in answer.hits
+    ]
+    said = [{row.name: row for row in one.rows} for one in compared]
     rows, others = [], []
     for name, rule in rules.findings.items():
-        query = "" if ours is None else _words(ours[name], rule)
-        cells = []
-        for one in theirs:
-            text = _words(one[name], rule)
-            verdict = None
-            if ours is not None and (query or text):
-                verdict = _verdict(ours[name], one[name], rule)
-            cells.append(Cell(text, verdict))
+        found = [one.get(name) for one in said]
+        cells = tuple(
+            Cell("", None) if row is None else Cell(row.hit, None if own is None else row.verdict)
+            for row in found
+        )
+        query = _words(ours[name], rule)
         num_said = sum(bool(cell.text) for cell in cells)
         if query or (own is None and num_said and 2 * num_said >= len(cells)):
-            rows.append(GridRow(rule.title, query, tuple(cells)))
+            rows.append(GridRow(rule.title, query, cells))
         elif num_said:
-            others.append(GridRow(rule.title, query, tuple(cells)))
-    return Grid(rows=tuple(rows), others=tuple(others), known=own is not None)
+            others.append(GridRow(rule.title, query, cells))
+    return Grid(
+        rows=tuple(rows),
+        others=tuple(others),
+        known=own is not None,
+        compared=tuple(
+            None if hit.item.report is None else one
+            for hit, one in zip(answer.hits, compared, strict=True)
+        ),
+    )
 
 
 def stretches(
@@ -205,19 +212,12 @@ def stretches(
         verdicts: verdict of each finding by its name, from `Comparison.verdicts`.
         rules: as in `compare`.
     """
-    rules = rules or read_findings_rules()
-    held: list[Verdict | None] = [None] * len(report)
-    for mention in _mentions(report, rules):
-        if mention.name in verdicts and mention.status not in ("prior", "not_assessed"):
-            for at in range(mention.start, mention.end):
-                held[at] = verdicts[mention.name]
-    runs: list[tuple[str, Verdict | None]] = []
-    start = 0
-    for at in range(1, len(report) + 1):
-        if at == len(report) or held[at] != held[start]:
-            runs.append((report[start:at], held[start]))
-            start = at
-    return runs
+    spans: list[tuple[int, int, Verdict | None]] = [
+        (mention.start, mention.end, verdicts[mention.name])
+        for mention in reader_of(rules or read_findings_rules()).read(report)
+        if mention.name in verdicts and mention.status not in ("prior", "not_assessed")
+    ]
+    return [(report[start:end], verdict) for start, end, verdict in runs(len(report), spans)]
 
 
 def conclusion(report: str, rules: FindingsRules | None = None) -> str:
@@ -259,14 +259,22 @@ def match_sentences(report: str, other: str) -> list[tuple[str, Match]]:
     return found
 
 
-@lru_cache(maxsize=256)
-def _mentions(report: str, rules: FindingsRules) -> Sequence[Finding]:
-    return reader_of(rules).read(report)
+def _said_in(report: str, rules: FindingsRules) -> Mapping[str, Said]:
+    return answers(reader_of(rules).read(report), rules)
 
 
-@lru_cache(maxsize=256)
-def _said(report: str, rules: FindingsRules) -> Mapping[str, Said]:
-    return answers(_mentions(report, rules), rules)
+def _compare(
+    ours: Mapping[str, Said], theirs: Mapping[str, Said], rules: FindingsRules
+) -> Comparison:
+    rows = []
+    for name, rule in rules.findings.items():
+        texts = _words(ours[name], rule), _words(theirs[name], rule)
+        if any(texts):
+            verdict = _verdict(ours[name], theirs[name], rule)
+            rows.append(
+                Row(name=name, title=rule.title, query=texts[0], hit=texts[1], verdict=verdict)
+            )
+    return Comparison(rows=tuple(rows))
 
 
 def _is_open(said: Said, rule: FindingRule) -> bool:
@@ -334,9 +342,7 @@ def _agree(ours: Said, theirs: Said, rule: FindingRule) -> bool:
 
 
 def _there(said: Said) -> bool:
-    return said.status == "present" and (
-        not isinstance(said.value, float) or said.value >= _PRESENT
-    )
+    return said.status == "present" and (not isinstance(said.value, float) or said.value >= PRESENT)
 
 
 def _near(ours: Said, theirs: Said, rule: FindingRule) -> bool:

@@ -21,7 +21,6 @@ from echoclip_r.search.comparison import (
     Grid,
     Match,
     Verdict,
-    compare,
     make_grid,
     match_sentences,
     stretches,
@@ -94,20 +93,21 @@ def to_page(
 
 
 def _section(answer: Answer, rules: FindingsRules | None) -> _Section:
-    cards = tuple(_card(hit, answer.query, rules) for hit in answer.hits)
+    grid = make_grid(answer, rules)
+    cards = tuple(
+        _card(hit, answer.query, grid.beside(place)) for place, hit in enumerate(answer.hits)
+    )
     return _Section(
         answer=answer,
-        grid=make_grid(answer, rules),
+        grid=grid,
         cards=cards,
         verdicts=cards[0].verdicts if cards else {},
     )
 
 
-def _card(hit: Hit, query: Item, rules: FindingsRules | None) -> _Card:
-    compared = None
+def _card(hit: Hit, query: Item, compared: Comparison | None) -> _Card:
     sentences: Mapping[Match, int] = {}
     if query.report is not None and hit.item.report is not None:
-        compared = compare(query.report, hit.item.report, rules)
         sentences = Counter(match for _, match in match_sentences(hit.item.report, query.report))
     return _Card(
         hit=hit,

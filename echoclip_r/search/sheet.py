@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from echoclip_r.media.lettering import break_lines, cut_text, font
 from echoclip_r.search.answers import Answer
-from echoclip_r.search.comparison import Cell, GridRow, Verdict, compare, conclusion, make_grid
+from echoclip_r.search.comparison import Cell, Grid, GridRow, Verdict, conclusion, make_grid
 from echoclip_r.search.pictures import film_strip
 from echotok.view.tree import visible
 
@@ -25,6 +24,7 @@ __all__ = ["draw_answers"]
 
 _MARGIN_PX, _GAP_PX = 24, 18
 _STILL_PX, _NUM_STILLS = 144, 4
+_NUM_BELOW = 3  # lines between the heading of a report and its conclusion
 _TITLE_PX, _COLUMN_PX, _LINE_PX, _ROW_PX = 252, 300, 17, 24
 _INK, _SOFT, _GOOD, _BAD, _PAPER, _RULE = (
     "#1b1f24", "#6e7781", "#1a7f37", "#a43d00", "#ffffff", "#d5dae0",
@@ -36,11 +36,11 @@ _SIGNS: dict[Verdict | None, str] = {"agree": "✓ ", "differ": "≠ "}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
-    """A report: its heading, the colour of that, a line below it, and its conclusion."""
+    """A report: its heading, the colour of that, lines below it, and its conclusion."""
 
     heading: str
     colour: str
-    below: str
+    below: tuple[str, ...]
     lines: tuple[str, ...]
 
 
@@ -75,31 +75,31 @@ def draw_answers(
     parts = []
     for answer in answers:
         grid = make_grid(answer, rules)
-        columns = _columns(answer, num_hits, max_lines, rules)
+        columns = _columns(answer, grid, num_hits, max_lines, rules)
         rows = sorted(grid.rows, key=lambda row: not _differs(row, num_hits))
         parts.append((answer, columns, rows[:max_rows], len(rows)))
     heights = [
-        _STILL_PX + 4 * _GAP_PX + 46
-        + _LINE_PX * max((len(column.lines) for column in columns), default=0)
+        _top_px(answer) + 4 * _GAP_PX + 30
+        + _LINE_PX * (_NUM_BELOW + max((len(column.lines) for column in columns), default=0))
         + _ROW_PX * (len(rows) + (total > len(rows)))
-        for _, columns, rows, total in parts
+        for answer, columns, rows, total in parts
     ]  # fmt: skip
     header_px = 2 * _MARGIN_PX + 20
     sheet = Image.new("RGB", (width, header_px + sum(heights) + 3 * _MARGIN_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=_font(20, "Bold"))
+    draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=font(20, "Bold"))
     top = header_px
     for (answer, columns, rows, total), height in zip(parts, heights, strict=True):
         draw.line((_MARGIN_PX, top, width - _MARGIN_PX, top), fill=_RULE)
         below = _draw_head(sheet, draw, top + _GAP_PX, answer, columns)
         _draw_grid(draw, below, rows, total, num_hits, known=answer.query.report is not None)
         top += height
-    draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=_font(13, ""))
+    draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=font(13))
     return sheet
 
 
 def _columns(
-    answer: Answer, num_hits: int, max_lines: int, rules: FindingsRules | None
+    answer: Answer, grid: Grid, num_hits: int, max_lines: int, rules: FindingsRules | None
 ) -> list[_Column]:
     """The query's report, where it is known, and those of the best hits."""
     own = answer.query.report
@@ -107,22 +107,32 @@ def _columns(
     if own is not None:
         heading = "The query" if answer.query.frames is None else "Its own report"
         lines = _lines(conclusion(own, rules), max_lines)
-        columns.append(_Column(heading=heading, colour=_INK, below="", lines=lines))
-    for hit in answer.hits[:num_hits]:
-        below = ""
+        columns.append(_Column(heading=heading, colour=_INK, below=(), lines=lines))
+    for place, hit in enumerate(answer.hits[:num_hits]):
+        names = hit.studies or (hit.item.name,)
+        others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        below = [cut_text(visible(names[0]) + others, _COLUMN_PX, font(12))]
+        if hit.percentile == hit.percentile:
+            what = "clips" if answer.of_clips else "reports"
+            below.append(f"cosine higher than {hit.percentile:.1f} % of the {what}")
         report = hit.item.report or ""
-        if own is not None:
-            counts = compare(own, report, rules).counts
-            below = f"{counts['agree']} findings agree, {counts['differ']} differ"
+        if (compared := grid.beside(place)) is not None:
+            counts = compared.counts
+            below.append(f"{counts['agree']} findings agree, {counts['differ']} differ")
         columns.append(
             _Column(
                 heading=f"#{hit.rank}  cosine {hit.cosine:.3f}{'  right' if hit.right else ''}",
                 colour=_GOOD if hit.right else _INK,
-                below=below,
+                below=tuple(below),
                 lines=_lines(conclusion(report, rules), max_lines),
             )
         )
     return columns
+
+
+def _top_px(answer: Answer) -> int:
+    """Height of the clip, or of the two lines that stand beside one."""
+    return _STILL_PX if answer.query.frames is not None else 46
 
 
 def _differs(row: GridRow, num_hits: int) -> bool:
@@ -142,23 +152,25 @@ def _draw_head(
         strip = film_strip(answer.query.frames, num=_NUM_STILLS, side_px=_STILL_PX)
         sheet.paste(strip, (left, top))
         left += strip.width + _GAP_PX
-    draw.text((left, top), visible(answer.query.name), fill=_INK, font=_font(15, "Bold"))
+    draw.text((left, top), visible(answer.query.name), fill=_INK, font=font(15, "Bold"))
     if answer.right_rank is not None:
         said = f"its own report: rank {answer.right_rank:,} of {answer.pool_size:,}"
         colour = _GOOD if answer.right_rank == 1 else _INK
     else:
         said, colour = f"the best of {answer.pool_size:,}", _INK
-    draw.text((left, top + 26), said, fill=colour, font=_font(15, ""))
-    top += _STILL_PX + _GAP_PX
-    draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=_font(13, ""))
+    draw.text((left, top + 26), said, fill=colour, font=font(15))
+    top += _top_px(answer) + _GAP_PX
+    draw.text((_MARGIN_PX, top), "Conclusions", fill=_SOFT, font=font(13))
     for number, column in enumerate(columns):
         left = _left(number)
-        draw.text((left, top), column.heading, fill=column.colour, font=_font(14, "Bold"))
-        draw.text((left, top + 20), column.below, fill=_SOFT, font=_font(12, ""))
+        draw.text((left, top), column.heading, fill=column.colour, font=font(14, "Bold"))
+        for place, line in enumerate(column.below):
+            draw.text((left, top + 20 + place * _LINE_PX), line, fill=_SOFT, font=font(12))
         for place, line in enumerate(column.lines):
-            draw.text((left, top + 42 + place * _LINE_PX), line, fill=_INK, font=_font(13, ""))
+            y = top + 26 + (_NUM_BELOW + place) * _LINE_PX
+            draw.text((left, y), line, fill=_INK, font=font(13))
     longest = max((len(column.lines) for column in columns), default=0)
-    return top + 46 + longest * _LINE_PX + _GAP_PX
+    return top + 30 + (_NUM_BELOW + longest) * _LINE_PX + _GAP_PX
 
 
 def _draw_grid(
@@ -172,8 +184,8 @@ def _draw_grid(
 ) -> None:
     for number, row in enumerate(rows):
         y = top + number * _ROW_PX
-        title = _cut(visible(row.title), _TITLE_PX)
-        draw.text((_MARGIN_PX, y), title, fill=_SOFT, font=_font(13, ""))
+        title = cut_text(visible(row.title), _TITLE_PX, font(13))
+        draw.text((_MARGIN_PX, y), title, fill=_SOFT, font=font(13))
         cells = [Cell(row.query, None)] if known else []
         for place, cell in enumerate([*cells, *row.cells[:num_hits]]):
             left = _left(place)
@@ -182,11 +194,11 @@ def _draw_grid(
                 draw.rectangle(box, fill=_BACK[cell.verdict])
             text = f"{_SIGNS.get(cell.verdict, '')}{visible(cell.text) or '–'}"
             ink = _CELL_INK.get(cell.verdict, _SOFT)
-            draw.text((left, y), _cut(text, _COLUMN_PX - 8), fill=ink, font=_font(13, ""))
+            draw.text((left, y), cut_text(text, _COLUMN_PX - 8, font(13)), fill=ink, font=font(13))
     if total > len(rows):
         y = top + len(rows) * _ROW_PX
         text = f"… {total - len(rows)} more findings of the query"
-        draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=_font(13, ""))
+        draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=font(13))
 
 
 def _left(column: int) -> int:
@@ -195,38 +207,8 @@ def _left(column: int) -> int:
 
 def _lines(text: str, max_lines: int) -> tuple[str, ...]:
     """Break a text into lines of a column's width."""
-    font = _font(13, "")
-    lines = [""]
-    for word in visible(text).split():
-        # A word longer than a line is cut: it is a number or an address, not prose.
-        shown = _cut(word, _COLUMN_PX)
-        longer = f"{lines[-1]} {shown}".strip()
-        if lines[-1] and font.getlength(longer) > _COLUMN_PX:
-            lines.append(shown)
-        else:
-            lines[-1] = longer
+    lines = break_lines(visible(text), _COLUMN_PX, font(13))
     if len(lines) > max_lines:
         cut = len(lines) - max_lines + 1
         lines = [*lines[: max_lines - 1], f"… {cut} more lines"]
     return tuple(lines)
-
-
-def _cut(text: str, width_px: int) -> str:
-    """A text as far as it fits into a width."""
-    font = _font(13, "")
-    if font.getlength(text) <= width_px:
-        return text
-    while text and font.getlength(f"{text}…") > width_px:
-        text = text[: len(text) * 9 // 10]
-    return f"{text}…"
-
-
-@cache
-def _font(size_px: int, weight: str) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as matplotlib ships it: it has the letters of most languages."""
-    import matplotlib
-
-    name = f"DejaVuSans-{weight}.ttf" if weight else "DejaVuSans.ttf"
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size_px
-    )

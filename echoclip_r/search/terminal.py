@@ -19,7 +19,6 @@ from echoclip_r.search.comparison import (
     Comparison,
     GridRow,
     Verdict,
-    compare,
     make_grid,
     stretches,
 )
@@ -75,13 +74,11 @@ def _show(answer: Answer, rules: FindingsRules | None, *, full: bool, console: C
     if grid.rows:
         console.print()
         _show_grid(grid.rows, answer.hits, known=grid.known, console=console)
-    for hit in answer.hits:
+    for place, hit in enumerate(answer.hits):
         console.print()
         if console.is_terminal and hit.item.frames is not None:
             console.print(half_blocks(hit.item.frames))
-        compared = None
-        if query.report is not None and hit.item.report is not None:
-            compared = compare(query.report, hit.item.report, rules)
+        compared = grid.beside(place)
         _show_hit(hit, compared, what, is_own=query.frames is not None, console=console)
         if hit.item.report is not None and (full or not grid.rows):
             _show_text(hit.item.report, compared, rules, console)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -17,16 +17,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from open_clip.tokenizer import SimpleTokenizer
+from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode
 
 import echotok
 from echoclip_r.errors import OptionError
 
-__all__ = ["Encoded", "TextCodec", "text_ids"]
+__all__ = ["Encoded", "TextCodec", "Unit", "text_ids"]
 
 # A process remembers the ids of this many reports, some 2 KB each: every epoch reads them again,
 # and encoding a report costs as much as decoding a frame.
 _NUM_REMEMBERED = 65_536
+
+_WORD_END = "</w>"  # closes the last piece of a word, in CLIP's vocabulary and in ours
+_BYTES = {letter: byte for byte, letter in bytes_to_unicode().items()}
 
 
 class Encoded(NamedTuple):
@@ -39,6 +42,18 @@ class Encoded(NamedTuple):
 
     ids: torch.Tensor
     num_truncated: int
+
+
+class Unit(NamedTuple):
+    """A part of a text that a model learns as one: a phrase, a value, or a word.
+
+    Attributes:
+        kind: `phrase`, `value` or `bpe`.
+        form: the words that its ids stand for, with the `{slots}` of a phrase.
+    """
+
+    kind: str
+    form: str
 
 
 class _Report(NamedTuple):
@@ -125,6 +140,52 @@ class TextCodec:
     def whole(self, text: str) -> list[int]:
         """A text's ids with BOS and EOS, cut between units where it does not fit."""
         return self._cut(self._report(text), 0, None)
+
+    def units(self, text: str) -> list[Unit]:
+        """What a text is made of; numbers are left out, in phrases and outside of them.
+
+        Example:
+            >>> codec = TextCodec(echotok.load("echo"))
+            >>> for unit in codec.units("The LVEF is 55%. Mild mitral regurgitation."):
+            ...     print(unit.kind, unit.form)
+            bpe the
+            bpe lvef
+            phrase is {number}%.
+            value mild
+            value mitral regurgitation.
+        """
+        if self.tokenizer is None:
+            pieces = "".join(self._clip.decoder[number] for number in self._clip.encode(text))
+            return [Unit("bpe", _letters(word)) for word in pieces.split(_WORD_END)[:-1]]
+        encoding = self.tokenizer.encode(text)
+        tokens, kinds, slots = encoding.tokens, encoding.kinds, encoding.slot_types
+        found: list[Unit] = []
+        begin = 1  # behind BOS
+        for end in encoding.unit_ends:
+            word = ""
+            for at in range(begin, end):
+                if kinds[at] == "bpe":
+                    word += tokens[at]
+                elif kinds[at] == "phrase" or (kinds[at] == "value" and slots[at] != "number"):
+                    found.append(Unit(kinds[at], tokens[at]))
+            if word:
+                found.append(Unit("bpe", _letters(word.replace(_WORD_END, ""))))
+            begin = end
+        return found
+
+    def vocabulary(self) -> Iterator[Unit]:
+        """Every unit that has an id to itself, numbers left out."""
+        if self.tokenizer is None:
+            for token in self._clip.encoder:
+                if token.endswith(_WORD_END):
+                    yield Unit("bpe", _letters(token.removesuffix(_WORD_END)))
+            return
+        for number in self.tokenizer.assigned_ids:
+            kind, token = self.tokenizer.kind(number), self.tokenizer.id_to_token(number)
+            if kind in ("phrase", "value"):
+                yield Unit(kind, token)
+            elif kind == "bpe" and token.endswith(_WORD_END):
+                yield Unit("bpe", _letters(token.removesuffix(_WORD_END)))
 
     def thinned(self, text: str, draw: random.Random, *, drop: float) -> list[int]:
         """A text's ids without some of its sentences.
@@ -218,6 +279,11 @@ def text_ids(rows: Sequence[Sequence[int]]) -> torch.Tensor:
         for row in rows
     ]
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
+
+
+def _letters(pieces: str) -> str:
+    """The text of BPE pieces, in which a letter stands for each byte."""
+    return bytes(_BYTES[letter] for letter in pieces).decode(errors="replace")
 
 
 def _make_codec(tokenizer: echotok.Tokenizer | None, context_length: int) -> TextCodec:

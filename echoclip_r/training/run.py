@@ -19,7 +19,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from echoclip_r.data.shards import read_index
+from echoclip_r.data.shards import read_index, read_reports
 from echoclip_r.errors import CheckpointError, OptionError, TrainingError
 from echoclip_r.model.build import (
     build_model,
@@ -33,6 +33,7 @@ from echoclip_r.model.checkpoint import (
     list_checkpoints,
     load_state,
     read_description,
+    read_word_counts,
     save_checkpoint,
     tasks_of,
 )
@@ -41,6 +42,7 @@ from echoclip_r.model.pretrained import load_pretrained
 from echoclip_r.model.task_files import read_task_files
 from echoclip_r.storage import lock, write_text, writing
 from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.word_counts import WordCounts, count_words
 from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.log import RunLog
@@ -163,6 +165,7 @@ class Run:
             check_patients(self.index, out)
         spec = config.model
         self.codec = TextCodec.load(spec.tokenizer, context_length=spec.context_length)
+        self.word_counts = self._count_words(start) if process.is_first else None
         self.model_config = model_config(spec, self.codec)
         self.precision = resolve_precision(spec.precision, process.device)
         torch.manual_seed(config.seed)  # the same weights in every process
@@ -418,7 +421,13 @@ class Run:
             tensors=tensors,
             state=state,
             tasks=self.tasks,
+            word_counts=self.word_counts,
         )
+
+    def _count_words(self, start: Path | None) -> WordCounts:
+        """Which words the training reports hold: counted once, and kept in each checkpoint."""
+        known = None if start is None else read_word_counts(start)
+        return known or count_words(read_reports(self.index, "train"), self.codec)
 
     def _restore(self, folder: Path, *, named: str | None) -> None:
         load_open_clip_weights(self.model, folder)

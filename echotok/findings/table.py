@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "PRESENT",
     "Answer",
     "FindingsTable",
     "Read",
@@ -34,6 +35,9 @@ COLUMNS = (
     "end", "sentence", "section", "written", "plausible",
 )  # fmt: skip
 """Columns of the long table. `value` is a number, `class` the value of a finding that has words."""
+
+PRESENT = 0.75
+"""A grade of this or more is a finding: from `mild` on, a trace is none."""
 
 _CHUNK = 64
 _CORPUS = 1000

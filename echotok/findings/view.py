@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from echotok.findings.reading import Finding
 from echotok.findings.rules import FindingsRules
@@ -11,7 +11,9 @@ from echotok.findings.rules import FindingsRules
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["explain", "explain_page", "said"]
+__all__ = ["explain", "explain_page", "runs", "said"]
+
+Label = TypeVar("Label")
 
 _STYLES = {
     "present": "bold green",
@@ -57,7 +59,7 @@ def explain(report: str, rows: Sequence[Finding], rules: FindingsRules) -> Itera
     from echotok.view.tree import visible
 
     marked = Text()
-    for start, end, status in _stretches(report, rows):
+    for start, end, status in _by_status(report, rows):
         marked.append(visible(report[start:end]), style=_STYLES.get(status, ""))
     yield marked
     for row in rows:
@@ -72,16 +74,30 @@ def explain(report: str, rows: Sequence[Finding], rules: FindingsRules) -> Itera
         )
 
 
-def _stretches(report: str, rows: Sequence[Finding]) -> Iterator[tuple[int, int, str]]:
-    """The report in runs of one status, "" for what no finding holds."""
-    held = [""] * len(report)
-    for row in rows:
-        held[row.start : row.end] = [row.status] * (row.end - row.start)
+def runs(
+    length: int, spans: Iterable[tuple[int, int, Label]]
+) -> Iterator[tuple[int, int, Label | None]]:
+    """A text in runs of one label, None for what no span holds.
+
+    Args:
+        length: length of the text.
+        spans: start, end and label of each; a later one goes over those before it.
+    """
+    held: list[Label | None] = [None] * length
+    for begin, end, label in spans:
+        held[begin:end] = [label] * (end - begin)
     start = 0
-    for at in range(1, len(report) + 1):
-        if at == len(report) or held[at] != held[start]:
+    for at in range(1, length + 1):
+        if at == length or held[at] != held[start]:
             yield start, at, held[start]
             start = at
+
+
+def _by_status(report: str, rows: Sequence[Finding]) -> Iterator[tuple[int, int, str]]:
+    """The report in runs of one status, "" for what no finding holds."""
+    spans = ((row.start, row.end, row.status) for row in rows)
+    for start, end, status in runs(len(report), spans):
+        yield start, end, status or ""
 
 
 _PAGE = """<!doctype html>
@@ -117,7 +133,7 @@ def explain_page(report: str, rows: Sequence[Finding], rules: FindingsRules) -> 
     return template.render(
         rules=f"{', '.join(rules.sources)} {rules.version}",
         stretches=[
-            (visible(report[start:end]), status) for start, end, status in _stretches(report, rows)
+            (visible(report[start:end]), status) for start, end, status in _by_status(report, rows)
         ],
         rows=[
             {

@@ -215,6 +215,25 @@ def sector_layout(sector: Sector, size_px: int) -> tuple[float, float]:
     return radius_px, (size_px - radius_px) / 2
 
 
+def sector_mask(sector: Sector, size_px: int) -> npt.NDArray[np.bool_]:
+    """The pixels of a square picture that a sector covers, bool (size_px, size_px)."""
+    return _grid(sector, size_px, sector.num_ranges, sector.num_beams)[2]
+
+
+def _grid(
+    sector: Sector, size_px: int, num_ranges: int, num_beams: int
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """For each pixel its row and column in the polar grid, and whether it is in the sector."""
+    half = sector.half_angle_rad
+    radius_px, top_px = sector_layout(sector, size_px)
+    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32)
+    x, y = x - np.float32((size_px - 1) / 2), y - np.float32(top_px)
+    row = np.hypot(x, y) * np.float32(num_ranges / radius_px) - np.float32(0.5)
+    column = (np.arctan2(x, y) + half) * np.float32(num_beams / (2 * half)) - np.float32(0.5)
+    inside = (row < num_ranges - 0.5) & (np.abs(column - (num_beams - 1) / 2) < num_beams / 2)
+    return row, column, inside
+
+
 def scan_convert(polar: Floats, sector: Sector, size_px: int) -> npt.NDArray[np.uint8]:
     """Draw a polar picture as the sector that a screen shows, as large as fits.
 
@@ -227,13 +246,7 @@ def scan_convert(polar: Floats, sector: Sector, size_px: int) -> npt.NDArray[np.
         uint8 (frames, size_px, size_px), 0 outside the sector.
     """
     num_frames, num_ranges, num_beams = polar.shape
-    half = sector.half_angle_rad
-    radius_px, top_px = sector_layout(sector, size_px)
-    y, x = np.mgrid[0:size_px, 0:size_px].astype(np.float32)
-    x, y = x - np.float32((size_px - 1) / 2), y - np.float32(top_px)
-    row = np.hypot(x, y) * np.float32(num_ranges / radius_px) - np.float32(0.5)
-    column = (np.arctan2(x, y) + half) * np.float32(num_beams / (2 * half)) - np.float32(0.5)
-    inside = (row < num_ranges - 0.5) & (np.abs(column - (num_beams - 1) / 2) < num_beams / 2)
+    row, column, inside = _grid(sector, size_px, num_ranges, num_beams)
     row, column = row[inside].clip(0, num_ranges - 1.001), column[inside].clip(0, num_beams - 1.001)
     top, left = row.astype(np.int32), column.astype(np.int32)
     down, right = row - top, column - left

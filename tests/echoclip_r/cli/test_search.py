@@ -46,6 +46,7 @@ def test_retrieve_reports_for_a_real_clip(
     """On the terminal, as JSON, as a page and as a picture."""
     command = ("retrieve", untrained_folder, "--video", REAL, "--reports", table)
     files = ("--html", tmp_path / "page.html", "--picture", tmp_path / "clip.png")
+    files = (*files, "--sheet", tmp_path / "sheet.png")
     assert run(*command, "--column", "finding", "-k", 2, *files) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("examples_ybr_color.dcm: the best 2 of 3\n")
@@ -53,6 +54,9 @@ def test_retrieve_reports_for_a_real_clip(
     assert (tmp_path / "page.html").read_text().count("<article") == 2
     with Image.open(tmp_path / "clip.png") as image:
         assert image.size == (8 * 160, 160)
+    with Image.open(tmp_path / "sheet.png") as image:
+        assert image.width > 1000
+    assert "sheet.png; it holds parts of reports" in captured.err
     assert run(*command, "--column", "finding", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["pool_size"], len(found["hits"])) == (3, 3)

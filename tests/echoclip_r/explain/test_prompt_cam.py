@@ -232,4 +232,4 @@ def test_command_draws_a_clip(
         assert main(["explain", str(tmp_path / "best"), *options, "--frames", "4"]) == 0
         assert "mean cosine" in capsys.readouterr().out
         with Image.open(out) as image:
-            assert image.width == (640 if name == "heat.gif" else 320 * 4)
+            assert image.width == 96 + (640 if name == "heat.gif" else 320 * 4)

@@ -28,7 +28,7 @@ from echoclip_r.phantom.archive import ArchiveResult, write_archive
 from echoclip_r.phantom.clip_files import FORMATS
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.report.reports import write_reports
-from echoclip_r.phantom.sheet import choose_clips
+from echoclip_r.phantom.sheet import choose_clips, draw_sheet
 
 NUM_PATIENTS = 16
 OPTIONS: dict[str, Any] = {
@@ -316,6 +316,33 @@ def test_the_archive_says_what_it_is_not(phantom: ArchiveResult) -> None:
     with Image.open(folder / "contact_sheet.png") as sheet:
         assert sheet.width > 900
         assert np.asarray(sheet).max() > 150
+
+
+def test_the_contact_sheet_has_no_lettering_of_screens(tmp_path: Path) -> None:
+    """Around each sector it is black, though every clip is on a screen; captions are whole."""
+    write_archive(tmp_path, 6, seed=4, num_frames=2, overlays="all")
+    rows = [
+        a | b
+        for a, b in zip(
+            read_table(tmp_path / "manifest.csv"),
+            read_table(tmp_path / "provenance.csv"),
+            strict=True,
+        )
+    ][:6]
+    rows[2] |= dict.fromkeys(("lv_dilation", "rv_dilation", "la_dilation", "ra_dilation"), "3")
+    rows[2] |= dict.fromkeys(("akinesia", "effusion", "pacer", "impella", "tavr", "mitraclip"), "1")
+    sheet = np.asarray(draw_sheet(tmp_path, rows, seed=4)).astype(int)
+    tiles = sheet[:180].reshape(180, 6, 180, 3)
+    assert tiles[60:, :, 40:140].max() > 150
+    assert tiles[:40, :, :60].max() < 10
+    assert tiles[:40, :, 120:].max() < 10
+    assert tiles[165:].max() < 10
+    assert np.ptp(tiles, axis=-1).max() < 40
+    # The last line of the longest caption stands clear of the foot.
+    caption = sheet[182:-24, 360:540].max(axis=(1, 2)) > 100
+    assert not caption[-8:].any()
+    lines = np.flatnonzero(np.diff(caption.astype(int)) == 1)
+    assert len(lines) >= 3
 
 
 def test_the_contact_sheet_shows_devices_and_the_span_of_function(phantom: ArchiveResult) -> None:

@@ -86,6 +86,15 @@ def test_a_sentence_in_other_numbers_is_told_from_another_one() -> None:
         "NO EFFUSION. EF is 55 %. Vmax 2,5 m/s. Mild MR.", "EF is 60%. No effusion. Vmax 3.1 m/s."
     )
     assert [match for _, match in found] == ["same", "numbers", "numbers", "other"]
+    for text in (
+        "EF is 55-60%.",
+        "EF is 55 to 60 %.",
+        "EF is >70%.",
+        "EF is 62.5%.",
+        "EF is 55–60%.",
+    ):
+        assert match_sentences(text, "EF is 60%.") == [(text, "numbers")]
+    assert match_sentences("EF is low at 60%.", "EF is 60%.") == [("EF is low at 60%.", "other")]
 
 
 def test_a_conclusion_is_what_stands_below_its_heading() -> None:
