@@ -90,9 +90,7 @@ def explain_page(report: str, rows: Sequence[Finding], rules: FindingsRules) -> 
         "echotok.findings",
         "page.html",
         rules=f"{', '.join(rules.sources)} {rules.version}",
-        stretches=[
-            (report[start:end], status) for start, end, status in _stretches(report, rows)
-        ],
+        stretches=[(report[start:end], status) for start, end, status in _stretches(report, rows)],
         rows=[
             {
                 "status": row.status,
