@@ -180,7 +180,7 @@ def lead_sentence(judged: Mapping[str, Judged], *, num_train: int) -> str:
     name, one = list(judged.items())[-1]
     found = next(iter(one.retrieval.values())).scores.figures["recall_at_1:video_to_report"]
     return (
-        f"{len(judged)} models learned from {num_train:,} simulated echo studies and their "
+        f"{' and '.join(judged)} learned from {num_train:,} simulated echo studies and their "
         f"reports, and then looked for the report of each of {one.figures['num_studies']} studies "
         f"that they had never seen: {name} put the right one first for {found.value:.1%} of them "
         f"(95 % interval {found.low:.1%} to {found.high:.1%}), where a random order gives "
