@@ -142,13 +142,20 @@ def show_models(arguments: argparse.Namespace) -> None:
     show(_first(real), full=True)
 
     header, rows = pictures.tables(figures)
+    about = (
+        f"{data.num_test} held-out studies of {best.figures['num_patients']} simulated patients, "
+        f"{data.num_train:,} to train on, seed {SEED}."
+    )
     pictures.write_page(
         out / "index.html",
         [*answers, real],
-        best,
-        before=pictures.figures_html(header, rows, out / "curves.png", NOTES),
-        about=f"{data.num_test} held-out studies of {best.figures['num_patients']} simulated "
-        f"patients, {data.num_train:,} to train on, seed {SEED}. {NOTES[0]}",
+        before=pictures.figures_html(
+            header,
+            rows,
+            pictures.page_curves(judged, runs),
+            lead=pictures.lead_sentence(judged, num_train=data.num_train),
+            notes=(about, *NOTES),
+        ),
     )
     _heading(f"{data.num_test} held-out phantom studies")
     _print_table(header, rows)

@@ -2,57 +2,98 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from PIL import Image
 
 from benchmarks.models.phantom_steps import Judged, loss_curve, validation_curve
 from echoclip_r.data.clips import read_masked
+from echoclip_r.evaluation.plots.inline import inline_svg
+from echoclip_r.evaluation.plots.style import COLOURS, GREY, MARKERS, RC, add_legend
 from echoclip_r.metrics.chance import chance_recall
 from echoclip_r.search.answers import Answer, Item, find_reports, read_pictures
 from echoclip_r.search.page import to_page
-from echoclip_r.search.pictures import data_uri
 from echotok.view.templates import render
 
-__all__ = ["draw_curves", "example_answers", "figures_html", "film_answer", "write_page"]
+__all__ = [
+    "draw_curves",
+    "example_answers",
+    "figures_html",
+    "film_answer",
+    "lead_sentence",
+    "page_curves",
+    "tables",
+    "write_page",
+]
 
-# A colour a model; a line style a way of reading reports.
-_COLOURS = ("#2a66b1", "#c2570c", "#1a7f37")
+# A line style a way of reading reports.
 _STYLES = ("-", "--")
 
 
 def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawing:
-    """Loss, validation MCMRR and rank curves, a line a model."""
-    drawing = Drawing(figsize=(15, 4.8), layout="constrained")
-    loss, ranks, found = drawing.subplots(1, 3)
-    for (name, one), colour, marker in zip(judged.items(), _COLOURS, "os^", strict=False):
-        steps, values = loss_curve(runs[name])
-        loss.plot(steps, values, color=colour, linewidth=1.2, label=name)
-        steps, values = validation_curve(runs[name])
-        ranks.plot(steps, values, color=colour, marker=marker, markersize=4, label=name)
+    """Loss, validation MCMRR and rank curves side by side, a colour a model."""
+    with mpl.rc_context(RC):
+        drawing = Drawing(figsize=(15, 4.8), layout="constrained")
+        for ax, panel in zip(drawing.subplots(1, len(_PANELS)), _PANELS, strict=True):
+            panel(ax, judged, runs)
+            # Below the picture: every place inside of it may have a curve.
+            ax.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8, frameon=False)
+        drawing.suptitle("Phantoms: simulated data, no clinical evidence", fontsize=10)
+    return drawing
+
+
+def page_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> list[Markup]:
+    """The same curves for a page, each by itself."""
+    pictures = []
+    for number, panel in enumerate(_PANELS):
+        with mpl.rc_context(RC):
+            drawing = Drawing(figsize=(4.2, 3.2), layout="constrained")
+            ax = drawing.add_subplot()
+            panel(ax, judged, runs)
+            add_legend(ax)
+            buffer = io.StringIO()
+            drawing.savefig(buffer, format="svg")
+        pictures.append(
+            inline_svg(buffer.getvalue(), name=f"curve{number}", label=ax.get_title(loc="left"))
+        )
+    return pictures
+
+
+def _draw_loss(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> None:
+    for name, colour in zip(judged, COLOURS, strict=False):
+        ax.plot(*loss_curve(runs[name]), color=colour, linewidth=1.2, label=name)
+    ax.set(title="Training loss", xlabel="step", ylabel="contrastive loss")
+
+
+def _draw_ranks(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> None:
+    for name, colour, marker in zip(judged, COLOURS, MARKERS, strict=False):
+        ax.plot(
+            *validation_curve(runs[name]), color=colour, marker=marker, markersize=4, label=name
+        )
+    ax.set(title="Validation, mean of both mean ranks", xlabel="step", ylabel="MCMRR")
+    ax.set_ylim(bottom=0)
+
+
+def _draw_found(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> None:
+    for (name, one), colour in zip(judged.items(), COLOURS, strict=False):
         for (how, result), style in zip(one.retrieval.items(), _STYLES, strict=False):
             both = np.sort(result.items[["rank_of_report", "rank_of_video"]].to_numpy(int).ravel())
             share = np.arange(1, len(both) + 1) / len(both)
             label = f"{name}, {how}: MCMRR {result.scores.figures['mcmrr'].value:.1f}"
-            found.step(both, share, where="post", color=colour, linestyle=style, label=label)
+            ax.step(both, share, where="post", color=colour, linestyle=style, label=label)
     pool = next(iter(judged.values())).figures["num_studies"]
     at = np.unique(np.geomspace(1, pool, 60).round().astype(int))
     right = np.ones(1, np.int64)
-    found.plot(
-        at,
-        [chance_recall(right, pool, int(k)) for k in at],
-        color="#8a939c",
-        linestyle=":",
-        label="a random order",
-    )
-    loss.set(title="Training loss", xlabel="step", ylabel="contrastive loss")
-    ranks.set(title="Validation, mean of both mean ranks", xlabel="step", ylabel="MCMRR")
-    found.set(
+    chance = [chance_recall(right, pool, int(k)) for k in at]
+    ax.plot(at, chance, color=GREY, linestyle=":", label="a random order")
+    ax.set(
         title=f"{pool} held-out studies, both ways",
         xlabel="rank of the right answer, at most",
         ylabel="share of queries",
@@ -60,17 +101,10 @@ def draw_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> Drawi
         xlim=(1, pool),
         ylim=(0, 1),
     )
-    ranks.set_ylim(bottom=0)
-    found.xaxis.set_major_formatter("{x:.0f}")
-    for axes in (loss, ranks, found):
-        axes.grid(color="#e3e7eb")
-        axes.spines[["top", "right"]].set_visible(False)
-    loss.legend()
-    ranks.legend()
-    # Below the picture: every place inside of it has a curve.
-    found.legend(loc="upper left", bbox_to_anchor=(0, -0.14), fontsize=8, frameon=False)
-    drawing.suptitle("Phantoms: simulated data, no clinical evidence", fontsize=10)
-    return drawing
+    ax.xaxis.set_major_formatter("{x:.0f}")
+
+
+_PANELS = (_draw_loss, _draw_ranks, _draw_found)
 
 
 def example_answers(judged: Judged, shards: Path) -> list[Answer]:
@@ -119,35 +153,44 @@ def film_answer(judged: Judged, video: Path, name: str) -> Answer:
 
 
 def figures_html(
-    header: Sequence[str], rows: Sequence[Sequence[str]], curves: Path, notes: Sequence[str]
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    curves: Sequence[Markup],
+    *,
+    lead: str,
+    notes: Sequence[str],
 ) -> Markup:
-    """The table and the curves as HTML."""
-    with Image.open(curves) as image:
-        picture = image.convert("RGB")
+    """What was shown in one sentence, the table and the curves as HTML."""
     return Markup(
         render(
             "benchmarks.models",
             "phantom_figures.html",
+            lead=lead,
             header=header,
             # Value and interval of each cell.
             rows=[[cell.partition("\n")[::2] for cell in row] for row in rows],
             notes=notes,
-            picture=data_uri(picture),
-            size=picture.size,
+            curves=curves,
         )
     )
 
 
-def write_page(
-    path: Path, answers: Sequence[Answer], judged: Judged, *, before: Markup, about: str
-) -> None:
-    """One self-contained page: the table, the curves, the answers."""
-    page = to_page(
-        answers,
-        title="EchoCLIP and EchoCLIP-R on phantoms",
-        about=about,
-        before=before,
+def lead_sentence(judged: Mapping[str, Judged], *, num_train: int) -> str:
+    """What the demo showed, with the last model's share of right first answers."""
+    name, one = list(judged.items())[-1]
+    found = next(iter(one.retrieval.values())).scores.figures["recall_at_1:video_to_report"]
+    return (
+        f"{' and '.join(judged)} learned from {num_train:,} simulated echo studies and their "
+        f"reports, and then looked for the report of each of {one.figures['num_studies']} studies "
+        f"that they had never seen: {name} put the right one first for {found.value:.1%} of them "
+        f"(95 % interval {found.low:.1%} to {found.high:.1%}), where a random order gives "
+        f"{found.chance:.1%}."
     )
+
+
+def write_page(path: Path, answers: Sequence[Answer], *, before: Markup) -> None:
+    """One self-contained page: what was shown, the table, the curves, the answers."""
+    page = to_page(answers, title="EchoCLIP and EchoCLIP-R on phantoms", about="", before=before)
     path.write_text(page, encoding="utf-8")
 
 

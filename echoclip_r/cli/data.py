@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from echoclip_r.cli.options import (
@@ -260,8 +261,8 @@ def _add_summary(commands: Any) -> None:
         "--tokenizer",
         default="echo",
         metavar="NAME",
-        help="tokenizer that counts tokens: echo, echo-clip, the path of an artifact, or none "
-        "(default: echo)",
+        help="tokenizer that counts tokens: echo, echo-clip, open_clip (what the recipe echoclip "
+        "reads), an artifact's path, a run's folder, or none (default: echo)",
     )
     add_labels(parser)
     add_seed(parser, "splits that the manifest does not give")
@@ -275,17 +276,37 @@ def _add_summary(commands: Any) -> None:
     parser.set_defaults(run=_summary, stopped=nothing_kept)
 
 
-def _summary(arguments: argparse.Namespace) -> None:
+def _tokenizer_of(name: str) -> Any:
+    """What counts tokens in a summary, or None."""
     import echotok
+
+    if name == "none":
+        return None
+    artifact: str | Path | None = name
+    if Path(name).is_dir():
+        from echoclip_r.model.checkpoint import tokenizer_of
+
+        artifact = tokenizer_of(name)
+    if artifact is None or artifact == "open_clip":
+        from echoclip_r.text.codec import TextCodec
+
+        codec = TextCodec(None)
+        return SimpleNamespace(
+            name=codec.name,
+            fingerprint=codec.fingerprint,
+            encode=lambda text: SimpleNamespace(ids=range(codec.length(text))),
+        )
+    try:
+        return echotok.load(artifact)
+    except echotok.EchotokError as error:
+        raise EchoclipError(f"{error} (`--tokenizer none` counts no tokens)") from error
+
+
+def _summary(arguments: argparse.Namespace) -> None:
     from echoclip_r.data.manifest import read_manifest
     from echoclip_r.data.summary import summarize
 
-    tokenizer = None
-    if arguments.tokenizer != "none":
-        try:
-            tokenizer = echotok.load(arguments.tokenizer)
-        except echotok.EchotokError as error:
-            raise EchoclipError(f"{error} (`--tokenizer none` counts no tokens)") from error
+    tokenizer = _tokenizer_of(arguments.tokenizer)
     manifest = read_manifest(
         arguments.manifest,
         seed=arguments.seed,

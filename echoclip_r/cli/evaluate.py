@@ -118,9 +118,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print((arguments.out / "metrics.json").read_text(encoding="utf-8"), end="")
         return
-    from echoclip_r.evaluation.report.page import as_text
+    from echoclip_r.evaluation.report.terminal import show
 
-    print(as_text(evaluation))
+    show(evaluation)
     print(f"Report: {arguments.out / 'report.html'}")
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import base64
 import glob
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -176,8 +174,6 @@ def write_page(preview: Preview, *, show_outside: bool = False, by_machine: bool
             without it, nothing can be drawn on the page.
         by_machine: what is decided or drawn holds for all clips of the machine and size.
     """
-    script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     kept = [] if preview.outlines is None else [rule.cells for rule in preview.outlines.rules]
     data = {
         "columns": COLUMNS,
@@ -203,8 +199,7 @@ def write_page(preview: Preview, *, show_outside: bool = False, by_machine: bool
         sentence=_sentence,
         # "<" could end the element, whatever it says in a file's name.
         data=Markup(json.dumps(data).replace("<", "\\u003c")),
-        script=Markup(script),
-        digest=digest,
+        script=(files("echoclip_r.data") / "preview.js").read_text(encoding="utf-8"),
     )
 
 
@@ -274,11 +269,6 @@ def _data_uri(pixels: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="jpeg", quality=88)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-@cache
-def _script() -> str:
-    return (files("echoclip_r.data") / "preview.js").read_text(encoding="utf-8").strip()
 
 
 def _choose(

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoclip_r.data.manifest import Manifest
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.jobs.progress import Progress
 from echotok.view.templates import render
 
-__all__ = ["Section", "Summary", "summarize"]
+__all__ = ["Histogram", "Section", "Summary", "summarize"]
 
 CONTEXT_LENGTH = 77
 _MAX_NAMED_REJECTS = 10
+_MAX_BINS = 12
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _LONG_REPORT_WORDS = 1_000
 
 
@@ -28,6 +31,57 @@ class _Tokenizer(Protocol):
     @property
     def name(self) -> str: ...
     def encode(self, text: str) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How often values fall between edges.
+
+    Attributes:
+        edges: ends of the bins, one more than counts, rising.
+        counts: number of values in each bin.
+    """
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Histogram:
+        """Bins of equal width; a bin a value where there are few whole ones.
+
+        Args:
+            values: numbers, at least one.
+
+        Example:
+            >>> print(Histogram.of(np.array([0.0, 1.0, 1.0, 3.0])))
+            ▅█▁▅
+        """
+        low, high = float(values.min()), float(values.max())
+        if (values == values.round()).all() and high - low < _MAX_BINS:
+            edges = np.arange(low - 0.5, high + 1)
+        else:
+            edges = np.linspace(low, high, _MAX_BINS + 1) if high > low else [low - 0.5, low + 0.5]
+        counts, edges = np.histogram(values, bins=edges)
+        return cls(edges=tuple(map(float, edges)), counts=tuple(map(int, counts)))
+
+    def __str__(self) -> str:
+        """A row of blocks; a bin that holds anything is higher than one that is empty."""
+        top = max(self.counts)
+        return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // top)] for count in self.counts)
+
+    @property
+    def bars(self) -> list[tuple[int, float, str]]:
+        """Number, height from 0 to 1, and words of each bin."""
+        top = max(self.counts)
+        return [
+            (number, count / top, f"{low:.4g} to {high:.4g}: {count:,}")
+            for number, (count, low, high) in enumerate(
+                zip(self.counts, self.edges, self.edges[1:], strict=False)
+            )
+        ]
+
+
+Cell = str | Histogram
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +97,7 @@ class Section:
 
     title: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -71,7 +125,7 @@ class Summary:
         lines = [self.title, "=" * len(self.title)]
         for section in self.sections:
             lines += ["", section.title, "-" * len(section.title)]
-            table = [section.header, *section.rows]
+            table = [section.header, *(tuple(map(str, row)) for row in section.rows)]
             widths = [max(map(len, column)) for column in zip(*table, strict=True)]
             for row in table:
                 first, *others = (
@@ -89,13 +143,21 @@ class Summary:
             lines += ["", f"## {section.title}", ""]
             rule = ("---", *["---:"] * (len(section.header) - 1))
             for row in (section.header, rule, *section.rows):
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+                lines.append(
+                    "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+                )
             lines += ["", section.note] if section.note else []
         return "\n".join(lines) + "\n"
 
     def as_html(self) -> str:
         """The page as one HTML file that needs no other."""
-        return render("echoclip_r.data", "summary.html", title=self.title, sections=self.sections)
+        return render(
+            "echoclip_r.data",
+            "summary.html",
+            title=self.title,
+            sections=self.sections,
+            is_text=lambda cell: isinstance(cell, str),
+        )
 
 
 def summarize(manifest: Manifest, *, tokenizer: _Tokenizer | None = None) -> Summary:
@@ -117,7 +179,7 @@ def summarize(manifest: Manifest, *, tokenizer: _Tokenizer | None = None) -> Sum
         _counts(manifest, figures),
         _lengths(reports, tokenizer, figures),
         _duplicates(manifest, reports, figures),
-        _labels(manifest, figures),
+        *_labels(manifest, figures),
         _rejects(manifest, figures),
     ]
     return Summary(
@@ -165,7 +227,7 @@ def _lengths(
                     known[report] = len(tokenizer.encode(report).ids)
                 bar.advance()
         lengths[f"{tokenizer.name} tokens"] = [known[report] for report in reports]
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     notes = []
     for unit, values in lengths.items():
         if not values:
@@ -186,17 +248,24 @@ def _lengths(
                 f"{array.min():,}",
                 f"{np.median(array):,.0f}",
                 f"{array.max():,}",
+                Histogram.of(array.astype(np.float64)),
             )
         )
         if unit == "words":
             long = figures["num_long_reports"] = int((array > _LONG_REPORT_WORDS).sum())
             notes.append(f"{long:,} reports have more than {_LONG_REPORT_WORDS:,} words.")
-        else:
+        elif tokenizer is not None:
             beyond = figures["num_beyond_context"] = int((array > CONTEXT_LENGTH).sum())
-            notes.append(f"{beyond:,} are longer than {CONTEXT_LENGTH} tokens and will be cut.")
+            fingerprint = getattr(tokenizer, "fingerprint", "")
+            which = f"{tokenizer.name}, {fingerprint[:12]}" if fingerprint else tokenizer.name
+            notes.append(
+                f"Tokens are those of the tokenizer {which}, with the first and the last of a row; "
+                "name the one that you train with by --tokenizer. "
+                f"{beyond:,} reports are longer than {CONTEXT_LENGTH} tokens and will be cut."
+            )
     return Section(
         title="Report lengths",
-        header=("", "reports", "mean ± sd", "min", "median", "max"),
+        header=("", "reports", "mean ± sd", "min", "median", "max", "from min to max"),
         rows=tuple(rows),
         note=" ".join(notes),
     )
@@ -243,27 +312,56 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
     )
 
 
-def _labels(manifest: Manifest, figures: dict[str, Any]) -> Section:
+def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Section, Section]:
+    """Yes-or-no labels by count, numbers by histogram, and columns that are not used."""
     figures["labels"] = {}
-    rows = []
+    binaries: list[tuple[Cell, ...]] = []
+    numbers: list[tuple[Cell, ...]] = []
     for name in manifest.labels:
         column = manifest.frame[name].dropna()
-        figures["labels"][name] = {"n": len(column)}
-        if len(column):
-            figures["labels"][name] |= {
-                "mean": float(column.mean()),
-                "min": float(column.min()),
-                "max": float(column.max()),
-            }
-            spread = tuple(f"{value:.4g}" for value in (column.mean(), column.min(), column.max()))
+        found: dict[str, Any] = {"n": len(column)}
+        figures["labels"][name] = found
+        if not len(column):
+            numbers.append((name, "0", "", "", "", ""))
+            continue
+        found |= {
+            "mean": float(column.mean()),
+            "min": float(column.min()),
+            "max": float(column.max()),
+        }
+        if column.isin((0, 1)).all():
+            yes = manifest.frame[manifest.frame[name] == 1]
+            found["yes"], found["no"] = len(yes), len(column) - len(yes)
+            found["yes_by_split"] = {split: int((yes["split"] == split).sum()) for split in SPLITS}
+            counts = (len(column), found["yes"], found["no"], yes["study_id"].nunique())
+            counts += tuple(found["yes_by_split"].values())
+            binaries.append((name, *(f"{count:,}" for count in counts)))
         else:
-            spread = ("", "", "")
-        rows.append((name, f"{len(column):,}", *spread))
+            histogram = Histogram.of(column.to_numpy(np.float64))
+            found["histogram"] = asdict(histogram)
+            spread = (column.mean(), column.min(), column.max())
+            numbers.append(
+                (name, f"{len(column):,}", *(f"{value:.4g}" for value in spread), histogram)
+            )
     figures["ignored_columns"] = dict(manifest.ignored)
-    rows += [(f"{name}: not used", "", "", "", "") for name in manifest.ignored]
-    note = " ".join(f"{name}: {why}." for name, why in manifest.ignored.items())
-    return Section(
-        title="Labels", header=("", "clips", "mean", "min", "max"), rows=tuple(rows), note=note
+    return (
+        Section(
+            title="Labels: yes or no",
+            header=("", "clips", "yes", "no", "studies with yes", *(f"yes: {s}" for s in SPLITS)),
+            rows=tuple(binaries),
+            note="A label with fewer than ten clips of yes, or of no, in a split tells nothing "
+            "there.",
+        ),
+        Section(
+            title="Labels: numbers",
+            header=("", "clips", "mean", "min", "max", "from min to max"),
+            rows=tuple(numbers),
+        ),
+        Section(
+            title="Columns that are not used",
+            header=("", "why"),
+            rows=tuple(manifest.ignored.items()),
+        ),
     )
 
 

@@ -72,7 +72,7 @@ def to_page(
     Args:
         answers: the answers; each has a section of its own.
         title: heading of the page.
-        about: a line below the heading that names the model, the pool and the data.
+        about: a line below the heading that names the model, the pool and the data, or "".
         rules: findings to compare reports by; None for those that ship with echotok.
         before: text to put ahead of the answers; it is HTML only as `Markup`.
 

@@ -137,6 +137,10 @@ class TextCodec:
         """Whether a whole text is too long for the context."""
         return len(self._report(text).ids) > self.context_length - 2
 
+    def length(self, text: str) -> int:
+        """Number of a whole text's ids with BOS and EOS, however long it is."""
+        return len(self._report(text).ids) + 2
+
     def whole(self, text: str) -> list[int]:
         """A text's ids with BOS and EOS, cut between units where it does not fit."""
         return self._cut(self._report(text), 0, None)

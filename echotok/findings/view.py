@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from echotok.findings.reading import Finding
 from echotok.findings.rules import FindingsRules
+from echotok.view.templates import render
+from echotok.view.tree import visible
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -56,8 +58,6 @@ def explain(report: str, rows: Sequence[Finding], rules: FindingsRules) -> Itera
     """
     from rich.text import Text
 
-    from echotok.view.tree import visible
-
     marked = Text()
     for start, end, status in _by_status(report, rows):
         marked.append(visible(report[start:end]), style=_STYLES.get(status, ""))
@@ -100,48 +100,20 @@ def _by_status(report: str, rows: Sequence[Finding]) -> Iterator[tuple[int, int,
         yield start, end, status or ""
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Findings</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1b1b1b; background: #fff }
-.report { white-space: pre-wrap; border: 1px solid #bbb; border-radius: 4px; padding: 1rem }
-.present { background: #cdebcf } .absent { background: #f5cfcf } .possible { background: #f7ecb5 }
-.prior { background: #cfdff5 } .not_assessed { background: #e6d3ee }
-table { border-collapse: collapse; width: 100%; margin-top: 1rem } td, th { text-align: left;
-  padding: .25rem .5rem; border-bottom: 1px solid #ddd; vertical-align: top }
-</style></head><body><h1>Findings</h1>
-<p>Rules {{ rules }}. The page holds the report's text: keep it as you keep reports.</p>
-<div class="report">{% for text, status in stretches %}{% if status %}<span class="{{ status }}"
-title="{{ status }}">{{ text }}</span>{% else %}{{ text }}{% endif %}{% endfor %}</div>
-<table><thead><tr><th>Status</th><th>Finding</th><th>Value</th><th>By these words</th></tr></thead>
-<tbody>{% for row in rows %}<tr><td class="{{ row.status }}">{{ row.status }}</td>
-<td>{{ row.title }}<br><code>{{ row.name }}</code></td><td>{{ row.value }}</td>
-<td>{% for role, text in row.words %}<b>{{ role }}</b> {{ text }}<br>{% endfor %}</td></tr>
-{% endfor %}</tbody></table></body></html>
-"""
-
-
 def explain_page(report: str, rows: Sequence[Finding], rules: FindingsRules) -> str:
     """The same as one self-contained page: no script, no network; all text is escaped."""
-    import jinja2
-
-    from echotok.view.tree import visible
-
-    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
-    return template.render(
+    return render(
+        "echotok.findings",
+        "page.html",
         rules=f"{', '.join(rules.sources)} {rules.version}",
-        stretches=[
-            (visible(report[start:end]), status) for start, end, status in _by_status(report, rows)
-        ],
+        stretches=[(report[start:end], status) for start, end, status in _by_status(report, rows)],
         rows=[
             {
                 "status": row.status,
                 "name": row.name,
                 "title": rules.findings[row.name].title,
                 "value": said(row),
-                "words": [(role, visible(report[a:b])) for role, a, b in row.words],
+                "words": [(role, report[a:b]) for role, a, b in row.words],
             }
             for row in rows
         ],

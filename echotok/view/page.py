@@ -5,8 +5,6 @@ Every text is escaped, and control characters are shown, never sent to the brows
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,17 +30,12 @@ def to_html(views: Iterable[View], tokenizer: Tokenizer) -> str:
     Returns:
         The page. It holds the reports' text, so keep it as safe as the reports.
     """
-    from markupsafe import Markup
-
     script = (resources.files("echotok.view") / "page.js").read_text(encoding="utf-8")
-    # The page's policy lets this script run, by its hash, and no other.
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     reports = [_report(view) for view in views]
     return render(
         "echotok.view",
         "page.html",
-        script=Markup(script),
-        script_sha256=digest,
+        script=script,
         about=f"{tokenizer.name}, table {tokenizer.table.name} {tokenizer.table.version}, "
         f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}",
         num_reports="1 report" if len(reports) == 1 else f"{len(reports):,} reports",

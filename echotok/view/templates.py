@@ -1,7 +1,13 @@
-"""Pages from jinja2 templates: all text is escaped, and control characters are shown."""
+"""Pages from jinja2 templates: all text is escaped, and control characters are shown.
+
+Every page extends `base.html`, which has the colours, the print style and the policy by which a
+browser loads nothing from anywhere.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["render"]
 
 
-def render(package: str, template: str, **content: Any) -> str:
+def render(package: str, template: str, *, script: str | None = None, **content: Any) -> str:
     """Fill a template that lies in a package.
 
     Every text is escaped, so that a report that holds HTML is text on the page; only
@@ -21,10 +27,22 @@ def render(package: str, template: str, **content: Any) -> str:
 
     Args:
         package: dotted name of the package.
-        template: name of the file in it.
+        template: name of the file in it, which may extend `base.html`.
+        script: the one script that the page's policy lets run, by its hash, or None.
         content: values of the names in the template; a name that is missing is an error.
     """
-    return _environment(package).get_template(template).render(content)
+    from markupsafe import Markup
+
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; "
+        "img-src data:"
+    )
+    if script is not None:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+        policy += f"; script-src 'sha256-{digest}'"
+        content["script"] = Markup(script)
+    # Markup, since the quotes of a hash stay as they are; nothing in it is from outside.
+    return _environment(package).get_template(template).render(policy=Markup(policy), **content)
 
 
 @cache
@@ -33,7 +51,9 @@ def _environment(package: str) -> jinja2.Environment:
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.PackageLoader(package, "."),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(name, ".") for name in (package, "echotok.view")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_shown,

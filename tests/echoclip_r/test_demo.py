@@ -59,7 +59,10 @@ def test_the_demo_runs_and_a_second_time_does_nothing_again(tmp_path: Path) -> N
             assert image.width > 1000
     page = (out / "index.html").read_text()
     assert page.count("<section>") == 5
-    assert page.count("http") == 0 or "http-equiv" in page
+    assert page.count("http") == page.count("http-equiv")
+    assert "echoclip and echoclip-r learned from 130 simulated echo studies" in page
+    assert page.count('<svg class="plot"') == 3
+    assert "var(--series-0)" in page
     weights = sorted(out.glob("*/best/*.safetensors"))
     assert len(weights) == 2
     before = [path.stat().st_mtime_ns for path in weights]

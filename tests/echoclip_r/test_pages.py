@@ -1,25 +1,25 @@
-"""The demo's figures on a page: text is text."""
+"""The demo's figures on a page: what was shown comes first, and text is text."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from PIL import Image
+from markupsafe import Markup
 
 from benchmarks.models.phantom_pictures import figures_html
 
 SCRIPT = "<script>alert(1)</script>"
 
 
-def test_a_script_is_text_in_the_demos_table(tmp_path: Path) -> None:
-    """In the head, a value, an interval and a note."""
-    Image.new("RGB", (4, 4)).save(tmp_path / "curves.png")
+def test_a_script_is_text_in_the_demos_table() -> None:
+    """In the sentence, the head, a value, an interval and a note."""
     page = figures_html(
         ["", f"head {SCRIPT}"],
         [["model", f"value {SCRIPT}\ninterval {SCRIPT}"]],
-        tmp_path / "curves.png",
-        [f"note {SCRIPT}"],
+        [Markup("<svg></svg>")],
+        lead=f"lead {SCRIPT}",
+        notes=[f"note {SCRIPT}"],
     )
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 4
-    assert page.count("data:image/jpeg;base64,") == 1
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
+    assert page.count("<svg>") == 1
+    assert page.index("lead") < page.index("table") < page.index("<svg>")
+    assert "moved sideways" in page

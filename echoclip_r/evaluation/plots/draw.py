@@ -21,7 +21,7 @@ from echoclip_r.evaluation.plots.pairs import (
     draw_identification,
     draw_rank_curve,
 )
-from echoclip_r.evaluation.plots.style import RC
+from echoclip_r.evaluation.plots.style import MAX_POINTS, RC
 from echoclip_r.evaluation.plots.zero_shot import (
     draw_bland_altman,
     draw_calibration,
@@ -33,6 +33,7 @@ from echoclip_r.evaluation.tasks import Tasks
 
 __all__ = ["Plot", "draw_plots"]
 
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 # Wide enough for a phone, at which its smallest letters can still be read.
 _WIDTH_IN = 4.2
 
@@ -43,7 +44,7 @@ class Plot:
 
     Attributes:
         section: part of the report that the picture belongs to.
-        group: name shared by pictures that belong together.
+        group: title of the task that it shows, or of the family, if it shows several.
         name: name of its PNG and SVG files, without the ending.
         title: heading inside the picture.
         caption: a sentence that says what the picture shows.
@@ -83,7 +84,7 @@ def _draw(job: _Job, folder: Path) -> Plot:
         name = re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
         figure.savefig(folder / f"{name}.png", metadata={"Software": None}, dpi=160)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=160)
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
     svg = buffer.getvalue()
     (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
     return Plot(section=section, group=group, name=name, title=title, caption=caption, svg=svg)
@@ -105,17 +106,18 @@ def _zero_shot(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
                 task.title,
                 f"{task.name}-scatter-{model}",
                 model,
-                "Predicted against true values.",
+                "Predicted against true values." + _thinned(outcomes),
                 3.9,
                 partial(draw_scatter, outcomes=outcomes),
             )
         for model, outcomes in by_model:
             yield (
                 "regression",
-                f"{task.title}: Bland-Altman",
+                task.title,
                 f"{task.name}-bland-altman-{model}",
-                model,
-                "Solid lines are the bias, dashed ones the limits of agreement.",
+                f"{model}: Bland-Altman",
+                "Solid lines are the bias, dashed ones the limits of agreement."
+                + _thinned(outcomes),
                 3.2,
                 partial(draw_bland_altman, outcomes=outcomes),
             )
@@ -126,42 +128,41 @@ def _zero_shot(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
             (title, [one for one in members if one.title == title])
             for title in dict.fromkeys(one.title for one in members)
         ]
-        names = len({(one.model, one.dataset) for one in members})
-        if names > 1 or len(groups) > 1:
+        for title, outcomes in groups:
+            name = f"{family}-{outcomes[0].task}"
             yield (
                 "binary",
-                family,
-                f"auc-{family}",
-                "AUC by task",
-                "Area under the ROC curve with its 95 % interval.",
-                0.7 + (0.3 + 0.14 * names) * len(groups),
-                partial(draw_forest, groups=groups),
-            )
-        for model, outcomes in _models(members):
-            yield (
-                "binary",
-                family,
-                f"roc-{family}-{model}",
-                model,
-                "ROC curves; in brackets the number of positive items of all items.",
-                4.0,
+                title,
+                f"roc-{name}",
+                "ROC curves",
+                "In brackets the number of positive items of all items.",
+                3.6,
                 partial(draw_roc, outcomes=outcomes),
             )
-        for model, outcomes in _models(members):
             fitted = [
                 one for one in outcomes if "probability" in one.items and one.dataset == "internal"
             ]
             if fitted:
                 yield (
                     "binary",
-                    f"{family}: calibration",
-                    f"calibration-{family}-{model}",
-                    model,
+                    title,
+                    f"calibration-{name}",
+                    "Calibration",
                     "Probabilities of a logistic curve that was fitted on the validation split; "
                     "groups of equal size with 95 % intervals.",
-                    4.0,
+                    3.6,
                     partial(draw_calibration, outcomes=fitted),
                 )
+        num_names = len({(one.model, one.dataset) for one in members})
+        yield (
+            "binary",
+            family,
+            f"auc-{family}",
+            family,
+            "Area under the ROC curve with its 95 % interval.",
+            0.7 + (0.32 + 0.16 * num_names) * len(groups),
+            partial(draw_forest, groups=groups),
+        )
 
 
 def _pairs(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
@@ -177,9 +178,9 @@ def _pairs(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
         ):
             yield (
                 "retrieval",
-                f"Rank curves, {dataset}",
+                outcomes[0].title,
                 f"retrieval-{dataset}-{way}",
-                title,
+                title if dataset == "internal" else f"{title}, {dataset}",
                 "Share of queries whose right answer is among the first k.",
                 3.2,
                 partial(draw_rank_curve, outcomes=outcomes, way=way),
@@ -187,7 +188,7 @@ def _pairs(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
     for one in by_section["agreement"]:
         yield (
             "agreement",
-            "Clinical agreement of the report at rank 1",
+            one.title,
             f"agreement-{one.dataset}-{one.model}",
             f"{one.model}{_where(one)}",
             "How well the findings of the report that is found agree with those of the true one.",
@@ -197,7 +198,7 @@ def _pairs(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
     for one in by_section["identification"]:
         yield (
             "identification",
-            "Cosines of pairs",
+            one.title,
             f"identification-{one.dataset}-{one.model}",
             f"{one.model}{_where(one)}",
             f"Pairs of one study are {one.about['same_study']}.",
@@ -210,10 +211,18 @@ def _pairs(evaluation: Evaluation, tasks: Tasks) -> Iterator[_Job]:
             one.title,
             f"change-{one.task}-{one.dataset}-{one.model}",
             f"{one.model}{_where(one)}",
-            "Each study against the patient's earliest; horizontal lines are means.",
+            "Each study against the patient's earliest; horizontal lines are means."
+            + _thinned([one]),
             3.2,
             partial(draw_change, outcome=one),
         )
+
+
+def _thinned(outcomes: Sequence[Outcome]) -> str:
+    """Say so where a cloud of points is not all that there are."""
+    if all(len(one.items) <= MAX_POINTS for one in outcomes):
+        return ""
+    return f" At most {MAX_POINTS:,} points of a kind are drawn, taken at random."
 
 
 def _where(outcome: Outcome) -> str:

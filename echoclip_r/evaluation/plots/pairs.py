@@ -134,7 +134,6 @@ def draw_change(ax: Axes, outcome: Outcome) -> None:
             .replace("event before", "before the event")
             .replace("event after", "after the event")
             + f", n = {int((table['when'] == when).sum()):,}\nmean {interval_text(mean)}",
-            rasterized=True,
         )
         ax.plot([float(years.min()), float(years.max())], [mean.value] * 2, color=colour, lw=1.6)
     auc = interval_text(outcome.scores.figures["auc"])

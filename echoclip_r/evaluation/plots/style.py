@@ -15,7 +15,16 @@ from matplotlib.figure import Figure
 
 from echoclip_r.metrics.bootstrap import Estimate
 
-__all__ = ["COLOURS", "DASHES", "MARKERS", "RC", "add_legend", "interval_text", "thinned"]
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "MARKERS",
+    "MAX_POINTS",
+    "RC",
+    "add_legend",
+    "interval_text",
+    "thinned",
+]
 
 BLUE, ORANGE, GREEN, PURPLE, YELLOW, GREY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#767676",
@@ -39,11 +48,12 @@ RC: dict[Any, Any] = {
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "path.simplify_threshold": 0.3,  # of a point: curves of thousands of corners get small files
     "svg.hashsalt": "echoclip_r",  # one seed, one result
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",  # letters as letters: a tenth of the size, and they can be edited
 }
 
-_MAX_POINTS = 3000
+MAX_POINTS = 400
 _LEGEND_SIZE = 8
 
 
@@ -77,7 +87,7 @@ def add_legend(ax: Axes) -> None:
 
 
 def thinned(items: pd.DataFrame) -> pd.DataFrame:
-    """At most some thousand of the points: more of them make a large file and a solid cloud."""
-    if len(items) <= _MAX_POINTS:
+    """At most some hundred of the points: more of them make a large file and a solid cloud."""
+    if len(items) <= MAX_POINTS:
         return items
-    return items.sample(_MAX_POINTS, random_state=0)
+    return items.sample(MAX_POINTS, random_state=0)

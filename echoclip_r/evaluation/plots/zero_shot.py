@@ -27,6 +27,7 @@ from echoclip_r.evaluation.plots.style import (
 __all__ = ["draw_bland_altman", "draw_calibration", "draw_forest", "draw_roc", "draw_scatter"]
 
 _BINS = 5
+_MAX_CORNERS = 200
 
 
 def draw_scatter(ax: Axes, outcomes: Sequence[Outcome]) -> None:
@@ -63,7 +64,6 @@ def draw_scatter(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             marker=DATASET_MARKERS[one.dataset],
             label=f"{one.dataset}, n = {one.scores.num_items:,}\n"
             f"MAE {interval_text(one.scores.figures['mae'], 1)}",
-            rasterized=True,
         )
     ax.set(xlim=ends, ylim=ends, xlabel=f"true value ({unit})", ylabel=f"predicted ({unit})")
     ax.set_aspect("equal", anchor="S")  # else the layout cuts the title
@@ -84,7 +84,6 @@ def draw_bland_altman(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             color=DATASET_COLOURS[one.dataset],
             marker=DATASET_MARKERS[one.dataset],
             label=f"{one.dataset}, n = {one.scores.num_items:,}",
-            rasterized=True,
         )
         figures = one.scores.figures
         for name, dash in (("bias", "-"), ("limit_low", "--"), ("limit_high", "--")):
@@ -106,20 +105,19 @@ def draw_bland_altman(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_roc(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Draw the ROC curves of a family of tasks, with thin lines for external data sets."""
+    """Draw the ROC curves of one task, a colour a model, with thin lines for external data sets."""
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":", label="chance, AUC 0.50")
-    tasks = list(dict.fromkeys(one.task for one in outcomes))
+    models = list(dict.fromkeys(one.model for one in outcomes))
     for one in outcomes:
-        place = tasks.index(one.task) % len(COLOURS)
+        place = models.index(one.model) % len(COLOURS)
         misses, hits = _roc(one.items["truth"].to_numpy(), one.items["score"].to_numpy())
-        where = "" if one.dataset == "internal" else ", external"
         ax.plot(
             misses,
             hits,
             color=COLOURS[place],
             ls=DASHES[place],
             lw=1.8 if one.dataset == "internal" else 0.9,
-            label=f"{one.title.split(': ')[-1]}{where} "
+            label=f"{_name(one)} "
             f"({one.about['num_positive']:,} of {one.scores.num_items:,})\n"
             f"AUC {interval_text(one.scores.figures['auc'])}",
         )
@@ -129,16 +127,15 @@ def draw_roc(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 
 
 def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Draw the observed share against the predicted probability, in groups of equal size."""
+    """Draw observed shares against probabilities of one task, in groups of equal size."""
     ax.plot([0, 1], [0, 1], color="black", lw=0.8, label="perfect")
-    tasks = list(dict.fromkeys(one.task for one in outcomes))
+    models = list(dict.fromkeys(one.model for one in outcomes))
     for one in outcomes:
-        place = tasks.index(one.task) % len(COLOURS)
+        place = models.index(one.model) % len(COLOURS)
         predicted, observed, low, high = _reliability(
             one.items["truth"].to_numpy(), one.items["probability"].to_numpy()
         )
         brier = one.scores.figures["brier"]
-        where = "" if one.dataset == "internal" else ", external"
         ax.errorbar(
             predicted,
             observed,
@@ -149,8 +146,7 @@ def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
             ms=4,
             lw=1.2,
             elinewidth=0.6,
-            label=f"{one.title.split(': ')[-1]}{where}\n"
-            f"Brier {brier.value:.3f}, by prevalence {brier.chance:.3f}",
+            label=f"{_name(one)}\nBrier {brier.value:.3f}, by prevalence {brier.chance:.3f}",
         )
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="observed share")
     ax.set_aspect("equal", anchor="S")  # else the layout cuts the title
@@ -160,9 +156,9 @@ def draw_calibration(ax: Axes, outcomes: Sequence[Outcome]) -> None:
 def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> None:
     """Draw the AUC with its interval for each task (a row) and model or data set (a colour)."""
     names = list(dict.fromkeys(_name(one) for _, outcomes in groups for one in outcomes))
-    step = 0.62 / max(2 * len(names), 2)
+    step = 0.5 / max(2 * len(names), 2)
     for row, (title, outcomes) in enumerate(groups):
-        ax.text(0.0, row - 0.22, title, fontsize=8, transform=ax.get_yaxis_transform())
+        ax.text(0.0, row - 0.16, title, fontsize=8, transform=ax.get_yaxis_transform())
         for one in outcomes:
             place = names.index(_name(one))
             colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
@@ -170,7 +166,7 @@ def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> No
                 if name not in one.scores.figures:
                     continue
                 found = one.scores.figures[name]
-                y = row - 0.1 + step * (2 * place + number)
+                y = row + step * (2 * place + number)
                 ax.plot([found.low, found.high], [y, y], color=colour, lw=1.2)
                 ax.plot(
                     found.value,
@@ -195,7 +191,7 @@ def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> No
         for name in ("auc", "auc:contrast")
         if name in one.scores.figures
     )
-    ax.set(xlim=(min(0.4, lowest - 0.02), 1.01), ylim=(len(groups) - 0.35, -0.6))
+    ax.set(xlim=(min(0.4, lowest - 0.02), 1.01), ylim=(len(groups) - 0.3, -0.55))
     ax.set_xlabel("AUC, with 95 % interval")
     ax.yaxis.set_visible(False)
     ax.spines["left"].set_visible(False)
@@ -209,12 +205,13 @@ def _name(outcome: Outcome) -> str:
 def _roc(
     truth: NDArray[np.int64], score: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The curve's corners: false and true positive rates."""
+    """The curve's corners, or as many as can be seen: false and true positive rates."""
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])
     hits = np.r_[0, np.cumsum(truth[order])[ends]]
     misses = np.r_[0, np.cumsum(1 - truth[order])[ends]]
-    return misses / misses[-1], hits / hits[-1]
+    shown = np.unique(np.linspace(0, len(hits) - 1, _MAX_CORNERS).round().astype(int))
+    return misses[shown] / misses[-1], hits[shown] / hits[-1]
 
 
 def _reliability(

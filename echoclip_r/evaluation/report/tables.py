@@ -21,7 +21,6 @@ __all__ = [
     "main_figures",
     "number_text",
     "table_by_figure",
-    "table_by_outcome",
     "where_text",
 ]
 
@@ -39,10 +38,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row: its title, a line in a softer colour below the title, and its cells."""
+    """A row: its title and its cells."""
 
     title: str
-    below: str = ""
     cells: Sequence[Cell]
 
 
@@ -53,29 +51,6 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Row]
     caption: str = ""
-
-
-def table_by_outcome(section: Section, outcomes: Sequence[Outcome]) -> Table:
-    """A row an outcome, a column a figure: for many tasks with few figures."""
-    names = [
-        n for n in SECTIONS[section].figures if any(n in one.scores.figures for one in outcomes)
-    ]
-    tasks = list(dict.fromkeys(one.task for one in outcomes))
-    # What is to be compared stands together.
-    ordered = sorted(outcomes, key=lambda one: (tasks.index(one.task), one.dataset != "internal"))
-    rows = [
-        Row(
-            title=one.title + where_text(one),
-            below=one.model,
-            cells=[
-                *(_figure(label_of(name), one, name) for name in names),
-                Cell(label="n", text=count_text(one)),
-                Cell(label="labels", text=source_text(one)),
-            ],
-        )
-        for one in ordered
-    ]
-    return Table(head=["", *(label_of(name) for name in names), "n", "Labels from"], rows=rows)
 
 
 def table_by_figure(section: Section, outcomes: Sequence[Outcome]) -> Table:

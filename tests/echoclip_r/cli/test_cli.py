@@ -140,7 +140,7 @@ def test_named_labels_only(run, archive, tmp_path):
     [
         ([], "Manifest manifest.csv\n===="),
         (["--markdown"], "# Manifest manifest.csv\n"),
-        (["--html"], "<!doctype html>"),
+        (["--html"], "<!DOCTYPE html>"),
     ],
 )
 def test_summary_prints_a_page(run, archive, form, start):

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pytest
+from matplotlib.figure import Figure as Figure_
 
 from echoclip_r.evaluation.figures import FIGURES, SECTIONS
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome, Section, Skipped
-from echoclip_r.evaluation.plots.draw import Plot
-from echoclip_r.evaluation.report.page import as_text, render_report
+from echoclip_r.evaluation.plots.draw import Plot, draw_plots
+from echoclip_r.evaluation.plots.inline import inline_svg
+from echoclip_r.evaluation.plots.style import RC
+from echoclip_r.evaluation.report.glance import Scale, make_rows, scale_of
+from echoclip_r.evaluation.report.page import render_report
+from echoclip_r.evaluation.report.terminal import show
+from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.evaluation.verdicts import verdict
 from echoclip_r.metrics.bootstrap import Figure
 
@@ -135,12 +145,160 @@ def test_every_outcome_is_there_with_interval_chance_and_n(
     assert page[1].unlabelled == 0, "a phone shows the label in place of the column's head"
 
 
-def test_text_for_a_terminal_says_the_same(evaluation: Evaluation) -> None:
-    """One line a task, model and data set, with what guessing gives."""
-    lines = as_text(evaluation).splitlines()
-    lead = next(line for line in lines if line.startswith("Pacemaker lead, good <model>: AUC 0."))
-    assert re.search(r"AUC 0\.\d\d \(0\.\d\d to \d\.\d\d\), chance 0\.50, n = \d+ of \d+", lead)
-    assert any("always the median" in line for line in lines)
+def test_a_terminal_gets_a_table_of_the_same(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A row a task and figure, a column a model, then guess, paired difference, and n."""
+    show(evaluation)
+    lines = capsys.readouterr().out.splitlines()
+    assert re.split(r"  +", lines[0].strip()) == [
+        "Task", "Figure", "good <model>", "bad model", "Guess", "bad model minus good <model>", "n",
+    ]  # fmt: skip
+    number = "\u2212?\\d+\\.\\d+"
+    found = rf"{number} \({number} to {number}\)"
+    lead = next(line for line in lines if line.startswith("Pacemaker lead  "))
+    assert re.search(rf"AUC +{found} +{found} +0\.50 +{found} +\d+ of \d+", lead)
+    verdicts = lines[lines.index(lead) + 1]
+    assert re.search(r"good <model> is better|bad model is better|no clear difference", verdicts)
+    assert any(line.startswith("Pacemaker lead (external)") for line in lines)
+    assert all(any(one.title in line for line in lines) for one in evaluation.outcomes)
+    assert "always the median" in "\n".join(lines)
+
+
+def test_one_model_has_a_table_without_differences(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a page without a column for them."""
+    facts = {**evaluation.facts, "models": {"bad model": evaluation.facts["models"]["bad model"]}}
+    few = tuple(one for one in evaluation.outcomes if one.model == "bad model")
+    alone = replace(evaluation, outcomes=few, comparisons=(), facts=facts)
+    show(alone)
+    assert "minus" not in capsys.readouterr().out
+    html = render_report(alone, [])
+    assert 'class="diffs"' not in html
+    assert 'class="single"' in html
+
+
+class Strips(HTMLParser):
+    """The rows of the page: title, number of lanes, and the places that are drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[tuple[str, dict[str, str]]]] = []
+        self.is_inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "summary":
+            self.is_inside = found.get("class") == "row"
+            if self.is_inside:
+                self.rows.append([])
+        if self.is_inside:
+            self.rows[-1].append((tag, found))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "summary":
+            self.is_inside = False
+
+
+def percent(text: str) -> float:
+    assert text.endswith("%")
+    return float(text[:-1])
+
+
+def test_each_task_is_one_row_with_a_dot_and_a_bar_for_each_model(
+    page: tuple[str, Checker], evaluation: Evaluation
+) -> None:
+    """On a common scale: a larger figure is drawn further right, inside of its own interval."""
+    html, _ = page
+    strips = Strips()
+    strips.feed(html)
+    tasks = list(dict.fromkeys((one.section, one.task) for one in evaluation.outcomes))
+    assert len(strips.rows) == len(tasks)
+    for (_, task), row in zip(sorted(tasks, key=order), strips.rows, strict=True):
+        lanes = [found["title"] for _, found in row if "lane" in found.get("class", "").split()]
+        group = [one for one in evaluation.outcomes if one.task == task]
+        for one in group:
+            where = "" if one.dataset == "internal" else " (external)"
+            for figure in SECTIONS[one.section].main:
+                if figure in one.scores.figures:
+                    assert f"{one.model}{where}: {FIGURES[figure].label}" in lanes
+        for one in evaluation.comparisons:
+            if one.task == task and one.figure in SECTIONS[group[0].section].main:
+                where = "" if one.dataset == "internal" else f" ({one.dataset})"
+                label = FIGURES[one.figure].label
+                assert f"bad model minus good <model>{where}: {label}" in lanes
+        ranges = [found for _, found in row if found.get("class") == "range"]
+        dots = [found for tag, found in row if tag == "use" and found["x"] != "50%"]
+        for bar in ranges:
+            assert 0 <= percent(bar["x1"]) <= percent(bar["x2"]) <= 100
+        assert dots
+    rows = make_rows(evaluation, auc_outcomes(evaluation), scale_of(auc_outcomes(evaluation)))
+    drawn = {lane.name: lane for row in rows for lane in row.lanes if row.task == "pacemaker_lead"}
+    good, bad = drawn["good <model>: AUC"], drawn["bad model: AUC"]
+    assert good.at is not None and bad.at is not None and good.low is not None
+    assert bad.at < good.at
+    assert good.low <= good.at
+
+
+def order(key: tuple[str, str]) -> int:
+    return list(SECTIONS).index(key[0])
+
+
+def auc_outcomes(evaluation: Evaluation) -> list[Outcome]:
+    return [one for one in evaluation.outcomes if one.section == "binary"]
+
+
+def test_differences_are_those_of_the_same_draws(evaluation: Evaluation) -> None:
+    """The interval is that of the difference draw by draw, not of two intervals."""
+    pair = [
+        next(one for one in evaluation.outcomes if (one.task, one.model) == ("tavr", model))
+        for model in evaluation.facts["models"]
+    ]
+    found = next(
+        one
+        for one in evaluation.comparisons
+        if (one.task, one.dataset, one.figure) == ("tavr", "internal", "auc")
+    )
+    by_draw = pair[1].scores.draws["auc"] - pair[0].scores.draws["auc"]
+    low, high = np.quantile(by_draw[~np.isnan(by_draw)], [0.025, 0.975])
+    assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
+
+
+def test_a_scale_has_round_ticks_and_keeps_the_order() -> None:
+    """Linear and logarithmic; what lies beyond an end lies on it."""
+    for scale in (Scale(low=0.3, high=1), Scale(low=1, high=250, is_log=True)):
+        places = [scale.place(value) for value in (-5, 0.4, 0.9, 30, 1e9)]
+        assert places == sorted(places)
+        assert (places[0], places[-1]) == (0, 100)
+        assert 2 <= len(scale.ticks) <= 7
+        assert all(0 <= place <= 100 for place, _ in scale.ticks)
+    assert Scale(low=1, high=100, is_log=True).place(10) == 50
+
+
+def test_pictures_follow_the_colours_of_the_page() -> None:
+    """A drawing has no colour, size, font or address of its own, and its ids are its own."""
+    figure = Figure_(figsize=(3, 2))
+    ax = figure.add_subplot()
+    ax.scatter([1, 2, 3], [1.23456789, 2, 3], color="#0072B2", alpha=0.5)
+    ax.plot([1, 3], [1, 3], color="black")
+    ax.set_xlabel("a < b & c")
+    buffer = io.StringIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(buffer, format="svg")
+    first, second = (
+        inline_svg(buffer.getvalue(), name=name, label='x " < y') for name in ("p1", "p2")
+    )
+    assert "http" not in first
+    assert not re.search(r"#[0-9a-f]{6}\b", first, re.IGNORECASE)
+    for part in ("var(--series-0)", "currentColor", "viewBox", "a &lt; b &amp; c", "&#34; &lt; y"):
+        assert part in first
+    assert not re.search(r"\.\d{3}", first)
+    assert "font-family" not in first
+    ids = [set(re.findall(r'id="([^"]+)"', svg)) for svg in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r"[\"(]#([\w-]+)", first)) <= ids[0]
 
 
 def outcome(evaluation: Evaluation, section: Section, num_positive: int = 50) -> Outcome:
@@ -228,3 +386,26 @@ def test_every_figure_that_is_shown_has_a_name() -> None:
     for section in SECTIONS.values():
         assert {*section.figures, *section.main, *section.compared} <= set(FIGURES)
         assert set(section.main) <= set(section.figures)
+
+
+@pytest.mark.timeout(600)
+def test_two_models_on_two_large_archives_are_a_page_under_two_megabytes(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    """With every picture, however many studies there are; each cloud of points says its limit."""
+    generator = np.random.default_rng(0)
+
+    def many(one: Outcome) -> Outcome:
+        items = one.items.iloc[generator.integers(len(one.items), size=5000)].reset_index(drop=True)
+        for name in ("predicted", "score", "cosine", "probability"):
+            if name in items:
+                items[name] = items[name] + generator.normal(0, 1e-3, len(items))
+        return replace(one, items=items) if len(one.items) else one
+
+    large = replace(evaluation, outcomes=tuple(map(many, evaluation.outcomes)))
+    plots = draw_plots(large, read_tasks("phantom"), tmp_path)
+    page = render_report(large, plots)
+    assert len(page.encode()) < 2_000_000
+    assert page.count('<svg class="plot"') == len(plots) > 60
+    assert "At most 400 points of a kind are drawn" in page
+    assert "data:image" not in page

@@ -1,0 +1,108 @@
+"""The table of an evaluation on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from echoclip_r.evaluation.figures import has_unit, label_of
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome
+from echoclip_r.evaluation.report.glance import difference_verdict
+from echoclip_r.evaluation.report.page import remarks_of
+from echoclip_r.evaluation.report.tables import (
+    Cell,
+    count_text,
+    figure_cell,
+    main_figures,
+    number_text,
+    where_text,
+)
+from echoclip_r.evaluation.verdicts import verdict
+from echotok.view.tree import visible
+
+__all__ = ["show"]
+
+_STYLES = {"weak": "yellow", "fair": "", "good": "green"}
+_PIPED_WIDTH = 200
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print a row for each task and main figure, a column for each model, and what was not run."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    models = list(evaluation.facts["models"])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Task", min_width=20)
+    table.add_column("Figure")
+    for name in models:
+        table.add_column(visible(name))
+    table.add_column("Guess", justify="right")
+    for name in models[1:]:
+        table.add_column(f"{visible(name)} minus {visible(models[0])}")
+    table.add_column("n", justify="right")
+    for row in _rows(evaluation, models):
+        table.add_row(*row)
+    # Captured, since rich would end the process by itself on a broken pipe.
+    with console.capture() as capture:
+        console.print(table)
+        console.print(
+            f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients. "
+            "Guess: chance, or always the median.",
+            soft_wrap=not console.is_terminal,
+        )
+        notes = [f"Note: {remark}" for remark in remarks_of(evaluation)]
+        notes += [
+            f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped
+        ]
+        for note in notes:
+            console.print(Text(visible(note), style="dim"), soft_wrap=not console.is_terminal)
+    sys.stdout.write(capture.get())
+
+
+def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]:
+    groups: dict[tuple[str, str], dict[str, Outcome]] = {}
+    for one in evaluation.outcomes:
+        groups.setdefault((one.dataset, one.task), {})[one.model] = one
+    differences = {
+        (one.dataset, one.task, one.figure, one.second): one
+        for one in evaluation.comparisons
+        if one.first == models[0]
+    }
+    for (dataset, task), by_model in groups.items():
+        first = next(iter(by_model.values()))
+        for name in main_figures(first):
+            unit = f" ({first.about['unit']})" if has_unit(name) else ""
+            row = [
+                Text(visible(first.title + where_text(first))),
+                Text(visible(label_of(name) + unit)),
+                *(_value(by_model, model, name) for model in models),
+                Text(number_text(first.scores.figures[name].chance)),
+            ]
+            for model in models[1:]:
+                found = differences.get((dataset, task, name, model))
+                row.append(
+                    Text("")
+                    if found is None
+                    else _cell(figure_cell("", found.difference, said=difference_verdict(found)))
+                )
+            yield [*row, Text(count_text(first))]
+
+
+def _value(by_model: Mapping[str, Outcome], model: str, name: str) -> Text:
+    if model not in by_model:
+        return Text("\u2013")
+    one = by_model[model]
+    return _cell(figure_cell("", one.scores.figures[name], said=verdict(one, name)))
+
+
+def _cell(cell: Cell) -> Text:
+    """Value and interval, and below them what they mean."""
+    text = Text(f"{cell.text} {cell.interval}".rstrip())
+    if cell.verdict is not None:
+        text.append("\n" + visible(cell.verdict.text), style=_STYLES[cell.verdict.kind])
+    return text
