@@ -82,13 +82,12 @@ function count() {
   }
 }
 
-function change(steps) {
-  if (!steps.length) return;
+function change(steps, next) {
   past.push(steps.map(([number]) => [number, made(number)]));
-  set(steps);
+  set(steps, next);
 }
 
-function set(steps) {
+function set(steps, next) {
   for (const [number, now] of steps) {
     if (now.some(Boolean)) decisions.set(number, now);
     else decisions.delete(number);
@@ -96,31 +95,27 @@ function set(steps) {
   }
   unsaved = true;
   count();
+  refresh(next);
   remember();
 }
 
 function decide(number, decision) {
-  const next = after(number);
-  change([[number, [decision, "", made(number)[2]]]]);
   say("");
-  refresh(next);
+  change([[number, [decision, "", made(number)[2]]]], after(number));
 }
 
 function decideAll(numbers, decision) {
   const open = numbers.filter((number) => !made(number)[0]);
-  const next = after(open.at(-1) ?? current);
-  change(open.map((number) => [number, [decision, "", made(number)[2]]]));
-  const word = { keep: "kept", drop: "dropped" }[decision];
-  say(open.length ? `${open.length} ${word}; u takes it back.` : "All of them are decided already.");
-  if (open.length) refresh(next);
+  if (!open.length) return say("All of them are decided already.");
+  say(`${open.length} ${{ keep: "kept", drop: "dropped" }[decision]}; u takes it back.`);
+  change(open.map((number) => [number, [decision, "", made(number)[2]]]), after(open.at(-1)));
 }
 
 function undo() {
   const steps = past.pop();
   if (!steps) return say("There is nothing to undo.");
-  set(steps);
   say(steps.length > 1 ? `${steps.length} decisions undone.` : "Undone.");
-  refresh(steps[0][0]);
+  set(steps, steps[0][0]);
 }
 
 const wrong = (text, number) => {
@@ -152,16 +147,14 @@ function write(number, what) {
     let text = input.value.trim().replaceAll(/\s+/g, " ");
     if (what === "note") {
       close();
-      change([[number, [decision, newPhrase, text]]]);
-      return go(number);
+      return change([[number, [decision, newPhrase, text]]], number);
     }
     text = text.toLowerCase();
     fault.textContent = wrong(text, number);
     if (fault.textContent) return form.scrollIntoView({ block: "nearest" });
     close();
-    const next = after(number);
-    change([[number, text === data.phrases[number] ? ["keep", "", note] : ["rename", text, note]]]);
-    refresh(next);
+    const now = text === data.phrases[number] ? ["keep", "", note] : ["rename", text, note];
+    change([[number, now]], after(number));
   });
   rows[number].append(form);
   form.scrollIntoView({ block: "nearest" });

@@ -341,7 +341,8 @@ def test_a_written_sheet_reads_back(rows: list[tuple[str, str, str]]) -> None:
             more={},
         )
         again = read_review(path)
-        raw = list(csv.reader(path.open(encoding="utf-8-sig", newline="")))
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            raw = list(csv.reader(stream))
     assert [(row.new_phrase, row.note) for row in again.rows] == [
         (new, note) for _, new, note in rows
     ]
