@@ -37,6 +37,7 @@ __all__ = [
     "fingerprint",
     "pack",
     "read",
+    "shipped",
     "unpack_fallback",
     "unpack_table",
     "write",
@@ -185,21 +186,26 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
     partial.replace(path)
 
 
+def shipped() -> dict[str, Path | Traversable]:
+    """The artifacts that ship with echotok, by name."""
+    from importlib.resources import files  # takes a while that `import echotok` need not
+
+    folder = files("echotok") / "artifacts"
+    return {path.name.removesuffix(".json"): path for path in folder.iterdir()}
+
+
 def find(name_or_path: Path | str) -> Path | Traversable:
     """Find an artifact by its path, or by the name of a tokenizer that ships with echotok.
 
     Raises:
         ArtifactError: there is neither such a tokenizer nor such a file.
     """
-    from importlib.resources import files  # takes a while that `import echotok` need not
-
-    folder = files("echotok") / "artifacts"
-    shipped = {path.name.removesuffix(".json"): path for path in folder.iterdir()}
-    if (found := shipped.get(str(name_or_path))) is not None:
+    known = shipped()
+    if (found := known.get(str(name_or_path))) is not None:
         return found
     path = Path(name_or_path)
     if not path.exists():
-        names = ", ".join(sorted(shipped))
+        names = ", ".join(sorted(known))
         raise ArtifactError(
             f"no tokenizer {str(name_or_path)!r}: echotok ships {names}, and there is "
             "no such file; make one with `echotok build TABLE_DIR --out ARTIFACT`"

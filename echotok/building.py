@@ -8,20 +8,22 @@ its documents (I9); only words and their counts are used.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
+from echotok import artifact
 from echotok.bpe_training import train_merges
 from echotok.table.checks import validate_table
 from echotok.table.fallback import Fallback
 from echotok.table.match import BARE_VALUE, Matcher
 from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_clip_fallback, read_fallback
+from echotok.table.review import Review, apply_review, read_review
 from echotok.text import make_normalizer, split_pieces
 from echotok.tokenizer import Tokenizer
 
-__all__ = ["build", "word_counts"]
+__all__ = ["build", "reviewed_table", "word_counts"]
 
 MIN_DOCUMENTS = 5
 # The corpus is wider than the table's domain: a word of a phrase counts as often as this many
@@ -38,6 +40,8 @@ def build(
     name: str | None = None,
     clip_merges: Path | str | None = None,
     base: Tokenizer | None = None,
+    review: Review | Path | str | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Tokenizer:
     """Make a tokenizer from a table folder.
 
@@ -51,12 +55,19 @@ def build(
         clip_merges: path of CLIP's merges, as in `echotok.load`.
         base: an earlier tokenizer of this table. Its fallback and its name are kept, so that the
             result only adds ids to it, and its models can be trained further.
+        review: decisions on the table's phrases, as `echotok review` gathers them, or their file;
+            see `echotok.table.review.apply_review`. The folder stays as it is.
+        tell: called with a sentence on what the review changed.
 
     Raises:
-        TableError: the table breaks a rule.
+        TableError: the table breaks a rule, or the review holds decisions that cannot be followed.
+        InputError: the review cannot be read.
         ArtifactError: the table changes or removes an id of `base`.
     """
-    table = validate_table(table_dir)
+    if review is None:
+        table = validate_table(table_dir)
+    else:
+        table = reviewed_table(table_dir, review, base=base, tell=tell)
     if base is not None:
         grown = Tokenizer.from_table(
             table, base.fallback, name=name or base.name, clip_merges=clip_merges
@@ -75,6 +86,41 @@ def build(
         counts = word_counts(table, corpus, min_documents=min_documents)
         trained = Fallback(kind="domain", merges=tuple(train_merges(counts, table.num_merges)))
     return Tokenizer.from_table(table, trained, name=name)
+
+
+def reviewed_table(
+    table_dir: Path | str,
+    review: Review | Path | str,
+    *,
+    base: Tokenizer | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> PhraseTable:
+    """A table with the decisions of a review followed, as `build` takes it.
+
+    Args:
+        table_dir: folder of the table, which stays as it is; `echotok.table.writing.write_changed`
+            writes another one.
+        review: the decisions, or their file.
+        base: an earlier tokenizer of this table, whose ids models know.
+        tell: called with a sentence on what the review changed.
+
+    Raises:
+        TableError: the table breaks a rule, or the review holds decisions that cannot be followed.
+        InputError: the review cannot be read.
+    """
+    table = validate_table(table_dir)
+    return apply_review(
+        table,
+        review if isinstance(review, Review) else read_review(review),
+        published=_shipped(table.name) if base is None else base.table,
+        tell=tell,
+    )
+
+
+def _shipped(name: str) -> PhraseTable | None:
+    """The table of this name that ships with echotok: its ids are for ever (I5)."""
+    path = artifact.shipped().get(name)
+    return None if path is None else artifact.unpack_table(artifact.read(path))
 
 
 def word_counts(

@@ -30,6 +30,8 @@ __all__ = [
     "TableError",
 ]
 
+_MOST_SHOWN = 100  # a file of another kind may break a rule in each of its rows
+
 
 class EchotokError(Exception):
     """Base class of every error that echotok raises on purpose."""
@@ -57,15 +59,23 @@ class Problem:
 
 
 class TableError(EchotokError):
-    """A phrase table breaks one or more rules; ``problems`` lists all of them."""
+    """A phrase table breaks one or more rules; ``problems`` lists all of them.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        problems: the broken rules.
+        where: what holds them, for the message.
+    """
+
+    def __init__(self, problems: Sequence[Problem], where: str = "the phrase table") -> None:
         self.problems = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
-        super().__init__(f"{len(self.problems)} problem(s) in the phrase table:\n{lines}")
+        self.where = where
+        lines = [f"  {problem}" for problem in self.problems[:_MOST_SHOWN]]
+        if len(self.problems) > _MOST_SHOWN:
+            lines.append(f"  and {len(self.problems) - _MOST_SHOWN:,} more")
+        super().__init__("\n".join([f"{len(self.problems):,} problem(s) in {where}:", *lines]))
 
-    def __reduce__(self) -> tuple[type[TableError], tuple[tuple[Problem, ...]]]:
-        return (TableError, (self.problems,))
+    def __reduce__(self) -> tuple[type[TableError], tuple[tuple[Problem, ...], str]]:
+        return (TableError, (self.problems, self.where))
 
 
 class ArtifactError(EchotokError):

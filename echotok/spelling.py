@@ -7,7 +7,7 @@ from collections.abc import Iterable
 __all__ = ["did_you_mean"]
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, longest: int = 60) -> str:
     """The end of an error message: `; did you mean 'report'?`, or "" where no name is near.
 
     Letter case, spaces, hyphens and underscores do not count. Whatever is suggested is one of the
@@ -16,6 +16,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     Args:
         name: the name that was not found.
         known: the names that there are.
+        longest: nothing is suggested for a name of more letters, which takes long to compare.
 
     Example:
         >>> did_you_mean("Reprot", ["report", "patient"])
@@ -25,7 +26,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     plain = {_plain(one): one for one in known}
     wanted = _plain(name)
-    if len(wanted) > 60:
+    if len(wanted) > longest:
         return ""
     near = [one for one in plain if wanted and (one in wanted or wanted in one) and len(one) > 2]
     near = [one for one in near if 2 * len(wanted) >= len(one) and len(wanted) > 2]

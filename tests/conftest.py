@@ -1,11 +1,16 @@
-"""In CI a skip that nobody foresaw is a failure: a test that stops running guards nothing."""
+"""A browser for all tests of pages; and in CI a skip that nobody foresaw is a failure."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+
+# A test that stops running guards nothing.
 # What a machine may lack for good reasons; all else is installed by `make test`.
 EXPECTED_SKIPS = (
     "no corpora:",
@@ -30,3 +35,30 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if not reason.startswith(EXPECTED_SKIPS):
             reporter.write_line(f"UNEXPECTED SKIP {report.nodeid}: {reason}", red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def browse():
+    """Opens a page in a browser without a network; whatever its console says is an error."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="no browser: playwright is not installed"
+    )
+    if CHROMIUM is None:
+        pytest.skip("no browser: there is no chromium on this machine")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        said: list[str] = []
+
+        def open_page(path: Path, **options):
+            page = browser.new_page(accept_downloads=True, **options)
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("request", lambda request: said.append(request.url))
+            page.goto(path.as_uri())
+            said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
+            return page
+
+        yield open_page
+        browser.close()
+        said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
+        assert said == []

@@ -333,8 +333,8 @@ def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Secti
             yes = manifest.frame[manifest.frame[name] == 1]
             found["yes"], found["no"] = len(yes), len(column) - len(yes)
             found["yes_by_split"] = {split: int((yes["split"] == split).sum()) for split in SPLITS}
-            counts = (len(column), found["yes"], found["no"], yes["study_id"].nunique())
-            counts += tuple(found["yes_by_split"].values())
+            counts = [len(column), found["yes"], found["no"], yes["study_id"].nunique()]
+            counts += found["yes_by_split"].values()
             binaries.append((name, *(f"{count:,}" for count in counts)))
         else:
             histogram = Histogram.of(column.to_numpy(np.float64))

@@ -97,17 +97,26 @@ def stats(arguments: Namespace) -> int:
 
 def build(arguments: Namespace) -> int:
     """`echotok build`: make an artifact from a table folder."""
-    from echotok.building import build
+    from echotok.building import build, reviewed_table
     from echotok.cli.console import progress
     from echotok.corpora import read_reports
+    from echotok.table.review import read_review
+    from echotok.table.writing import write_changed
     from echotok.tokenizer import load
 
+    if arguments.write_table is not None and arguments.review is None:
+        arguments.parser.error("--write-table writes the table that a review changed; add --review")
     if arguments.fallback == "clip" and arguments.corpus:
         arguments.parser.error("--corpus trains the domain fallback; CLIP's fallback needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
         arguments.parser.error("--base keeps that artifact's fallback; leave out the other option")
-    _check_column(arguments, arguments.corpus)
+    _check_column(arguments, [*arguments.corpus, *filter(None, [arguments.review])])
     _check_paths(arguments.corpus)
+    review = None
+    if arguments.review is not None:
+        review = read_review(
+            arguments.review, encoding=arguments.encoding, delimiter=arguments.delimiter
+        )
     old = None if arguments.force else _old_artifact(arguments)
     with progress() as told:
 
@@ -122,6 +131,9 @@ def build(arguments: Namespace) -> int:
                 told("reading the corpus", count=1)
                 yield report.text
 
+        base = None
+        if arguments.base is not None:
+            base = load(arguments.base, clip_merges=arguments.clip_merges)
         tokenizer = build(
             arguments.table_dir,
             fallback=arguments.fallback,
@@ -129,12 +141,21 @@ def build(arguments: Namespace) -> int:
             min_documents=arguments.min_documents,
             name=arguments.name,
             clip_merges=arguments.clip_merges,
-            base=None
-            if arguments.base is None
-            else load(arguments.base, clip_merges=arguments.clip_merges),
+            base=base,
+            review=review,
+            tell=lambda text: tell(f"echotok: {text}"),
         )
     if old is not None:
         _check_growth(tokenizer, old, arguments.out)
+    if review is not None and arguments.write_table is not None:
+        table = reviewed_table(arguments.table_dir, review, base=base)  # with its notes
+        write_changed(table, arguments.table_dir, arguments.write_table)
+        tell(f"wrote {arguments.write_table}: the reviewed table, from which it can grow")
+    elif review is not None:
+        tell(
+            f"echotok: {arguments.table_dir} is as it was; with --write-table NEW_DIR the reviewed "
+            "table is kept, too, from which it can grow"
+        )
     tokenizer.save(arguments.out)
     tell(
         f"wrote {arguments.out}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
@@ -169,7 +190,8 @@ def _check_growth(tokenizer: Tokenizer, old: Tokenizer, out: str) -> None:
         raise ArtifactError(
             f"{out} holds a tokenizer with other ids, and is left as it is: "
             f"{error}. Write the new one to another file; or grow the old one: put its rows back "
-            f"and give --base {out}; or, when no model was trained with it, replace it with --force"
+            f"and give --base {out} (a review then retires what it drops); or, when no model was "
+            "trained with it, replace it with --force"
         ) from error
     if tokenizer.fingerprint != old.fingerprint:
         tell(f"echotok: {out} grows by {len(added):,} ids; all of its old ids keep their meaning")

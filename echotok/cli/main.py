@@ -1,4 +1,4 @@
-"""The command line: `echotok encode | decode | show | stats | findings | mine | build | ...`.
+"""The command line `echotok`, with a sub-command for each thing that it does.
 
 Results go to stdout, messages to stderr. Exit codes: 0 done, 1 an error that says what to do (or a
 broken rule in `validate`, or a report that does not decode exactly in `stats`), 2 wrong usage, 130
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from echotok.cli import commands as cli_commands
 from echotok.cli import findings as cli_findings
 from echotok.cli import mine as cli_mine
+from echotok.cli import review as cli_review
 from echotok.cli.options import (
     add_clip_merges,
     add_column,
@@ -69,6 +70,7 @@ def make_parser() -> ArgumentParser:
         ("stats", "measure compression and coverage of a corpus", _stats_arguments),
         ("findings", "turn reports into a table of what they say", cli_findings.add_arguments),
         ("mine", "propose a phrase table for your reports", cli_mine.add_arguments),
+        ("review", "keep, drop or rename the phrases of a table", cli_review.add_arguments),
         ("build", "make a tokenizer from a phrase table", _build_arguments),
         ("validate", "check a phrase table", _validate_arguments),
         ("sample", "write reports of simulated patients, to try the others on", _sample_arguments),
@@ -191,6 +193,17 @@ def _build_arguments(parser: ArgumentParser) -> None:
         help="reports whose words train the domain fallback: files or folders, as for encode",
     )
     add_column(parser)
+    parser.add_argument(
+        "--review",
+        metavar="FILE",
+        help="the decisions of a person on the phrases (keep, drop, rename), as echotok review "
+        "gathers them; TABLE_DIR stays as it is",
+    )
+    parser.add_argument(
+        "--write-table",
+        metavar="NEW_DIR",
+        help="with --review: write the reviewed table, too, to this folder",
+    )
     parser.add_argument(
         "--base",
         metavar="ARTIFACT",

@@ -22,7 +22,7 @@ __all__ = ["CommandParser", "add_common_options", "add_version", "run_command"]
 
 _LOGGERS = ("echotok", "echoclip_r")
 # Options that name a file or folder to write.
-_OUTPUTS = ("out", "html", "private", "page")
+_OUTPUTS = ("out", "html", "private", "page", "sheet", "write_table")
 
 
 class CommandParser(ArgumentParser):

@@ -25,6 +25,7 @@ from echotok.mining.store import ReportStore
 from echotok.mining.words import piece_costs
 from echotok.table.match import BARE_VALUE, Matcher
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
+from echotok.table.rows import next_version
 
 __all__ = ["grow"]
 
@@ -87,7 +88,7 @@ def grow(
     order = sorted(
         selection.chosen.tolist(), key=lambda run: (-selection.saved[run], runs.texts[run])
     )
-    version = _next_version(table.version)
+    version = next_version(table.version)
     slots = (*BUILT_IN_SLOTS, *table.slots)
     added = [
         Phrase(
@@ -171,8 +172,3 @@ def _with_old(segments: Segments, runs: Runs, table: PhraseTable) -> tuple[Runs,
 def _mark(phrase: Phrase) -> str:
     """A text for an old phrase that no candidate has."""
     return f"{phrase.id}\x00{phrase.text}"
-
-
-def _next_version(version: str) -> str:
-    major, minor, _ = version.split(".")
-    return f"{major}.{int(minor) + 1}.0"

@@ -26,6 +26,7 @@ from echotok.mining.store import ReportStore
 from echotok.table.checks import validate_table
 from echotok.table.phrases import PhraseTable
 from echotok.table.reading import read_fallback
+from echotok.table.review import MINED_SHEET
 from echotok.table.writing import append_phrases, write_table
 from echotok.text import is_number, make_normalizer, split_pieces
 from echotok.text_files import read_text
@@ -200,7 +201,7 @@ def mine_reports(
             if base is not None and not grows_in_place:
                 shutil.copytree(base, out, dirs_exist_ok=True)
             append_phrases(mined.table, out)
-        review = out / "review.tsv"
+        review = out / MINED_SHEET
         write_sheet(review_rows(store, mined), review)
         validate_table(out)
         if allowed is not None:

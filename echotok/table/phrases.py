@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode, split_number
 from echotok.text import make_normalizer, split_pieces
 
-__all__ = ["BUILT_IN_SLOTS", "Item", "Phrase", "PhraseTable", "parse_phrase"]
+__all__ = ["BUILT_IN_SLOTS", "Item", "Phrase", "PhraseTable", "normalize_phrase", "parse_phrase"]
 
 BUILT_IN_SLOTS = ("number", "severity")
 
@@ -128,6 +128,23 @@ class PhraseTable:
     def live_values(self) -> tuple[EnumValue, ...]:
         """The members of the enumerations that encoding uses: all but the tombstones."""
         return tuple(value for value in self.values if not value.retired)
+
+
+def normalize_phrase(text: str, *, units: tuple[str, ...] = ()) -> str:
+    """The text of a phrase in normal form; its slots stay as they are, but for letter case.
+
+    Args:
+        text: a phrase as a person types it.
+        units: spellings of units, as in `PhraseTable.units`.
+
+    Example:
+        >>> normalize_phrase(" LVEF  is { Number } %")
+        'lvef is {number}%'
+    """
+    names = iter([name.strip().lower() for name in _SLOT.findall(text)])
+    plain = _SLOT.sub(lambda slot: _SENTINELS.get(slot[1].strip().lower(), _OTHER_SENTINEL), text)
+    normal = make_normalizer(units)(plain)
+    return _SENTINEL.sub(lambda stand: f"{{{next(names, '')}}}", normal)
 
 
 def parse_phrase(

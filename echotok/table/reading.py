@@ -13,6 +13,7 @@ A table is a folder:
 
 Ids are explicit, local to the table and append-only; a phrase that is no longer wanted keeps its
 row with the version in `retired` (a tombstone: it decodes for ever and is never produced).
+A review (`echotok.table.review`) that lies in the folder is no part of the table.
 All problems are reported at once, with file and line.
 """
 

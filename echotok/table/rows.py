@@ -7,10 +7,10 @@ import io
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 from echotok.errors import Problem
 from echotok.table.phrases import Phrase, parse_phrase
@@ -22,8 +22,12 @@ __all__ = [
     "VERSION",
     "Place",
     "TableReader",
+    "is_review",
+    "next_version",
     "read_phrases",
     "read_values",
+    "version_numbers",
+    "write_row",
 ]
 
 PHRASE_COLUMNS = ("id", "phrase", "since", "retired", "note")
@@ -180,7 +184,7 @@ def read_phrases(
     phrases: list[Phrase] = []
     seen: dict[str, str] = {}
     for path in sorted(reader.folder.glob("*.csv")):
-        if path.name == "values.csv":
+        if path.name == "values.csv" or is_review(path):
             continue
         for line, row in reader.rows(path, PHRASE_COLUMNS):
             number = _row_id(reader, (path, line), row["id"], capacity, reader.phrase_places)
@@ -211,6 +215,22 @@ def read_phrases(
     if not phrases and not reader.problems:
         reader.problem("empty-table", reader.folder, None, "there is no phrase in any CSV file")
     return tuple(sorted(phrases, key=lambda phrase: phrase.id))
+
+
+def is_review(path: Path) -> bool:
+    """Whether a CSV file in a table's folder is a review (`echotok.table.review`), not a section.
+
+    Args:
+        path: the file. A review has the columns `phrase` and `decision`, and may come from a
+            spreadsheet, in another encoding and with another delimiter.
+    """
+    with path.open("rb") as stream:
+        first = stream.read(1000).replace(b"\x00", b"").splitlines()[:2]
+    names = {
+        name.strip(b'" \xef\xbb\xbf\xff\xfe').lower()
+        for name in re.split(rb"[,;\t|]", b",".join(first))
+    }
+    return {b"phrase", b"decision"} <= names
 
 
 def _row_id(
@@ -246,7 +266,7 @@ def _check_versions(
         if text and not VERSION.fullmatch(text):
             message = f"`{column}` must be a version such as 1.0.0"
             reader.problem("bad-version", path, line, message)
-        elif text and _version(text) > _version(now):
+        elif text and version_numbers(text) > version_numbers(now):
             message = f"`{column}` {text} is later than the table's version {now}"
             reader.problem("bad-version", path, line, message)
     if not row["since"]:
@@ -254,5 +274,32 @@ def _check_versions(
         reader.problem("bad-version", path, line, message)
 
 
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+def version_numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version, by which versions are ordered."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def next_version(version: str) -> str:
+    """The version of a table that has grown: the minor version raised.
+
+    Example:
+        >>> next_version("1.9.2")
+        '1.10.0'
+    """
+    major, minor, _ = version_numbers(version)
+    return f"{major}.{minor + 1}.0"
+
+
+def write_row(stream: TextIO, cells: Iterable[Any]) -> None:
+    """Write one row of a CSV file.
+
+    Args:
+        stream: the file, opened with `newline=""`.
+        cells: the cells.
+    """
+    texts = [str(cell) for cell in cells]
+    # csv leaves a cell with a carriage return unquoted, and then takes it for the row's end.
+    quote_all = any("\r" in text for text in texts)
+    csv.writer(
+        stream, lineterminator="\n", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    ).writerow(texts)

@@ -1,4 +1,4 @@
-"""Writing phrase tables: a whole folder, or new rows behind those of a folder.
+"""Writing phrase tables: a whole folder, new rows behind those of a folder, or a reviewed copy.
 
 Changes to these files are easy to read in a diff: each row is one line, in order of the ids.
 """
@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import tomli_w
 
+from echotok.errors import InputError
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import Phrase, PhraseTable
-from echotok.table.reading import read_table
-from echotok.table.rows import PHRASE_COLUMNS, VALUE_COLUMNS
+from echotok.table.reading import read_table, read_with_places
+from echotok.table.review import MINED_SHEET, read_mined_sheet
+from echotok.table.rows import PHRASE_COLUMNS, VALUE_COLUMNS, write_row
 from echotok.table.values import EnumValue
 
-__all__ = ["append_phrases", "write_table"]
+__all__ = ["append_phrases", "write_changed", "write_table"]
+
+_NOT_SECTIONS = ("table.toml", "values.csv", "merges.txt", "clip_merges.txt")
 
 
 def write_table(table: PhraseTable, folder: Path | str, fallback: Fallback) -> None:
@@ -114,22 +119,89 @@ def append_phrases(table: PhraseTable, folder: Path | str) -> None:
                 stream.write("\n")
         with path.open("a", encoding="utf-8", newline="") as stream:
             cells = [phrase.id, phrase.text, phrase.since, phrase.retired, phrase.note]
-            _write_row(stream, cells)
+            write_row(stream, cells)
+    _write_version(table, folder)
+
+
+def _write_version(table: PhraseTable, folder: Path) -> None:
     path = folder / "table.toml"
     toml = path.read_text(encoding="utf-8")
     line = f'version = "{table.version}"'
     path.write_text(re.sub(r"(?m)^version\s*=.*$", line, toml, count=1), encoding="utf-8")
 
 
+def write_changed(table: PhraseTable, source: Path | str, out: Path | str) -> None:
+    """Write a changed table to a folder of its own; the folder appears whole or not at all.
+
+    Rows stay where they stood, so that a diff shows only what changed. The sheet of a mined table
+    (`review.tsv`) loses the rows of the phrases that are gone.
+
+    Args:
+        table: a changed form of the table in `source`: rows may be gone, changed or appended.
+        source: its folder.
+        out: the folder to write. A table there is replaced, unless it holds a phrase of an id that
+            neither table knows: it has grown since.
+
+    Raises:
+        InputError: `out` is `source`, holds something else, or has grown since.
+    """
+    source, out = Path(source), Path(out)
+    old, places = read_with_places(source)
+    _check_replaceable(out, source, {phrase.id for phrase in (*old.phrases, *table.phrases)})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial, replaced = (out.with_name(f".{out.name}.{what}") for what in ("partial", "replaced"))
+    for folder in (partial, replaced):
+        shutil.rmtree(folder, ignore_errors=True)
+    partial.mkdir()
+    for name in _NOT_SECTIONS:
+        if (source / name).exists():
+            shutil.copyfile(source / name, partial / name)
+    _write_version(table, partial)
+    sections: dict[str, list[Phrase]] = {path.stem: [] for path, _ in sorted(places.values())}
+    last = (source / "~", 0)  # what is appended stands behind all rows
+    for phrase in sorted(table.phrases, key=lambda row: places.get(row.id, last)[1] or 1 << 60):
+        sections[phrase.section].append(phrase)
+    for section, phrases in sections.items():
+        cells = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]
+        _write_csv(partial / f"{section}.csv", PHRASE_COLUMNS, cells)
+    _write_mined_sheet(table, source, partial)
+    if out.exists():
+        out.rename(replaced)
+    partial.rename(out)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _check_replaceable(out: Path, source: Path, known: Collection[int]) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if out.resolve() == source.resolve():
+        raise InputError(
+            f"{out} is the folder of the table itself, and the review would not fit it any more; "
+            "name another folder"
+        )
+    if not (out / "table.toml").is_file():
+        raise InputError(f"{out} is there already and holds no table; name another folder")
+    grown = [phrase.id for phrase in read_table(out).phrases if phrase.id not in known]
+    if grown:
+        raise InputError(
+            f"{out} has phrases that {source} has not (such as id {grown[0]}): it has grown since "
+            "and is left as it is; review that folder, or name another one"
+        )
+
+
+def _write_mined_sheet(table: PhraseTable, source: Path, out: Path) -> None:
+    """Copy the sheet of a mined table without the phrases that are gone."""
+    columns, rows = read_mined_sheet(source)
+    if not rows:
+        return
+    live = {str(phrase.id): phrase.text for phrase in table.live}
+    with (out / MINED_SHEET).open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row | {"phrase": live[row["id"]]} for row in rows if row["id"] in live)
+
+
 def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         for row in (columns, *rows):
-            _write_row(stream, row)
-
-
-def _write_row(stream: TextIO, cells: Sequence[Any]) -> None:
-    # csv leaves a cell with a carriage return unquoted, and then takes it for the row's end.
-    quote_all = any("\r" in str(cell) for cell in cells)
-    csv.writer(
-        stream, lineterminator="\n", quoting=csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
-    ).writerow(cells)
+            write_row(stream, row)
