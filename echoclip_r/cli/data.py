@@ -28,7 +28,7 @@ from echoclip_r.cli.options import (
     picture_or_page,
     table_form,
 )
-from echoclip_r.data.layouts import LAYOUTS, write_manifest
+from echoclip_r.data.layouts import LAYOUTS, WITH_REPORTS, write_manifest
 from echoclip_r.data.reasons import kinds_of
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.storage import json_text
@@ -59,15 +59,15 @@ def _add_manifest(commands: Any) -> None:
         description="Write the manifest of an archive. `dicom` takes a folder of anything: ids, "
         "series, views and dates are from the headers of its DICOM files, and reports from a "
         "table, joined by accession number or Study Instance UID. The others are public archives "
-        "as they were downloaded; where one has no reports (echonet-dynamic), one sentence that "
-        "states the measurement stands in place of each: such an archive is for testing "
+        "as they were downloaded (docs/archives.md says how); where one has no reports, sentences "
+        "that state the measurements stand in place of them: such an archive is for testing "
         "measurements, not retrieval.",
     )
     parser.add_argument(
         "layout",
-        choices=("dicom", *LAYOUTS),
+        choices=LAYOUTS,
         metavar="LAYOUT",
-        help=f"how the archive is laid out: dicom, {', '.join(LAYOUTS)}",
+        help=f"how the archive is laid out: {', '.join(LAYOUTS)}",
     )
     parser.add_argument("root", type=Path, metavar="ROOT", help="the archive's folder")
     parser.add_argument(
@@ -77,29 +77,31 @@ def _add_manifest(commands: Any) -> None:
         "--reports",
         type=Path,
         metavar="TABLE",
-        help="for dicom: a CSV, TSV (also .gz) or Parquet file with the columns accession or "
-        "study_uid, and report",
+        help="a CSV, TSV (also .gz) or Parquet file. For dicom: with the columns accession or "
+        "study_uid, and report. For mimic-iv-echo: notes, with note_id or study_id, and text",
     )
     add_table_form(parser, "the table of reports")
     parser.set_defaults(run=_manifest, stopped=nothing_kept)
 
 
 def _manifest(arguments: argparse.Namespace) -> None:
-    if arguments.layout != "dicom":
-        if arguments.reports is not None:
-            raise OptionError(f"--reports is for dicom; {arguments.layout} has texts of its own")
-        num_rows = write_manifest(LAYOUTS[arguments.layout], arguments.root, arguments.out)
-        print(f"{num_rows:,} clips: {arguments.out}")
-        return
-    from echoclip_r.data.dicom_folder import Findings, rows
+    from echoclip_r.data.archives import Findings
 
     findings = Findings()
-    read = partial(rows, reports=arguments.reports, form=table_form(arguments), findings=findings)
+    options: dict[str, Any] = {"findings": findings}
+    if arguments.layout in WITH_REPORTS:
+        options |= {"reports": arguments.reports, "form": table_form(arguments)}
+    elif arguments.reports is not None:
+        raise OptionError(
+            f"--reports is for {' and '.join(WITH_REPORTS)}; {arguments.layout} has texts of its "
+            "own"
+        )
+    read = partial(LAYOUTS[arguments.layout], **options)
     num_rows = write_manifest(read, arguments.root, arguments.out)
     print(f"{num_rows:,} clips: {arguments.out}")
     for remark in findings.remarks:
         print(remark)
-    if arguments.reports is None:
+    if arguments.layout == "dicom" and arguments.reports is None:
         print(
             "The reports are blank: fill the column report, or give a table with --reports; "
             "`prepare` leaves clips without a report out"

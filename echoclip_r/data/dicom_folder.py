@@ -13,18 +13,18 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from echoclip_r.data.archives import Findings
 from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.errors import ManifestError
 from echoclip_r.jobs.progress import Progress
 
-__all__ = ["Findings", "rows"]
+__all__ = ["rows"]
 
 _KEYS = ("accession", "study_uid")
 _TAGS = (
@@ -59,17 +59,6 @@ _VIEW_NAME = re.compile(
     r"|(?:subcostal|sc|ssn|suprasternal|rvot|rv inflow)(?: notch| ivc| [2-5]c| view)?",
     re.IGNORECASE,
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class Findings:
-    """What was left out of a manifest, and what does not match, as sentences.
-
-    Attributes:
-        remarks: the sentences.
-    """
-
-    remarks: list[str] = field(default_factory=list)
 
 
 def rows(

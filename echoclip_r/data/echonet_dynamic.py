@@ -7,78 +7,60 @@ what stands for a report is one sentence of ours that states the ejection fracti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from echoclip_r.data.cells import read_cells
+from echoclip_r.data.archives import (
+    Findings,
+    check_percentages,
+    find_root,
+    only_there,
+    percentage,
+    read_list,
+)
 from echoclip_r.errors import ManifestError
 
 __all__ = ["rows"]
 
+_ARCHIVE = "EchoNet-Dynamic"
+_LIST = "FileList.csv"
 _COLUMNS = ("FileName", "EF", "ESV", "EDV", "Split")
 
 
-def rows(root: Path) -> Iterator[dict[str, str]]:
+def rows(root: Path, *, findings: Findings | None = None) -> Iterator[dict[str, str]]:
     """The rows of the manifest; videos are relative to the archive's folder.
 
     Args:
         root: the folder that holds `FileList.csv`.
+        findings: gets sentences on clips that were left out.
 
     Raises:
         ManifestError: `FileList.csv` cannot be read, lacks a column, or has a row that cannot be
-            used.
+            used; the ejection fractions are fractions; or no video is there.
     """
-    path = root / "FileList.csv"
-    if not path.is_file():
+    if (root / "A4C" / _LIST).is_file():
         raise ManifestError(
-            f"{root}: it holds no FileList.csv, so it is not the folder of EchoNet-Dynamic as it "
-            "was downloaded; give the folder that holds FileList.csv and the folder Videos"
-            f"{_whereabouts(root)}"
+            f"{root}: it holds no {_LIST}, so it is not the folder of {_ARCHIVE}; the folders A4C "
+            "and PSAX are those of EchoNet-Pediatric: give the layout echonet-pediatric"
         )
-    with read_cells(path, ids=("FileName",), names=_COLUMNS, what="list of clips") as (
-        header,
-        cells,
-    ):
-        if missing := [name for name in _COLUMNS if name not in header]:
-            raise ManifestError(
-                f"{path}: row 1 has no column {', '.join(map(repr, missing))}; is it the list of "
-                "EchoNet-Dynamic?"
-            )
-        for row in cells:
-            if row.problem:
-                raise ManifestError(f"{path}: row {row.number}: {row.problem}")
-            record = dict(zip(header, row.cells, strict=True))
-            name = record["FileName"].removesuffix(".avi")
-            yield {
+    path = find_root(root, _LIST, archive=_ARCHIVE) / _LIST
+    found, fractions = [], []
+    for where, record in read_list(path, needed=_COLUMNS, ids=("FileName",), archive=_ARCHIVE):
+        name = record["FileName"].removesuffix(".avi")
+        fraction = percentage(record["EF"], f"{where}, column 'EF'")
+        fractions.append(fraction)
+        found.append(
+            {
                 "study_id": name,
                 "patient_id": name,
                 "video": f"Videos/{name}.avi",
-                "report": "The left ventricular ejection fraction is "
-                f"{_percent(record['EF'], f'{path}: row {row.number}')}%.",
+                "report": f"The left ventricular ejection fraction is {round(fraction)}%.",
                 "split": record["Split"].lower(),
                 "view": "A4C",
                 "ef": record["EF"],
                 "esv_ml": record["ESV"],
                 "edv_ml": record["EDV"],
             }
-
-
-def _whereabouts(root: Path) -> str:
-    """A hint where the list lies one folder below or above, or the archive is another one."""
-    below = [path.parent.name for path in root.glob("*/FileList.csv")]
-    if below:
-        return f" (there is one in the folder {min(below)} below it)"
-    if (root.parent / "FileList.csv").is_file():
-        return " (there is one in the folder above it)"
-    return ""
-
-
-def _percent(cell: str, where: str) -> int:
-    try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 100:
-        raise ManifestError(f"{where}, column 'EF': write a number of percent from 0 to 100")
-    return round(number)
+        )
+    check_percentages(fractions, f"{path}, column 'EF'")
+    yield from only_there(root, found, findings or Findings(), listed_in=_LIST)

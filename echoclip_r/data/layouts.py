@@ -1,7 +1,7 @@
 """Public archives: a folder as its makers laid it out -> a manifest that `prepare` reads.
 
 A layout is a function from the archive's folder to rows with a manifest's columns. A new one is a
-module beside this one and a line in `LAYOUTS`.
+module beside this one and a line in `LAYOUTS`. docs/archives.md says how to get each archive.
 """
 
 from __future__ import annotations
@@ -11,16 +11,41 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from echoclip_r.data import echonet_dynamic
+from echoclip_r.data import (
+    camus,
+    echonet_dynamic,
+    echonet_lvh,
+    echonet_pediatric,
+    mimic_iv_echo,
+)
 from echoclip_r.errors import ManifestError
 from echoclip_r.storage import whole_file
 
-__all__ = ["LAYOUTS", "write_manifest"]
+__all__ = ["LAYOUTS", "WITH_REPORTS", "write_manifest"]
 
-LAYOUTS: Mapping[str, Callable[[Path], Iterator[dict[str, str]]]] = MappingProxyType(
-    {"echonet-dynamic": echonet_dynamic.rows}
+
+def _dicom_rows(root: Path, **options: Any) -> Iterator[dict[str, str]]:
+    from echoclip_r.data.dicom_folder import rows  # pydicom takes a while to import
+
+    yield from rows(root, **options)
+
+
+LAYOUTS: Mapping[str, Callable[..., Iterator[dict[str, str]]]] = MappingProxyType(
+    {
+        "camus": camus.rows,
+        "dicom": _dicom_rows,
+        "echonet-dynamic": echonet_dynamic.rows,
+        "echonet-lvh": echonet_lvh.rows,
+        "echonet-pediatric": echonet_pediatric.rows,
+        "mimic-iv-echo": mimic_iv_echo.rows,
+    }
 )
+"""Functions from an archive's folder to rows. All take `findings`, see
+`echoclip_r.data.archives.Findings`; those in `WITH_REPORTS` also take `reports` and `form`."""
+
+WITH_REPORTS = ("dicom", "mimic-iv-echo")
 
 
 def write_manifest(rows: Callable[[Path], Iterator[dict[str, str]]], root: Path, out: Path) -> int:

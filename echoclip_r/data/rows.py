@@ -39,7 +39,7 @@ _WORDS = {
 # A comma before three digits may stand for thousands, so it is not taken for a decimal one.
 _NUMBER = re.compile(r"([+-]?\d+)(?:,(\d{1,2}|\d{4,}))?\s*%?|([+-]?\d*\.\d+|[+-]?\d+\.)\s*%")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_YEARS = range(1900, 2101)
+_YEARS = range(1900, 2251)  # MIMIC's makers moved its dates to years up to 2214
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

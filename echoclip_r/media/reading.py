@@ -1,4 +1,4 @@
-"""Clips from files: AVI, MP4, GIF, folders of pictures and DICOM, all as RGB bytes.
+"""Clips from files: AVI, MP4, GIF, folders of pictures, DICOM and NIfTI, all as RGB bytes.
 
     path -> probe       -> ClipInfo (frames, size, rate)
          -> read_clip   -> every frame, uint8 (T, H, W, 3)
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoclip_r.errors import MediaError
-from echoclip_r.media import dicom, pictures, video
+from echoclip_r.media import dicom, nifti, pictures, video
 from echoclip_r.media.clip import Clip, ClipInfo, shown
 from echoclip_r.media.display import Display
 
@@ -32,7 +32,7 @@ __all__ = ["probe", "read", "read_clip", "read_frames"]
 
 
 class _Reader(Protocol):
-    """What each of the three modules offers: frames as they are stored, and how to show them."""
+    """What each of the four modules offers: frames as they are stored, and how to show them."""
 
     def probe(self, path: Path) -> tuple[ClipInfo, Display]: ...
 
@@ -134,6 +134,8 @@ def _reader(path: Path) -> _Reader:
         raise MediaError(path, "the file is empty (0 bytes)")
     if dicom.looks_like(path, head):
         return dicom
+    if nifti.looks_like(path, head):
+        return nifti
     if pictures.looks_like(head):
         return pictures
     return video

@@ -28,10 +28,12 @@ from echoclip_r.errors import CheckpointError, OptionError
 from echoclip_r.model.small_resnet import echoclip_r_small_resnet
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import is_plain_text_tower
+from echoclip_r.storage import read_json
 from echoclip_r.text.codec import TextCodec
 from echotok.adapters.open_clip import text_config
 
 __all__ = [
+    "MODEL",
     "WEIGHTS",
     "build_model",
     "fit_frames",
@@ -45,12 +47,14 @@ __all__ = [
     "register",
 ]
 
-WEIGHTS = "open_clip_model.safetensors"  # the name that open_clip looks for
+WEIGHTS = "open_clip_model.safetensors"  # the names that open_clip looks for
+MODEL = "open_clip_config.json"
 _OTHER_TOWER = (
     "model {!r} has a text tower of its own kind; reports are trimmed to their length only with "
     "open_clip's plain causal one: choose another model"
 )
 _CONFIGS = files("echoclip_r.model") / "configs"
+_ANY_MODEL = "ViT-B-32"  # every part of it is replaced by what a checkpoint's configuration says
 
 
 @cache
@@ -74,6 +78,8 @@ def model_config(spec: ModelSpec, codec: TextCodec) -> dict[str, Any]:
     found = _towers_config(spec.towers)
     if found.get("custom_text") or "hf_model_name" in found["text_cfg"]:
         raise OptionError(_OTHER_TOWER.format(spec.towers))
+    for key in ("hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs"):
+        found["text_cfg"].pop(key, None)  # those of an exported folder, whose towers these are
     if codec.tokenizer is None:
         found["text_cfg"]["context_length"] = codec.context_length
         found["text_cfg"]["vocab_size"] = codec.vocab_size
@@ -91,12 +97,20 @@ def frame_size_px(towers: str) -> int:
     return _side(_towers_config(towers)["vision_cfg"].get("image_size", 224))
 
 
-def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: bool = False) -> Any:
+def build_model(
+    config: Mapping[str, Any],
+    *,
+    name: str,
+    preprocess: Mapping[str, Any] | None = None,
+    grad_checkpointing: bool = False,
+) -> Any:
     """A model with random weights, float32, on the CPU.
 
     Args:
         config: from `model_config`, or of a checkpoint.
-        name: the open_clip model that it is a variant of.
+        name: the open_clip model that it is a variant of; for messages where there is none.
+        preprocess: what frames are made into, in the words of open_clip's `PreprocessCfg`; None
+            takes its defaults.
         grad_checkpointing: whether activations are computed again for the gradients, to save
             memory.
 
@@ -107,8 +121,11 @@ def build_model(config: Mapping[str, Any], *, name: str, grad_checkpointing: boo
         OptionError: its text tower is not a plain causal one.
     """
     register()
+    base = name if open_clip.get_model_config(name) is not None else _ANY_MODEL
     with _quiet():
-        model = open_clip.create_model(name, output_dict=True, **config)
+        model = open_clip.create_model(
+            base, output_dict=True, force_preprocess_cfg=dict(preprocess or {}), **config
+        )
     if not is_plain_text_tower(model):
         raise OptionError(_OTHER_TOWER.format(name))
     if grad_checkpointing:
@@ -206,11 +223,14 @@ def normalize_frames(
 def _towers_config(towers: str) -> dict[str, Any]:
     register()
     found: dict[str, Any] | None = open_clip.get_model_config(towers)
+    for folder in (Path(towers), Path(towers) / "best"):
+        if found is None and (content := read_json(folder / MODEL)) is not None:
+            found = content.get("model_cfg")
     if found is None:
         names = sorted(entry.name.removesuffix(".json") for entry in _CONFIGS.iterdir())
         raise OptionError(
-            f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, and "
-            "`open_clip.list_models()` names the others"
+            f"open_clip has no model {towers!r}, nor is it the folder of a run; this package's are "
+            f"{', '.join(names)}, and `open_clip.list_models()` names the others"
         )
     return found
 

@@ -34,7 +34,13 @@ from safetensors.torch import load_file, save_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.build import WEIGHTS, build_model, load_open_clip_weights, preprocess_config
+from echoclip_r.model.build import (
+    MODEL,
+    WEIGHTS,
+    build_model,
+    load_open_clip_weights,
+    preprocess_config,
+)
 from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
@@ -47,6 +53,7 @@ from echoclip_r.text.word_counts import WordCounts
 __all__ = [
     "Description",
     "find_checkpoint",
+    "fingerprint_of",
     "last_checkpoint",
     "list_checkpoints",
     "load_checkpoint",
@@ -62,7 +69,6 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 FORMAT = 2
-MODEL = "open_clip_config.json"  # the name that open_clip looks for
 DESCRIPTION = "echoclip_r.json"
 TOKENIZER = "tokenizer.json"
 WORD_COUNTS = "word_counts.json"
@@ -81,6 +87,8 @@ class Description:
         training: how it was trained, in the words of its format, or None where no run made it;
             `echoclip_r.training.resume.config_of` reads it.
         model_config: open_clip's, with the vocabulary of the model's tokenizer.
+        preprocess: what frames are made into before the image tower reads them, in the words of
+            open_clip's `PreprocessCfg`.
         facts: step, epoch, figures, versions, fingerprints.
     """
 
@@ -89,6 +97,7 @@ class Description:
     spec: ModelSpec
     training: Mapping[str, Any] | None
     model_config: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
     facts: Mapping[str, Any]
 
 
@@ -179,13 +188,15 @@ def load_checkpoint(
     description = read_description(find_checkpoint(Path(path)))
     folder, spec = description.folder, description.spec
     codec = load_codec(description)
-    model = build_model(description.model_config, name=spec.towers)
+    model = build_model(
+        description.model_config, name=spec.towers, preprocess=description.preprocess
+    )
     load_open_clip_weights(model, folder)
-    fingerprint = f"{description.facts.get('weights_sha256')}:{codec.fingerprint}"
+    fingerprint = fingerprint_of(description, codec)
     if tokenizer is not None:
-        grown = echotok.load(tokenizer)
-        codec = _grow(model, codec, grown, folder)
-        fingerprint += f":{codec.fingerprint}"
+        grown = _grow(model, codec, echotok.load(tokenizer), folder)
+        fingerprint = fingerprint_of(description, codec, grown=grown)
+        codec = grown
     model.eval()
     model.to(device=device, memory_format=torch.channels_last)
     run = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
@@ -194,10 +205,26 @@ def load_checkpoint(
         spec=spec,
         text=codec,
         name=f"{(description.training or {}).get('recipe', spec.towers)} ({run.resolve().name})",
-        fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
+        fingerprint=fingerprint,
         device=device,
         word_counts=read_word_counts(folder),
     )
+
+
+def fingerprint_of(
+    description: Description, codec: TextCodec, *, grown: TextCodec | None = None
+) -> str:
+    """The fingerprint of a checkpoint's model, as `TrainedModel` has it.
+
+    Args:
+        description: of the checkpoint.
+        codec: its tokenizer.
+        grown: the tokenizer that it goes on with, where that is a growth of its own.
+    """
+    facts = [str(description.facts.get("weights_sha256")), codec.fingerprint]
+    if grown is not None:
+        facts.append(grown.fingerprint)
+    return hashlib.sha256(":".join(facts).encode()).hexdigest()
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -244,6 +271,7 @@ def read_description(folder: Path) -> Description:
                 spec=spec,
                 training=training,
                 model_config=model["model_cfg"],
+                preprocess=model.get("preprocess_cfg", {}),
                 facts=facts,
             )
     except (OSError, ValueError, KeyError, TypeError) as error:

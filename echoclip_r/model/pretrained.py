@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import torch
 from open_clip.factory import load_state_dict
 from open_clip.model import resize_pos_embed, resize_text_pos_embed
@@ -32,7 +33,13 @@ from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import VocabularyReport, grow_embedding, transfer_from_clip
 from echoclip_r.text.codec import TextCodec
 
-__all__ = ["default_tokenizer", "load_pretrained", "load_published", "trained_folder"]
+__all__ = [
+    "default_tokenizer",
+    "find_weights",
+    "load_pretrained",
+    "load_published",
+    "trained_folder",
+]
 
 # Ours are variants of this one, whose published weights fit their towers.
 _BASE = "convnext_base"
@@ -94,7 +101,7 @@ def load_pretrained(model: Any, spec: ModelSpec, codec: TextCodec) -> Vocabulary
     assert spec.pretrained is not None
     if (folder := trained_folder(spec.pretrained)) is not None:
         return _load_trained(model, spec, codec, folder)
-    path = _find(spec.pretrained, spec.towers)
+    path = str(find_weights(spec.pretrained, spec.towers))
     try:
         state = dict(load_state_dict(path))
     except Exception as error:  # whatever torch, pickle or safetensors raise for a broken file
@@ -202,6 +209,8 @@ def _load_trained(
         model.load_state_dict(state)
     except (ValueError, RuntimeError, AssertionError) as error:
         towers = description.spec.towers
+        if open_clip.get_model_config(towers) is None:
+            towers = str(folder)  # whose configuration is taken
         raise CheckpointError(
             f"{folder}: its weights are of model {towers} and do not fit {spec.towers}; give "
             f"--model {towers}"
@@ -209,9 +218,14 @@ def _load_trained(
     return report
 
 
-def _find(pretrained: str, model: str) -> str:
+def find_weights(pretrained: str, model: str) -> Path:
+    """The file of weights that `ModelSpec.pretrained` means, downloaded where it is a tag.
+
+    Raises:
+        CheckpointError: there is no such file or tag, or it cannot be downloaded.
+    """
     if Path(pretrained).is_file():
-        return pretrained
+        return Path(pretrained)
     name = _BASE if model in ("echoclip", "echoclip-r") else model
     found = get_pretrained_cfg(name, pretrained)
     if not found:
@@ -221,7 +235,7 @@ def _find(pretrained: str, model: str) -> str:
             f"that open_clip has for {name} (it has: {tags})"
         )
     try:
-        return str(download_pretrained(found))
+        return Path(download_pretrained(found))
     except Exception as error:  # no network, no hub: whatever the client raises
         raise CheckpointError(
             f"the weights {pretrained!r} of {name} cannot be downloaded ({type(error).__name__}); "

@@ -38,7 +38,7 @@ from echoclip_r.model.checkpoint import (
     tasks_of,
 )
 from echoclip_r.model.precision import device_name, needs_scaler, resolve_precision
-from echoclip_r.model.pretrained import load_pretrained
+from echoclip_r.model.pretrained import load_pretrained, trained_folder
 from echoclip_r.model.task_files import read_task_files
 from echoclip_r.storage import lock, write_text, writing
 from echoclip_r.text.codec import TextCodec
@@ -169,8 +169,12 @@ class Run:
         self.model_config = model_config(spec, self.codec)
         self.precision = resolve_precision(spec.precision, process.device)
         torch.manual_seed(config.seed)  # the same weights in every process
+        weights = start if spec.pretrained is None else start or trained_folder(spec.pretrained)
         self.model = build_model(
-            self.model_config, name=spec.towers, grad_checkpointing=config.grad_checkpointing
+            self.model_config,
+            name=spec.towers,
+            preprocess=None if weights is None else read_description(weights).preprocess,
+            grad_checkpointing=config.grad_checkpointing,
         )
         self.vocabulary = None
         if start is None and spec.pretrained is not None:

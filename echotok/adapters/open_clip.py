@@ -7,15 +7,27 @@ the model's `text_cfg`. It pools the text at each row's argmax, which is why EOS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from echotok.tokenizer import Tokenizer
+from echotok.tokenizer import Tokenizer, load
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OpenClipTokenizer", "text_config"]
+__all__ = ["FolderTokenizer", "OpenClipTokenizer", "save_tokenizer", "text_config"]
+
+ARTIFACT = "tokenizer.json"
+_CODE = "echotok_tokenizer"
+_CODE_TEXT = """\
+# What `open_clip.get_tokenizer("local-dir:FOLDER")` runs; it needs `pip install echotok`.
+from echotok.adapters.open_clip import FolderTokenizer
+
+__all__ = ["FolderTokenizer"]
+"""
 
 
 class OpenClipTokenizer:
@@ -101,6 +113,77 @@ class OpenClipTokenizer:
         self.num_texts += len(texts)
         self.num_truncated += batch.num_truncated
         return torch.from_numpy(batch.ids)
+
+
+class FolderTokenizer(OpenClipTokenizer):
+    """The tokenizer of a model's folder, as `open_clip.get_tokenizer("local-dir:FOLDER")` loads it.
+
+    open_clip asks `transformers.AutoTokenizer` for it, which runs the two lines that
+    `save_tokenizer` writes into the folder.
+    """
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str, **settings: Any) -> FolderTokenizer:
+        """Read the tokenizer of a folder.
+
+        Args:
+            folder: where `save_tokenizer` wrote it.
+            settings: what `AutoTokenizer` passes on; none of it is needed.
+
+        Raises:
+            ArtifactError: the tokenizer is not there, or damaged.
+        """
+        return cls(load(Path(folder) / ARTIFACT))
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoTokenizer") -> None:
+        """`AutoTokenizer` asks for this; there is nothing to do."""
+
+    def __call__(  # type: ignore[override]  # as HFTokenizer of open_clip calls its tokenizer
+        self,
+        texts: str | Sequence[str],
+        *,
+        max_length: int | None = None,
+        return_tensors: str = "pt",
+        padding: str = "max_length",
+        truncation: bool = True,
+    ) -> SimpleNamespace:
+        """Encode texts.
+
+        Args:
+            texts: one report or several.
+            max_length: number of columns; None takes the tokenizer's.
+            return_tensors: `pt`.
+            padding: `max_length`.
+            truncation: True.
+
+        Returns:
+            An object whose `input_ids` are int64 of shape (batch, max_length).
+        """
+        return SimpleNamespace(input_ids=super().__call__(texts, max_length))
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the tokenizer into another folder."""
+        save_tokenizer(self.tokenizer, Path(folder))
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> Mapping[str, Any]:
+    """Write a tokenizer for `open_clip.get_tokenizer("local-dir:FOLDER")`.
+
+    Returns:
+        What the `text_cfg` in the folder's `open_clip_config.json` must say besides `text_config`.
+    """
+    tokenizer.save(folder / ARTIFACT)
+    (folder / f"{_CODE}.py").write_text(_CODE_TEXT, encoding="utf-8")
+    code = f"{_CODE}.{FolderTokenizer.__name__}"
+    settings = {"auto_map": {"AutoTokenizer": [code, code]}}
+    text = json.dumps(settings, indent=1) + "\n"
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    # open_clip reads the folder itself whatever the name is, and passes the arguments on.
+    return {
+        "hf_tokenizer_name": tokenizer.name,
+        "tokenizer_kwargs": {"trust_remote_code": True},
+    }
 
 
 def text_config(tokenizer: Tokenizer, *, context_length: int = 77) -> dict[str, Any]:

@@ -188,6 +188,7 @@ def helpers() -> SimpleNamespace:
         archive_rows=archive_rows,
         phantom_embedded=phantom_embedded,
         text_embeddings=text_embeddings,
+        save_untrained=save_untrained,
     )
 
 

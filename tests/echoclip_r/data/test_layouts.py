@@ -61,22 +61,27 @@ def test_a_list_that_cannot_be_used_leaves_no_manifest(root, tmp_path, text, sai
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_another_folder_and_a_file_that_is_there(root, tmp_path, layout):
-    """A folder that is not the archive is refused, and no manifest is written over."""
+def test_no_manifest_is_written_into_nothing_nor_over_another(root, tmp_path, layout):
+    """The folders are looked at before the archive is."""
     with pytest.raises(ManifestError, match="there is no such folder"):
         write_manifest(LAYOUTS[layout], tmp_path / "nowhere", tmp_path / "m.csv")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        ManifestError, match=r"it holds no FileList\.csv, so it is not the folder of"
-    ):
-        write_manifest(LAYOUTS[layout], tmp_path / "empty", tmp_path / "m.csv")
-    with pytest.raises(ManifestError, match=r"FileList\.csv .*\(there is one in the folder above"):
-        write_manifest(LAYOUTS[layout], root / "Videos", tmp_path / "m.csv")
-    with pytest.raises(ManifestError, match=r"one in the folder EchoNet-Dynamic below it\)"):
-        write_manifest(LAYOUTS[layout], root.parent, tmp_path / "m.csv")
     with pytest.raises(ManifestError, match=r"nowhere: there is no such folder to write m\.csv"):
         write_manifest(LAYOUTS[layout], root, tmp_path / "nowhere" / "m.csv")
     (tmp_path / "m.csv").write_text("mine")
     with pytest.raises(ManifestError, match="there already"):
         write_manifest(LAYOUTS[layout], root, tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_text() == "mine"
+
+
+def test_another_folder_is_refused_with_where_the_list_is(root, tmp_path):
+    """One folder above, one below, or not at all."""
+
+    def refused(folder: Path) -> str:
+        with pytest.raises(ManifestError) as error:
+            write_manifest(LAYOUTS["echonet-dynamic"], folder, tmp_path / "m.csv")
+        return str(error.value)
+
+    (tmp_path / "empty").mkdir()
+    assert "it holds no FileList.csv, so it is not the folder of" in refused(tmp_path / "empty")
+    assert "(there is one in the folder above it)" in refused(root / "Videos")
+    assert "one in the folder EchoNet-Dynamic below it)" in refused(root.parent)

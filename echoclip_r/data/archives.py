@@ -1,0 +1,169 @@
+"""What the layouts of public archives share: lists, percentages, and files that are not there.
+
+No error quotes an id or a report (I9): it names rows and counts.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
+from echoclip_r.errors import ManifestError
+
+__all__ = [
+    "Findings",
+    "check_percentages",
+    "find_root",
+    "number",
+    "only_there",
+    "percentage",
+    "read_list",
+    "sentence",
+]
+
+_MAX_NAMED = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """What was left out of a manifest, and what does not match, as sentences.
+
+    Attributes:
+        remarks: the sentences.
+    """
+
+    remarks: list[str] = field(default_factory=list)
+
+
+def find_root(root: Path, name: str, *, archive: str, below: Sequence[str] = ()) -> Path:
+    """The folder that holds an archive's list: the one that is given, or one inside of it.
+
+    Args:
+        root: the folder that is given.
+        name: the list's file or folder, by which the archive is known.
+        archive: what it is called, for the message.
+        below: folders inside of `root` where it lies in a download, such as `files/x/1.0`.
+
+    Raises:
+        ManifestError: there is none; the message says where one is, if it is near.
+    """
+    for folder in (root, *(root / one for one in below)):
+        if (folder / name).exists():
+            return folder
+    hint = ""
+    near = sorted(path.parent.name for path in root.glob(f"*/{name}"))
+    if near:
+        hint = f" (there is one in the folder {near[0]} below it)"
+    elif (root.parent / name).exists():
+        hint = " (there is one in the folder above it)"
+    raise ManifestError(
+        f"{root}: it holds no {name}, so it is not the folder of {archive} as it was downloaded; "
+        f"give the folder that holds {name}{hint}"
+    )
+
+
+def read_list(
+    path: Path,
+    *,
+    needed: Sequence[str],
+    ids: Sequence[str],
+    archive: str,
+    form: TableFormat = AS_IT_IS,
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of one of an archive's lists, and where each stands, for messages.
+
+    Raises:
+        ManifestError: the list cannot be read, lacks a column, or has a row that cannot be used.
+    """
+    what = f"list of {archive}"
+    with read_cells(path, ids=ids, names=needed, form=form, what=what) as (header, rows):
+        if missing := [name for name in needed if name not in header]:
+            raise ManifestError(
+                f"{path}: row 1 has no column {', '.join(map(repr, missing))}; is it the list of "
+                f"{archive}?"
+            )
+        for row in rows:
+            if row.problem:
+                raise ManifestError(f"{path}: row {row.number}: {row.problem}")
+            yield f"{path}: row {row.number}", dict(zip(header, row.cells, strict=True))
+
+
+def number(cell: str) -> float:
+    """The finite number in a cell, NaN where there is none."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def percentage(cell: str, where: str) -> float:
+    """A number of percent.
+
+    Raises:
+        ManifestError: it is none from 0 to 100; the message names the place and not the cell.
+    """
+    value = number(cell)
+    if not 0 <= value <= 100:
+        raise ManifestError(f"{where}: write a number of percent from 0 to 100")
+    return value
+
+
+def check_percentages(values: Sequence[float], where: str) -> None:
+    """Refuse ejection fractions that were written as fractions of one.
+
+    A heart that ejects 1 % is not alive: where half of the values lie below, the unit is another.
+
+    Raises:
+        ManifestError: they are fractions.
+    """
+    known = [value for value in values if not math.isnan(value)]
+    if known and statistics.median(known) <= 1:
+        raise ManifestError(
+            f"{where}: half of the ejection fractions are 1 or less, so they are fractions and not "
+            "percentages: 0.55 would be taken for 0.55 %, and every figure would be wrong. Was the "
+            "list edited? Multiply them by 100, or copy the list of the archive again"
+        )
+
+
+def only_there(
+    root: Path, rows: Sequence[dict[str, str]], findings: Findings, *, listed_in: str
+) -> Iterator[dict[str, str]]:
+    """The rows whose video is there; the others are counted, as in half a download.
+
+    Args:
+        root: the folder that videos are relative to.
+        rows: of a manifest.
+        findings: gets a sentence on those that are left out.
+        listed_in: the list that names them, for messages.
+
+    Raises:
+        ManifestError: none is there.
+    """
+    missing = [row["video"] for row in rows if not (root / row["video"]).exists()]
+    if rows and len(missing) == len(rows):
+        raise ManifestError(
+            f"{root}: none of the {len(rows):,} clips that {listed_in} names is there (the first "
+            f"would be in {Path(missing[0]).parent.as_posix()}); was the archive unpacked, and "
+            "the whole of it downloaded?"
+        )
+    if missing:
+        findings.remarks.append(
+            f"{len(missing):,} of the {len(rows):,} clips that {listed_in} names are not there and "
+            "were left out; it seems that the download is not complete"
+        )
+    gone = set(missing)
+    for row in rows:
+        if row["video"] not in gone:
+            yield row
+
+
+def sentence(name: str, value: float, unit: str) -> str:
+    """A sentence that states a measurement, in place of a report."""
+    shown = f"{value:.1f}".removesuffix(".0")
+    space = "" if unit == "%" else " "
+    return f"The {name} is {shown}{space}{unit}."
