@@ -57,11 +57,11 @@ class Histogram:
             ▅█▁▅
         """
         low, high = float(values.min()), float(values.max())
+        num_bins = _MAX_BINS
         if (values == values.round()).all() and high - low < _MAX_BINS:
-            edges = np.arange(low - 0.5, high + 1)
-        else:
-            edges = np.linspace(low, high, _MAX_BINS + 1) if high > low else [low - 0.5, low + 0.5]
-        counts, edges = np.histogram(values, bins=edges)
+            low, high = low - 0.5, high + 0.5
+            num_bins = round(high - low)
+        counts, edges = np.histogram(values, num_bins, (low, high))
         return cls(edges=tuple(map(float, edges)), counts=tuple(map(int, counts)))
 
     def __str__(self) -> str:
@@ -333,8 +333,8 @@ def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Secti
             yes = manifest.frame[manifest.frame[name] == 1]
             found["yes"], found["no"] = len(yes), len(column) - len(yes)
             found["yes_by_split"] = {split: int((yes["split"] == split).sum()) for split in SPLITS}
-            counts = (len(column), found["yes"], found["no"], yes["study_id"].nunique())
-            counts += tuple(found["yes_by_split"].values())
+            counts = [len(column), found["yes"], found["no"], yes["study_id"].nunique()]
+            counts += found["yes_by_split"].values()
             binaries.append((name, *(f"{count:,}" for count in counts)))
         else:
             histogram = Histogram.of(column.to_numpy(np.float64))

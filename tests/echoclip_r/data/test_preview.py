@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +13,7 @@ import pytest
 from echoclip_r.cli.main import main
 from echoclip_r.data.outlines import COLUMNS, read_outlines
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 SIZE_PX = 128
-
-
-@pytest.fixture
-def browse():
-    """Opens a page in a browser without a network; whatever its console says is an error."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="no browser: playwright is not installed"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no browser: there is no chromium on this machine")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        said: list[str] = []
-
-        def open_page(path: Path, **options):
-            page = browser.new_page(accept_downloads=True, **options)
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("request", lambda request: said.append(request.url))
-            page.goto(path.as_uri())
-            said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
-            return page
-
-        yield open_page
-        browser.close()
-        said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
-        assert said == []
 
 
 def patches(frames: np.ndarray) -> np.ndarray:
