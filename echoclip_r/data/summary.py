@@ -57,11 +57,11 @@ class Histogram:
             ▅█▁▅
         """
         low, high = float(values.min()), float(values.max())
+        num_bins = _MAX_BINS
         if (values == values.round()).all() and high - low < _MAX_BINS:
-            edges = np.arange(low - 0.5, high + 1)
-        else:
-            edges = np.linspace(low, high, _MAX_BINS + 1) if high > low else [low - 0.5, low + 0.5]
-        counts, edges = np.histogram(values, bins=edges)
+            low, high = low - 0.5, high + 0.5
+            num_bins = round(high - low)
+        counts, edges = np.histogram(values, num_bins, (low, high))
         return cls(edges=tuple(map(float, edges)), counts=tuple(map(int, counts)))
 
     def __str__(self) -> str:

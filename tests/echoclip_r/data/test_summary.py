@@ -1,7 +1,15 @@
 """The page on a manifest: it counts and never quotes."""
 
+import re
+
+import numpy as np
+import pytest
+
+import echotok
+from echoclip_r.cli.main import main
 from echoclip_r.data.manifest import read_manifest
-from echoclip_r.data.summary import summarize
+from echoclip_r.data.summary import Histogram, summarize
+from echoclip_r.text.codec import TextCodec
 
 HEADER = "study_id,patient_id,video,report"
 
@@ -64,3 +72,63 @@ def test_a_manifest_without_a_usable_row_still_has_a_summary(tmp_path):
     manifest = read_manifest(write(tmp_path, ["S1,P1,gone.avi,Fine."]))
     page = summarize(manifest, tokenizer=Words()).as_text()
     assert "there is no such file or folder; is the archive mounted?" in page
+
+
+def test_binary_labels_are_counted_and_numbers_have_histograms(tmp_path):
+    """Yes and no with their splits; bars that hold every value; what is blank is no value."""
+    names = [f"{number}.avi" for number in range(40)]
+    lines = [
+        f"S-{number},P-{number},{number}.avi,Text {number}.,{'train' if number < 30 else 'test'},"
+        f"{number % 4 == 0:d},{number % 3},{number + 0.5},{'' if number else 1}"
+        for number in range(40)
+    ]
+    header = f"{HEADER},split,lead,grade,ef,once"
+    summary = summarize(read_manifest(write(tmp_path, lines, header=header, videos=names)))
+    labels = summary.figures["labels"]
+    assert (labels["lead"]["yes"], labels["lead"]["no"]) == (10, 30)
+    assert labels["lead"]["yes_by_split"] == {"train": 8, "validation": 0, "test": 2}
+    assert (labels["once"]["yes"], labels["once"]["no"], labels["once"]["n"]) == (1, 0, 1)
+    assert labels["grade"]["histogram"]["counts"] == (14, 13, 13)
+    assert sum(labels["ef"]["histogram"]["counts"]) == 40
+    assert labels["ef"]["histogram"]["edges"][0] == 0.5
+    assert labels["ef"]["histogram"]["edges"][-1] == 39.5
+    text = summary.as_text()
+    assert re.search(r"^lead +40 +10 +30 +10 +8 +0 +2$", text, re.MULTILINE)
+    assert re.search(r"^grade +40 .*[▁-█]{3}$", text, re.MULTILINE)
+    assert re.search(r"\| ef \| 40 \| .*[▁-█]{12} \|$", summary.as_markdown(), re.MULTILINE)
+    page = summary.as_html()
+    assert page.count('<svg class="bars"') == 3  # words, grade, ef
+    assert "0.5 to 1.5: 13" in page
+
+
+@pytest.mark.parametrize("values", [[0.0], [7.0, 7.0], [0.25] * 3, [1e9, -1e9], [5.0, 1e-12]])
+def test_a_histogram_holds_every_value(values):
+    """Of one value, of equal ones, and of far ones."""
+    found = Histogram.of(np.array(values))
+    assert sum(found.counts) == len(values)
+    assert found.edges[0] <= min(values) <= max(values) <= found.edges[-1]
+    assert len(str(found)) == len(found.counts)
+
+
+def test_tokens_are_counted_by_a_runs_tokenizer_or_by_open_clips(
+    archive, untrained_folder, grown_echo, capsys
+):
+    """A run's folder, an artifact and open_clip's own are named in the page with a fingerprint."""
+    report = "The ejection fraction is 50%."
+    for name, said in (
+        ("echo", "echo tokens"),
+        (untrained_folder, "echo tokens"),
+        (grown_echo, "echo tokens"),
+        ("open_clip", "open_clip tokens"),
+    ):
+        command = ["summary", str(archive / "manifest.csv"), "--tokenizer", str(name)]
+        assert main(command) == 0
+        out = capsys.readouterr().out
+        assert said in out
+        if name == "open_clip":
+            count = TextCodec(None).length(report)
+        else:
+            tokenizer = echotok.load(grown_echo if name == grown_echo else "echo")
+            count = len(tokenizer.encode(report).ids)
+            assert f"tokenizer {tokenizer.name}, {tokenizer.fingerprint[:12]}" in out
+        assert re.search(rf"^{said} +6 .* {count} ", out, re.MULTILINE)
