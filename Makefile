@@ -21,7 +21,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo test test-echotok test-lowest check check-echotok \
+.PHONY: help setup setup-torch demo docs test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-mining bench-findings phantom bench-data bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
@@ -102,6 +102,10 @@ bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tab
 
 bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findings: cases, annotated reports, phantom labels, speed (PEER=PYTHON with medspacy)
 	$(PY) benchmarks/tokenizer/findings.py $(if $(PEER),--peer $(PEER))
+
+docs: $(READY_TORCH) ## Build the documentation as a site of plain files, in runs/site
+	@$(INSTALL) --editable ".[docs]"
+	$(PY) docs/site.py
 
 PHANTOM ?= runs/phantom
 
