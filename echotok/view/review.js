@@ -307,14 +307,12 @@ document.addEventListener("click", (event) => {
   if (!form) button.blur(); // the keys are the page's again
 });
 by("filter").addEventListener("input", () => refresh());
-by("show").addEventListener("change", (event) => {
-  event.target.blur();
-  refresh();
-});
-by("sort").addEventListener("change", (event) => {
-  event.target.blur();
-  sort();
-});
+for (const [id, act] of [["show", () => refresh()], ["sort", sort]]) {
+  by(id).addEventListener("change", () => {
+    document.activeElement.blur();
+    act();
+  });
+}
 by("save").addEventListener("click", save);
 addEventListener("beforeunload", (event) => {
   if (unsaved) event.preventDefault();
