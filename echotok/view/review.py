@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -159,8 +158,7 @@ def to_review_page(table: PhraseTable, groups: Sequence[Group]) -> str:
     return render(
         "echotok.view",
         "review.html",
-        script=Markup(script),
-        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        script=script,
         data=Markup(encoded),
         key=f"echotok-review:{key}",
         name=table.name,

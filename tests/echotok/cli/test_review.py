@@ -166,7 +166,7 @@ def test_the_encoding_of_a_sheet(
     run: Run, small_table: Path, tmp_path: Path, encoding: str
 ) -> None:
     """Where it cannot be told, `build --encoding` tells it."""
-    review = tmp_path / "review.csv"
+    review = tmp_path / "review.txt"
     text = "phrase;decision;new phrase\n"
     text += "the ejection fraction is {number}%;rename;schlagvolumen für {number}%\n"
     review.write_bytes(text.encode(encoding))
