@@ -110,7 +110,8 @@ def build(arguments: Namespace) -> int:
         arguments.parser.error("--corpus trains the domain fallback; CLIP's fallback needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
         arguments.parser.error("--base keeps that artifact's fallback; leave out the other option")
-    _check_column(arguments, [*arguments.corpus, *filter(None, [arguments.review])])
+    if arguments.review is None:  # a table whatever its name is
+        _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
     review = None
     if arguments.review is not None:

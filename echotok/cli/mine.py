@@ -141,8 +141,9 @@ def run(arguments: Namespace) -> None:
     tell(
         f"wrote {arguments.out}: {new}{len(result.table.phrases):,} phrases, "
         f"{result.vocab_size:,} tokens, a mean of {result.tokens_per_report:.1f} tokens in "
-        f"{result.num_reports:,} reports. Read {result.review}, then: echotok build "
-        f"{arguments.out} --out {result.table.name}.json"
+        f"{result.num_reports:,} reports. Read {result.review}, or decide on each phrase: echotok "
+        f"review {arguments.out} --out review.html; then: echotok build {arguments.out} --out "
+        f"{result.table.name}.json"
     )
 
 

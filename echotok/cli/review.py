@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="PAGE",
-        help="write a self-contained page; it is worked with keys, and saves review.csv",
+        help="write a self-contained page ('-' is stdout), which is worked with keys and saves "
+        "review.csv",
     )
     parser.add_argument(
         "--sheet",
@@ -55,6 +57,9 @@ def run(arguments: Namespace) -> None:
 
     if arguments.out is None and arguments.sheet is None:
         arguments.parser.error("give --out PAGE for a browser, or --sheet FILE for a spreadsheet")
+    for path in (arguments.out, arguments.sheet):
+        if path is not None and Path(path).is_dir():
+            raise InputError(f"{path} is a folder; name a file, such as {Path(path) / 'review'}")
     table = validate_table(arguments.table_dir)
     if not table.live:
         raise InputError(f"{arguments.table_dir}: every phrase is retired; there is none to review")
@@ -92,11 +97,15 @@ def run(arguments: Namespace) -> None:
         )
         tell(f"wrote {sheet}: {about}; fill the column decision with keep, drop or rename")
     if arguments.out is not None:
-        page = Path(arguments.out)
-        partial = page.with_name(page.name + ".partial")
-        partial.write_text(to_review_page(table, groups), encoding="utf-8")
-        partial.replace(page)
-        tell(f"wrote {page}: {about}; open it in a browser, decide, and save review.csv")
+        page = to_review_page(table, groups)
+        if arguments.out == "-":
+            sys.stdout.write(page)
+        else:
+            out = Path(arguments.out)
+            partial = out.with_name(out.name + ".partial")
+            partial.write_text(page, encoding="utf-8")
+            partial.replace(out)
+            tell(f"wrote {out}: {about}; open it in a browser, decide, and save review.csv")
     tell(
         f"then: echotok build {arguments.table_dir} --review "
         f"{arguments.sheet or 'review.csv'} --out {table.name}.json"

@@ -20,7 +20,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from echotok.errors import InputError, Problem, TableError
@@ -183,16 +183,23 @@ def read_mined_sheet(folder: Path | str) -> tuple[list[str], list[dict[str, str]
     Returns:
         The columns and the rows; no row where there is no such sheet with columns `id` and
         `phrase`.
+
+    Raises:
+        InputError: the sheet cannot be read.
     """
     path = Path(folder) / MINED_SHEET
     if not path.is_file():
         return [], []
-    with io.StringIO(read_text(path), newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t", restval="")
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter="\t", restval="")
+    try:
         columns = list(reader.fieldnames or ())
         if not {"id", "phrase"} <= set(columns):
             return columns, []
         return columns, [{name: row[name] for name in columns} for row in reader]
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{reader.line_num}: {error}; delete the file, or mend it"
+        ) from None
 
 
 def write_review(
@@ -251,13 +258,13 @@ def apply_review(
     Raises:
         TableError: decisions that cannot be followed; the error lists all problems.
     """
-    check = _Check(table, review)
+    check = _Check(table=table, review=review)
     decided = check.decisions()
     new_texts = check.new_texts(decided)
     changed = _changed(table, decided, new_texts, published)
     if not changed.live:
         check.problem("empty-table", None, "every phrase would be dropped; keep one at least")
-    if len(changed.phrases) and changed.phrases[-1].id >= table.phrase_capacity:
+    if changed.phrases and changed.phrases[-1].id >= table.phrase_capacity:
         check.problem(
             "full-table",
             None,
@@ -272,18 +279,16 @@ def apply_review(
     return changed
 
 
-@dataclass(slots=True, init=False)
+@dataclass(slots=True, kw_only=True)
 class _Check:
     """Gathers what is wrong with a review."""
 
     table: PhraseTable
     review: Review
-    problems: list[Problem]
-
-    def __init__(self, table: PhraseTable, review: Review) -> None:
-        self.table, self.review, self.problems = table, review, []
+    problems: list[Problem] = field(default_factory=list)
 
     def problem(self, rule: str, line: int | None, message: str) -> None:
+        """Note a broken rule; `line` is None when the problem concerns the whole file."""
         self.problems.append(Problem(rule=rule, file=self.review.path, line=line, message=message))
 
     def stop(self) -> None:
@@ -347,6 +352,8 @@ class _Check:
                 "Give the table that was reviewed, as it was then",
             )
             return
+        done = all(row.decision in ("drop", "rename") for row in rows)
+        again = "; or was this review followed already when the table was written?" if done else ""
         for number, row in enumerate(rows):
             if not row.phrase:
                 self.problem(
@@ -360,7 +367,7 @@ class _Check:
                 "unknown-phrase",
                 row.line,
                 f"the table {table} has no such phrase{near or '.'} Write it as it stands in the "
-                "table, or delete the row",
+                f"table, or delete the row{again}",
             )
 
     def new_texts(self, decided: Mapping[str, Decision]) -> dict[str, str]:

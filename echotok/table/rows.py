@@ -225,11 +225,10 @@ def is_review(path: Path) -> bool:
             spreadsheet, in another encoding and with another delimiter.
     """
     with path.open("rb") as stream:
-        first = stream.read(1000).replace(b"\x00", b"").splitlines()[:2]
-    names = {
-        name.strip(b'" \xef\xbb\xbf\xff\xfe').lower()
-        for name in re.split(rb"[,;\t|]", b",".join(first))
-    }
+        lines = stream.read(1000).replace(b"\x00", b"").lower().splitlines() or [b""]
+    # Excel may write the delimiter into a line before the header.
+    header = lines[1] if re.match(rb"\W*sep=", lines[0]) and len(lines) > 1 else lines[0]
+    names = {re.sub(rb"\W", b"", name) for name in re.split(rb"[,;\t|]", header)}
     return {b"phrase", b"decision"} <= names
 
 

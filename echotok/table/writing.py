@@ -6,6 +6,7 @@ Changes to these files are easy to read in a diff: each row is one line, in orde
 from __future__ import annotations
 
 import csv
+import math
 import re
 import shutil
 from collections.abc import Collection, Sequence
@@ -158,8 +159,9 @@ def write_changed(table: PhraseTable, source: Path | str, out: Path | str) -> No
             shutil.copyfile(source / name, partial / name)
     _write_version(table, partial)
     sections: dict[str, list[Phrase]] = {path.stem: [] for path, _ in sorted(places.values())}
-    last = (source / "~", 0)  # what is appended stands behind all rows
-    for phrase in sorted(table.phrases, key=lambda row: places.get(row.id, last)[1] or 1 << 60):
+    # As in the source, by line; what is appended stands behind all rows.
+    lines = {number: line for number, (_, line) in places.items()}
+    for phrase in sorted(table.phrases, key=lambda row: lines.get(row.id, math.inf)):
         sections[phrase.section].append(phrase)
     for section, phrases in sections.items():
         cells = [[p.id, p.text, p.since, p.retired, p.note] for p in phrases]

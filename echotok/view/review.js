@@ -1,6 +1,6 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const body = document.body;
+const page = document.querySelector("main");
 const by = (id) => document.getElementById(id);
 const rows = []; // of each phrase, by its number
 for (const row of document.querySelectorAll("li[data-n]")) rows[Number(row.dataset.n)] = row;
@@ -25,7 +25,7 @@ const say = (text) => { by("said").textContent = text; };
 function remember() {
   const kept = { unsaved, current, decisions: [...decisions] };
   try {
-    localStorage.setItem(body.dataset.key, JSON.stringify(kept));
+    localStorage.setItem(page.dataset.key, JSON.stringify(kept));
   } catch {
     say("This browser keeps nothing: save the file before you leave.");
   }
@@ -33,7 +33,7 @@ function remember() {
 
 function recall() {
   try {
-    const kept = JSON.parse(localStorage.getItem(body.dataset.key));
+    const kept = JSON.parse(localStorage.getItem(page.dataset.key));
     if (!kept) return;
     decisions.clear();
     for (const [number, made] of kept.decisions) if (rows[number]) decisions.set(number, made);
@@ -75,8 +75,8 @@ function count() {
   const all = rows.length.toLocaleString("en");
   const figures = `${done.toLocaleString("en")} of ${all} decided: ${num.keep} kept, ${num.drop} dropped, ${num.rename} renamed`;
   by("counts").textContent = figures + (unsaved ? " \u00b7 not saved" : "");
-  body.classList.toggle("unsaved", unsaved);
-  document.title = (unsaved ? "* " : "") + `${done} of ${rows.length} \u00b7 ${body.dataset.name}`;
+  document.body.classList.toggle("unsaved", unsaved);
+  document.title = (unsaved ? "* " : "") + `${done} of ${rows.length} \u00b7 ${page.dataset.name}`;
   for (const bar of document.querySelectorAll(".bar b")) {
     bar.style.width = `${(100 * num[bar.className || "keep"]) / rows.length}%`;
   }
@@ -307,20 +307,18 @@ document.addEventListener("click", (event) => {
   if (!form) button.blur(); // the keys are the page's again
 });
 by("filter").addEventListener("input", () => refresh());
-by("show").addEventListener("change", (event) => {
-  event.target.blur();
-  refresh();
-});
-by("sort").addEventListener("change", (event) => {
-  event.target.blur();
-  sort();
-});
+for (const [id, act] of [["show", () => refresh()], ["sort", sort]]) {
+  by(id).addEventListener("change", () => {
+    document.activeElement.blur();
+    act();
+  });
+}
 by("save").addEventListener("click", save);
 addEventListener("beforeunload", (event) => {
   if (unsaved) event.preventDefault();
 });
 addEventListener("storage", (event) => {
-  if (event.key === body.dataset.key) say("This page is open in another tab, too: decide in one of them only.");
+  if (event.key === page.dataset.key) say("This page is open in another tab, too: decide in one of them only.");
 });
 
 recall();

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -158,8 +158,7 @@ def to_review_page(table: PhraseTable, groups: Sequence[Group]) -> str:
     return render(
         "echotok.view",
         "review.html",
-        script=Markup(script),
-        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        script=script,
         data=Markup(encoded),
         key=f"echotok-review:{key}",
         name=table.name,
@@ -178,26 +177,25 @@ def to_review_page(table: PhraseTable, groups: Sequence[Group]) -> str:
     )
 
 
+def _figure(row: Row, name: str) -> int | None:
+    """A figure of the sheet; None where there is none."""
+    text = row.counts.get(name, "")
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None
+
+
 def _weight(row: Row) -> int:
     """By how much a phrase counts when the most used are to come first."""
-    for name in ("tokens_saved", "documents"):
-        if (text := row.counts.get(name, "")).isascii() and text.isdigit():
-            return int(text)
-    return 0
+    return _figure(row, "tokens_saved") or _figure(row, "documents") or 0
 
 
 def _row(row: Row, number: int) -> dict[str, Any]:
-    used = [
-        f"{int(text):,}"
-        for name in ("documents", "patients", "tokens_saved")
-        if (text := row.counts.get(name, "")).isascii() and text.isdigit()
-    ]
+    used = [_figure(row, name) for name in ("documents", "patients", "tokens_saved")]
     return {
         "number": number,
         "parts": list(_parts(row.phrase.items)),
         "section": row.phrase.section,
         "mid": row.counts.get("mid_phrase") == "yes",
-        "used": used if len(used) == 3 else None,
+        "used": [f"{figure:,}" for figure in used if figure is not None],
         "note": row.phrase.note,
     }
 

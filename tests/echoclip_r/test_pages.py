@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 REAL = Path(str(pydicom.data.get_testdata_file("examples_ybr_color.dcm", download=False)))
 SCRIPT = "<script>alert(1)</script>"
 REPORT = f"LVEF is 55-60%. Mild mitral regurgitation. No pericardial effusion. {SCRIPT}"
-VOID = {"meta", "link", "br", "img", "source"}
+VOID = {"meta", "link", "br", "img", "source", "input"}
 ADDRESSES = {"src", "srcset", "href", "data", "action", "formaction", "poster", "background"}
 
 
@@ -43,6 +44,15 @@ def findings(folder: Path, fixture: Callable[[str], Any]) -> Path:
     report = str(folder / "report.txt")
     command = ["findings", report, "--explain", "1", "--html", str(page)]
     assert echotok.cli.main.main(command) == 0
+    return page
+
+
+def review(folder: Path, fixture: Callable[[str], Any]) -> Path:
+    table = shutil.copytree(ROOT / "phrase_tables" / "phantom", folder / "table")
+    with (table / "terms.csv").open("a", encoding="utf-8") as stream:
+        stream.write(f"1700,{SCRIPT},1.0.0,,{SCRIPT}\n")
+    page = folder / "review.html"
+    assert echotok.cli.main.main(["review", str(table), "--out", str(page)]) == 0
     return page
 
 
@@ -94,7 +104,7 @@ def made(page: Path, *words: object) -> Path:
     return page
 
 
-PAGES = (show, findings, preview, summary, retrieve, evaluate, demo)
+PAGES = (show, findings, review, preview, summary, retrieve, evaluate, demo)
 
 
 class Tags(HTMLParser):

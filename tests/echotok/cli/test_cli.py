@@ -51,6 +51,7 @@ def test_every_option_has_help() -> None:
         "stats",
         "findings",
         "mine",
+        "review",
         "build",
         "validate",
     ]
@@ -76,6 +77,7 @@ def test_a_missing_help_would_be_found() -> None:
         "stats",
         "findings",
         "mine",
+        "review",
         "build",
         "validate",
     ],

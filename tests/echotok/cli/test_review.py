@@ -120,6 +120,7 @@ def test_a_review_of_an_older_state(run: Run, small_table: Path, tmp_path: Path)
     ("arguments", "code", "told"),
     [
         (["review", "{table}"], 2, "--out PAGE"),
+        (["review", "{table}", "--out", "{table}"], 1, "is a folder; name a file"),
         (["review", "{table}/nowhere", "--out", "{table}/a.html"], 1, "no such file"),
         (["build", "{table}", "--out", "a.json", "--write-table", "b"], 2, "add --review"),
         (["build", "{table}", "--out", "a.json", "--review", "{table}/none.csv"], 1, "cannot read"),
@@ -135,6 +136,14 @@ def test_wrong_calls(
     done = run(*(argument.format(table=small_table) for argument in arguments))
     assert done.code == code
     assert told in done.err
+
+
+def test_the_page_on_stdout(run: Run, small_table: Path, tmp_path: Path) -> None:
+    """As with the other pages; messages go to stderr."""
+    done = run("review", small_table, "--out", "-")
+    assert done.out.startswith("<!DOCTYPE html>")
+    assert run("review", small_table, "--out", tmp_path / "a.html").out == ""
+    assert done.out == (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 def test_a_table_of_tombstones(run: Run, small_table: Path, tmp_path: Path) -> None:
@@ -157,7 +166,7 @@ def test_the_encoding_of_a_sheet(
     run: Run, small_table: Path, tmp_path: Path, encoding: str
 ) -> None:
     """Where it cannot be told, `build --encoding` tells it."""
-    review = tmp_path / "review.csv"
+    review = tmp_path / "review.txt"
     text = "phrase;decision;new phrase\n"
     text += "the ejection fraction is {number}%;rename;schlagvolumen für {number}%\n"
     review.write_bytes(text.encode(encoding))

@@ -377,6 +377,8 @@ def test_the_reviewed_table_in_a_folder(mined: Path) -> None:
         assert "brackwater" not in path.read_text(encoding="utf-8")
     assert "1\tsentences\tmr {severity}\t20" in (out / "review.tsv").read_text(encoding="utf-8")
     write_changed(table, mined, out)  # the same command again
+    with pytest.raises(TableError, match="was this review followed already"):
+        build(out, review=review)
     assert sorted(path.name for path in out.parent.iterdir()) == ["reviewed"]
     with (out / "terms.csv").open("a", encoding="utf-8") as stream:
         stream.write("7,grown since,1.0.0,,\n")
@@ -396,5 +398,6 @@ def test_a_review_in_the_folder_is_no_section(mined: Path, name: str, encoding: 
     text = (HEAD + "no pericardial effusion.,drop,,\n").replace(",", ";")
     (mined / name).write_bytes(text.encode(encoding))
     assert read_table(mined) == before
-    (mined / name).write_text("id,phrase,since,retired,note\n6,a section,1.0.0,,\n")
+    # A section of this name is one, also when its first phrase is the name of a column.
+    (mined / name).write_text("id,phrase,since,retired,note\n6,decision,1.0.0,,\n")
     assert len(read_table(mined).phrases) == len(before.phrases) + 1
