@@ -27,7 +27,9 @@ def look_up_prompts(tasks: Tasks, known: KnownWords) -> dict[str, Remark]:
     """
     found: dict[str, Remark] = {}
     questions: list[Regression | Binary] = [*tasks.regressions, *tasks.binaries]
-    for prompt in dict.fromkeys(prompt for task in questions for prompt in _prompts(task, tasks)):
+    prompts = [prompt for task in questions for prompt in _prompts(task, tasks)]
+    prompts += [text for task in tasks.binaries for text in task.against]
+    for prompt in dict.fromkeys(prompts):
         text = prompt if isinstance(prompt, str) else _filled(prompt)
         if remark := known.look_up(text):
             found[_wording(prompt)] = remark
@@ -36,26 +38,28 @@ def look_up_prompts(tasks: Tasks, known: KnownWords) -> dict[str, Remark]:
 
 def say_remarks(model: str, remarks: Mapping[str, Remark]) -> None:
     """Log the prompts with unknown words, one by one, and how many others there are."""
-    num_others = 0
+    others = []
     for wording, remark in remarks.items():
         if remark.unknown or remark.needs_stop:
             _log.warning("%s: prompt %r: %s", model, wording, remark)
         else:
-            num_others += 1
-    if num_others:
-        what = "knows only inside of phrases" if remark.is_counted else "has no phrase for"
+            others.append(remark)
+    if others:
         _log.warning(
             "%s: most words of %d prompts are words that it %s; metrics.json names them",
             model,
-            num_others,
-            what,
+            len(others),
+            "read in other phrases" if others[0].is_counted else "has no phrase for",
         )
 
 
 def add_remarks(
     outcomes: Iterable[Outcome], tasks: Tasks, remarks: Mapping[str, Remark]
 ) -> list[Outcome]:
-    """The outcomes of a model, those of tasks with such prompts with a remark on it."""
+    """The outcomes of a model, those of tasks with such prompts of their own with a remark on it.
+
+    The prompts of a normal study are those of all tasks, and `metrics.json` names them once.
+    """
     questions: list[Regression | Binary] = [*tasks.regressions, *tasks.binaries]
     by_task = {task.name: task for task in questions}
     said = []
@@ -65,8 +69,8 @@ def add_remarks(
         rare = [wording for wording in wordings if wording in remarks]
         if rare:
             remark = (
-                f"{one.model} hardly knows the words of {len(rare)} of {len(wordings)} prompts, "
-                f"such as {rare[0]!r}: {remarks[rare[0]]}"
+                f"{len(rare)} of {len(wordings)} prompts hold words that {one.model} has hardly "
+                f"read, such as {rare[0]!r}: {remarks[rare[0]]}"
             )
             one = replace(
                 one, about={**one.about, "remarks": [*one.about.get("remarks", ()), remark]}
@@ -81,12 +85,12 @@ def as_json(remarks: Mapping[str, Remark]) -> list[dict[str, Any]]:
 
 
 def _prompts(task: Regression | Binary, tasks: Tasks) -> Sequence[Prompt | str]:
-    """All wordings by which a task is judged."""
+    """The wordings of what a task asks for."""
     if isinstance(task, Regression):
         return task.prompts
     if task.scored_by:
         return tasks.regression(task.scored_by).prompts
-    return list(dict.fromkeys([*task.prompts, *task.against]))
+    return task.prompts
 
 
 def _wording(prompt: Prompt | str) -> str:

@@ -112,8 +112,9 @@ class Remark:
         num_words: number of words in the text, numbers left out.
         unknown: words that the reports of fewer than `MIN_PATIENTS` patients hold.
         num_unknown: how often one of these stands in the text.
-        outside: units of known words that were read only inside of other phrases or, where the run
-            did not count, that no phrase of the tokenizer holds and that have no id of their own.
+        outside: units of known words that were read only in other phrases than here or, where the
+            run did not count, that no phrase of the tokenizer holds and that have no id of their
+            own.
         num_outside: number of words in these.
         share_bpe: share of the words that stand in no phrase or value of the tokenizer.
         nearest: phrases and words that the model knows and that are spelled like these.
@@ -147,8 +148,8 @@ class Remark:
             )
         if self.outside and self.is_counted:
             said.append(
-                f"{self.num_outside} {of} {_were(self.num_outside)} read only inside of other "
-                f"phrases{self._named(self.outside)}"
+                f"{self.num_outside} {of} {_were(self.num_outside)} read, but in other phrases "
+                f"than here{self._named(self.outside)}"
             )
         elif self.outside:
             said.append(
@@ -197,7 +198,7 @@ class KnownWords:
         """What there is to say of the words of a text; None where the model knows them.
 
         One unknown word is worth a remark, and so are known ones of which at least half were read
-        only inside of other phrases. A text of more than 30 words must hold many unknown ones.
+        in other phrases than here. A text of more than 30 words must hold many unknown ones.
         """
         if self._counts is None and self._codec.tokenizer is None:
             return None
@@ -212,6 +213,7 @@ class KnownWords:
             unknown = []
         if len(unknown) + num_outside < _MIN_SHARE_OUTSIDE * len(words):
             outside, num_outside = [], 0
+        told = [*outside, *(unit for unit in rare if unknown and not self._has_read(unit))]
         needs_stop = not unknown and not outside and self._needs_stop(text)
         if not (unknown or outside or needs_stop):
             return None
@@ -222,7 +224,7 @@ class KnownWords:
             outside=tuple(dict.fromkeys(_bare(unit.form) for unit in outside)),
             num_outside=num_outside,
             share_bpe=num_bpe / max(len(words), 1),
-            nearest=() if needs_stop else self._nearest(units, rare),
+            nearest=() if needs_stop else self._nearest(units, told),
             is_counted=self._counts is not None,
             needs_stop=needs_stop,
         )
@@ -278,11 +280,11 @@ class KnownWords:
         )
         return [(form, _parts(form)) for form in forms]
 
-    def _nearest(self, units: Sequence[Unit], rare: Sequence[Unit]) -> tuple[str, ...]:
-        """What is known and spelled most like the rare units, or like a run of them."""
+    def _nearest(self, units: Sequence[Unit], told: Sequence[Unit]) -> tuple[str, ...]:
+        """What is known and spelled most like the units that are told, or like a run of them."""
         wanted: list[Counter[str]] = []
-        for is_rare, run in groupby(units, key=lambda unit: unit in rare):
-            if is_rare:
+        for is_told, run in groupby(units, key=lambda unit: unit in told):
+            if is_told:
                 forms = [_bare(unit.form) for unit in run]
                 wanted += [_parts(form) for form in {" ".join(forms), *forms}]
         rated = [

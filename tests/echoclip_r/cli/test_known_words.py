@@ -124,5 +124,5 @@ def test_evaluate_says_it_beside_the_figures(
     about = {one["task"]: one for one in metrics["outcomes"]}
     assert any(SAID in remark for remark in about["Strange"]["remarks"])
     assert about["Usual"]["remarks"] == []
-    assert "hardly knows the words of 1 of 1 prompts" in captured.out
-    assert "hardly knows the words of 1 of 1 prompts" in (out / "report.html").read_text("utf-8")
+    assert "Strange: 1 of 1 prompts hold words that" in captured.out
+    assert "1 of 1 prompts hold words that" in (out / "report.html").read_text("utf-8")

@@ -117,7 +117,7 @@ def test_counts_hold_no_words(codec: TextCodec) -> None:
             WordCounts.from_json(broken)
 
 
-def test_words_that_were_read_only_inside_of_phrases() -> None:
+def test_words_that_were_read_in_other_phrases() -> None:
     """A phrase is one id, which says nothing of its words; half of a text must be such."""
     codec = CODECS["echo"]
     inside = [(f"P{number}", "A pacemaker lead is seen.") for number in range(9)]
@@ -126,8 +126,8 @@ def test_words_that_were_read_only_inside_of_phrases() -> None:
     assert remark is not None
     assert (remark.num_unknown, remark.num_outside, remark.outside) == (0, 2, ("lead", "pacemaker"))
     assert str(remark) == (
-        "2 of 2 words were read only inside of other phrases ('lead', 'pacemaker'); nearest that "
-        "it knows: 'pacemaker lead'"
+        "2 of 2 words were read, but in other phrases than here ('lead', 'pacemaker'); nearest "
+        "that it knows: 'pacemaker lead'"
     )
     assert words.look_up("A pacemaker lead is seen. A lead is seen.") is None
 
