@@ -17,6 +17,7 @@ from echoclip_r.evaluation.report.tables import (
     Cell,
     count_text,
     figure_cell,
+    guess_name,
     main_figures,
     number_text,
     where_text,
@@ -28,6 +29,7 @@ __all__ = ["show"]
 
 _STYLES = {"weak": "yellow", "fair": "", "good": "green"}
 _PIPED_WIDTH = 200
+_LEAST_WIDTH = 12  # five columns fit a terminal of 80
 
 
 def show(evaluation: Evaluation) -> None:
@@ -36,23 +38,17 @@ def show(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     models = list(evaluation.facts["models"])
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Task", min_width=20)
-    table.add_column("Figure")
-    for name in models:
-        table.add_column(visible(name))
-    table.add_column("Guess", justify="right")
-    for name in models[1:]:
-        table.add_column(f"{visible(name)} minus {visible(models[0])}")
-    table.add_column("n", justify="right")
+    table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
+    columns = [*models, *(f"{name} minus {models[0]}" for name in models[1:])]
+    for name in ("Task", "Figure", *columns):
+        table.add_column(visible(name), min_width=_LEAST_WIDTH)
     for row in _rows(evaluation, models):
         table.add_row(*row)
     # Captured, since rich would end the process by itself on a broken pipe.
     with console.capture() as capture:
         console.print(table)
         console.print(
-            f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients. "
-            "Guess: chance, or always the median.",
+            f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients.",
             soft_wrap=not console.is_terminal,
         )
         notes = [f"Note: {remark}" for remark in remarks_of(evaluation)]
@@ -78,10 +74,12 @@ def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]
         for name in main_figures(first):
             unit = f" ({first.about['unit']})" if has_unit(name) else ""
             row = [
-                Text(visible(first.title + where_text(first))),
-                Text(visible(label_of(name) + unit)),
+                Text(f"{visible(first.title + where_text(first))}\nn = {count_text(first)}"),
+                Text(
+                    f"{visible(label_of(name) + unit)}\n{guess_name(first)} "
+                    f"{number_text(first.scores.figures[name].chance)}"
+                ),
                 *(_value(by_model, model, name) for model in models),
-                Text(number_text(first.scores.figures[name].chance)),
             ]
             for model in models[1:]:
                 found = differences.get((dataset, task, name, model))
@@ -90,7 +88,7 @@ def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]
                     if found is None
                     else _cell(figure_cell("", found.difference, said=difference_verdict(found)))
                 )
-            yield [*row, Text(count_text(first))]
+            yield row
 
 
 def _value(by_model: Mapping[str, Outcome], model: str, name: str) -> Text:
