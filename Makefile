@@ -49,7 +49,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders,docs,dev]"
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
@@ -73,7 +73,7 @@ test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		$(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders]"
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
-		build hatchling hypothesis pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
+		build hatchling hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
 	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
 	$(LOWEST)/bin/python -m pytest -n 2 -W default
 
@@ -104,7 +104,6 @@ bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findi
 	$(PY) benchmarks/tokenizer/findings.py $(if $(PEER),--peer $(PEER))
 
 docs: $(READY_TORCH) ## Build the documentation as a site of plain files, in runs/site
-	@$(INSTALL) --editable ".[docs]"
 	$(PY) docs/site.py
 
 PHANTOM ?= runs/phantom
