@@ -102,7 +102,7 @@ def test_the_wheel_holds_what_it_needs(wheel: Path) -> None:
     assert {name.rpartition("/")[2] for name in names if "/phrase_tables/echo/" in name} == tables
     folders = {name.split("/")[2] for name in names if name.startswith("echotok/phrase_tables/")}
     assert folders == {"README.md", "echo"}  # what was mined for a benchmark stays here
-    assert wheel.stat().st_size < 1.15e6
+    assert wheel.stat().st_size < 1.25e6
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"echotok", "echoclip_r"}
     assert not [name for name in names if "tests" in name or name.endswith((".jsonl", ".gz"))]
