@@ -40,6 +40,7 @@ from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.errors import ManifestError
 from echoclip_r.media.clip import ClipInfo
 from echoclip_r.sector.shape import SectorShape
+from echotok.spelling import did_you_mean
 
 __all__ = [
     "COLUMNS",
@@ -261,6 +262,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
         raise ManifestError(
             f"{path}: row 1 {what}; a file of sectors has the column decision and any of "
             f"{', '.join(name for name in COLUMNS if name != 'decision')}"
+            f"{did_you_mean(unknown[0], COLUMNS) if unknown else ''}"
         )
 
 

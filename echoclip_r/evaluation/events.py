@@ -21,6 +21,7 @@ from pathlib import Path
 from echoclip_r.data.cells import read_cells
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.tasks import Event
+from echotok.spelling import did_you_mean
 
 __all__ = ["EventRow", "match_events", "read_events"]
 
@@ -57,8 +58,10 @@ def read_events(path: Path) -> list[EventRow]:
     cells = read_cells(path, ids=("patient_id",), names=_COLUMNS, what="table of events")
     with cells as (header, rows):
         if missing := [name for name in _COLUMNS if name not in header]:
+            near = did_you_mean(missing[0], header) if set(_COLUMNS) & set(header) else ""
             raise EvaluationError(
                 f"{path}: row 1 has no column {missing[0]!r}; it needs patient_id, event and date"
+                f"{near}"
             )
         at = [header.index(name) for name in _COLUMNS]
         found = []

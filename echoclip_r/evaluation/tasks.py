@@ -33,6 +33,7 @@ from typing import Any
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.labels import Finding, make_finding
+from echotok.spelling import did_you_mean
 
 __all__ = ["Binary", "Event", "Label", "Prompt", "Regression", "Tasks", "read_tasks"]
 
@@ -235,7 +236,7 @@ def _read_file(source: str) -> tuple[dict[str, dict[str, dict[str, Any]]], list[
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EvaluationError(
             f"{source}: the task file cannot be read ({error}); give a TOML file, or one of "
-            f"{', '.join(_SHIPPED)}"
+            f"{', '.join(_SHIPPED)}{did_you_mean(source, _SHIPPED)}"
         ) from error
     normal = content.pop("normal_study", None)
     if normal is not None and (

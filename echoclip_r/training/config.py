@@ -27,6 +27,7 @@ from echoclip_r.training.views import (
     TokenSpan,
     WholeReport,
 )
+from echotok.spelling import did_you_mean
 
 __all__ = ["TrainConfig", "changed", "config_from_dict", "config_from_format_1", "with_settings"]
 
@@ -322,7 +323,8 @@ def _unknown(name: str, config: TrainConfig) -> str:
             f"{name} is a setting of {elsewhere[0].__name__}, and recipe {config.recipe} reads "
             f"{reads}; leave it out, or take another recipe"
         )
-    return f"write name=value, the name one of {', '.join(_settings(config))}"
+    known = _settings(config)
+    return f"write name=value, the name one of {', '.join(known)}{did_you_mean(name, known)}"
 
 
 def _tagged(part: Any, kinds: Mapping[str, type]) -> dict[str, Any]:

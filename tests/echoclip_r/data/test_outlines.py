@@ -171,6 +171,7 @@ def test_all_wrong_rows_are_named_at_once(tmp_path):
             "row 1 has the unknown column 'verdict'; a file of sectors has",
         ),
         ("video,points\na,\n", "row 1 has no column 'decision'"),
+        ("video,decison\na,keep\n", "did you mean 'decision'?"),
         ("video,decision\n", "no row below the header"),
         ("video,decision\na,keep,more\n", "row 2: 3 cells where the header has 2"),
         ("", "the file is empty"),

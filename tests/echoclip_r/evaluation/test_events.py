@@ -93,6 +93,7 @@ def test_a_table_about_nobody_is_an_error(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("patient_id,event\nA,op\n", "no column 'date'"),
+        ("patient_id,event,dates\nA,op,2020-01-01\n", r"'date'; .* did you mean 'dates'\?"),
         ("patient_id,event,date\nA,op,2020-01-01\nA,op,1.2.2020\n", "row 3: .*month cannot be"),
         ("patient_id,event,date\nA,op,05/31/2020\n", "row 2: the date is not of the form"),
         ("patient_id,event,date\nA,op,2202-01-01\n", "row 2: no event is from the year 2202"),

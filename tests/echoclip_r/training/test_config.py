@@ -97,6 +97,7 @@ def test_settings_that_go_together_may_come_in_any_order() -> None:
         ("max_gain=2", "max_gain is 2.0; it must be 0 to 0.9"),
         ("grad_clip_norm=-1", "above 0 or none"),
         ("learning_rate=1", "the name one of recipe, batch_size"),
+        ("batchsize=8", r"max_rotation_deg; did you mean 'batch_size'\?"),
         ("epochs", "write name=value"),
     ],
 )
