@@ -162,7 +162,7 @@ def test_what_cannot_be_imported_is_refused_with_what_to_do(theirs, tmp_path, ca
     small = state | {"token_embedding.weight": torch.zeros(992, 64)}
     said = refused(written("r", small, CONFIG))
     assert "its token embedding has 992 rows, and CLIP's own tokenizer has 49,408" in said
-    assert "trained with another tokenizer" in said and "published:FOLDER" in said
+    assert "trained with another tokenizer" in said and "--tokenizer echo, echo-clip" in said
     said = refused(folder, "--tokenizer", "echo")
     assert "has 49,408 rows, and tokenizer echo gives ids below 41,600" in said
     text = CONFIG["text_cfg"] | {"hf_tokenizer_name": "some/bert"}
@@ -201,6 +201,15 @@ def test_the_hub_without_a_network_says_what_to_do(tmp_path, capsys, monkeypatch
     said = capsys.readouterr().err
     assert "hf-hub:no-one/no-such: it cannot be downloaded" in said
     assert "give local-dir:FOLDER" in said
+
+
+def test_the_published_retrieval_model_is_not_read_with_the_wrong_tokenizer(tmp_path, capsys):
+    """The mistake that users make: its figures would be those of noise."""
+    source = "hf-hub:mkaichristensen/echo-clip-r"
+    assert main(["import", source, "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "was trained with a template tokenizer of its authors, and not with CLIP's" in said
+    assert "is hf-hub:mkaichristensen/echo-clip" in said
 
 
 def test_every_command_works_on_an_imported_run(theirs, tmp_path, capsys, archive, training_shards):
