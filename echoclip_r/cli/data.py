@@ -121,6 +121,13 @@ def _add_prepare(commands: Any) -> None:
     add_size(parser, 224)
     add_frames(parser, 10)
     parser.add_argument(
+        "--frames-from",
+        type=Path,
+        metavar="PARQUET",
+        help="put embeddings of another image encoder (columns id, study, vector) in place of "
+        "frames, for models that were trained on such; videos need not be there",
+    )
+    parser.add_argument(
         "--format",
         default="jpeg",
         choices=("jpeg", "png"),
@@ -161,6 +168,9 @@ def _add_prepare(commands: Any) -> None:
 def _prepare(arguments: argparse.Namespace) -> None:
     from echoclip_r.data.preparation import prepare
 
+    if arguments.frames_from is not None:
+        _prepare_vectors(arguments)
+        return
     result = prepare(
         arguments.manifest,
         arguments.out,
@@ -232,6 +242,27 @@ def _prepare(arguments: argparse.Namespace) -> None:
         "Lettering inside of a sector stays in its frames: a mask cannot remove it. Look at the "
         "clips with `echoclip-r preview`, and leave clips out by a manifest column `exclude` (yes)"
     )
+
+
+def _prepare_vectors(arguments: argparse.Namespace) -> None:
+    from echoclip_r.data.vectors import prepare_vectors
+
+    made = prepare_vectors(
+        arguments.frames_from,
+        arguments.manifest,
+        arguments.out,
+        seed=arguments.seed,
+        form=table_form(arguments),
+    )
+    if arguments.json:
+        print(json_text({**asdict(made), "folder": str(made.folder)}))
+        return
+    print(
+        f"{made.num_clips:,} clips of {made.num_studies:,} studies with vectors of "
+        f"{made.dimensions:,} columns: {made.folder}"
+    )
+    for sentence in made.remarks:
+        print(sentence)
 
 
 def _print_reasons(result: PrepareResult) -> None:

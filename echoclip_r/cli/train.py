@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from echoclip_r.cli.options import add_device, add_out_folder, add_seed
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.storage import json_text
+from echotok.cli.console import tell
 from echotok.cli.options import add_json
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def add_commands(commands: Any) -> None:
     )
     source.add_argument(
         "--manifest", type=Path, metavar="FILE", help="manifest, whose shards go into OUT/shards"
+    )
+    parser.add_argument(
+        "--frames-from",
+        type=Path,
+        metavar="PARQUET",
+        help="embeddings of another image encoder in place of frames (columns id, study, vector): "
+        "only the text tower is trained. --manifest gives the studies' reports; its videos need "
+        "not be there",
     )
     add_out_folder(parser, "the run's folder")
     parser.add_argument(
@@ -123,7 +132,10 @@ def _train(arguments: argparse.Namespace) -> None:
                 "--manifest is for one process; with torchrun run `echoclip-r prepare` first, and "
                 "give --shards"
             )
-        _prepare(arguments.manifest, shards, config.model.towers, seed=config.seed)
+        if arguments.frames_from is None:
+            _prepare(arguments.manifest, shards, config.model.towers, seed=config.seed)
+        else:
+            config = _on_vectors(arguments, config, shards)
     result = train(
         config,
         shards,
@@ -186,12 +198,39 @@ def _settings(arguments: argparse.Namespace) -> tuple[TrainConfig, Path, Sequenc
         config = RECIPES[arguments.recipe](**options)
         if arguments.scale == "phantom":
             config = phantom_scale(config)
+    if arguments.frames_from is not None:
+        if arguments.manifest is None:
+            raise OptionError("--frames-from needs --manifest, which has the studies' reports")
+        if arguments.model is not None:
+            raise OptionError(
+                "--model and --frames-from do not go together: the image tower is that of the "
+                "embeddings, and the text tower that of the recipe"
+            )
     if shards is None and arguments.manifest is None:
         raise OptionError("one of --shards and --manifest is needed: what is the model to learn?")
     for name in ("model", "seed"):
         if getattr(arguments, name) is not None:
             settings.append(f"{name}={getattr(arguments, name)}")
     return with_settings(config, [*settings, *arguments.settings]), shards, tasks
+
+
+def _on_vectors(arguments: argparse.Namespace, config: TrainConfig, shards: Path) -> TrainConfig:
+    """Make shards of another encoder's embeddings; the run's image tower hands them on."""
+    from dataclasses import replace
+
+    from echoclip_r.data.vectors import prepare_vectors
+    from echoclip_r.training.augment import Augmentation
+
+    made = prepare_vectors(arguments.frames_from, arguments.manifest, shards, seed=config.seed)
+    tell(
+        f"{made.num_clips:,} clips of {made.num_studies:,} studies with vectors of "
+        f"{made.dimensions:,} columns"
+    )
+    for sentence in made.remarks:
+        tell(sentence)
+    tiny = "-tiny" if arguments.scale == "phantom" else ""
+    model = replace(config.model, towers=f"vectors-{made.dimensions}{tiny}", freeze_image=True)
+    return replace(config, model=model, augmentation=Augmentation.none())
 
 
 def _prepare(manifest: Path, shards: Path, towers: str, *, seed: int) -> None:

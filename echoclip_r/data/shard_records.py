@@ -252,6 +252,7 @@ def write_index(
     num_rejects: int,
     num_given: int,
     num_settled: int,
+    center: Sequence[float] | None = None,
 ) -> None:
     """Write `index.json` and `SHA256SUMS`.
 
@@ -271,6 +272,8 @@ def write_index(
             {field.name: getattr(shard, field.name) for field in fields(shard)} for shard in shards
         ],
     }
+    if center is not None:  # of shards that hold vectors, see `echoclip_r.data.vectors`
+        index["center"] = list(center)
     write_text(out_dir / "index.json", json.dumps(index, indent=1, sort_keys=True) + "\n")
     sums = "".join(f"{shard.sha256}  {shard.name}\n" for shard in shards)
     write_text(out_dir / "SHA256SUMS", sums)

@@ -70,6 +70,8 @@ class ShardIndex:
         labels: names of the label columns.
         size_px: side of the frames, in pixels.
         sha256: sha256 of the index, which names each shard's sha256: it identifies the data.
+        center: where the shards hold vectors of another encoder in place of frames, the mean of
+            those of the training split (D,); None where they hold frames.
     """
 
     folder: Path
@@ -77,6 +79,12 @@ class ShardIndex:
     labels: tuple[str, ...]
     size_px: int
     sha256: str
+    center: tuple[float, ...] | None = None
+
+    @property
+    def dimensions(self) -> int | None:
+        """Columns of the vectors, None where the shards hold frames."""
+        return None if self.center is None else len(self.center)
 
     def num_clips(self, split: str) -> int:
         """Number of clips of a split."""
@@ -107,6 +115,7 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
             shards[entry["split"]].append(shard)
         labels = tuple(map(str, index["options"]["labels"]))
         size_px = int(index["options"]["size_px"])
+        center = tuple(map(float, index["center"])) if "center" in index else None
     except (FileNotFoundError, NotADirectoryError):
         raise ShardError(
             f"{folder}: it holds no index.json, so it has no finished shards; make some with "
@@ -131,6 +140,7 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
         labels=labels,
         size_px=size_px,
         sha256=hashlib.sha256(content).hexdigest(),
+        center=center,
     )
 
 

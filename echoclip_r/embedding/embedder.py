@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.data.clips import Frames
 from echoclip_r.data.shards import BadClip, Clip, Shard, ShardIndex, read_index, read_shard
+from echoclip_r.data.vectors import check_kind
 from echoclip_r.embedding.embeddings import (
     FORMAT,
     ID_COLUMNS,
@@ -24,7 +25,7 @@ from echoclip_r.embedding.embeddings import (
     read_run,
     write_part,
 )
-from echoclip_r.errors import ShardError
+from echoclip_r.errors import EchoclipError, ShardError
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.study_pooling import MeanPooling
@@ -68,6 +69,7 @@ def embed(
         EvaluationError: an embedding holds NaN or infinity.
     """
     index = read_index(shards_dir)
+    check_kind(index.dimensions, model.reads_vectors, index.folder)
     if not index.shards.get(split):
         held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
         raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
@@ -95,6 +97,11 @@ def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
 
 def embed_video(model: TrainedModel, frames: Frames) -> Floats:
     """The unit embedding, float32 (D,), of a clip's frames, pooled as for clips of shards."""
+    if model.reads_vectors is not None:
+        raise EchoclipError(
+            f"{model.name} was trained on the embeddings of another image encoder (--frames-from) "
+            "and reads no video; look for a text, or in clips of its own shards"
+        )
     found = model.embed_frames(frames)
     check_embeddings(found, "frames")
     owner = np.zeros(len(found), np.int64)

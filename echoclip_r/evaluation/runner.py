@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +86,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     sources = {"internal": Path(config.data)}
     if config.external is not None:
         sources["external"] = Path(config.external)
+    _check_sources(models, sources)
     folders = {
         name: make_shards(
             path,
@@ -212,6 +213,17 @@ def _load_dataset(
     return load_dataset(
         name, embedded, split=config.split, unit=config.unit, findings=tasks.findings
     )
+
+
+def _check_sources(models: Mapping[str, TrainedModel], sources: Mapping[str, Path]) -> None:
+    """Refuse videos for a model without an image tower of its own, before they are read."""
+    for name, model in models.items():
+        if model.reads_vectors is not None and any(path.is_file() for path in sources.values()):
+            raise EvaluationError(
+                f"{name} reads embeddings of another image encoder (--frames-from), so it cannot "
+                "be judged on the videos of a manifest; give shards of embeddings with --shards "
+                "(those in the run's folder, or `echoclip-r prepare --frames-from`)"
+            )
 
 
 def evaluate_model(

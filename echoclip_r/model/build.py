@@ -28,6 +28,7 @@ from echoclip_r.errors import CheckpointError, OptionError
 from echoclip_r.model.small_resnet import echoclip_r_small_resnet
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import is_plain_text_tower
+from echoclip_r.model.vector_tower import echoclip_r_vectors, vectors_config
 from echoclip_r.storage import read_json
 from echoclip_r.text.codec import TextCodec
 from echotok.adapters.open_clip import text_config
@@ -61,6 +62,7 @@ _ANY_MODEL = "ViT-B-32"  # every part of it is replaced by what a checkpoint's c
 def register() -> None:
     """Make `echoclip`, `echoclip-r` and their tiny forms known to open_clip; once a process."""
     register_model(echoclip_r_small_resnet)
+    register_model(echoclip_r_vectors)
     with as_file(_CONFIGS) as folder:
         open_clip.add_model_config(folder)
 
@@ -122,9 +124,15 @@ def build_model(
     """
     register()
     base = name if open_clip.get_model_config(name) is not None else _ANY_MODEL
+    # The size is the towers' own. A tower that reads vectors undoes what open_clip does by default.
+    is_vectors = config["vision_cfg"].get("timm_model_name") == echoclip_r_vectors.__name__
+    kept = {name: cell for name, cell in (preprocess or {}).items() if name != "size"}
     with _quiet():
         model = open_clip.create_model(
-            base, output_dict=True, force_preprocess_cfg=dict(preprocess or {}), **config
+            base,
+            output_dict=True,
+            force_preprocess_cfg={} if is_vectors else kept,
+            **config,
         )
     if not is_plain_text_tower(model):
         raise OptionError(_OTHER_TOWER.format(name))
@@ -222,7 +230,7 @@ def normalize_frames(
 
 def _towers_config(towers: str) -> dict[str, Any]:
     register()
-    found: dict[str, Any] | None = open_clip.get_model_config(towers)
+    found: dict[str, Any] | None = open_clip.get_model_config(towers) or vectors_config(towers)
     for folder in (Path(towers), Path(towers) / "best"):
         if found is None and (content := read_json(folder / MODEL)) is not None:
             found = content.get("model_cfg")

@@ -93,7 +93,7 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
 
 def needs_our_towers(model_config: Mapping[str, Any]) -> bool:
     """Whether open_clip knows the image tower only after this package has told it of it."""
-    return bool(model_config["vision_cfg"].get("timm_model_name") == "echoclip_r_small_resnet")
+    return str(model_config["vision_cfg"].get("timm_model_name", "")).startswith("echoclip_r_")
 
 
 def _name_only(pretrained: str | None) -> str | None:

@@ -45,9 +45,12 @@ _HUB, _LOCAL = "hf-hub:", "local-dir:"
 _PREFIXES = ("module.", "_orig_mod.")  # what DDP and torch.compile put before each name
 _MAX_NAMED = 3
 _ANOTHER_TOKENIZER = (
-    "Give the tokenizer that they were trained with: --tokenizer with the path of an artifact of "
-    "echotok, or published:FOLDER for your own copy of the published template tokenizer"
+    "Give the tokenizer that they were trained with: --tokenizer echo, echo-clip or the path of an "
+    "artifact of echotok. The template tokenizer of the published EchoCLIP-R cannot be read here: "
+    "its licence forbids to take its files apart"
 )
+# Weights on the Hub whose names are known to go with a tokenizer that echotok does not have.
+_TEMPLATE_TOKENIZER = ("mkaichristensen/echo-clip-r",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,13 @@ def import_weights(
                 "--tokenizer out"
             )
         return _import_ours(folder, out)
+    if source.removeprefix(_HUB) in _TEMPLATE_TOKENIZER and tokenizer is None:
+        raise CheckpointError(
+            f"{source}: the published EchoCLIP-R was trained with a template tokenizer of its "
+            "authors, and not with CLIP's: with CLIP's ids each word would be another one. "
+            f"{_ANOTHER_TOKENIZER}. The base model, which measures ejection fractions, is "
+            f"{_HUB}mkaichristensen/echo-clip"
+        )
     found = _find(source, folder, towers)
     state = _read_state(found.weights)
     rows, context_length = _text_shapes(state, found)

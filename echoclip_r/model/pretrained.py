@@ -30,6 +30,7 @@ from echoclip_r.model.checkpoint import (
 from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
+from echoclip_r.model.vector_tower import reads_vectors
 from echoclip_r.model.vocabulary import VocabularyReport, grow_embedding, transfer_from_clip
 from echoclip_r.text.codec import TextCodec
 
@@ -119,6 +120,7 @@ def load_pretrained(model: Any, spec: ModelSpec, codec: TextCodec) -> Vocabulary
     try:
         if codec.tokenizer is not None:
             state["token_embedding.weight"], report = transfer_from_clip(embedding, codec.tokenizer)
+        _keep_vectors(state, model)
         resize_pos_embed(state, model)
         resize_text_pos_embed(state, model)
         model.load_state_dict(state)
@@ -204,6 +206,7 @@ def _load_trained(
                 ) from error
         state["token_embedding.weight"] = embedding
     try:
+        _keep_vectors(state, model)
         resize_pos_embed(state, model)
         resize_text_pos_embed(state, model)
         model.load_state_dict(state)
@@ -216,6 +219,22 @@ def _load_trained(
             f"--model {towers}"
         ) from error
     return report
+
+
+def _keep_vectors(state: dict[str, torch.Tensor], model: Any) -> None:
+    """A model on another encoder's embeddings takes the text tower of the weights alone.
+
+    Its projection stays as it is where the embeddings have another number of columns.
+    """
+    if reads_vectors(model) is None:
+        return
+    own = model.state_dict()
+    for name in [name for name in state if name.startswith("visual.")]:
+        del state[name]
+    for name, tensor in own.items():
+        other = name == "text_projection" and state[name].shape != tensor.shape
+        if name.startswith("visual.") or other:
+            state[name] = tensor
 
 
 def find_weights(pretrained: str, model: str) -> Path:

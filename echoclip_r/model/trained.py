@@ -16,6 +16,7 @@ from echoclip_r.model.build import fit_frames, image_size_px, normalize_frames
 from echoclip_r.model.precision import autocast, resolve_precision
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import encode_text
+from echoclip_r.model.vector_tower import reads_vectors
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts
 
@@ -52,6 +53,11 @@ class TrainedModel:
     def image_size_px(self) -> int:
         """Side of the frames that the image tower reads."""
         return image_size_px(self.model)
+
+    @property
+    def reads_vectors(self) -> int | None:
+        """Columns of another encoder's embeddings where it reads these, None for frames."""
+        return reads_vectors(self.model)
 
     @property
     def embed_dim(self) -> int:

@@ -21,7 +21,7 @@ from open_clip.tokenizer import SimpleTokenizer
 
 import echotok
 
-__all__ = ["Origin", "VocabularyReport", "grow_embedding", "transfer_from_clip"]
+__all__ = ["Origin", "VocabularyReport", "grow_embedding", "plain_text", "transfer_from_clip"]
 
 _SLOT = re.compile(r"\{[^{}]*\}")
 
@@ -106,7 +106,7 @@ def transfer_from_clip(
         elif kind in ("", "special"):
             how = "mean of all"
         else:
-            plain = _bpe_text(text, clip) if kind == "bpe" else _plain(text)
+            plain = _bpe_text(text, clip) if kind == "bpe" else plain_text(text)
             sources = tuple(clip.encode(plain))
             how = "mean of pieces" if sources else "mean of all"
         return Origin(id=number, kind=kind, token=text, how=how, sources=sources)
@@ -132,7 +132,7 @@ def grow_embedding(
 
     def origin(number: int) -> Origin:
         text = new.id_to_token(number)
-        pieces = tuple(i for i in old.encode(_plain(text)).ids[1:-1] if i != pad)
+        pieces = tuple(i for i in old.encode(plain_text(text)).ids[1:-1] if i != pad)
         return Origin(
             id=number,
             kind=new.kind(number),
@@ -160,7 +160,8 @@ def _fill(embedding_VD: torch.Tensor, origins: Sequence[Origin]) -> torch.Tensor
     return torch.stack([makers[origin.how](origin) for origin in origins])
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
+    """A phrase's text without its slots."""
     return _SLOT.sub(" ", text)
 
 

@@ -48,6 +48,11 @@ class Augmentation:
     def __post_init__(self) -> None:
         check(self)
 
+    @classmethod
+    def none(cls) -> Augmentation:
+        """Frames as they are."""
+        return cls(min_crop=1.0, max_gain=0.0)
+
     def apply(self, picture: Image.Image, draw: random.Random, *, size_px: int) -> Augmented:
         """Change a frame by chance.
 

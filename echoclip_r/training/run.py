@@ -20,6 +20,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from echoclip_r.data.shards import read_index, read_reports
+from echoclip_r.data.vectors import check_kind
 from echoclip_r.errors import CheckpointError, OptionError, TrainingError
 from echoclip_r.model.build import (
     build_model,
@@ -40,6 +41,8 @@ from echoclip_r.model.checkpoint import (
 from echoclip_r.model.precision import device_name, needs_scaler, resolve_precision
 from echoclip_r.model.pretrained import load_pretrained, trained_folder
 from echoclip_r.model.task_files import read_task_files
+from echoclip_r.model.vector_tower import reads_vectors, set_center
+from echoclip_r.model.wording import rank_own_wording
 from echoclip_r.storage import lock, write_text, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts, count_words
@@ -176,9 +179,15 @@ class Run:
             preprocess=None if weights is None else read_description(weights).preprocess,
             grad_checkpointing=config.grad_checkpointing,
         )
+        check_kind(self.index.dimensions, reads_vectors(self.model), self.index.folder)
+        if self.index.center is not None:
+            set_center(self.model, self.index.center)
         self.vocabulary = None
         if start is None and spec.pretrained is not None:
             self.vocabulary = load_pretrained(self.model, spec, self.codec)
+        self.wording = None
+        if self.vocabulary is not None and process.is_first and self.codec.tokenizer is not None:
+            self.wording = rank_own_wording(self.model, self.codec.tokenizer)
         freeze_towers(self.model, spec)
         size_px = image_size_px(self.model)
         self.data = TrainData(
@@ -552,6 +561,8 @@ class Run:
                 "order: the run goes on with this number of workers, or one that divides it"
             )
         if self.vocabulary is not None:
-            log.say(f"token embedding: {self.vocabulary}")
+            log.say(f"token embedding: {self.vocabulary} (vocabulary.csv has each row)")
+        if self.wording is not None:
+            log.say(f"before any training {self.wording}")
         if self.process.is_first and self.validation is None:
             log.say("no validation split, so there will be no `best`")

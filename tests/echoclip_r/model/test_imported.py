@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+import echotok
 from echoclip_r.cli.main import main
 from echoclip_r.model.checkpoint import load_checkpoint, read_description
+from echoclip_r.model.vocabulary import transfer_from_clip
+from echoclip_r.model.wording import rank_own_wording
+from echotok.adapters.open_clip import text_config
+from echotok.building import build
 
 TEXTS = ["Severe aortic stenosis.", "a zebra drinks orange juice"]
 FRAMES = np.random.default_rng(0).integers(0, 255, (2, 96, 128, 3)).astype(np.uint8)
@@ -156,7 +162,7 @@ def test_what_cannot_be_imported_is_refused_with_what_to_do(theirs, tmp_path, ca
     small = state | {"token_embedding.weight": torch.zeros(992, 64)}
     said = refused(written("r", small, CONFIG))
     assert "its token embedding has 992 rows, and CLIP's own tokenizer has 49,408" in said
-    assert "trained with another tokenizer" in said and "published:FOLDER" in said
+    assert "trained with another tokenizer" in said and "--tokenizer echo, echo-clip" in said
     said = refused(folder, "--tokenizer", "echo")
     assert "has 49,408 rows, and tokenizer echo gives ids below 41,600" in said
     text = CONFIG["text_cfg"] | {"hf_tokenizer_name": "some/bert"}
@@ -197,6 +203,15 @@ def test_the_hub_without_a_network_says_what_to_do(tmp_path, capsys, monkeypatch
     assert "give local-dir:FOLDER" in said
 
 
+def test_the_published_retrieval_model_is_not_read_with_the_wrong_tokenizer(tmp_path, capsys):
+    """The mistake that users make: its figures would be those of noise."""
+    source = "hf-hub:mkaichristensen/echo-clip-r"
+    assert main(["import", source, "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "was trained with a template tokenizer of its authors, and not with CLIP's" in said
+    assert "is hf-hub:mkaichristensen/echo-clip" in said
+
+
 def test_every_command_works_on_an_imported_run(theirs, tmp_path, capsys, archive, training_shards):
     """Embed, retrieve, evaluate and explain, each through the command."""
     folder, _, _ = theirs
@@ -218,3 +233,59 @@ def test_every_command_works_on_an_imported_run(theirs, tmp_path, capsys, archiv
     card = ["export", str(run), "--evaluation", str(out), "--out", str(tmp_path / "exported")]
     assert main(card) == 0
     assert "| internal |" in (tmp_path / "exported" / "README.md").read_text()
+
+
+def own_table(folder: Path) -> Path:
+    """A hospital's own table over CLIP's pieces, as `echotok build --fallback clip` makes it."""
+    table = Path(__file__).parents[3] / "phrase_tables" / "phantom"
+    build(table, fallback="clip").save(folder / "own.json")
+    return folder / "own.json"
+
+
+@pytest.mark.parametrize("kind", ["echo-clip", "own"])
+def test_training_starts_from_imported_weights(kind, theirs, tmp_path, capsys, training_shards):
+    """Shared rows bit for bit, phrases from their pieces' mean, and a report of every row."""
+    folder, model, _ = theirs
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(["import", str(folder), "--out", str(run)]) == 0
+    name = kind if kind == "echo-clip" else str(own_table(tmp_path))
+    capsys.readouterr()
+    command = ["train", "--recipe", "echoclip-r", "--pretrained", str(run), "--model", str(run)]
+    command += ["--tokenizer", name, "--shards", str(training_shards), "--out", str(out)]
+    for setting in ("batch_size=22", "epochs=1", "warmup_steps=1", "lr=1e-30", "weight_decay=0"):
+        command += ["--set", setting]
+    assert main(command) == 0
+    said = capsys.readouterr().err
+    assert "before any training " in said and "rank their own words first among" in said
+    tokenizer = echotok.load(name)
+    rows = load_file(out / "best" / "open_clip_model.safetensors")["token_embedding.weight"]
+    before = model.token_embedding.weight.detach()
+    assert torch.equal(rows[:49406], before[:49406])  # the step changed nothing, and nor did we
+    assert torch.equal(rows[tokenizer.bos_id], before[49406])
+    assert torch.equal(rows[tokenizer.eos_id], before[49407])
+    with (out / "vocabulary.csv").open(newline="") as file:
+        origins = list(csv.DictReader(file))
+    assert len(origins) == tokenizer.vocab_size
+    phrases = [one for one in origins if one["kind"] == "phrase"]
+    assert phrases and {one["how"] for one in phrases} <= {"mean of pieces", "mean of all"}
+    for one in phrases[:50]:
+        sources = list(map(int, one["sources"].split()))
+        torch.testing.assert_close(rows[int(one["id"])], before[sources].mean(dim=0))
+    loaded = load_checkpoint(out)
+    assert read_description(out / "best").preprocess["mean"] == [0.5, 0.5, 0.5]
+    assert loaded.embed_texts(TEXTS).shape == (2, 64)
+
+
+def test_phrases_rank_their_own_words_above_chance(theirs, tmp_path):
+    """Even in a tower with random weights, since a row is the mean of the words' rows."""
+    _, model, _ = theirs
+    tokenizer = echotok.load("echo-clip")
+    other = open_clip.CLIP(**CONFIG | {"text_cfg": CONFIG["text_cfg"] | text_config(tokenizer)})
+    embedding, _ = transfer_from_clip(model.token_embedding.weight.detach(), tokenizer)
+    state = dict(model.state_dict())
+    other.load_state_dict(state | {"token_embedding.weight": embedding})
+    found = rank_own_wording(other.eval(), tokenizer)
+    assert found is not None
+    assert found.num_phrases > 1000
+    assert found.num_first / found.num_phrases > 20 / found.num_wordings
+    assert rank_own_wording(other, echotok.load("echo")) is None
