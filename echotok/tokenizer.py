@@ -162,6 +162,11 @@ class Tokenizer:
         return self._fallback
 
     @property
+    def clip_merges(self) -> str | Path | None:
+        """The path of CLIP's merges that the tokenizer was made with; None where none was given."""
+        return self._merges_path
+
+    @property
     def vocab_size(self) -> int:
         """Rows that a token embedding needs, spare rows included."""
         return self._engine.layout.vocab_size
