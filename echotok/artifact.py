@@ -5,7 +5,8 @@
      "phrases": [[id, text, section, since, retired], ...],
      "fallback": {"kind": "domain", "merges": ["t h", ...]}
                  or {"kind": "clip", "sha256": ..., "merges": [those beyond CLIP's]},
-                 a domain fallback with a compact base also has "base": "abc...",
+                 a domain fallback with a compact base also has "base": "abc...", one that does
+                 not join words with what stands beside them has "joins": false,
      "probe": {"text": ..., "ids": [...]}, "sha256": ...}
 
 `sha256` covers everything else and is the tokenizer's fingerprint. The probe is encoded anew when
@@ -95,10 +96,12 @@ def pack(name: str, table: PhraseTable, fallback: Fallback) -> dict[str, Any]:
 
 def _pack_fallback(fallback: Fallback) -> dict[str, Any]:
     merges = [" ".join(pair) for pair in fallback.merges]
+    more: dict[str, Any] = {} if fallback.joins else {"joins": False}
     if fallback.kind == "clip":
-        return {"kind": "clip", "sha256": CLIP_MERGES_SHA256, "merges": merges}
-    base = {} if fallback.base is None else {"base": fallback.base}
-    return {"kind": "domain", **base, "merges": merges}
+        return {"kind": "clip", "sha256": CLIP_MERGES_SHA256, **more, "merges": merges}
+    if fallback.base is not None:
+        more["base"] = fallback.base
+    return {"kind": "domain", **more, "merges": merges}
 
 
 def _plain(value: Any) -> Any:
@@ -155,6 +158,7 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
         kind=packed["kind"],
         merges=tuple(_pair(line) for line in packed["merges"]),
         base=packed.get("base"),
+        joins=packed.get("joins", True),
     )
 
 

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
 
-__all__ = ["HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
+__all__ = ["END", "HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
 
 END = "</w>"
+"""What the last token of a word ends in."""
 HALVES = "\u24ea" + "".join(chr(0x2460 + half) for half in range(15))
 """Symbols for the two halves of a byte that a compact base does not hold, in order of value."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -74,10 +75,13 @@ def build(
         )
         grown.added_since(base)
         return grown
+    # What joining parts saves is little, and no other library can do it; without slots, it is all
+    # that would keep them from giving the same ids (`echotok.adapters.huggingface`).
+    joins = any(phrase.num_slots for phrase in table.phrases)
     if fallback == "clip":
         return Tokenizer.from_table(
             table,
-            read_clip_fallback(table_dir),
+            replace(read_clip_fallback(table_dir), joins=joins),
             name=name or f"{table.name}-clip",
             clip_merges=clip_merges,
         )
@@ -85,7 +89,7 @@ def build(
     if trained is None:
         counts = word_counts(table, corpus, min_documents=min_documents)
         trained = Fallback(kind="domain", merges=tuple(train_merges(counts, table.num_merges)))
-    return Tokenizer.from_table(table, trained, name=name)
+    return Tokenizer.from_table(table, replace(trained, joins=joins), name=name)
 
 
 def reviewed_table(

@@ -12,8 +12,16 @@ import regex
 from echotok.bpe import ByteBPE
 from echotok.errors import MergesError
 
-__all__ = ["CLIP_MERGES_SHA256", "clip_merges", "count_clip_tokens"]
+__all__ = [
+    "CLIP_MERGES_NAME",
+    "CLIP_MERGES_SHA256",
+    "clip_merges",
+    "clip_merges_path",
+    "count_clip_tokens",
+]
 
+
+CLIP_MERGES_NAME = "bpe_simple_vocab_16e6.txt.gz"
 
 CLIP_MERGES_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 
@@ -26,15 +34,15 @@ _CLIP_PIECE = regex.compile(
 )
 
 
-def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
-    """Read CLIP's merges from the installed open_clip_torch, or from a file.
+def clip_merges_path(path: Path | str | None = None) -> Path:
+    """Where CLIP's merges lie.
 
     Args:
         path: `bpe_simple_vocab_16e6.txt.gz`; None finds the one inside open_clip_torch, without
             importing it.
 
     Raises:
-        MergesError: the file is not there, or is not the published one.
+        MergesError: no path is given, and open_clip_torch is not installed.
     """
     if path is None:
         spec = importlib.util.find_spec("open_clip")
@@ -45,8 +53,20 @@ def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
                 "clip_merges=PATH (--clip-merges PATH) to bpe_simple_vocab_16e6.txt.gz, or use "
                 "the self-contained tokenizer 'echo'"
             )
-        path = Path(spec.submodule_search_locations[0]) / "bpe_simple_vocab_16e6.txt.gz"
-    path = Path(path)
+        path = Path(spec.submodule_search_locations[0]) / CLIP_MERGES_NAME
+    return Path(path)
+
+
+def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
+    """Read CLIP's merges from the installed open_clip_torch, or from a file.
+
+    Args:
+        path: path of the file, as in `clip_merges_path`.
+
+    Raises:
+        MergesError: the file is not there, or is not the published one.
+    """
+    path = clip_merges_path(path)
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -28,15 +28,24 @@ from itertools import accumulate, groupby
 
 import regex
 
-__all__ = ["Offsets", "fold", "is_number", "make_normalizer", "split_pieces", "split_stops"]
+__all__ = [
+    "VARIANTS",
+    "Offsets",
+    "fold",
+    "is_number",
+    "make_normalizer",
+    "split_pieces",
+    "split_stops",
+]
 
-_VARIANTS = str.maketrans(
+VARIANTS = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63", "-"),
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4", "'"),
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
     }
 )
+"""What `str.translate` takes to write typographic dashes and quotes as plain ones."""
 
 # regex's \s leaves out U+001C-U+001F, which str.split takes for white space.
 _SPACE = r"\s\x1c-\x1f"
@@ -82,7 +91,7 @@ def _canonical(cluster: str) -> str:
     before = cluster
     while True:
         ordered = _in_order(before) if len(before) > _LONG_CLUSTER else before
-        after = unicodedata.normalize("NFC", ordered).translate(_VARIANTS).lower()
+        after = unicodedata.normalize("NFC", ordered).translate(VARIANTS).lower()
         if after == before:
             return after
         before = after

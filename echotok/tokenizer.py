@@ -162,6 +162,16 @@ class Tokenizer:
         return self._fallback
 
     @property
+    def engine(self) -> Engine:
+        """What encodes and decodes, for those who write the tokenizer in another format."""
+        return self._engine
+
+    @property
+    def clip_merges(self) -> str | Path | None:
+        """The path of CLIP's merges that the tokenizer was made with; None where none was given."""
+        return self._merges_path
+
+    @property
     def vocab_size(self) -> int:
         """Rows that a token embedding needs, spare rows included."""
         return self._engine.layout.vocab_size

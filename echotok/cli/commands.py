@@ -110,6 +110,8 @@ def build(arguments: Namespace) -> int:
         arguments.parser.error("--corpus trains the domain fallback; CLIP's fallback needs none")
     if arguments.base is not None and (arguments.corpus or arguments.fallback == "clip"):
         arguments.parser.error("--base keeps that artifact's fallback; leave out the other option")
+    if arguments.out is None and arguments.hf is None:
+        arguments.parser.error("name what to write: --out ARTIFACT, or --hf FOLDER, or both")
     if arguments.review is None:  # a table whatever its name is
         _check_column(arguments, arguments.corpus)
     _check_paths(arguments.corpus)
@@ -118,7 +120,14 @@ def build(arguments: Namespace) -> int:
         review = read_review(
             arguments.review, encoding=arguments.encoding, delimiter=arguments.delimiter
         )
-    old = None if arguments.force else _old_artifact(arguments)
+    outs = [] if arguments.out is None else [Path(arguments.out)]
+    if arguments.hf is not None:
+        from echotok.adapters.transformers import ARTIFACT, EchotokTokenizer
+
+        if Path(arguments.hf).is_file():
+            raise InputError(f"{arguments.hf} is a file; name a folder, which is made if need be")
+        outs.append(Path(arguments.hf) / ARTIFACT)
+    olds = [] if arguments.force else [(_old_artifact(arguments, out), out) for out in outs]
     with progress() as told:
 
         def corpus() -> Iterator[str]:
@@ -146,8 +155,9 @@ def build(arguments: Namespace) -> int:
             review=review,
             tell=lambda text: tell(f"echotok: {text}"),
         )
-    if old is not None:
-        _check_growth(tokenizer, old, arguments.out)
+    for old, out in olds:
+        if old is not None:
+            _check_growth(tokenizer, old, out)
     if review is not None and arguments.write_table is not None:
         table = reviewed_table(arguments.table_dir, review, base=base)  # with its notes
         write_changed(table, arguments.table_dir, arguments.write_table)
@@ -157,19 +167,22 @@ def build(arguments: Namespace) -> int:
             f"echotok: {arguments.table_dir} is as it was; with --write-table NEW_DIR the reviewed "
             "table is kept, too, from which it can grow"
         )
-    tokenizer.save(arguments.out)
+    if arguments.out is not None:
+        tokenizer.save(arguments.out)
+    if arguments.hf is not None:
+        EchotokTokenizer.from_echotok(tokenizer).save_pretrained(arguments.hf)
+    written = " and ".join(filter(None, (arguments.out, arguments.hf)))
     tell(
-        f"wrote {arguments.out}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
+        f"wrote {written}: {tokenizer.name}, {len(tokenizer.table.live):,} phrases, "
         f"{tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
     )
     return 0
 
 
-def _old_artifact(arguments: Namespace) -> Tokenizer | None:
+def _old_artifact(arguments: Namespace, out: Path) -> Tokenizer | None:
     """The tokenizer that lies where the new one is to be written; None where nothing lies there."""
     from echotok.tokenizer import Tokenizer
 
-    out = Path(arguments.out)
     if not out.exists():
         return None
     if out.is_dir():
@@ -183,7 +196,7 @@ def _old_artifact(arguments: Namespace) -> Tokenizer | None:
         ) from error
 
 
-def _check_growth(tokenizer: Tokenizer, old: Tokenizer, out: str) -> None:
+def _check_growth(tokenizer: Tokenizer, old: Tokenizer, out: Path) -> None:
     """Refuse to replace a tokenizer by one with other ids, and say how much a growth added."""
     try:
         added = tokenizer.added_since(old)

@@ -171,7 +171,13 @@ def _stats_arguments(parser: ArgumentParser) -> None:
 def _build_arguments(parser: ArgumentParser) -> None:
     parser.description = "Make a tokenizer from a phrase table's folder."
     add_table_dir(parser)
-    parser.add_argument("--out", required=True, metavar="ARTIFACT", help="the file to write")
+    parser.add_argument("--out", metavar="ARTIFACT", help="the file to write")
+    parser.add_argument(
+        "--hf",
+        metavar="FOLDER",
+        help="write a folder that EchotokTokenizer and AutoTokenizer of Hugging Face transformers "
+        "load; in place of --out, or beside it",
+    )
     parser.add_argument(
         "--force",
         action="store_true",

@@ -73,6 +73,8 @@ class _PrintCompletion(Action):
         parser.exit()
 
 
+# The extras that serve one option of a command, by the package that is missing without them.
+_EXTRA_OF = {"transformers": "transformers"}
 # Metavars of options that take a file or folder; a shell completes names of files for them.
 _FILES = (
     "FILE",
@@ -202,7 +204,8 @@ def run_command(
         return _fail(
             name,
             f"this command needs the Python package {missing}, which is not installed; "
-            f'pip install "echotok[{extra}]" installs everything that {name} needs',
+            f'pip install "echotok[{_EXTRA_OF.get(missing, extra)}]" installs '
+            + ("it" if missing in _EXTRA_OF else f"everything that {name} needs"),
         )
     except BrokenPipeError:
         # The reader (`head`, say) has seen enough; Python would complain when it flushes at exit.

@@ -48,15 +48,16 @@ class _Word(NamedTuple):
 class Encoder:
     """Encodes normalized text. Its only state is memos, which are safe to share and to lose."""
 
-    def __init__(self, table: PhraseTable, layout: Layout, bpe: ByteBPE) -> None:
+    def __init__(
+        self, table: PhraseTable, layout: Layout, bpe: ByteBPE, *, joins_parts: bool
+    ) -> None:
         self.matcher = Matcher.of(table)
         self._split_number = table.split_number
         rows = enumerate(table.severity_values, layout.severity)
         self._severity_ids = {value.id: row for row, value in rows}
         self._layout = layout
         self._bpe = bpe
-        # A compact fallback is mined with its table, which counts tokens piece by piece.
-        self._joins_parts = not bpe.compact
+        self._joins_parts = joins_parts
         self._phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
         for phrase in table.live:
             first, last = phrase.items[0], phrase.items[-1]

@@ -90,7 +90,7 @@ class Engine:
             layout=layout,
             vocabulary=vocabulary,
             normalize=make_normalizer(table.units),
-            encoder=Encoder(table, layout, bpe),
+            encoder=Encoder(table, layout, bpe, joins_parts=fallback.joins_parts),
             decoder=Decoder(table, layout, vocabulary),
         )
 

@@ -28,7 +28,7 @@ from echotok.bpe import ByteBPE
 from echotok.errors import ArtifactError
 from echotok.table.phrases import PhraseTable
 
-__all__ = ["Kind", "Layout", "Vocabulary", "begins_value"]
+__all__ = ["NUM_SPECIAL", "Kind", "Layout", "Vocabulary", "begins_value"]
 
 NUM_SPECIAL = 16
 NUMBER_CAPACITY = 1152
