@@ -45,6 +45,8 @@ def commands(block: Block) -> list[str]:
         return []
     lines = block.text.replace("\\\n", " ").splitlines()
     found = [" ".join(re.sub(r"(^|\s)#.*", "", line).split()) for line in lines]
+    # `[--option VALUE]` in a line says that it may be left out.
+    found = [re.sub(r"\[(--[^\]]*)\]", r"\1", line) for line in found]
     found = [line for line in found if line]
     return found if all(line.split()[0] in PROGRAMS for line in found) else []
 
