@@ -72,6 +72,7 @@ def make_parser() -> ArgumentParser:
         ("mine", "propose a phrase table for your reports", cli_mine.add_arguments),
         ("review", "keep, drop or rename the phrases of a table", cli_review.add_arguments),
         ("build", "make a tokenizer from a phrase table", _build_arguments),
+        ("export", "write a tokenizer in the format of another library", _export_arguments),
         ("validate", "check a phrase table", _validate_arguments),
         ("sample", "write reports of simulated patients, to try the others on", _sample_arguments),
     ):
@@ -228,6 +229,29 @@ def _build_arguments(parser: ArgumentParser) -> None:
     )
     add_clip_merges(parser)
     parser.set_defaults(run=cli_commands.build)
+
+
+def _export_arguments(parser: ArgumentParser) -> None:
+    parser.description = (
+        "Write a tokenizer in the format of another library. The tokenizer.json of Hugging Face "
+        "tokenizers gives the same ids where the table has no slots; where it has, the difference "
+        "is measured and printed."
+    )
+    add_tokenizer(parser)
+    parser.add_argument(
+        "--format", choices=("huggingface",), default="huggingface", help="(default huggingface)"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write")
+    parser.add_argument(
+        "--measure",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="reports on which the difference is measured: files or folders, as for encode "
+        "(default: 200 texts that are made from the table's own phrases)",
+    )
+    add_column(parser)
+    parser.set_defaults(run=cli_commands.export)
 
 
 def _validate_arguments(parser: ArgumentParser) -> None:

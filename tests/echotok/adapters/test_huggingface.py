@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from command_line import needs_clip
+from command_line import Run, needs_clip
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -162,3 +162,68 @@ def test_any_text_is_exact(text: str) -> None:
     tok, other = _plain()
     text = _assigned(text)
     assert other.encode(text).ids == tok.encode(text).ids
+
+
+def test_slots_are_measured_and_nothing_is_lost(tok: Tokenizer) -> None:
+    """With slots the ids differ and are counted; each text still decodes to what it says."""
+    exported = to_tokenizer_json(tok)
+    told = inexact_parts(tok)
+    assert "phrases have slots and are left out" in told[0]
+    assert "joins words" in told[1]
+    corpus = [*TEXTS, *own_reports()]
+    found = compare(tok, exported, corpus)
+    assert found.num_texts == len(corpus)
+    assert 0 < found.num_other_ids <= len(corpus)
+    assert found.num_exported_ids > found.num_ids
+    other = tokenizers.Tokenizer.from_str(json.dumps(exported))
+    for text in corpus:
+        assert tok.decode(other.encode(text).ids) == tok.normalize(text)
+
+
+def test_the_command_writes_it_and_says_what_differs(
+    run: Run, plain_table: Path, tmp_path: Path
+) -> None:
+    """`echotok export` writes the file and prints the share of texts with other ids."""
+    artifact, out = tmp_path / "plain.json", tmp_path / "tokenizer.json"
+    assert run("build", plain_table, "--out", artifact).code == 0
+    done = run("export", "--tokenizer", artifact, "--format", "huggingface", "--out", out)
+    assert done.code == 0
+    assert "0 of 200 texts get other ids (0.0%)" in done.out
+    assert "not exact" not in done.err
+    ids = tokenizers.Tokenizer.from_file(str(out)).encode(TEXTS[3]).ids
+    assert ids == echotok.load(artifact).encode(TEXTS[3]).ids
+    reports = tmp_path / "reports.txt"
+    reports.write_text("LVEF is 55-60%.", encoding="utf-8")
+    done = run("export", "--out", out, "--measure", reports)
+    assert done.out.startswith("1 of 1 texts get other ids (100.0%)")
+    assert "not exact: 346 of 1,200 phrases have slots" in done.err
+    assert "no such file" in run("export", "--out", out, "--measure", tmp_path / "none").err
+
+
+def test_a_literal_special_token_is_text(plain_table: Path) -> None:
+    """No token is registered as added, so that nothing in a text is control (I7)."""
+    tok = echotok.build(plain_table)
+    other = other_tokenizer(tok)
+    assert other.encode("<eos> <pad>").ids == tok.encode("<eos> <pad>").ids
+    assert other.get_vocab_size() == tok.vocab_size
+    assert other.token_to_id("<eos>") == tok.eos_id
+    fast = pytest.importorskip("transformers").PreTrainedTokenizerFast(
+        tokenizer_object=other, pad_token="<pad>", eos_token="<eos>", split_special_tokens=True
+    )
+    rows = fast(["<eos> mild", "mild"], padding=True)["input_ids"]
+    assert rows == tok(["<eos> mild", "mild"], padding=True)["input_ids"].tolist()
+
+
+def test_a_fallback_says_whether_it_joins(plain_table: Path, small_table: Path, tmp_path) -> None:
+    """A table without slots is built without joining, and its artifact says so."""
+    plain, small = echotok.build(plain_table), echotok.build(small_table)
+    assert not plain.fallback.joins_parts
+    assert small.fallback.joins_parts
+    for tok in (plain, small):
+        tok.save(tmp_path / "tok.json")
+        again = echotok.load(tmp_path / "tok.json")
+        assert again.fallback == tok.fallback
+        assert again.fingerprint == tok.fingerprint
+    grown = plain_table / "all.csv"
+    grown.write_text(grown.read_text() + "20,ef is {number},1.0.0,,\n")
+    assert not echotok.build(plain_table, base=plain).fallback.joins_parts
