@@ -8,10 +8,10 @@ the model's `text_cfg`. It pools the text at each row's argmax, which is why EOS
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from echotok.tokenizer import Tokenizer, load
 
@@ -89,6 +89,14 @@ class OpenClipTokenizer:
     def all_special_ids(self) -> list[int]:
         """The ids of start of text, end of text and padding."""
         return [self.sot_token_id, self.eot_token_id, self.pad_token_id]
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text without start and end of text, all of them."""
+        return self.tokenizer.encode(text).ids[1:-1]
+
+    def decode(self, tokens: Iterable[SupportsIndex]) -> str:
+        """The normalized text of ids; start and end of text and padding are skipped."""
+        return self.tokenizer.decode(tokens)
 
     def __call__(
         self, texts: str | Sequence[str], context_length: int | None = None

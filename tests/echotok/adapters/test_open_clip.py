@@ -191,6 +191,30 @@ def test_open_clips_zero_shot_classifier_takes_it(model, tok: echotok.Tokenizer)
     assert not torch.allclose(weights[:, 0], weights[:, 1])
 
 
+def test_it_encodes_and_decodes_as_open_clips_tokenizer_does(
+    tok: echotok.Tokenizer, simple
+) -> None:
+    """`encode` gives bare ids and `decode` gives text back, as in open_clip's own tokenizer."""
+    tokenize = OpenClipTokenizer(tok)
+    assert tokenize.encode(SHORT) == tok.encode(SHORT).ids[1:-1]
+    assert tokenize.decode(tokenize.encode(SHORT)) == "mild mitral regurgitation."
+    assert tokenize.decode(tokenize(SHORT)[0]) == "mild mitral regurgitation."
+    assert simple.decode(simple.encode("mild mitral")).strip() == "mild mitral"
+
+
+def test_get_tokenizer_takes_a_folder(tok: echotok.Tokenizer, tmp_path: Path) -> None:
+    """A folder that `EchotokTokenizer` wrote serves as open_clip's `hf_tokenizer_name`."""
+    pytest.importorskip("transformers")
+    from echotok.adapters.transformers import EchotokTokenizer
+
+    EchotokTokenizer.from_echotok(tok).save_pretrained(tmp_path)
+    text_cfg = text_config(tok, context_length=CONTEXT_LENGTH)
+    config = {"model_cfg": {"text_cfg": text_cfg | {"hf_tokenizer_name": tok.name}}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    tokenize = open_clip.get_tokenizer(f"local-dir:{tmp_path}")
+    assert tokenize(TEXTS).equal(OpenClipTokenizer(tok, context_length=CONTEXT_LENGTH)(TEXTS))
+
+
 def own_reports() -> list[str]:
     files = sorted((ROOT / "benchmarks" / "reports").rglob("*.txt"))
     return [file.read_text(encoding="utf-8") for file in files]
