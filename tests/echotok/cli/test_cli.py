@@ -53,7 +53,9 @@ def test_every_option_has_help() -> None:
         "mine",
         "review",
         "build",
+        "export",
         "validate",
+        "sample",
     ]
     for name, parser in sub_parsers():
         assert parser.description, name
@@ -79,7 +81,9 @@ def test_a_missing_help_would_be_found() -> None:
         "mine",
         "review",
         "build",
+        "export",
         "validate",
+        "sample",
     ],
 )
 def test_help_and_bad_usage(run: Run, command: str) -> None:
