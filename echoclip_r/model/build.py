@@ -237,9 +237,8 @@ def _towers_config(towers: str) -> dict[str, Any]:
     if found is None:
         names = sorted(entry.name.removesuffix(".json") for entry in _CONFIGS.iterdir())
         raise OptionError(
-            f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, "
-            "`open_clip.list_models()` names the others, and the folder of a run stands for its "
-            "model"
+            f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, and "
+            "`open_clip.list_models()` names the others"
         )
     return found
 
