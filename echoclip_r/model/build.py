@@ -237,8 +237,8 @@ def _towers_config(towers: str) -> dict[str, Any]:
     if found is None:
         names = sorted(entry.name.removesuffix(".json") for entry in _CONFIGS.iterdir())
         raise OptionError(
-            f"open_clip has no model {towers!r}, nor is it the folder of a run; this package's are "
-            f"{', '.join(names)}, and `open_clip.list_models()` names the others"
+            f"open_clip has no model {towers!r}; this package's are {', '.join(names)}, and "
+            "`open_clip.list_models()` names the others"
         )
     return found
 

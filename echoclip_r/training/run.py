@@ -185,9 +185,6 @@ class Run:
         self.vocabulary = None
         if start is None and spec.pretrained is not None:
             self.vocabulary = load_pretrained(self.model, spec, self.codec)
-        self.wording = None
-        if self.vocabulary is not None and process.is_first and self.codec.tokenizer is not None:
-            self.wording = rank_own_wording(self.model, self.codec.tokenizer)
         freeze_towers(self.model, spec)
         size_px = image_size_px(self.model)
         self.data = TrainData(
@@ -211,6 +208,9 @@ class Run:
                 self.index, config=config, codec=self.codec, size_px=size_px
             )
         self.model.to(device=process.device, memory_format=torch.channels_last)
+        self.wording = None
+        if self.vocabulary is not None and process.is_first and self.codec.tokenizer is not None:
+            self.wording = rank_own_wording(self.model, self.codec.tokenizer)
         self.optimizer = make_optimizer(self.model, config)
         self.scaler = (
             torch.amp.GradScaler(process.device.type) if needs_scaler(self.precision) else None
