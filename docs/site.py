@@ -35,6 +35,7 @@ _GUIDES = {
     "evaluation": "Evaluation",
     "search": "Search",
     "transformers": "transformers",
+    "exchange": "Models to and from open_clip",
     "recipes": "Recipes for other libraries",
     "architecture": "Architecture",
     "log": "Log",
