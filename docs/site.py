@@ -35,7 +35,6 @@ _GUIDES = {
     "evaluation": "Evaluation",
     "search": "Search",
     "transformers": "transformers",
-    "exchange": "Models to and from open_clip",
     "recipes": "Recipes for other libraries",
     "architecture": "Architecture",
     "log": "Log",
