@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from strategies import table_texts, tables, texts
+from strategies import ADVERSARIAL, adversarial, table_texts, tables, texts
 
 from echotok import Tokenizer, load
 from echotok.corpora import read_reports
@@ -22,16 +22,6 @@ from echotok.table.phrases import PhraseTable
 
 if engine_in_use() != "compiled core":
     pytest.skip(f"no compiled core: {engine_in_use()}", allow_module_level=True)
-
-# What the rules of numbers, units, contractions, stops and spacing turn on.
-_ADVERSARIAL = [
-    *"0123456789.,-+<>=~%/ '()[]{};:!?\"_#@*&^|\\$`\n\t\x00\x1c\x7f",
-    *"abcdehlmorstvx", " to ", "% to ", " - ", "mm", "mmhg", "m/s", "cm2", "cm2/m2", "ml", "'s",
-    "'re", "'ll", ". ", ".  ", " .", " .5", " ,", ", ,", "mild", " mitral regurgitation",
-    " lvef ", "is ", "no ", "trace to mild", "1+", "\u2019", "\u2013", "\xa0", "\u2003", "\u0301",
-    "\xb2", "\xe9", "\u212a", "\u037e", "</w>", "{number}", "severe ", "right ventricle ", "5",
-]  # fmt: skip
-adversarial = st.lists(st.sampled_from(_ADVERSARIAL), max_size=60).map("".join)
 
 
 def assert_same(engine: Engine, text: str) -> None:
@@ -90,7 +80,7 @@ def test_corpora(tok: Tokenizer, corpus_files: list[Path]) -> None:
 def test_long_texts(tok: Tokenizer) -> None:
     """A long text of everything, and long words, numbers and runs."""
     rng = random.Random(0)
-    assert_same(tok._engine, "".join(rng.choices(_ADVERSARIAL, k=100_000)))
+    assert_same(tok._engine, "".join(rng.choices(ADVERSARIAL, k=100_000)))
     for one in ("x", "5", "-", "1,", "1-", ">1 ", "a1", ". ", "' ", "mild to ", "\u2013", "1 to "):
         assert_same(tok._engine, one * 5_000)
 
