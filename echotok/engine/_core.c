@@ -1667,19 +1667,19 @@ core_encode_many(PyObject *self, PyObject *arguments)
             PyErr_NoMemory();
         goto done;
     }
-    PyObject *ids = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(flat.flat_size * sizeof(int32_t)));
-    PyObject *sizes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
-    PyObject *dropped = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
-    PyObject *inside = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count);
+    PyObject *ids = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(flat.flat_size * sizeof(int32_t)));
+    PyObject *sizes = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+    PyObject *dropped = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+    PyObject *inside = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count);
     if (ids != NULL && sizes != NULL && dropped != NULL && inside != NULL) {
-        char *out = PyBytes_AS_STRING(ids);
+        char *out = PyByteArray_AS_STRING(ids);
         for (size_t at = 0; at < count; at++) {
             size_t bytes = (size_t)rows[at].size * sizeof(int32_t);
             memcpy(out, flat.flat + rows[at].begin, bytes);
             out += bytes;
-            memcpy(PyBytes_AS_STRING(sizes) + at * sizeof(int32_t), &rows[at].size, 4);
-            memcpy(PyBytes_AS_STRING(dropped) + at * sizeof(int32_t), &rows[at].dropped, 4);
-            PyBytes_AS_STRING(inside)[at] = (char)rows[at].inside;
+            memcpy(PyByteArray_AS_STRING(sizes) + at * sizeof(int32_t), &rows[at].size, 4);
+            memcpy(PyByteArray_AS_STRING(dropped) + at * sizeof(int32_t), &rows[at].dropped, 4);
+            PyByteArray_AS_STRING(inside)[at] = (char)rows[at].inside;
         }
         result = PyTuple_Pack(4, ids, sizes, dropped, inside);
     }
@@ -2303,7 +2303,7 @@ static PyMethodDef core_methods[] = {
     {"encode", core_encode, METH_O, "encode(text): the trace of a text."},
     {"encode_many", core_encode_many, METH_VARARGS,
      "encode_many(texts, context_length): ids of a tuple of texts, cut between units where "
-     "context_length is not 0.\n\nReturns bytes: int32 ids of all rows, int32 sizes of the rows, "
+     "context_length is not 0.\n\nReturns bytearrays: int32 ids of all rows, int32 sizes of the rows, "
      "int32 numbers of ids dropped, and whether each row was cut inside of a unit."},
     {NULL, NULL, 0, NULL},
 };

@@ -45,7 +45,7 @@ class Core(Protocol):
 
     def encode_many(
         self, texts: tuple[str, ...], context_length: int
-    ) -> tuple[bytes, bytes, bytes, bytes]:
+    ) -> tuple[bytearray, bytearray, bytearray, bytearray]:
         """Ids, sizes and dropped ids (int32) of many texts, and whether each was cut in a unit."""
 
 
