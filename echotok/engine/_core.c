@@ -21,6 +21,9 @@
 #define MEMO_BITS 14
 #define MEMO_TEXT 22
 #define MEMO_IDS 8
+#define KNOWN_BITS 14
+#define KNOWN_TEXT 400
+#define KNOWN_ROOM (1 << 20)
 #define PADDING 16
 #define BARE_VALUE INT32_MAX
 
@@ -78,6 +81,15 @@ typedef struct {
     int32_t ids[MEMO_IDS];
 } Memo;
 
+/* A stretch that was met before. At its second sight what came out is kept, in `kept` of the
+ * scratch: the text, then its ids, spans and units, as if it began its text. */
+typedef struct {
+    uint64_t hash;
+    uint32_t place;  /* in `kept`; 0: met once */
+    uint16_t length; /* of the text */
+    uint16_t num_ids, num_units, first;
+} Known;
+
 typedef struct {
     uint32_t start, end; /* in the normalized stretch, without the space before it */
     uint32_t hash;
@@ -111,6 +123,8 @@ typedef struct Scratch {
     VECTOR(int32_t, spans);      /* start and end of each id */
     VECTOR(int32_t, units);      /* id end, piece end, span start, span end of each unit */
     VECTOR(int32_t, hard);       /* first id, end id, first unit, end unit, start in text */
+    VECTOR(int32_t, kept);
+    Known known[1 << KNOWN_BITS];
     int32_t word_ids[2 * LONGEST_WORD + 2];
     Memo memo[1 << MEMO_BITS];
 } Scratch;
@@ -995,16 +1009,15 @@ push_text_span(Scratch *s, size_t begin, size_t end)
     return push_span(s, start, begin >= end ? start : s->origin[end - 1] + 1);
 }
 
-/* Ids of a phrase or bare value, and their spans where these are kept. */
+/* Ids of a phrase or bare value, and their spans. */
 static int
-push_match(const Core *core, Scratch *s, const Match *match, int keep, int32_t start, uint8_t *edge,
+push_match(const Core *core, Scratch *s, const Match *match, int32_t start, uint8_t *edge,
            size_t *behind)
 {
     size_t first_id = s->ids_size;
     if (match->phrase != BARE_VALUE) {
         TRY(push_id(s, core->phrase + match->phrase));
-        if (keep)
-            TRY(push_span(s, start, start)); /* the end is filled in by the caller */
+        TRY(push_span(s, start, start)); /* the end is filled in by the caller */
     }
     int32_t chain[64];
     int32_t count = match->num_values, value = match->values;
@@ -1019,13 +1032,12 @@ push_match(const Core *core, Scratch *s, const Match *match, int keep, int32_t s
         size_t low = s->pieces[one->first].start, high = s->pieces[one->last - 1].end;
         if (one->type) {
             TRY(push_id(s, one->id));
-            if (keep)
-                TRY(push_text_span(s, low, high));
+            TRY(push_text_span(s, low, high));
             continue;
         }
         size_t place = s->ids_size;
         TRY(push_value_number(core, s, s->norm + low, high - low));
-        for (; keep && place < s->ids_size; place++) {
+        for (; place < s->ids_size; place++) {
             size_t next = low + (size_t)core->number_lengths[s->ids[place] - core->number];
             if (next > high)
                 next = high;
@@ -1051,7 +1063,7 @@ push_match(const Core *core, Scratch *s, const Match *match, int keep, int32_t s
 
 /* Encode the stretch that lies normalized in the scratch. */
 static int
-encode_stretch(const Core *core, Scratch *s, int first, int keep)
+encode_stretch(const Core *core, Scratch *s, int first)
 {
     TRY(split_stretch(core, s, first));
     size_t at = 0, size = s->pieces_size;
@@ -1075,17 +1087,16 @@ encode_stretch(const Core *core, Scratch *s, int first, int keep)
         int32_t start = s->origin[begin];
         if (right != EDGE_NONE && EXPECTS_SPACE[right][left] != spaced) {
             TRY(push_id(s, spaced ? core->space : core->join));
-            if (keep)
-                TRY(push_span(s, start, start));
+            TRY(push_span(s, start, start));
         }
         int32_t end;
         if (found) {
             /* The closing belongs to the unit: the span of the whole is filled in below. */
             size_t first_span = s->spans_size;
-            TRY(push_match(core, s, &match, keep, start, &edge, &behind));
+            TRY(push_match(core, s, &match, start, &edge, &behind));
             end = s->origin[s->pieces[behind - 1].end - 1] + 1;
             int closed = behind != (size_t)match.end;
-            if (keep && (match.phrase != BARE_VALUE || closed)) {
+            if (match.phrase != BARE_VALUE || closed) {
                 s->spans[first_span] = start;
                 s->spans[first_span + 1] = end;
             }
@@ -1108,7 +1119,7 @@ encode_stretch(const Core *core, Scratch *s, int first, int keep)
             memcpy(s->ids + s->ids_size, ids, count * sizeof(*ids));
             s->ids_size += count;
             size_t low = 0; /* in halves of a byte */
-            for (size_t turn = 0; keep && turn < count; turn++) {
+            for (size_t turn = 0; turn < count; turn++) {
                 size_t high = low + core->halves[ids[turn]];
                 size_t from = (high > low ? low : low ? low - 1 : 0) / 2;
                 size_t to = high ? (high - 1) / 2 : 0;
@@ -1135,10 +1146,121 @@ encode_stretch(const Core *core, Scratch *s, int first, int keep)
 /* ------------------------------------------------------------------ a text */
 
 typedef struct {
-    int kind;
+    int kind, ascii;
     const void *data;
     Py_ssize_t size;
 } Text;
+
+/* Where `normalize_stretch` would come to in ASCII text, found without normalizing. */
+static Py_ssize_t
+stretch_end(const Core *core, const char *text, Py_ssize_t size, Py_ssize_t place)
+{
+    while (place < size) {
+        const char *stop = memchr(text + place, '.', (size_t)(size - place));
+        if (stop == NULL)
+            return size;
+        Py_ssize_t next = place = stop - text + 1;
+        while (next < size && FOLD[(uint8_t)text[next]] == FOLD_SPACE)
+            next++;
+        if (next == size)
+            return size;
+        if (next == place)
+            continue;
+        uint8_t kinds = core->classes[FOLD[(uint8_t)text[next]]];
+        if (!(kinds & (IS_CLOSER | IS_STOP)) ||
+            ((kinds & IS_STOP) && next + 1 < size &&
+             (core->classes[(uint8_t)text[next + 1]] & IS_DIGIT)))
+            return next;
+    }
+    return size;
+}
+
+static inline uint64_t
+hash_stretch(const char *text, size_t length, int first)
+{
+    uint64_t hash = (2 * length + (uint64_t)first + 1) * 0x9E3779B97F4A7C15ULL, word;
+    for (; length >= 8; text += 8, length -= 8) {
+        memcpy(&word, text, 8);
+        hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, length);
+    hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
+    return (hash ^ (hash >> 29)) | 1; /* never 0, which stands for nothing known */
+}
+
+/* Put out what is kept of a stretch that begins at a place of its text. */
+static int
+repeat_known(Scratch *s, const Known *known, Py_ssize_t begin)
+{
+    size_t num_ids = known->num_ids, num_units = known->num_units;
+    if (RESERVE(s, ids, s->ids_size + num_ids) || RESERVE(s, spans, s->spans_size + 2 * num_ids) ||
+        RESERVE(s, units, s->units_size + 4 * num_units))
+        return NO_MEMORY;
+    const int32_t *from = s->kept + known->place + ((size_t)known->length + 3) / 4;
+    int32_t ids_before = (int32_t)s->ids_size, shift = (int32_t)begin;
+    int32_t pieces_before = s->units_size ? s->units[s->units_size - 3] : 0;
+    memcpy(s->ids + s->ids_size, from, num_ids * sizeof(int32_t));
+    s->ids_size += num_ids;
+    from += num_ids;
+    int32_t *spans = s->spans + s->spans_size;
+    for (size_t at = 0; at < 2 * num_ids; at++)
+        spans[at] = from[at] + shift;
+    s->spans_size += 2 * num_ids;
+    from += 2 * num_ids;
+    int32_t *units = s->units + s->units_size;
+    for (size_t at = 0; at < 4 * num_units; at += 4) {
+        units[at] = from[at] + ids_before;
+        units[at + 1] = from[at + 1] + pieces_before;
+        units[at + 2] = from[at + 2] + shift;
+        units[at + 3] = from[at + 3] + shift;
+    }
+    s->units_size += 4 * num_units;
+    return OK;
+}
+
+/* Keep what came out of the stretch of `text` at `begin`; `ids` and `units` were there before. */
+static int
+keep_known(Scratch *s, Known *known, const char *text, Py_ssize_t begin, size_t ids, size_t units)
+{
+    size_t num_ids = s->ids_size - ids, num_units = (s->units_size - units) / 4;
+    size_t words = ((size_t)known->length + 3) / 4, need = words + 3 * num_ids + 4 * num_units;
+    if (num_ids > UINT16_MAX || num_units > UINT16_MAX)
+        return OK;
+    if (s->kept_size + need > KNOWN_ROOM) { /* begin anew: a stream shall not fill the memory */
+        Known own = *known;
+        memset(s->known, 0, sizeof(s->known));
+        *known = own;
+        s->kept_size = 0;
+    }
+    if (s->kept_size == 0)
+        s->kept_size = 1; /* place 0 stands for none */
+    if (RESERVE(s, kept, s->kept_size + need))
+        return NO_MEMORY;
+    known->place = (uint32_t)s->kept_size;
+    known->num_ids = (uint16_t)num_ids;
+    known->num_units = (uint16_t)num_units;
+    int32_t *to = s->kept + s->kept_size, shift = (int32_t)begin;
+    s->kept_size += need;
+    memcpy(to, text + begin, known->length);
+    to += words;
+    memcpy(to, s->ids + ids, num_ids * sizeof(int32_t));
+    to += num_ids;
+    const int32_t *spans = s->spans + 2 * ids;
+    for (size_t at = 0; at < 2 * num_ids; at++)
+        to[at] = spans[at] - shift;
+    to += 2 * num_ids;
+    const int32_t *from = s->units + units;
+    int32_t ids_before = (int32_t)ids, pieces_before = units ? s->units[units - 3] : 0;
+    for (size_t at = 0; at < 4 * num_units; at += 4) {
+        to[at] = from[at] - ids_before;
+        to[at + 1] = from[at + 1] - pieces_before;
+        to[at + 2] = from[at + 2] - shift;
+        to[at + 3] = from[at + 3] - shift;
+    }
+    return OK;
+}
 
 static int
 normalize_text(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
@@ -1236,7 +1358,7 @@ done:
 /* Encode a text, BOS and EOS left out. Without `string` and `traces` there is no GIL, and a stretch
  * for the Python engine ends it: HARD. */
 static int
-encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject *traces, int keep)
+encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject *traces)
 {
     s->ids_size = s->spans_size = s->units_size = s->hard_size = 0;
     Py_ssize_t place = skip_space(text);
@@ -1244,9 +1366,33 @@ encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject
     while (place < text->size) {
         Py_ssize_t begin = place;
         size_t ids = s->ids_size, spans = s->spans_size, units = s->units_size;
+        Known *known = NULL;
+        if (text->ascii && core->sentences_part) {
+            const char *data = text->data;
+            size_t length = (size_t)(stretch_end(core, data, text->size, place) - place);
+            if (length <= KNOWN_TEXT) {
+                uint64_t hash = hash_stretch(data + place, length, first);
+                known = &s->known[hash >> (64 - KNOWN_BITS)];
+                int same = known->hash == hash && known->length == length && known->first == first;
+                if (same && known->place &&
+                    memcmp(s->kept + known->place, data + place, length) == 0) {
+                    if (repeat_known(s, known, place) != OK)
+                        return NO_MEMORY;
+                    place += (Py_ssize_t)length;
+                    first = 0;
+                    continue;
+                }
+                if (!same) {
+                    *known = (Known){.hash = hash, .length = (uint16_t)length, .first = (uint16_t)first};
+                    known = NULL; /* kept at its second sight */
+                }
+            }
+        }
         int status = normalize_text(core, s, text, &place);
         if (status == OK)
-            status = encode_stretch(core, s, first, keep);
+            status = encode_stretch(core, s, first);
+        if (status == OK && known != NULL)
+            status = keep_known(s, known, text->data, begin, ids, units);
         if (status == HARD && string != NULL) {
             s->ids_size = ids;
             s->spans_size = spans;
@@ -1287,6 +1433,7 @@ free_scratch(Scratch *s)
     free(s->spans);
     free(s->units);
     free(s->hard);
+    free(s->kept);
     free(s);
 }
 
@@ -1514,6 +1661,7 @@ as_text(PyObject *string, Text *text)
         return -1;
 #endif
     text->kind = (int)PyUnicode_KIND(string);
+    text->ascii = PyUnicode_IS_ASCII(string);
     text->data = PyUnicode_DATA(string);
     text->size = PyUnicode_GET_LENGTH(string);
     if (text->size > INT32_MAX / 8) {
@@ -1538,7 +1686,7 @@ core_encode(PyObject *self, PyObject *string)
         Py_DECREF(traces);
         return PyErr_NoMemory();
     }
-    int status = encode_text(core, s, &text, string, traces, 1);
+    int status = encode_text(core, s, &text, string, traces);
     if (status != OK) {
         give_scratch(core, s);
         Py_DECREF(traces);
@@ -1644,7 +1792,7 @@ core_encode_many(PyObject *self, PyObject *arguments)
     int status = OK;
     Py_BEGIN_ALLOW_THREADS
     for (size_t at = 0; at < count && status == OK; at++) {
-        status = encode_text(core, s, &texts[at], NULL, NULL, 0);
+        status = encode_text(core, s, &texts[at], NULL, NULL);
         if (status == OK)
             status = push_row(core, s, &flat, &rows[at], context_length);
         else if (status == HARD) {
@@ -1657,7 +1805,7 @@ core_encode_many(PyObject *self, PyObject *arguments)
         if (!rows[at].hard)
             continue;
         PyObject *string = PyTuple_GET_ITEM(list, (Py_ssize_t)at), *traces = PyList_New(0);
-        status = traces == NULL ? -2 : encode_text(core, s, &texts[at], string, traces, 0);
+        status = traces == NULL ? -2 : encode_text(core, s, &texts[at], string, traces);
         Py_XDECREF(traces);
         if (status == OK)
             status = push_row(core, s, &flat, &rows[at], context_length);
