@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 
 __all__ = ["END", "HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
 
@@ -102,16 +102,16 @@ class ByteBPE:
                 symbol if symbol in base else HALVES[byte >> 4] + HALVES[byte & 15]
                 for byte, symbol in enumerate(self.alphabet)
             )
-        self.ranks: dict[tuple[str, str], int] = {}
-        for pair in merges:
-            self.ranks[pair] = len(self.ranks)
-            self.tokens.append("".join(pair))
-        self.ids = {token: number for number, token in enumerate(self.tokens, offset)}
-        self.more_tokens: list[str] = []
-        for pair in more:
-            self.ranks[pair] = len(self.ranks)
-            self.more_tokens.append("".join(pair))
-        self.ids.update((text, at) for at, text in enumerate(self.more_tokens, more_offset))
+        merges, more = list(merges), list(more)
+        self.ranks: dict[tuple[str, str], int] = dict(zip((*merges, *more), count(), strict=False))
+        if len(self.ranks) < len(merges) + len(more):  # a merge that comes twice
+            self.ranks = {}
+            for pair in (*merges, *more):
+                self.ranks[pair] = len(self.ranks)
+        self.tokens += [left + right for left, right in merges]
+        self.more_tokens = [left + right for left, right in more]
+        self.ids = dict(zip(self.tokens, count(offset), strict=False))
+        self.ids.update(zip(self.more_tokens, count(more_offset), strict=False))
         self._memo: dict[str, tuple[int, ...]] = {}
 
     def encode_word(self, word: str) -> tuple[int, ...]:

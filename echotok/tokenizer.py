@@ -140,7 +140,8 @@ class Tokenizer:
                 "this echotok encodes the artifact's probe text to other ids than the echotok that "
                 "wrote it; install that version, or build the artifact (and its models) again"
             )
-        content["sha256"] = artifact.fingerprint(content)
+        if "sha256" not in content:  # else it was checked when the content was read
+            content["sha256"] = artifact.fingerprint(content)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, {self.fingerprint[:12]})"
