@@ -168,6 +168,6 @@ def _markdown(results: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        _measure(sys.argv[1], sys.argv[2], megabytes=6 if sys.argv[2] == "natural" else 1.5)
+        _measure(sys.argv[1], sys.argv[2], megabytes=4 if sys.argv[2] == "natural" else 1.5)
     else:
         main()

@@ -1556,27 +1556,24 @@ span(Core *core, int32_t start, int32_t end)
     return pair;
 }
 
-/* Put the spans that the Python engine finds for its stretches into both lists. */
+/* Put the spans that the Python engine finds for its stretches into a list of units or of ids. */
 static int
-fill_hard(Trace *trace, PyObject *units, PyObject *spans)
+fill_hard(Trace *trace, PyObject *list, int of_units)
 {
     const int32_t *ends = trace->data + 3 * (size_t)trace->num_ids;
     const int32_t *hard = ends + 4 * (size_t)trace->num_units;
     for (int32_t turn = 0; turn < trace->num_hard; turn++, hard += 5) {
-        PyObject *found = PyObject_CallFunction(trace->core->span_hard, "Oi",
-                                                PyList_GET_ITEM(trace->traces, turn), hard[4]);
+        PyObject *found = PyObject_CallFunction(trace->core->span_hard, "Oii",
+                                                PyList_GET_ITEM(trace->traces, turn), hard[4],
+                                                of_units);
         if (found == NULL)
             return -1;
-        PyObject *of_units, *of_ids;
-        int fits = PyArg_ParseTuple(found, "O!O!", &PyList_Type, &of_units, &PyList_Type, &of_ids);
-        if (fits && (PyList_GET_SIZE(of_units) != hard[3] - hard[2] ||
-                     PyList_GET_SIZE(of_ids) != hard[1] - hard[0])) {
+        Py_ssize_t low = of_units ? hard[2] : hard[0] + 1, high = of_units ? hard[3] : hard[1] + 1;
+        int fits = PyList_Check(found) && PyList_GET_SIZE(found) == high - low;
+        if (!fits)
             PyErr_SetString(PyExc_SystemError, "the spans of a stretch are not as many as its ids");
-            fits = 0;
-        }
-        if (fits)
-            fits = PyList_SetSlice(units, hard[2], hard[3], of_units) == 0 &&
-                   PyList_SetSlice(spans, hard[0] + 1, hard[1] + 1, of_ids) == 0;
+        else
+            fits = PyList_SetSlice(list, low, high, found) == 0;
         Py_DECREF(found);
         if (!fits)
             return -1;
@@ -1585,37 +1582,49 @@ fill_hard(Trace *trace, PyObject *units, PyObject *spans)
 }
 
 static PyObject *
+trace_unit_spans(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    const int32_t *units = trace->data + 3 * (size_t)trace->num_ids;
+    PyObject *list = PyList_New(trace->num_units);
+    if (list == NULL)
+        return NULL;
+    for (int32_t at = 0; at < trace->num_units; at++) {
+        PyObject *pair = span(trace->core, units[4 * (size_t)at + 2], units[4 * (size_t)at + 3]);
+        if (pair == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, at, pair);
+    }
+    if (fill_hard(trace, list, 1))
+        Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *
 trace_spans(PyObject *self, void *closure)
 {
     (void)closure;
     Trace *trace = (Trace *)self;
     const int32_t *spans = trace->data + trace->num_ids;
-    const int32_t *ends = trace->data + 3 * (size_t)trace->num_ids;
-    PyObject *of_units = PyList_New(trace->num_units);
-    PyObject *of_ids = PyList_New(trace->num_ids + 2);
-    if (of_units == NULL || of_ids == NULL)
-        goto error;
-    PyList_SET_ITEM(of_ids, 0, Py_NewRef(Py_None));
-    PyList_SET_ITEM(of_ids, trace->num_ids + 1, Py_NewRef(Py_None));
-    for (int32_t at = 0; at < trace->num_units; at++) {
-        PyObject *pair = span(trace->core, ends[4 * (size_t)at + 2], ends[4 * (size_t)at + 3]);
-        if (pair == NULL)
-            goto error;
-        PyList_SET_ITEM(of_units, at, pair);
-    }
+    PyObject *list = PyList_New(trace->num_ids + 2);
+    if (list == NULL)
+        return NULL;
+    PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
+    PyList_SET_ITEM(list, trace->num_ids + 1, Py_NewRef(Py_None));
     for (int32_t at = 0; at < trace->num_ids; at++) {
         PyObject *pair = span(trace->core, spans[2 * (size_t)at], spans[2 * (size_t)at + 1]);
-        if (pair == NULL)
-            goto error;
-        PyList_SET_ITEM(of_ids, at + 1, pair);
+        if (pair == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, at + 1, pair);
     }
-    if (fill_hard(trace, of_units, of_ids))
-        goto error;
-    return Py_BuildValue("(NN)", of_units, of_ids);
-error:
-    Py_XDECREF(of_units);
-    Py_XDECREF(of_ids);
-    return NULL;
+    if (fill_hard(trace, list, 0))
+        Py_CLEAR(list);
+    return list;
 }
 
 static PyObject *
@@ -1629,7 +1638,8 @@ static PyGetSetDef trace_getset[] = {
     {"text", trace_text, NULL, "The original text.", NULL},
     {"ids", trace_ids, NULL, "BOS, the ids of the text, EOS.", NULL},
     {"ends", trace_ends, NULL, "For each unit the index behind its last id, and last piece.", NULL},
-    {"spans", trace_spans, NULL, "The spans of the units, and of the ids.", NULL},
+    {"unit_spans", trace_unit_spans, NULL, "The span of each unit.", NULL},
+    {"spans", trace_spans, NULL, "The span of each id; None for BOS and EOS.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -34,7 +34,8 @@ class CoreTrace(Protocol):
     text: str
     ids: list[int]
     ends: tuple[list[int], list[int]]
-    spans: tuple[list[Span], list[Span | None]]
+    unit_spans: list[Span]
+    spans: list[Span | None]
 
 
 class Core(Protocol):
@@ -73,14 +74,15 @@ def _is_off() -> bool:
 def compile_core(
     engine: Engine,
     table: PhraseTable,
-    span_stretch: Callable[[Trace, int], tuple[list[Span], list[Span]]],
+    span_stretch: Callable[[Trace, int, int], list[Span]],
 ) -> Core | None:
     """Build the core of a tokenizer; None where there is none, or the table is not one for it.
 
     Args:
         engine: the Python engine, whose tables are taken, and which encodes what the core does not.
         table: the table of the engine.
-        span_stretch: the spans of what the Python engine encoded, given where it begins.
+        span_stretch: the spans of what the Python engine encoded, given where it begins, and
+            whether they are those of its units or of its ids.
     """
     layout, encoder = engine.layout, engine.encoder
     module = None if _is_off() else _module()

@@ -299,15 +299,9 @@ class Encoding:
         return [*units, None]
 
     @cached_property
-    def _spans(self) -> tuple[list[Span], list[Span | None]]:
-        """The spans of units and of ids."""
-        units, ids = self._trace.spans
-        return units[: len(self.unit_ends)], [*ids[: len(self.ids) - 1], None]
-
-    @cached_property
     def unit_offsets(self) -> list[Span]:
         """The span of each unit in the original text; disjoint and in order."""
-        return self._spans[0]
+        return self._trace.unit_spans[: len(self.unit_ends)]
 
     @cached_property
     def offsets(self) -> list[Span | None]:
@@ -317,7 +311,7 @@ class Encoding:
         `space` have an empty span at the start of their unit. The bytes of one character share its
         span.
         """
-        return self._spans[1]
+        return [*self._trace.spans[: len(self.ids) - 1], None]
 
     @cached_property
     def sentences(self) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from echotok.bpe import ByteBPE
@@ -56,16 +57,23 @@ class Trace:
             ids, pieces = unit_ends[-1], piece_ends[-1]
         return unit_ends, piece_ends
 
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.text, self._normalized)
+
+    @cached_property
+    def unit_spans(self) -> list[Span]:
+        """The span of each unit."""
+        return find_unit_spans(self._places, self.ends[1])
+
     @property
-    def spans(self) -> tuple[list[Span], list[Span | None]]:
-        """The spans of the units, and the spans of the ids."""
+    def spans(self) -> list[Span | None]:
+        """The span of each id; None for BOS and EOS."""
         unit_ends, piece_ends = self.ends
-        places = Places(self.text, self._normalized)
-        units = find_unit_spans(places, piece_ends)
-        return units, find_spans(
-            places,
+        return find_spans(
+            self._places,
             self.ids,
-            unit_spans=units,
+            unit_spans=self.unit_spans,
             unit_ends=unit_ends,
             piece_ends=piece_ends,
             encoder=self._engine.encoder,
@@ -159,13 +167,13 @@ class Engine:
         return trace, trace.ids[1:-1], [end - 1 for end in unit_ends], piece_ends
 
 
-def span_stretch(trace: Trace, start: int) -> tuple[list[Span], list[Span]]:
-    """The spans of the units and of the ids of a stretch.
+def span_stretch(trace: Trace, start: int, of_units: int) -> list[Span]:
+    """The spans of a stretch.
 
     Args:
         trace: trace of the stretch.
         start: where it begins in the original text.
+        of_units: 1 for the spans of its units, 0 for those of its ids.
     """
-    units, ids = trace.spans
-    moved = [(span[0] + start, span[1] + start) for span in ids if span is not None]
-    return [(low + start, high + start) for low, high in units], moved
+    found = trace.unit_spans if of_units else trace.spans[1:-1]
+    return [(span[0] + start, span[1] + start) for span in found if span is not None]

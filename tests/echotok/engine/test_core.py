@@ -29,6 +29,7 @@ def assert_same(engine: Engine, text: str) -> None:
     ours, oracle = engine.core.encode(text), Trace(engine, text)
     assert ours.ids == oracle.ids, repr(text)
     assert ours.ends == oracle.ends, repr(text)
+    assert ours.unit_spans == oracle.unit_spans, repr(text)
     assert ours.spans == oracle.spans, repr(text)
     assert ours.text == text
 
