@@ -9,7 +9,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from echotok.engine.batch import Batch
+from echotok.engine.batch import Batch, PackedBatch
 from echotok.engine.encoding import Encoding
 from echotok.errors import (
     ArtifactError,
@@ -45,6 +45,7 @@ __all__ = [
     "InputTypeError",
     "MergesError",
     "OptionError",
+    "PackedBatch",
     "Phrase",
     "PhraseTable",
     "Problem",

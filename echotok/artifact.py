@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,15 +156,19 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
         raise ValueError("unknown CLIP merges")
     return Fallback(
         kind=packed["kind"],
-        merges=tuple(_pair(line) for line in packed["merges"]),
+        merges=_pairs(packed["merges"]),
         base=packed.get("base"),
         joins=packed.get("joins", True),
     )
 
 
-def _pair(line: str) -> tuple[str, str]:
-    left, right = line.split(" ")
-    return left, right
+def _pairs(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    if not lines:
+        return ()
+    if any(line.count(" ") != 1 for line in lines):
+        raise ValueError("a merge is two texts with a space between them")
+    parts = " ".join(lines).split(" ")
+    return tuple(zip(parts[::2], parts[1::2], strict=True))
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

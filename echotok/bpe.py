@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 
 __all__ = ["END", "HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
 
@@ -68,6 +68,13 @@ class ByteBPE:
         base: the bytes of a compact base in the byte alphabet; None for all of them.
         more: merges that come after the others, with ids of their own.
         more_offset: the first id of these.
+
+    Attributes:
+        compact: whether the base is compact.
+        alphabet: how each byte is written.
+        tokens, more_tokens: the texts of the tokens, in order of ids.
+        ids: the id of each token's text.
+        ranks: the rank of each merge.
     """
 
     def __init__(
@@ -83,7 +90,7 @@ class ByteBPE:
             set(base) & set(byte_alphabet())
         ):
             raise ValueError("the fallback's base repeats a byte, or holds something else")
-        self._alphabet = byte_alphabet()
+        self.alphabet = byte_alphabet()
         self.compact = base is not None
         self.tokens: list[str]
         if base is None:
@@ -91,20 +98,20 @@ class ByteBPE:
             self.tokens = [*symbols, *(symbol + END for symbol in symbols)]
         else:
             self.tokens = [*base, *HALVES, END]
-            self._alphabet = tuple(
+            self.alphabet = tuple(
                 symbol if symbol in base else HALVES[byte >> 4] + HALVES[byte & 15]
-                for byte, symbol in enumerate(self._alphabet)
+                for byte, symbol in enumerate(self.alphabet)
             )
-        self._ranks: dict[tuple[str, str], int] = {}
-        for pair in merges:
-            self._ranks[pair] = len(self._ranks)
-            self.tokens.append("".join(pair))
-        self._ids = {token: number for number, token in enumerate(self.tokens, offset)}
-        self.more_tokens: list[str] = []
-        for pair in more:
-            self._ranks[pair] = len(self._ranks)
-            self.more_tokens.append("".join(pair))
-        self._ids.update((text, at) for at, text in enumerate(self.more_tokens, more_offset))
+        merges, more = list(merges), list(more)
+        self.ranks: dict[tuple[str, str], int] = dict(zip((*merges, *more), count(), strict=False))
+        if len(self.ranks) < len(merges) + len(more):  # a merge that comes twice
+            self.ranks = {}
+            for pair in (*merges, *more):
+                self.ranks[pair] = len(self.ranks)
+        self.tokens += [left + right for left, right in merges]
+        self.more_tokens = [left + right for left, right in more]
+        self.ids = dict(zip(self.tokens, count(offset), strict=False))
+        self.ids.update(zip(self.more_tokens, count(more_offset), strict=False))
         self._memo: dict[str, tuple[int, ...]] = {}
 
     def encode_word(self, word: str) -> tuple[int, ...]:
@@ -116,10 +123,10 @@ class ByteBPE:
         known = self._memo.get(word)
         if known is not None:
             return known
-        alphabet = self._alphabet
+        alphabet = self.alphabet
         symbols = [alphabet[byte] for byte in word.encode("utf-8", "surrogatepass")]
         # A word that is a token is that token. Merging ends there too: a test says so for CLIP's.
-        whole = self._ids.get("".join(symbols) + END)
+        whole = self.ids.get("".join(symbols) + END)
         if whole is not None:
             ids: tuple[int, ...] = (whole,)
         else:
@@ -127,7 +134,7 @@ class ByteBPE:
                 symbols = [*"".join(symbols), END]
             else:
                 symbols[-1] += END
-            ids = tuple(self._ids[symbol] for symbol in _merge(symbols, self._ranks))
+            ids = tuple(self.ids[symbol] for symbol in _merge(symbols, self.ranks))
         if len(word) <= _MEMO_WORD:
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()

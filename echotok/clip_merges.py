@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import importlib.util
+import zlib
 from pathlib import Path
 
 import regex
@@ -80,8 +80,11 @@ def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
             f"{path} is not the published merges file: its sha256 is {found}, expected "
             f"{CLIP_MERGES_SHA256}; reinstall open_clip_torch or pass another path"
         )
-    lines = gzip.decompress(raw).decode("utf-8").split("\n")[1 : _CLIP_NUM_MERGES + 1]
-    return [(left, right) for left, right in (line.split() for line in lines)]
+    # The known file's first megabyte holds the merges; behind them are some that CLIP leaves out.
+    head = zlib.decompressobj(wbits=31).decompress(raw, 1 << 20)
+    parts = head[: head.rindex(b"\n")].decode("utf-8").split("\n", 1)[1]
+    flat = parts.split(maxsplit=2 * _CLIP_NUM_MERGES)[: 2 * _CLIP_NUM_MERGES]
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def count_clip_tokens(text: str, bpe: ByteBPE) -> int:

@@ -23,7 +23,7 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, groupby
 
 import regex
@@ -162,9 +162,8 @@ def make_normalizer(units: tuple[str, ...]) -> Callable[[str], str]:
     # The first group ends a number that is not part of a word such as "a2". Its last digits are
     # enough: to take in what stands before them, as in "1,2,3", would begin again at each comma.
     # The lookbehind is asked at digits alone, since it walks over all marks before them.
-    glued = regex.compile(
-        rf"(?=[0-9])(?<![\p{{L}}\p{{N}}]\p{{M}}*)([0-9]+)({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
-    )
+    glued = rf"(?=[0-9])(?<![\p{{L}}\p{{N}}]\p{{M}}*)([0-9]+)({names})(?![\p{{L}}\p{{N}}\p{{M}}])"
+    glued_unicode = cache(lambda: regex.compile(glued))  # takes long, and is needed rarely
     glued_ascii = re.compile(rf"(?<![a-z0-9])([0-9]+)({names})(?![a-z0-9])")
     digit_letter = re.compile(r"[0-9](?:[^\x00-\x7f]|[" + "".join(_firsts(longest_first)) + "])")
 
@@ -172,7 +171,7 @@ def make_normalizer(units: tuple[str, ...]) -> Callable[[str], str]:
         spaced = _space(fold(text)[0])
         if digit_letter.search(spaced) is None:
             return spaced
-        return (glued_ascii if spaced.isascii() else glued).sub(r"\1 \2", spaced)
+        return (glued_ascii if spaced.isascii() else glued_unicode()).sub(r"\1 \2", spaced)
 
     return normalize
 

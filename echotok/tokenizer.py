@@ -8,15 +8,16 @@ the fingerprint and the file, and checks what comes in.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
 
 from echotok import artifact
-from echotok.engine.batch import Batch, as_tensors, pad_rows
+from echotok.engine.batch import Batch, PackedBatch, as_tensors, pad_rows
 from echotok.engine.encoding import Encoding, check_context_length
 from echotok.engine.engine import Engine
 from echotok.engine.inputs import check_text, iterate_texts
+from echotok.engine.rows import encode_slices
 from echotok.errors import ArtifactError, IdError, InputError, OptionError
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
@@ -139,7 +140,8 @@ class Tokenizer:
                 "this echotok encodes the artifact's probe text to other ids than the echotok that "
                 "wrote it; install that version, or build the artifact (and its models) again"
             )
-        content["sha256"] = artifact.fingerprint(content)
+        if "sha256" not in content:  # else it was checked when the content was read
+            content["sha256"] = artifact.fingerprint(content)
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, {self.fingerprint[:12]})"
@@ -415,30 +417,109 @@ class Tokenizer:
             self._refuse_control(text)
         return Encoding(self._engine, text)
 
-    def encode_batch(self, texts: Iterable[str], *, context_length: int | None = None) -> Batch:
-        """Encode many reports into one padded array.
+    @overload
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        context_length: int | None = None,
+        pack: Literal[False] = False,
+        num_threads: int | None = None,
+    ) -> Batch: ...
+
+    @overload
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        context_length: int | None = None,
+        pack: Literal[True],
+        num_threads: int | None = None,
+    ) -> PackedBatch: ...
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        context_length: int | None = None,
+        pack: bool = False,
+        num_threads: int | None = None,
+    ) -> Batch | PackedBatch:
+        """Encode many reports into one padded array, or into one row of ids without padding.
 
         Args:
-            texts: the reports: a list, a column of a table, or any other iterable of `str`.
-            context_length: number of columns of the result, at least 3; longer reports are cut
-                between units, and counted. None takes the longest report's length.
+            texts: the reports: a list, a column of a table, an Arrow array of strings, or any
+                other iterable of `str`.
+            context_length: largest number of ids of a row, at least 3; longer reports are cut
+                between units, and counted. A padded array has this number of columns. None cuts
+                none, and pads to the longest report's length.
+            pack: put the ids of all reports one behind the other, without padding.
+            num_threads: number of threads; None takes as many as this process has cores. A batch
+                of a few hundred reports takes one.
 
         Raises:
             InputTypeError: this is not a batch of texts; a row that is not text is named by its
                 number.
-            ValueError: `context_length` is below 3.
+            ValueError: `context_length` is below 3, or `num_threads` below 1.
 
         Example:
-            >>> batch = load("echo").encode_batch(["", "Mild LVH."], context_length=8)
+            >>> tok = load("echo")
+            >>> batch = tok.encode_batch(["", "Mild LVH."], context_length=8)
             >>> batch.ids.shape, batch.num_truncated
             ((2, 8), 0)
+            >>> packed = tok.encode_batch(["", "Mild LVH."], pack=True)
+            >>> packed.ids.shape, packed.row_ends.tolist()
+            ((6,), [2, 6])
         """
-        if context_length is not None:
-            check_context_length(context_length)
-        encodings = (Encoding(self._engine, text) for text in iterate_texts(texts))
-        if context_length is not None:
-            encodings = (encoding.truncate(context_length) for encoding in encodings)
-        return Batch.of(encodings, pad_id=self.pad_id, width=context_length)
+        _check_many(context_length, num_threads)
+        parts = encode_slices(
+            self._engine,
+            iterate_texts(texts),
+            context_length=context_length,
+            num_threads=num_threads,
+        )
+        packed = PackedBatch.join(list(parts))
+        return packed if pack else Batch.of(packed, pad_id=self.pad_id, width=context_length)
+
+    def encode_stream(
+        self,
+        texts: Iterable[str],
+        *,
+        size: int = 1024,
+        context_length: int | None = None,
+        num_threads: int | None = None,
+    ) -> Iterator[PackedBatch]:
+        """Encode any number of reports in bounded memory, a packed batch at a time.
+
+        Args:
+            texts: the reports, as in `encode_batch`; an iterator is read no further than needed.
+            size: number of reports of a batch; the last one may hold fewer.
+            context_length: largest number of ids of a row, as in `encode_batch`.
+            num_threads: number of threads, as in `encode_batch`.
+
+        Returns:
+            An iterator over the batches, in order of the reports.
+
+        Raises:
+            InputTypeError: this is not a batch of texts; a row that is not text raises when the
+                iterator comes to it.
+            ValueError: a number is too small.
+
+        Example:
+            >>> reports = (f"LVEF is {number}%." for number in range(1000, 4000))
+            >>> [len(batch) for batch in load("echo").encode_stream(reports)]
+            [1024, 1024, 952]
+        """
+        _check_many(context_length, num_threads)
+        if size < 1:
+            raise ValueError(f"size is {size}; a batch holds at least 1 report")
+        return encode_slices(
+            self._engine,
+            iterate_texts(texts),
+            context_length=context_length,
+            size=size,
+            num_threads=num_threads,
+        )
 
     def _refuse_control(self, text: str) -> None:
         names = ["<pad>", "<bos>", "<eos>", "<join>", "<space>", "{number}", "{severity}"]
@@ -590,6 +671,13 @@ _HF_NAMES = {
     "all_special_ids": "pad_id, bos_id and eos_id",
     "model_max_length": "the context length of your model",
 }
+
+
+def _check_many(context_length: int | None, num_threads: int | None) -> None:
+    if context_length is not None:
+        check_context_length(context_length)
+    if num_threads is not None and num_threads < 1:
+        raise ValueError(f"num_threads is {num_threads}; encoding takes at least 1")
 
 
 def _check_options(

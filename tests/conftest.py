@@ -20,6 +20,7 @@ EXPECTED_SKIPS = (
     "no interpreter of Python",
     "no polars:",
     "no transformers:",
+    "no compiled core:",
 )
 
 

@@ -100,19 +100,28 @@ def _complete_files(parser: ArgumentParser) -> None:
             action.complete = files  # type: ignore[attr-defined]
 
 
+class _PrintVersion(Action):
+    """Prints the version, and which engine encodes reports here."""
+
+    def __call__(self, parser: ArgumentParser, *_: object) -> None:
+        from echotok import __version__
+        from echotok.engine.core import engine_in_use
+
+        print(f"{parser.prog} {__version__} ({engine_in_use()})")
+        parser.exit()
+
+
 def add_version(parser: ArgumentParser) -> None:
     """Add `--version` and `--print-completion` to the parser of a whole command line.
 
     Args:
         parser: parser whose `prog` is the command's name.
     """
-    from echotok import __version__
-
     parser.add_argument(
         "--version",
-        action="version",
-        version=f"{parser.prog} {__version__}",
-        help="print the version and exit",
+        action=_PrintVersion,
+        nargs=0,
+        help="print the version and the engine that encodes, and exit",
     )
     parser.add_argument(
         "--print-completion",

@@ -1,8 +1,8 @@
-"""Many encoded texts as one padded array."""
+"""Many encoded texts as one padded array, or packed without padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from echotok.engine.encoding import Encoding
-
-__all__ = ["Batch", "as_tensors", "pad_rows"]
+__all__ = ["Batch", "PackedBatch", "as_tensors", "pad_rows"]
 
 
 def pad_rows(
@@ -93,27 +91,25 @@ class Batch:
     cut_inside_unit: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, encodings: Iterable[Encoding], *, pad_id: int, width: int | None = None) -> Batch:
-        """Put encodings side by side.
+    def of(cls, packed: PackedBatch, *, pad_id: int, width: int | None = None) -> Batch:
+        """Pad the rows of a packed batch.
 
         Args:
-            encodings: the encodings, one for each row.
+            packed: the rows.
             pad_id: id that fills a row behind EOS.
-            width: number of columns, enough for the longest encoding; None takes its length.
+            width: number of columns, enough for the longest row; None takes its length.
         """
         import numpy as np
 
-        # Only what a row needs is kept of each: texts of a large batch may take much memory.
-        rows, dropped, inside = [], [], []
-        for encoding in encodings:
-            rows.append(encoding.ids)
-            dropped.append(encoding.num_dropped)
-            inside.append(encoding.cut_inside_unit)
+        lengths = packed.lengths
+        longest = int(lengths.max(initial=0))
+        ids = np.full((len(lengths), max(width or 0, longest)), pad_id, dtype=np.int64)
+        ids[np.arange(ids.shape[1]) < lengths[:, None]] = packed.ids
         return cls(
-            ids=pad_rows(rows, pad_id=pad_id, width=width),
-            lengths=np.array([len(ids) for ids in rows], dtype=np.int64),
-            num_dropped=np.array(dropped, dtype=np.int64),
-            cut_inside_unit=np.array(inside, dtype=bool),
+            ids=ids,
+            lengths=lengths,
+            num_dropped=packed.num_dropped,
+            cut_inside_unit=packed.cut_inside_unit,
         )
 
     @property
@@ -123,6 +119,57 @@ class Batch:
 
         columns = np.arange(self.ids.shape[1])
         return (columns < self.lengths[:, None]).astype(np.int64)
+
+    @property
+    def num_truncated(self) -> int:
+        """How many texts did not fit."""
+        return int((self.num_dropped > 0).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedBatch:
+    """Many encoded texts, their ids one behind the other without padding.
+
+    Attributes:
+        ids: int32 of shape `(ids of all rows,)`; each row begins with BOS and ends with EOS.
+        row_ends: int64 of shape `(batch,)`, for each row the index behind its last id. Row 0 is
+            `ids[:row_ends[0]]`, row 1 is `ids[row_ends[0]:row_ends[1]]`.
+        num_dropped: int64 of shape `(batch,)`, number of ids that truncation dropped.
+        cut_inside_unit: bool of shape `(batch,)`, true where the first unit alone was too long.
+    """
+
+    ids: npt.NDArray[np.int32]
+    row_ends: npt.NDArray[np.int64]
+    num_dropped: npt.NDArray[np.int64]
+    cut_inside_unit: npt.NDArray[np.bool_]
+
+    @classmethod
+    def join(cls, parts: Sequence[PackedBatch]) -> PackedBatch:
+        """Put packed batches behind each other."""
+        import numpy as np
+
+        begins = np.cumsum([0, *(len(part.ids) for part in parts)])
+        none = np.zeros(0, dtype=np.int64)
+        return cls(
+            ids=np.concatenate([none.astype(np.int32), *(part.ids for part in parts)]),
+            row_ends=np.concatenate(
+                [none, *(part.row_ends + at for part, at in zip(parts, begins[:-1], strict=True))]
+            ),
+            num_dropped=np.concatenate([none, *(part.num_dropped for part in parts)]),
+            cut_inside_unit=np.concatenate(
+                [none.astype(np.bool_), *(part.cut_inside_unit for part in parts)]
+            ),
+        )
+
+    def __len__(self) -> int:
+        return len(self.row_ends)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64 of shape `(batch,)`, number of ids of each row, with BOS and EOS."""
+        import numpy as np
+
+        return np.diff(self.row_ends, prepend=0)
 
     @property
     def num_truncated(self) -> int:

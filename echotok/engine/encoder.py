@@ -46,7 +46,16 @@ class _Word(NamedTuple):
 
 
 class Encoder:
-    """Encodes normalized text. Its only state is memos, which are safe to share and to lose."""
+    """Encodes normalized text. Its only state is memos, which are safe to share and to lose.
+
+    Attributes:
+        matcher: finds phrases and values.
+        layout: the place of each region of ids.
+        bpe: the fallback.
+        joins_parts: whether a word and what stands beside it may be one BPE word.
+        phrase_units: for each phrase's id its ids without values, and its two edges.
+        sentences_part: whether no phrase reaches over a full stop and the space behind it.
+    """
 
     def __init__(
         self, table: PhraseTable, layout: Layout, bpe: ByteBPE, *, joins_parts: bool
@@ -55,16 +64,16 @@ class Encoder:
         self._split_number = table.split_number
         rows = enumerate(table.severity_values, layout.severity)
         self._severity_ids = {value.id: row for row, value in rows}
-        self._layout = layout
-        self._bpe = bpe
-        self._joins_parts = joins_parts
-        self._phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
+        self.layout = layout
+        self.bpe = bpe
+        self.joins_parts = joins_parts
+        self.phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
         for phrase in table.live:
             first, last = phrase.items[0], phrase.items[-1]
             left = VALUE_LEFT if first.slot else left_edge(first.text)
             right = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
-            self._phrase_units[phrase.id] = ((layout.phrase + phrase.id,), left, right)
-        self._sentences_part = not any(
+            self.phrase_units[phrase.id] = ((layout.phrase + phrase.id,), left, right)
+        self.sentences_part = not any(
             before.text == "." and after.spaced
             for phrase in table.live
             for before, after in pairwise(phrase.items)
@@ -74,14 +83,19 @@ class Encoder:
         self._numbers: dict[str, tuple[int, ...]] = {}
         self._words: dict[str, _Word] = {}
 
-    def chunks(self, normalized: str) -> Iterator[Chunk]:
-        """Encode normalized text, sentence by sentence where the table allows it."""
+    def chunks(self, normalized: str, *, goes_on: bool = False) -> Iterator[Chunk]:
+        """Encode normalized text, sentence by sentence where the table allows it.
+
+        Args:
+            normalized: the text.
+            goes_on: whether a full stop and a space stand before it.
+        """
         if not normalized:
             return
         # Templates repeat their sentences. No unit reaches over a full stop and the space behind
         # it unless a phrase does, so that such a stretch encodes alike wherever it stands.
-        stretches = split_stops(normalized) if self._sentences_part else [normalized]
-        for number, stretch in enumerate(stretches):
+        stretches = split_stops(normalized) if self.sentences_part else [normalized]
+        for number, stretch in enumerate(stretches, int(goes_on)):
             text = " " + stretch if number else stretch
             chunk = self._sentences.get(text)
             if chunk is None:
@@ -94,7 +108,7 @@ class Encoder:
 
     def _chunk(self, text: str) -> Chunk:
         """Encode a stretch of normalized text; one that begins with a space follows a stop."""
-        layout, words, longest = self._layout, self._words, self.matcher.longest
+        layout, words, longest = self.layout, self._words, self.matcher.longest
         pieces = split_pieces(text)
         size = len(pieces)
         pieces.append(" ")  # matches nothing, so that every piece has a next one
@@ -111,7 +125,7 @@ class Encoder:
             word = words.get(piece)
             if word is not None and following[0] != " ":
                 # Other characters may join this one; a word alone is cheap to ask for again.
-                word = None if self._joins_parts or not word.alone else word
+                word = None if self.joins_parts or not word.alone else word
             if word is not None and word.gate is not None and following not in word.gate:
                 match = None
             else:
@@ -142,7 +156,7 @@ class Encoder:
             ids: tuple[int, ...] = ()
             left, right = VALUE_LEFT, VALUE_RIGHT
         else:
-            ids, left, right = self._phrase_units[match.phrase]
+            ids, left, right = self.phrase_units[match.phrase]
         for slot, first, _, value in match.values:
             ids += self.value_ids(slot, value, pieces[first])
         return ids, left, right
@@ -160,17 +174,17 @@ class Encoder:
         """
         end = self._part_end(pieces, at)
         word = "".join(pieces[at:end]).removeprefix(" ")
-        ids = self._bpe.encode_word(word)
+        ids = self.bpe.encode_word(word)
         left, right = left_edge(word), right_edge(word, spaced=spaced)
         alone = _is_word(word)
-        if pieces[end][0] == " " or (alone and not self._joins_parts):
+        if pieces[end][0] == " " or (alone and not self.joins_parts):
             if alone or (len(word) == 1 and right == right_edge(word, spaced=not spaced)):
                 if len(self._words) >= _MEMO_SIZE:
                     self._words.clear()
                 gate = self.matcher.followers(pieces[at])
                 self._words[pieces[at]] = _Word(ids, left, right, gate, alone)
             return end, ids, left, right
-        if self._joins_parts:
+        if self.joins_parts:
             end, ids, right = self._run(pieces, at, (end, ids, right), spaced)
         return end, ids, left, right
 
@@ -207,10 +221,10 @@ class Encoder:
         ):
             start, end = end, self._part_end(pieces, end)
             part = "".join(pieces[start:end])
-            tokens += len(self._bpe.encode_word(part)) + EXPECTS_SPACE[right][left_edge(part)]
+            tokens += len(self.bpe.encode_word(part)) + EXPECTS_SPACE[right][left_edge(part)]
             right = right_edge(part, spaced=False)
             word += part
-            ids = self._bpe.encode_word(word)
+            ids = self.bpe.encode_word(word)
             if len(ids) < tokens:
                 best = end, ids, right_edge(word, spaced=spaced)
         return best
@@ -220,10 +234,10 @@ class Encoder:
         if slot != "number":
             if slot == "severity":
                 return (self._severity_ids[value],)
-            return (self._layout.enum + value,)
+            return (self.layout.enum + value,)
         known = self._numbers.get(piece)
         if known is None:
-            offset = self._layout.number
+            offset = self.layout.number
             known = tuple(offset + number for number in self._split_number(piece.removeprefix(" ")))
             if len(self._numbers) >= _MEMO_SIZE:
                 self._numbers.clear()

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from echotok.engine.core import CoreTrace
 from echotok.engine.engine import Engine, Trace
-from echotok.engine.spans import Places, Span, find_spans, find_unit_spans
+from echotok.engine.spans import Span
 from echotok.engine.vocabulary import begins_value
 from echotok.sentences import number_sentences
 
@@ -65,14 +66,11 @@ class Encoding:
 
     def __init__(self, engine: Engine, text: str) -> None:
         trace = engine.trace(text)
-        self.ids = [engine.layout.bos]
-        for chunk in trace.chunks:
-            self.ids += chunk.ids
-        self.ids.append(engine.layout.eos)
+        self.ids = trace.ids
         self.num_dropped = 0
         self.cut_inside_unit = False
         self._engine: Engine = engine
-        self._trace: Trace = trace
+        self._trace: Trace | CoreTrace = trace
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -212,16 +210,8 @@ class Encoding:
     @cached_property
     def _ends(self) -> tuple[list[int], list[int]]:
         """For each unit the index behind its last id, and behind its last piece."""
-        unit_ends: list[int] = []
-        piece_ends: list[int] = []
-        ids, pieces = 1, 0
+        unit_ends, piece_ends = self._trace.ends
         last = len(self.ids) - 1
-        for chunk in self._trace.chunks:
-            unit_ends += [ids + end for end in chunk.unit_ends]
-            piece_ends += [pieces + end for end in chunk.piece_ends]
-            ids, pieces = unit_ends[-1], piece_ends[-1]
-            if ids >= last:
-                break
         kept = bisect_left(unit_ends, last) + 1 if unit_ends else 0
         return [*unit_ends[: kept - 1], last] if kept else [], piece_ends[:kept]
 
@@ -309,13 +299,9 @@ class Encoding:
         return [*units, None]
 
     @cached_property
-    def _places(self) -> Places:
-        return Places(self._trace)
-
-    @cached_property
     def unit_offsets(self) -> list[Span]:
         """The span of each unit in the original text; disjoint and in order."""
-        return find_unit_spans(self._places, self.piece_ends)
+        return self._trace.unit_spans[: len(self.unit_ends)]
 
     @cached_property
     def offsets(self) -> list[Span | None]:
@@ -325,15 +311,7 @@ class Encoding:
         `space` have an empty span at the start of their unit. The bytes of one character share its
         span.
         """
-        unit_ends, piece_ends = self._ends
-        return find_spans(
-            self._engine,
-            self._places,
-            self.ids,
-            unit_spans=self.unit_offsets,
-            unit_ends=unit_ends,
-            piece_ends=piece_ends,
-        )
+        return [*self._trace.spans[: len(self.ids) - 1], None]
 
     @cached_property
     def sentences(self) -> list[int]:

@@ -7,13 +7,16 @@ An `Engine` is made from a table and a fallback, and knows nothing of files, nam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges as read_clip_merges
+from echotok.engine.core import Core, CoreTrace, compile_core
 from echotok.engine.decoder import Decoder
-from echotok.engine.encoder import Chunk, Encoder
+from echotok.engine.encoder import Encoder
+from echotok.engine.spans import Places, Span, find_spans, find_unit_spans
 from echotok.engine.vocabulary import Layout, Vocabulary
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
@@ -22,19 +25,60 @@ from echotok.text import make_normalizer
 __all__ = ["Engine", "Trace"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """One pass over a text, from which everything in an `Encoding` follows.
+    """One pass of the Python engine over a text, from which all in an `Encoding` follows.
+
+    The compiled core makes traces of its own (`echotok.engine.core.CoreTrace`).
 
     Attributes:
         text: the original text.
-        normalized: the text that `normalize` made of it.
-        chunks: the encoded stretches of the normalized text, in order.
+        ids: BOS, the ids of the text, EOS.
     """
 
-    text: str
-    normalized: str
-    chunks: Sequence[Chunk]
+    def __init__(self, engine: Engine, text: str, *, goes_on: bool = False) -> None:
+        self.text = text
+        self._engine = engine
+        self._normalized = engine.normalize(text)
+        self._chunks = tuple(engine.encoder.chunks(self._normalized, goes_on=goes_on))
+        self.ids = [engine.layout.bos]
+        for chunk in self._chunks:
+            self.ids += chunk.ids
+        self.ids.append(engine.layout.eos)
+
+    @property
+    def ends(self) -> tuple[list[int], list[int]]:
+        """For each unit the index behind its last id, and behind its last piece."""
+        unit_ends: list[int] = []
+        piece_ends: list[int] = []
+        ids, pieces = 1, 0
+        for chunk in self._chunks:
+            unit_ends += [ids + end for end in chunk.unit_ends]
+            piece_ends += [pieces + end for end in chunk.piece_ends]
+            ids, pieces = unit_ends[-1], piece_ends[-1]
+        return unit_ends, piece_ends
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.text, self._normalized)
+
+    @cached_property
+    def unit_spans(self) -> list[Span]:
+        """The span of each unit."""
+        return find_unit_spans(self._places, self.ends[1])
+
+    @property
+    def spans(self) -> list[Span | None]:
+        """The span of each id; None for BOS and EOS."""
+        unit_ends, piece_ends = self.ends
+        return find_spans(
+            self._places,
+            self.ids,
+            unit_spans=self.unit_spans,
+            unit_ends=unit_ends,
+            piece_ends=piece_ends,
+            encoder=self._engine.encoder,
+            vocabulary=self._engine.vocabulary,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +91,7 @@ class Engine:
         normalize: function from a text to the text that encoding preserves (I1).
         encoder: turns normalized text into ids.
         decoder: turns ids into normalized text.
+        core: the compiled core; None where the Python engine does all.
     """
 
     layout: Layout
@@ -54,6 +99,7 @@ class Engine:
     normalize: Callable[[str], str]
     encoder: Encoder
     decoder: Decoder
+    core: Core | None = None
 
     @classmethod
     def of(
@@ -86,17 +132,48 @@ class Engine:
             merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
         )
         vocabulary = Vocabulary(layout, table, bpe)
-        return cls(
+        python = cls(
             layout=layout,
             vocabulary=vocabulary,
             normalize=make_normalizer(table.units),
             encoder=Encoder(table, layout, bpe, joins_parts=fallback.joins_parts),
             decoder=Decoder(table, layout, vocabulary),
         )
+        return replace(python, core=compile_core(python, table, span_stretch))
 
-    def trace(self, text: str) -> Trace:
+    def trace(self, text: str) -> Trace | CoreTrace:
         """Normalize and encode a text, and keep all from which its offsets and units follow."""
-        normalized = self.normalize(text)
-        return Trace(
-            text=text, normalized=normalized, chunks=tuple(self.encoder.chunks(normalized))
-        )
+        if self.core is not None:
+            try:
+                return self.core.encode(text)
+            except OverflowError:
+                pass  # a text of a quarter of a billion characters
+        return Trace(self, text)
+
+    def trace_stretch(
+        self, text: str, goes_on: bool
+    ) -> tuple[Trace, list[int], list[int], list[int]]:
+        """Encode a stretch that is not for the core.
+
+        Args:
+            text: the stretch.
+            goes_on: whether a full stop and a space stand before it.
+
+        Returns:
+            Its trace and ids, and for each unit the index behind its last id and its last piece.
+        """
+        trace = Trace(self, text, goes_on=goes_on)
+        unit_ends, piece_ends = trace.ends
+        return trace, trace.ids[1:-1], [end - 1 for end in unit_ends], piece_ends
+
+
+def span_stretch(trace: Trace, start: int, of_units: int) -> list[Span]:
+    """The spans of a stretch.
+
+    Args:
+        trace: trace of the stretch.
+        start: where it begins in the original text.
+        of_units: 1 for the spans of its units, 0 for those of its ids.
+    """
+    found = trace.unit_spans if of_units else trace.spans[1:-1]
+    return [(span[0] + start, span[1] + start) for span in found if span is not None]

@@ -30,7 +30,8 @@ def iterate_texts(texts: Any) -> Iterator[str]:
     """Yield the texts of a batch one by one; the first row that is not a text raises an error.
 
     Args:
-        texts: an iterable of `str`: a list, a pandas column, a NumPy array of one dimension.
+        texts: an iterable of `str`: a list, a pandas column, a NumPy array of one dimension, an
+            Arrow array of strings.
 
     Raises:
         InputTypeError: it is not a batch, or a row (counted from 0) is not a `str`.
@@ -44,7 +45,19 @@ def iterate_texts(texts: Any) -> Iterator[str]:
         raise InputTypeError(
             f"a batch must be a list of reports, not {_name(texts)}: {_advice_on_batch(texts)}"
         )
-    return _rows(texts)
+    return _rows(_elements(texts))
+
+
+_ARROW_ROWS = 1024
+
+
+def _elements(texts: Any) -> Iterator[Any]:
+    """The elements of a batch; an Arrow array, which would give scalars, a slice at a time."""
+    if not (hasattr(texts, "to_pylist") and hasattr(texts, "slice")):
+        yield from texts
+        return
+    for begin in range(0, len(texts), _ARROW_ROWS):
+        yield from texts.slice(begin, _ARROW_ROWS).to_pylist()
 
 
 def _rows(texts: Iterable[Any]) -> Iterator[str]:

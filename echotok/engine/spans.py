@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from echotok.bpe import HALVES
-from echotok.engine.engine import Engine, Trace
+from echotok.engine.encoder import Encoder
+from echotok.engine.vocabulary import Vocabulary
 from echotok.text import Offsets, split_pieces
 
 __all__ = ["Places", "Span", "find_spans", "find_unit_spans"]
@@ -16,7 +17,11 @@ Span = tuple[int, int]
 
 
 class Places:
-    """Where the pieces of a traced text stand in the original text.
+    """Where the pieces of a text stand in the original text.
+
+    Args:
+        text: the original text.
+        normalized: what `normalize` made of it.
 
     Attributes:
         pieces: the pieces of the normalized text.
@@ -24,11 +29,11 @@ class Places:
             end the length of this text.
     """
 
-    def __init__(self, trace: Trace) -> None:
-        self.pieces = split_pieces(trace.normalized)
+    def __init__(self, text: str, normalized: str) -> None:
+        self.pieces = split_pieces(normalized)
         self.bounds = [0, *accumulate(map(len, self.pieces))]
-        self._normalized = trace.normalized
-        self._offsets = Offsets(trace.text, trace.normalized)
+        self._normalized = normalized
+        self._offsets = Offsets(text, normalized)
 
     def span(self, begin: int, end: int) -> Span:
         """The span of a stretch of the normalized text, without the spaces at its ends."""
@@ -49,26 +54,27 @@ def find_unit_spans(places: Places, piece_ends: Sequence[int]) -> list[Span]:
 
 
 def find_spans(
-    engine: Engine,
     places: Places,
     ids: Sequence[int],
     *,
     unit_spans: Sequence[Span],
     unit_ends: Sequence[int],
     piece_ends: Sequence[int],
+    encoder: Encoder,
+    vocabulary: Vocabulary,
 ) -> list[Span | None]:
     """The span of each id; see `Encoding`.
 
     Args:
-        engine: engine that encoded the text.
         places: places of the pieces of the text.
         ids: BOS, the ids of the units, EOS.
         unit_spans: the span of each unit.
         unit_ends: for each unit the index behind its last id.
         piece_ends: for each unit the index behind its last piece.
+        encoder: what encoded the text.
+        vocabulary: the meaning of the ids.
     """
     pieces, bounds, span = places.pieces, places.bounds, places.span
-    encoder, vocabulary = engine.encoder, engine.vocabulary
     roles, kinds, texts = vocabulary.roles, vocabulary.kinds, vocabulary.texts
     spans: list[Span | None] = [None]
     at = 1
@@ -100,7 +106,6 @@ def find_spans(
                         high = min(low + len(texts[value_id]), bounds[value_last])
                         spans.append(span(low, high))
                         low = high
-        del spans[unit_end:]  # a unit that was cut at bytes
         at = unit_end
         first = last
     return [*spans, None]

@@ -151,10 +151,10 @@ class Vocabulary:
         self.slots: list[str] = [""] * size
         for name in ("pad", "bos", "join", "space", "eos"):
             self._set(getattr(layout, name), "special", f"<{name}>", name)
-        for number, text in enumerate(bpe.tokens, layout.bpe):
-            self._set(number, "bpe", text)
-        for number, text in enumerate(bpe.more_tokens, layout.more):
-            self._set(number, "bpe", text)
+        for begin, texts in ((layout.bpe, bpe.tokens), (layout.more, bpe.more_tokens)):
+            end = begin + len(texts)
+            self._check_free(begin, end)
+            self.kinds[begin:end], self.texts[begin:end] = ["bpe"] * len(texts), texts
         for number, (role, text) in enumerate(table.number_tokens, layout.number):
             self._set(number, "value", text, role, "number")
         for row, value in enumerate(table.severity_values, layout.severity):
@@ -207,8 +207,15 @@ class Vocabulary:
                 return number
         return None
 
+    def _check_free(self, begin: int, end: int) -> None:
+        for number in range(begin, end) if any(self.kinds[begin:end]) else ():
+            if self.kinds[number]:
+                raise ArtifactError(
+                    f"id {number} has two meanings; the ids of the artifact overlap"
+                )
+
     def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
         if self.kinds[number]:
-            raise ArtifactError(f"id {number} has two meanings; the ids of the artifact overlap")
+            self._check_free(number, number + 1)
         self.kinds[number], self.texts[number] = kind, text
         self.roles[number], self.slots[number] = role, slot

@@ -62,6 +62,11 @@ class Matcher:
         phrases: the live phrases.
         values: the enumeration members; retired ones are left out.
         severity: the spellings of `severity`.
+
+    Attributes:
+        root: the trie of phrases.
+        enums: a trie of values for each enumeration.
+        types: the slot types of the values that begin with a piece, for pieces that begin one.
     """
 
     def __init__(
@@ -71,20 +76,20 @@ class Matcher:
         *,
         severity: Iterable[EnumValue] = SEVERITY,
     ) -> None:
-        self._root = _Node()
-        self._enums: dict[str, _ValueNode] = {"severity": {}}
+        self.root = _Node()
+        self.enums: dict[str, _ValueNode] = {"severity": {}}
         for value in itertools.chain(severity, values):
             if not value.retired:
-                _add_value(self._enums.setdefault(value.slot, {}), value)
-        # Which types a value may have that begins with a piece; numbers are seen by their look.
-        self._types: dict[str, tuple[str, ...]] = {}
-        for slot, node in self._enums.items():
+                _add_value(self.enums.setdefault(value.slot, {}), value)
+        # Numbers are seen by their look.
+        self.types: dict[str, tuple[str, ...]] = {}
+        for slot, node in self.enums.items():
             for piece in node:
                 first = _NUMBER if is_number(piece) else ()
-                self._types[piece] = (*(self._types.get(piece) or first), slot)
+                self.types[piece] = (*(self.types.get(piece) or first), slot)
         # Where two types hold one spelling, a bare value is of the first.
-        for slot in ("number", *self._enums):
-            child = self._root.slots[slot, None] = _Node()
+        for slot in ("number", *self.enums):
+            child = self.root.slots[slot, None] = _Node()
             child.end = BARE_VALUE
         for phrase in phrases:
             self._add(phrase)
@@ -95,7 +100,7 @@ class Matcher:
         return cls(table.live, table.values, severity=table.severity_values)
 
     def _add(self, phrase: Phrase) -> None:
-        node = self._root
+        node = self.root
         for position, item in enumerate(phrase.items):
             if item.slot is not None:
                 key = (item.slot, None if position == 0 else item.spaced)
@@ -112,7 +117,7 @@ class Matcher:
 
     def starts(self) -> dict[str, Container[str] | None]:
         """The pieces with which a match can begin, numbers left out, with their followers."""
-        return {piece: self.followers(piece) for piece in (*self._root.next, *self._types)}
+        return {piece: self.followers(piece) for piece in (*self.root.next, *self.types)}
 
     def followers(self, piece: str) -> Container[str] | None:
         """The pieces of which one must follow `piece` for a match to begin there.
@@ -121,13 +126,13 @@ class Matcher:
             The pieces: none when no match ever begins with `piece`. None when it cannot be told
             from one piece.
         """
-        node = self._root.next.get(piece)
+        node = self.root.next.get(piece)
         if self._types_at(piece) or (node is not None and (node.end is not None or node.slots)):
             return None
         return node.next if node is not None else ()
 
     def _types_at(self, piece: str) -> tuple[str, ...]:
-        types = self._types.get(piece)
+        types = self.types.get(piece)
         if types is None:
             return _NUMBER if piece[-1] in _DIGITS and is_number(piece) else ()
         return types
@@ -148,8 +153,8 @@ class Matcher:
         # so that a tie goes to the earliest longest value.
         stack: list[tuple[_Node, int, _Values]] = []
         if types := self._types_at(piece):
-            self._branch(stack, self._root, types, pieces, start, ())
-        node = self._root.next.get(piece)
+            self._branch(stack, self.root, types, pieces, start, ())
+        node = self.root.next.get(piece)
         while True:
             while node is not None:
                 if node.end is not None:
@@ -177,7 +182,7 @@ class Matcher:
         values: _Values,
     ) -> None:
         options = []
-        spaced = None if node is self._root else pieces[at][0] == " "
+        spaced = None if node is self.root else pieces[at][0] == " "
         for slot in types:
             child = node.slots.get((slot, spaced))
             if child is not None:
@@ -189,7 +194,7 @@ class Matcher:
         """`(end, value id)` of every value of a type at a piece, longest first."""
         if slot == "number":
             return [(at + 1, -1)]
-        node: _ValueNode | int | None = self._enums[slot].get(pieces[at])
+        node: _ValueNode | int | None = self.enums[slot].get(pieces[at])
         found: list[tuple[int, int]] = []
         while isinstance(node, dict):
             at += 1

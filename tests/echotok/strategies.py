@@ -8,7 +8,7 @@ from echotok.table.phrases import Phrase, PhraseTable, parse_phrase
 from echotok.table.values import EnumValue
 
 # Fragments that meet every rule of the engine, glued with and without spaces.
-_FRAGMENTS = [
+FRAGMENTS = [
     "mild", "mildly", "mild to moderate", "moderate", "to", "severe", "mitral", "regurgitation",
     "the", "left", "ventricle", "ventricular", "is", "normal", "in", "size", "no", "not", "a",
     "5", "55", "05", "-5", ".5", "0.85", "1,234.05", "55-60", "55 - 60", "55 to 60",
@@ -23,9 +23,19 @@ _FRAGMENTS = [
     "-\u0338", "=\u0338",
 ]  # fmt: skip
 
+# What the rules of numbers, units, contractions, stops and spacing turn on.
+ADVERSARIAL = [
+    *"0123456789.,-+<>=~%/ '()[]{};:!?\"_#@*&^|\\$`\n\t\x00\x1c\x7f",
+    *"abcdehlmorstvx", " to ", "% to ", " - ", "mm", "mmhg", "m/s", "cm2", "cm2/m2", "ml", "'s",
+    "'re", "'ll", ". ", ".  ", " .", " .5", " ,", ", ,", "mild", " mitral regurgitation",
+    " lvef ", "is ", "no ", "trace to mild", "1+", "\u2019", "\u2013", "\xa0", "\u2003", "\u0301",
+    "\xb2", "\xe9", "\u212a", "\u037e", "</w>", "{number}", "severe ", "right ventricle ", "5",
+]  # fmt: skip
+adversarial = st.lists(st.sampled_from(ADVERSARIAL), max_size=60).map("".join)
+
 anything = st.text(st.characters(), max_size=40)
 reportlike = st.lists(
-    st.tuples(st.sampled_from(_FRAGMENTS), st.sampled_from(["", " ", " ", "  "])), max_size=25
+    st.tuples(st.sampled_from(FRAGMENTS), st.sampled_from(["", " ", " ", "  "])), max_size=25
 ).map(lambda parts: "".join(fragment + space for fragment, space in parts))
 texts = st.one_of(reportlike, anything, st.tuples(reportlike, anything).map("".join))
 

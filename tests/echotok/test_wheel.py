@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -207,6 +209,43 @@ def test_the_first_commands_of_the_readme_run(
         "reports.csv", "findings.csv", "ids.txt", "normalized.txt",
     }  # fmt: skip
     assert len((tmp_path / "normalized.txt").read_text(encoding="utf-8").splitlines()) == 116
+
+
+VERSION = "from echotok.engine.core import engine_in_use; print(engine_in_use())"
+
+
+def test_the_wheel_has_the_core_where_a_compiler_is(
+    installed: Path, needed: Path, tmp_path: Path
+) -> None:
+    """The core is compiled with the wheel, and encodes."""
+    if shutil.which(os.environ.get("CC", "cc")) is None:
+        pytest.skip("no compiled core: there is no C compiler")
+    assert python(VERSION, installed, needed, cwd=tmp_path) == "compiled core\n"
+
+
+def test_without_a_compiler_the_wheel_is_pure_python(needed: Path, tmp_path: Path) -> None:
+    """The build succeeds and says so; what it installs says so too, and gives the same ids."""
+    import echotok
+
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)]
+    done = subprocess.run(
+        [*build, str(ROOT)],
+        cwd=tmp_path,
+        env={**os.environ, "CC": str(tmp_path / "no-compiler")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "without its compiled core" in done.stdout + done.stderr
+    (path,) = tmp_path.glob("echotok-*-py3-none-any.whl")
+    pure = tmp_path / "pure"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(pure)
+    assert not [*pure.rglob("_core*.so"), *pure.rglob("_core*.pyd")]
+    code = f"{VERSION}; import echotok; print(echotok.load('echo').encode({REPORT!r}).ids)"
+    engine, ids = python(code, pure, needed, cwd=tmp_path).splitlines()
+    assert engine == "Python engine: the compiled core was not built, which takes a C compiler"
+    assert ids == str(echotok.load("echo").encode(REPORT).ids)
 
 
 def test_the_isolation_can_fail(needed: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from command_line import REPORTS, Result, Run, lines_of, needs_clip, shell
 import echotok
 from echotok.cli import commands as cli_commands
 from echotok.cli.main import make_parser
+from echotok.engine.core import engine_in_use
 
 
 @pytest.fixture
@@ -104,9 +105,13 @@ def test_no_command_is_bad_usage(run: Run) -> None:
     assert "COMMAND" in result.err
 
 
-def test_version(run: Run) -> None:
-    """`--version` prints the package's."""
-    assert run("--version") == Result(0, f"echotok {echotok.__version__}\n", "")
+def test_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--version` prints the package's, and the engine that encodes."""
+    line = f"echotok {echotok.__version__} ({engine_in_use()})\n"
+    assert run("--version") == Result(0, line, "")
+    monkeypatch.setenv("ECHOTOK_ENGINE", "python")
+    line = f"echotok {echotok.__version__} (Python engine, as ECHOTOK_ENGINE asks for)\n"
+    assert run("--version") == Result(0, line, "")
 
 
 def test_help_imports_little() -> None:

@@ -1,0 +1,243 @@
+"""Random and adversarial text through both engines, with the sanitizers on.
+
+    python benchmarks/tokenizer/fuzz_core.py --seconds 600 --seed 0
+
+builds the core with the address and undefined-behaviour sanitizers of GCC or Clang into a folder
+of its own, and holds ids, units and spans of the core to those of the Python engine: on the shipped
+tokenizers, on random tables, one by one and in batches. A memory error ends the run with the
+sanitizer's report, a difference with the text that shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "echotok")]
+
+FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+BATCH = 50
+
+
+def _build(folder: Path) -> Path:
+    """Compile the core with the sanitizers on."""
+    library = folder / ("_core" + sysconfig.get_config_var("EXT_SUFFIX"))
+    source = ROOT / "echotok" / "engine" / "_core.c"
+    command = [os.environ.get("CC", "cc"), "-std=c11", "-g", "-O1", *FLAGS, "-shared", "-fPIC"]
+    command += ["-I", sysconfig.get_path("include"), str(source), "-o", str(library)]
+    subprocess.run(command, check=True)
+    return library
+
+
+def _preload() -> str:
+    """The runtime of the sanitizer, which has to be loaded before Python."""
+    compiler = os.environ.get("CC", "cc")
+    name = subprocess.run(
+        [compiler, "-print-file-name=libasan.so"], check=True, capture_output=True, text=True
+    )
+    return name.stdout.strip()
+
+
+def _load(library: Path) -> None:
+    """Put this build in the place of the installed one."""
+    name = "echotok.engine._core"
+    spec = importlib.util.spec_from_file_location(name, library)
+    assert spec is not None and spec.loader is not None
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+class Source:
+    """Endless texts: fragments, mutated reports, ASCII, any Unicode."""
+
+    def __init__(self, seed: int) -> None:
+        from strategies import ADVERSARIAL, FRAGMENTS
+
+        from echotok.corpora import read_reports
+
+        self.rng = random.Random(seed)
+        folder = ROOT / "benchmarks" / "reports"
+        self.reports = [report.text for report in read_reports(sorted(folder.iterdir()))]
+        self.fragments = [*ADVERSARIAL, *FRAGMENTS]
+        self.words = sorted({word for report in self.reports for word in report.split()})
+
+    def text(self) -> str:
+        """One text."""
+        rng = self.rng
+        kind = rng.random()
+        if kind < 0.35:
+            return "".join(rng.choices(self.fragments, k=rng.randrange(400)))
+        if kind < 0.6:
+            glue = ["", " ", " ", " ", ". ", "\n", ", "]
+            words = rng.choices([*self.words, *self.fragments], k=rng.randrange(300))
+            return "".join(word + rng.choice(glue) for word in words)
+        if kind < 0.85:
+            return self._mutated(rng.choice(self.reports))
+        if kind < 0.93:
+            return "".join(map(chr, rng.choices(range(128), k=rng.randrange(600))))
+        if kind < 0.96:
+            return rng.choice(self.fragments) * rng.randrange(2000)
+        tops = rng.choice([0x100, 0x250, 0x3000, 0x110000])
+        return "".join(map(chr, (rng.randrange(tops) for _ in range(rng.randrange(200)))))
+
+    def _mutated(self, text: str) -> str:
+        rng = self.rng
+        for _ in range(rng.randrange(1, 30)):
+            at = rng.randrange(len(text) + 1)
+            change = rng.random()
+            if change < 0.4:
+                text = text[:at] + rng.choice(self.fragments) + text[at:]
+            elif change < 0.8:
+                text = text[:at] + text[at + rng.randrange(1, 8) :]
+            else:
+                other = rng.choice(self.reports)
+                cut = rng.randrange(len(other))
+                text = text[:at] + other[cut : cut + rng.randrange(200)] + text[at:]
+        return text
+
+    def tokenizer(self) -> Any:
+        """A tokenizer of a random table."""
+        from echotok import Tokenizer
+        from echotok.table.fallback import Fallback
+        from echotok.table.phrases import Phrase, PhraseTable, parse_phrase
+        from echotok.table.values import EnumValue
+
+        rng = self.rng
+        words = [*self.words, "a", "b", "c", "5", ".", ",", "-", "{number}", "{severity}", "{kind}"]
+        phrases: list[Phrase] = []
+        for _ in range(200):
+            text = " ".join(rng.choices(words, k=rng.randrange(1, 6))).lower()
+            try:
+                items = parse_phrase(text, slots=("number", "severity", "kind"), units=("mm",))
+            except ValueError:
+                continue
+            phrases.append(Phrase(id=len(phrases), text=text, items=items, section="s"))
+        values = [("a", "a b", "a b c", "mild", "5", "2d")[n] for n in range(rng.randrange(1, 7))]
+        table = PhraseTable(
+            name="random",
+            version="1.0.0",
+            locale="en",
+            licence="none",
+            provenance="random",
+            units=rng.choice([(), ("mm",), ("mm", "mmhg", "m/s", "cm\xb2")]),
+            slots={"kind": "a kind"},
+            values=tuple(
+                EnumValue(id=number, slot="kind", text=text) for number, text in enumerate(values)
+            ),
+            phrases=tuple(phrases),
+            phrase_capacity=256,
+            value_capacity=8,
+            num_merges=500,
+            closings=rng.choice(["", ".", ".,:"]),
+        )
+        base = rng.choice([None, "abcdefghilmnorstuvwxyz.-"])
+        pairs = {
+            (word[:1], word[1] + ("</w>" if base is None and len(word) == 2 else ""))
+            for word in self.words
+            if len(word) > 1 and word.isascii() and word.isalpha() and word.islower()
+        }
+        merges = tuple(sorted(pairs, key=lambda pair: rng.random())[:500])
+        return Tokenizer.from_table(table, Fallback(kind="domain", merges=merges, base=base))
+
+
+def _check(tokenizer: Any, text: str) -> None:
+    from echotok.engine.engine import Trace
+
+    engine = tokenizer._engine
+    ours, oracle = engine.core.encode(text), Trace(engine, text)
+    for name in ("ids", "ends", "unit_spans", "spans"):
+        if getattr(ours, name) != getattr(oracle, name):
+            sys.exit(f"{tokenizer.name}: the {name} of the two engines differ on {text!r}")
+
+
+def _check_batch(tokenizer: Any, texts: list[str], context_length: int) -> None:
+    python = replace(tokenizer._engine, core=None)
+    ids, sizes, dropped, inside = (
+        memoryview(part)
+        for part in tokenizer._engine.core.encode_many(tuple(texts), context_length)
+    )
+    from echotok.engine.encoding import Encoding
+
+    expected = [Encoding(python, text) for text in texts]
+    if context_length:
+        expected = [encoding.truncate(context_length) for encoding in expected]
+    same = (
+        ids.cast("i").tolist() == [number for encoding in expected for number in encoding.ids]
+        and sizes.cast("i").tolist() == [len(encoding.ids) for encoding in expected]
+        and dropped.cast("i").tolist() == [encoding.num_dropped for encoding in expected]
+        and list(inside) == [encoding.cut_inside_unit for encoding in expected]
+    )
+    if not same:
+        sys.exit(f"{tokenizer.name}: batches differ at {context_length} on {texts!r}")
+
+
+def _run(library: Path | None, seconds: float, seed: int) -> None:
+    if library is not None:
+        _load(library)
+    from echotok import load
+
+    source = Source(seed)
+    shipped = [load("echo"), load("echo-clip")]
+    small = source.tokenizer()
+    begin = time.monotonic()
+    characters = texts = batches = tables = 0
+    recent: list[str] = []
+    while time.monotonic() - begin < seconds:
+        text = source.text()
+        for tokenizer in (*shipped, small):
+            _check(tokenizer, text)
+        characters += len(text)
+        texts += 1
+        recent.append(text)
+        if len(recent) == BATCH:
+            for tokenizer in (*shipped, small):
+                _check_batch(tokenizer, recent, source.rng.choice([0, 3, 4, 16, 77, 512]))
+            recent = []
+            batches += 1
+            small = source.tokenizer()
+            tables += 1
+    how = "with the sanitizers on" if library is not None else "without sanitizers"
+    print(
+        f"{characters:,} characters in {texts:,} texts, seed {seed}, {how}: the same by both "
+        f"engines, for two shipped tokenizers and {tables:,} random tables; {batches:,} batches "
+        "of each were the same, too"
+    )
+
+
+def main() -> None:
+    """Build the core, and start this file again under the sanitizers."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--installed", action="store_true", help="the installed core, as it is")
+    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.installed or options.library is not None:
+        _run(options.library, options.seconds, options.seed)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        library = _build(Path(folder))
+        environment = {
+            **os.environ,
+            "LD_PRELOAD": _preload(),
+            "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": "detect_leaks=0",
+        }
+        command = [sys.executable, __file__, "--library", str(library)]
+        command += ["--seconds", str(options.seconds), "--seed", str(options.seed)]
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,2516 @@
+/* The compiled core: what `text`, `table.match`, `bpe` and `engine.encoder` do, for text that is
+ * ASCII after folding. `echotok.engine.core` builds it from the Python engine, which stays the
+ * oracle: the tests hold both to the same ids, units and spans.
+ *
+ * A text is worked off stretch by stretch (up to each full stop that a space follows, where the
+ * table allows it): normalize, split into pieces, match phrases and values, BPE for the rest, marks
+ * in between. A stretch that is not ASCII, or that holds a word of more than LONGEST_WORD
+ * characters, is given to the Python engine.
+ *
+ * Every array is written through a check of its capacity; every index from the table is checked
+ * when the core is built.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST_WORD 256
+#define LONGEST_RUN 8
+#define MEMO_BITS 14
+#define MEMO_TEXT 22
+#define MEMO_IDS 8
+#define KNOWN_BITS 14
+#define KNOWN_TEXT 400
+#define KNOWN_ROOM (1 << 20)
+#define PADDING 16
+#define BARE_VALUE INT32_MAX
+
+enum { OK = 0, HARD = 1, NO_MEMORY = -1 };
+enum { EDGE_PLAIN, EDGE_TIGHT, EDGE_HYPHEN, EDGE_OPEN, EDGE_WORD, EDGE_NONE };
+enum { IS_DIGIT = 1, IS_LETTER = 2, IS_CLOSER = 4, IS_STOP = 8, IS_UNIT_FIRST = 16 };
+#define IS_ALNUM (IS_DIGIT | IS_LETTER)
+#define FOLD_SPACE 0x20
+#define FOLD_HARD 0x80
+
+/* ------------------------------------------------------------------ tables */
+
+typedef struct {
+    uint32_t hash, offset, length;
+    int32_t whole; /* id of the BPE token that is this word; -1 is none */
+    int32_t piece; /* number of the literal piece in the tries; 0 is none */
+    int32_t root;  /* node behind this piece at the start of a phrase; 0 is none */
+    int32_t types; /* where its list of types begins; 0 is none */
+} Entry;
+
+typedef struct {
+    uint64_t key;
+    int32_t child;
+} Step;
+
+typedef struct {
+    uint64_t key;
+    int32_t rank, id;
+} Merge;
+
+typedef struct {
+    int32_t end;   /* phrase that ends here, BARE_VALUE, or -1 */
+    int32_t value; /* id of the value that ends here, or -1 */
+    int32_t first_slot, num_slots;
+} Node;
+
+typedef struct {
+    int32_t type, spaced, child; /* spaced: 0, 1, or 2 for either */
+} Slot;
+
+typedef struct {
+    uint32_t hash, offset, length;
+    int32_t role, position;
+} NumberToken;
+
+typedef struct {
+    uint8_t length, first;
+    char text[30];
+} Unit;
+
+typedef struct {
+    uint32_t hash;
+    uint8_t length, count;
+    char text[MEMO_TEXT];
+    int32_t ids[MEMO_IDS];
+} Memo;
+
+/* A stretch that was met before. At its second sight what came out is kept, in `kept` of the
+ * scratch: the text, then its ids, spans and units, as if it began its text. */
+typedef struct {
+    uint64_t hash;
+    uint32_t place;  /* in `kept`; 0: met once */
+    uint16_t length; /* of the text */
+    uint16_t num_ids, num_units, first;
+} Known;
+
+typedef struct {
+    uint32_t start, end; /* in the normalized stretch, without the space before it */
+    uint32_t hash;
+    uint8_t spaced, number, word;
+    const Entry *entry;
+} Piece;
+
+typedef struct {
+    int32_t type, first, last, id, parent;
+} Value;
+
+typedef struct {
+    int32_t node, at, values, num_values;
+} Way;
+
+typedef struct {
+    int32_t phrase, end, values, num_values;
+} Match;
+
+#define VECTOR(type, name) type *name; size_t name##_size, name##_room
+
+typedef struct Scratch {
+    struct Scratch *next;
+    VECTOR(char, norm);
+    VECTOR(int32_t, origin);
+    VECTOR(Piece, pieces);
+    VECTOR(Value, values);
+    VECTOR(Way, ways);
+    /* what comes out */
+    VECTOR(int32_t, ids);
+    VECTOR(int32_t, spans);      /* start and end of each id */
+    VECTOR(int32_t, units);      /* id end, piece end, span start, span end of each unit */
+    VECTOR(int32_t, hard);       /* first id, end id, first unit, end unit, start in text */
+    VECTOR(int32_t, kept);
+    Known known[1 << KNOWN_BITS];
+    int32_t word_ids[2 * LONGEST_WORD + 2];
+    Memo memo[1 << MEMO_BITS];
+} Scratch;
+
+typedef struct {
+    PyObject_HEAD
+    /* vocabulary */
+    int32_t vocab_size, bos, eos, join, space, severity, num_closable, number, phrase;
+    int32_t num_phrases;
+    uint8_t *phrase_left, *phrase_right;
+    int8_t closing[128]; /* turn of a closing character, 0 is none */
+    int sentences_part, joins_parts, compact;
+    uint8_t *halves; /* for each id how many halves of a byte it stands for */
+    /* pieces and words */
+    char *blob;
+    size_t blob_size;
+    Entry *entries;
+    uint32_t entries_mask;
+    int32_t *types;
+    size_t num_types;
+    Node *nodes;
+    int32_t num_nodes;
+    Slot *slots;
+    int32_t num_slots;
+    Step *steps;
+    uint32_t steps_mask;
+    int32_t *enum_roots;
+    int32_t num_enums; /* types, `number` as the first counted */
+    /* BPE */
+    Merge *merges;
+    uint32_t merges_mask;
+    int32_t byte_symbols[128][2]; /* one or two symbols; the second is -1 where there is one */
+    int32_t last_symbols[128];
+    int32_t end_symbol;
+    /* numbers */
+    int own_numbers;
+    NumberToken *numbers;
+    uint32_t numbers_mask;
+    int32_t *number_lengths;
+    int32_t num_numbers, longest_number;
+    /* normalizing */
+    uint8_t classes[256];
+    Unit *unit_names;
+    int32_t num_unit_names;
+    /* Python */
+    PyObject *encode_hard, *span_hard;
+    PyObject **integers;
+    Scratch *pool;
+} Core;
+
+static uint8_t FOLD[128];
+static uint8_t EXPECTS_SPACE[5][5];
+
+static int
+grow(void **data, size_t *room, size_t need, size_t item)
+{
+    size_t wanted = *room ? *room : 64;
+    while (wanted < need) {
+        if (wanted > SIZE_MAX / 4 / item)
+            return NO_MEMORY;
+        wanted *= 2;
+    }
+    void *bigger = realloc(*data, wanted * item);
+    if (bigger == NULL)
+        return NO_MEMORY;
+    *data = bigger;
+    *room = wanted;
+    return OK;
+}
+
+#define RESERVE(s, name, count)                                                                    \
+    ((count) <= (s)->name##_room                                                                   \
+         ? OK                                                                                      \
+         : grow((void **)&(s)->name, &(s)->name##_room, (count), sizeof(*(s)->name)))
+
+static inline uint64_t
+load(const char *text, size_t length)
+{
+    uint64_t word = 0;
+    memcpy(&word, text, 8); /* all texts have PADDING behind them */
+    if (length >= 8)
+        return word;
+#if PY_BIG_ENDIAN
+    return word >> (64 - 8 * length);
+#else
+    return word & ((1ULL << (8 * length)) - 1);
+#endif
+}
+
+static inline uint32_t
+hash_text(const char *text, size_t length)
+{
+    uint64_t hash = length * 0x9E3779B97F4A7C15ULL;
+    while (length > 8) {
+        hash = (hash ^ load(text, 8)) * 0xD6E8FEB86659FD93ULL;
+        hash ^= hash >> 32;
+        text += 8;
+        length -= 8;
+    }
+    if (length)
+        hash = (hash ^ load(text, length)) * 0xD6E8FEB86659FD93ULL;
+    hash ^= hash >> 29;
+    return (uint32_t)(hash ^ (hash >> 32));
+}
+
+static inline uint32_t
+hash_key(uint64_t key)
+{
+    key *= 0x9E3779B97F4A7C15ULL;
+    return (uint32_t)(key >> 32);
+}
+
+static inline const Entry *
+find_entry(const Core *core, const char *text, uint32_t length, uint32_t hash)
+{
+    for (uint32_t at = hash & core->entries_mask;; at = (at + 1) & core->entries_mask) {
+        const Entry *entry = &core->entries[at];
+        if (entry->length == 0)
+            return NULL;
+        if (entry->hash == hash && entry->length == length &&
+            memcmp(core->blob + entry->offset, text, length) == 0)
+            return entry;
+    }
+}
+
+static inline int32_t
+next_node(const Core *core, int32_t node, int32_t piece, int spaced)
+{
+    uint64_t key = ((uint64_t)node << 32) | ((uint64_t)piece << 1) | (uint64_t)spaced;
+    for (uint32_t at = hash_key(key) & core->steps_mask;; at = (at + 1) & core->steps_mask) {
+        const Step *step = &core->steps[at];
+        if (step->key == key)
+            return step->child;
+        if (step->child == 0)
+            return 0;
+    }
+}
+
+/* ------------------------------------------------------------------ normalize */
+
+static inline uint32_t
+fold_character(uint32_t character)
+{
+    if (character < 128)
+        return FOLD[character];
+    if (character < 0x2000) {
+        if (character == 0x85 || character == 0xa0 || character == 0x1680)
+            return FOLD_SPACE;
+        return character == 0xb4 || character == 0x2bc ? '\'' : FOLD_HARD;
+    }
+    if (character <= 0x200a)
+        return FOLD_SPACE;
+    switch (character) {
+    case 0x2010: case 0x2011: case 0x2012: case 0x2013: case 0x2014: case 0x2015: case 0x2212:
+    case 0xfe58: case 0xfe63:
+        return '-';
+    case 0x2018: case 0x2019: case 0x201a: case 0x201b: case 0x2032:
+        return '\'';
+    case 0x201c: case 0x201d: case 0x201e: case 0x201f: case 0x2033:
+        return '"';
+    case 0x2028: case 0x2029: case 0x202f: case 0x205f: case 0x3000:
+        return FOLD_SPACE;
+    }
+    return FOLD_HARD;
+}
+
+static inline uint32_t
+read_character(int kind, const void *data, Py_ssize_t at)
+{
+    if (kind == 1)
+        return ((const Py_UCS1 *)data)[at];
+    if (kind == 2)
+        return ((const Py_UCS2 *)data)[at];
+    return ((const Py_UCS4 *)data)[at];
+}
+
+#define FOLDED(at) fold_character(read_character(kind, data, (at)))
+
+/* Whether a unit begins at a letter, with no letter or digit behind it. */
+static inline int
+unit_begins(const Core *core, int kind, const void *data, Py_ssize_t size, Py_ssize_t at)
+{
+    uint32_t first = FOLDED(at);
+    for (int32_t number = 0; number < core->num_unit_names; number++) {
+        const Unit *unit = &core->unit_names[number];
+        if (unit->first != first || unit->length > size - at)
+            continue;
+        int same = 1;
+        for (uint8_t k = 1; k < unit->length && same; k++)
+            same = FOLDED(at + k) == (uint8_t)unit->text[k];
+        if (!same)
+            continue;
+        Py_ssize_t behind = at + unit->length;
+        if (behind == size || !(core->classes[FOLDED(behind)] & IS_ALNUM))
+            return 1;
+    }
+    return 0;
+}
+
+/* Normalize one stretch from `*place`, which is at a visible character; move `*place` to the next
+ * stretch, or the end. HARD: the stretch is one for the Python engine. */
+static inline int
+normalize_stretch(const Core *core, Scratch *s, int kind, const void *data, Py_ssize_t size,
+                  Py_ssize_t *place)
+{
+    Py_ssize_t at = *place;
+    size_t length = 0;
+    uint32_t last = 0; /* the character before */
+    int run = 0;       /* of digits: 1 where a unit may follow, 2 behind a letter */
+    int result = OK;
+    char *norm = s->norm;
+    int32_t *origin = s->origin;
+    size_t room = s->origin_room < s->norm_room ? s->origin_room : s->norm_room;
+    while (at < size) {
+        /* Two characters may come out of one step. */
+        if (length + 2 + PADDING > room) {
+            if (RESERVE(s, norm, 2 * length + 256) || RESERVE(s, origin, 2 * length + 256))
+                return NO_MEMORY;
+            norm = s->norm;
+            origin = s->origin;
+            room = s->origin_room < s->norm_room ? s->origin_room : s->norm_room;
+        }
+        uint32_t folded = FOLDED(at);
+        if (folded == FOLD_SPACE) {
+            Py_ssize_t next = at + 1;
+            while (next < size && FOLDED(next) == FOLD_SPACE)
+                next++;
+            at = next;
+            if (next == size)
+                break;
+            uint32_t following = FOLDED(next);
+            if (core->classes[following] & (IS_CLOSER | IS_STOP)) {
+                if ((core->classes[following] & IS_CLOSER) || next + 1 == size ||
+                    !(core->classes[FOLDED(next + 1)] & IS_DIGIT))
+                    continue; /* no space before closing punctuation */
+            }
+            if (last == '.' && core->sentences_part && following != FOLD_HARD)
+                break;
+            norm[length] = ' ';
+            origin[length++] = (int32_t)(next - 1);
+            last = ' ';
+            run = 0;
+            continue;
+        }
+        if (folded == FOLD_HARD) {
+            result = HARD;
+            last = folded;
+            at++;
+            continue;
+        }
+        uint8_t kinds = core->classes[folded];
+        if (kinds & IS_DIGIT) {
+            if (run == 0)
+                run = core->classes[last] & IS_LETTER ? 2 : 1;
+        }
+        else {
+            if (run == 1 && (kinds & IS_UNIT_FIRST) && unit_begins(core, kind, data, size, at)) {
+                norm[length] = ' ';
+                origin[length++] = (int32_t)at;
+            }
+            run = 0;
+        }
+        norm[length] = (char)folded;
+        origin[length++] = (int32_t)at;
+        last = folded;
+        at++;
+    }
+    *place = at;
+    if (result == OK) {
+        if (RESERVE(s, norm, length + PADDING))
+            return NO_MEMORY;
+        memset(s->norm + length, 0, PADDING);
+        s->norm_size = length;
+    }
+    return result;
+}
+
+/* ------------------------------------------------------------------ pieces */
+
+#define CLASS(at) (core->classes[(uint8_t)text[at]])
+
+/* The end of digits with inner points or commas; `*before` is the end without the last group, or
+ * 0. The text ends with a 0. */
+static inline size_t
+digits_end(const Core *core, const char *text, size_t at, size_t *before)
+{
+    *before = 0;
+    while (CLASS(at) & IS_DIGIT)
+        at++;
+    while ((text[at] == '.' || text[at] == ',') && (CLASS(at + 1) & IS_DIGIT)) {
+        *before = at;
+        at += 2;
+        while (CLASS(at) & IS_DIGIT)
+            at++;
+    }
+    return at;
+}
+
+/* The end of the number at a place, or 0. `free`: a sign counts here. */
+static inline size_t
+number_end(const Core *core, const char *text, size_t at, int free)
+{
+    size_t before, before_second;
+    if (text[at] == '<' || text[at] == '>' || text[at] == '~') {
+        at += text[at] != '~' && text[at + 1] == '=' ? 2 : 1;
+        at += text[at] == ' ';
+        free = 1;
+    }
+    if (free) {
+        at += text[at] == '-' || text[at] == '+';
+        at += text[at] == '.';
+    }
+    if (!(CLASS(at) & IS_DIGIT))
+        return 0;
+    size_t end = digits_end(core, text, at, &before);
+    size_t second = end + (text[end] == '%');
+    if (text[second] == '-' || (text[second] == ' ' && text[second + 1] == '-')) {
+        second += text[second] == ' ' ? 2 : 1;
+        second += text[second] == ' ';
+        second += text[second] == '.';
+    }
+    else if (memcmp(text + second, " to ", 4) == 0) {
+        second += 4;
+        second += text[second] == '-' || text[second] == '+';
+        second += text[second] == '.';
+    }
+    else
+        second = 0;
+    if (second && (CLASS(second) & IS_DIGIT)) {
+        second = digits_end(core, text, second, &before_second);
+        if (!(CLASS(second) & IS_LETTER))
+            return second;
+        if (before_second)
+            return before_second;
+    }
+    return CLASS(end) & IS_LETTER ? before : end;
+}
+
+static inline size_t
+contraction_end(const Core *core, const char *text, size_t at)
+{
+    char first = text[at + 1], second = text[at + 2];
+    size_t end = 0;
+    if (first == 's' || first == 't' || first == 'm' || first == 'd')
+        end = at + 2;
+    else if (second == 'e' ? first == 'r' || first == 'v' : first == 'l' && second == 'l')
+        end = at + 3;
+    return end && !(CLASS(end) & IS_ALNUM) ? end : 0;
+}
+
+static int
+split_stretch(const Core *core, Scratch *s, int first)
+{
+    const char *text = s->norm;
+    size_t length = s->norm_size, at = 0, count = 0;
+    if (RESERVE(s, pieces, 1))
+        return NO_MEMORY;
+    while (at < length) {
+        if (RESERVE(s, pieces, count + 2))
+            return NO_MEMORY;
+        Piece *piece = &s->pieces[count++];
+        piece->spaced = at ? text[at] == ' ' : !first;
+        at += text[at] == ' ';
+        uint8_t kinds = CLASS(at);
+        char before = at ? text[at - 1] : ' ';
+        size_t end = 0;
+        piece->number = 0;
+        piece->word = (kinds & IS_ALNUM) != 0;
+        if (!(kinds & IS_LETTER)) {
+            int free = before == ' ' || before == '(' || before == '[';
+            end = number_end(core, text, at, free);
+            piece->number = end != 0;
+        }
+        if (!end) {
+            end = at + 1;
+            if (kinds & IS_ALNUM) {
+                while (CLASS(end) & IS_ALNUM)
+                    end++;
+            }
+            else if (text[at] == '\'') {
+                size_t contraction = contraction_end(core, text, at);
+                if (contraction) {
+                    end = contraction;
+                    piece->word = 1;
+                }
+            }
+        }
+        piece->start = (uint32_t)at;
+        piece->end = (uint32_t)end;
+        piece->hash = hash_text(text + at, end - at);
+        piece->entry = find_entry(core, text + at, (uint32_t)(end - at), piece->hash);
+        at = end;
+    }
+    s->pieces_size = count;
+    /* Matches nothing, so that every piece has a next one. */
+    s->pieces[count] = (Piece){.start = (uint32_t)length, .end = (uint32_t)length, .spaced = 1};
+    return OK;
+}
+
+/* ------------------------------------------------------------------ match */
+
+static const int32_t NUMBER_TYPE[] = {1, 0};
+
+/* How many types a value may have that begins with a piece; the list behind the count. */
+static inline const int32_t *
+types_at(const Core *core, const Piece *piece)
+{
+    if (piece->entry != NULL && piece->entry->types)
+        return core->types + piece->entry->types;
+    return piece->number ? NUMBER_TYPE : NULL;
+}
+
+static inline int32_t
+slot_child(const Core *core, const Node *node, int32_t type, int32_t spaced)
+{
+    for (int32_t at = node->first_slot; at < node->first_slot + node->num_slots; at++)
+        if (core->slots[at].type == type && core->slots[at].spaced == spaced)
+            return core->slots[at].child;
+    return 0;
+}
+
+static int
+push_way(Scratch *s, int32_t node, int32_t type, size_t first, size_t last, int32_t id,
+         int32_t values, int32_t num_values)
+{
+    if (s->values_size >= INT32_MAX / 2 || RESERVE(s, values, s->values_size + 1) ||
+        RESERVE(s, ways, s->ways_size + 1))
+        return NO_MEMORY;
+    s->values[s->values_size] = (Value){type, (int32_t)first, (int32_t)last, id, values};
+    s->ways[s->ways_size++] =
+        (Way){node, (int32_t)last, (int32_t)s->values_size++, num_values + 1};
+    return OK;
+}
+
+static int
+branch(const Core *core, Scratch *s, int32_t node, const int32_t *types, size_t at, int32_t values,
+       int32_t num_values)
+{
+    size_t low = s->ways_size;
+    int32_t spaced = node == 0 ? 2 : s->pieces[at].spaced;
+    for (int32_t turn = 1; turn <= types[0]; turn++) {
+        int32_t type = types[turn];
+        int32_t child = slot_child(core, &core->nodes[node], type, spaced);
+        if (!child)
+            continue;
+        if (type == 0) {
+            if (push_way(s, child, type, at, at + 1, -1, values, num_values))
+                return NO_MEMORY;
+            continue;
+        }
+        size_t begin = s->ways_size, place = at;
+        int32_t value = core->enum_roots[type];
+        while (place < s->pieces_size) {
+            const Piece *piece = &s->pieces[place];
+            if (piece->entry == NULL || piece->entry->piece == 0)
+                break;
+            value = next_node(core, value, piece->entry->piece, piece->spaced);
+            if (!value)
+                break;
+            place++;
+            if (core->nodes[value].value >= 0 &&
+                push_way(s, child, type, at, place, core->nodes[value].value, values, num_values))
+                return NO_MEMORY;
+        }
+        /* The longest value first. */
+        for (size_t a = begin, b = s->ways_size; a + 1 < b; a++) {
+            b--;
+            Way way = s->ways[a];
+            s->ways[a] = s->ways[b];
+            s->ways[b] = way;
+        }
+    }
+    /* What was found first is gone first: it lies on top. */
+    for (size_t a = low, b = s->ways_size; a + 1 < b; a++) {
+        b--;
+        Way way = s->ways[a];
+        s->ways[a] = s->ways[b];
+        s->ways[b] = way;
+    }
+    return OK;
+}
+
+/* 1: `match` is the longest at a piece; 0: nothing matches. */
+static int
+longest(const Core *core, Scratch *s, size_t start, Match *match)
+{
+    const Piece *piece = &s->pieces[start];
+    const int32_t *types = types_at(core, piece);
+    int32_t node = piece->entry ? piece->entry->root : 0;
+    if (types == NULL && node == 0)
+        return 0;
+    size_t at = start + 1;
+    int32_t values = -1, num_values = 0;
+    int found = 0;
+    s->values_size = s->ways_size = 0;
+    if (types != NULL && branch(core, s, 0, types, start, -1, 0))
+        return NO_MEMORY;
+    for (;;) {
+        while (node) {
+            const Node *here = &core->nodes[node];
+            if (here->end >= 0) {
+                int32_t end = (int32_t)at;
+                if (!found || end > match->end ||
+                    (end == match->end &&
+                     (num_values < match->num_values ||
+                      (num_values == match->num_values && here->end < match->phrase)))) {
+                    *match = (Match){here->end, end, values, num_values};
+                    found = 1;
+                }
+            }
+            if (at >= s->pieces_size)
+                break;
+            piece = &s->pieces[at];
+            if (here->num_slots && (types = types_at(core, piece)) != NULL &&
+                branch(core, s, node, types, at, values, num_values))
+                return NO_MEMORY;
+            node = piece->entry && piece->entry->piece
+                       ? next_node(core, node, piece->entry->piece, piece->spaced)
+                       : 0;
+            at++;
+        }
+        if (s->ways_size == 0)
+            return found;
+        Way way = s->ways[--s->ways_size];
+        node = way.node;
+        at = (size_t)way.at;
+        values = way.values;
+        num_values = way.num_values;
+    }
+}
+
+/* ------------------------------------------------------------------ BPE */
+
+static inline const Merge *
+find_merge(const Core *core, int32_t left, int32_t right)
+{
+    uint64_t key = ((uint64_t)(uint32_t)left << 32) | (uint32_t)right;
+    for (uint32_t at = hash_key(key) & core->merges_mask;; at = (at + 1) & core->merges_mask) {
+        const Merge *merge = &core->merges[at];
+        if (merge->id < 0)
+            return NULL;
+        if (merge->key == key)
+            return merge;
+    }
+}
+
+/* The ids of a word of at most LONGEST_WORD characters, as their number; they are in `*ids` until
+ * the next call. */
+static size_t
+encode_word(const Core *core, Scratch *s, const char *text, size_t length, uint32_t hash,
+            const Entry *entry, const int32_t **ids)
+{
+    if (entry != NULL && entry->whole >= 0) {
+        *ids = &entry->whole;
+        return 1;
+    }
+    Memo *memo = &s->memo[hash >> (32 - MEMO_BITS)];
+    if (memo->length == length && memo->hash == hash && memcmp(memo->text, text, length) == 0) {
+        *ids = memo->ids;
+        return memo->count;
+    }
+    int32_t *parts = s->word_ids;
+    const Merge *pairs[2 * LONGEST_WORD + 2];
+    size_t count = 0;
+    for (size_t at = 0; at < length; at++) {
+        uint8_t byte = (uint8_t)text[at];
+        if (at + 1 == length && !core->compact) {
+            parts[count++] = core->last_symbols[byte];
+            break;
+        }
+        parts[count++] = core->byte_symbols[byte][0];
+        if (core->byte_symbols[byte][1] >= 0)
+            parts[count++] = core->byte_symbols[byte][1];
+    }
+    if (core->compact)
+        parts[count++] = core->end_symbol;
+    for (size_t at = 0; at + 1 < count; at++)
+        pairs[at] = find_merge(core, parts[at], parts[at + 1]);
+    for (;;) {
+        const Merge *best = NULL;
+        size_t place = 0;
+        for (size_t at = 0; at + 1 < count; at++)
+            if (pairs[at] != NULL && (best == NULL || pairs[at]->rank < best->rank)) {
+                best = pairs[at];
+                place = at;
+            }
+        if (best == NULL)
+            break;
+        parts[place] = best->id;
+        count--;
+        memmove(parts + place + 1, parts + place + 2, (count - place - 1) * sizeof(*parts));
+        if (place + 1 < count)
+            memmove(pairs + place, pairs + place + 1, (count - place - 1) * sizeof(*pairs));
+        if (place)
+            pairs[place - 1] = find_merge(core, parts[place - 1], parts[place]);
+        if (place + 1 < count)
+            pairs[place] = find_merge(core, parts[place], parts[place + 1]);
+    }
+    *ids = parts;
+    if (length <= MEMO_TEXT && count <= MEMO_IDS) {
+        memo->hash = hash;
+        memo->length = (uint8_t)length;
+        memo->count = (uint8_t)count;
+        memcpy(memo->text, text, length);
+        memcpy(memo->ids, parts, count * sizeof(*parts));
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ numbers */
+
+enum { ROLE_START, ROLE_CONTINUE, ROLE_PREFIX, ROLE_SEPARATOR };
+
+static int32_t
+find_number(const Core *core, int32_t role, const char *text, size_t length)
+{
+    uint32_t hash = hash_text(text, length) + (uint32_t)role;
+    for (uint32_t at = hash & core->numbers_mask;; at = (at + 1) & core->numbers_mask) {
+        const NumberToken *token = &core->numbers[at];
+        if (token->length == 0)
+            return -1;
+        if (token->hash == hash && token->role == role && token->length == length &&
+            memcmp(core->blob + token->offset, text, length) == 0)
+            return token->position;
+    }
+}
+
+static int
+push_id(Scratch *s, int32_t id)
+{
+    if (RESERVE(s, ids, s->ids_size + 1))
+        return NO_MEMORY;
+    s->ids[s->ids_size++] = id;
+    return OK;
+}
+
+/* HARD: the table has no such token, which the Python engine may complain of. */
+static int
+push_number(const Core *core, Scratch *s, int32_t role, const char *text, size_t length)
+{
+    int32_t position = find_number(core, role, text, length);
+    return position < 0 ? HARD : push_id(s, core->number + position);
+}
+
+#define TRY(call)                                                                                  \
+    do {                                                                                           \
+        int status_ = (call);                                                                      \
+        if (status_ != OK)                                                                         \
+            return status_;                                                                        \
+    } while (0)
+
+static int
+push_prefix(const Core *core, Scratch *s, const char *text, size_t length)
+{
+    size_t at = 0;
+    while (at < length) {
+        size_t end = at + 1;
+        if (text[at] == '<' || text[at] == '>' || text[at] == '~') {
+            end += text[at] != '~' && end < length && text[end] == '=';
+            end += end < length && text[end] == ' ';
+        }
+        TRY(push_number(core, s, ROLE_PREFIX, text + at, end - at));
+        at = end;
+    }
+    return OK;
+}
+
+static int
+push_digits(const Core *core, Scratch *s, const char *text, size_t length)
+{
+    if (find_number(core, ROLE_START, text, length) >= 0)
+        return push_number(core, s, ROLE_START, text, length);
+    int begun = 0, point = 0;
+    size_t at = 0;
+    while (at < length) {
+        if (text[at] == '.') {
+            point = 1;
+            at++;
+            continue;
+        }
+        if (text[at] == ',') {
+            TRY(push_number(core, s, ROLE_CONTINUE, text + at, 1));
+            begun = 1;
+            at++;
+            continue;
+        }
+        size_t end = at;
+        while (end < length && text[end] != '.' && text[end] != ',')
+            end++;
+        if (!begun) {
+            size_t size = end - at < 3 ? end - at : 3;
+            while (size > 1 && find_number(core, ROLE_START, text + at, size) < 0)
+                size--;
+            TRY(push_number(core, s, ROLE_START, text + at, size));
+            begun = 1;
+            at += size;
+        }
+        else if (point) {
+            /* The point stands right before these digits. */
+            size_t size = end - at < 2 ? end - at : 2;
+            TRY(push_number(core, s, ROLE_CONTINUE, text + at - 1, size + 1));
+            at += size;
+            point = 0;
+        }
+        while (at < end) {
+            size_t size = end - at < 2 ? end - at : 2;
+            TRY(push_number(core, s, ROLE_CONTINUE, text + at, size));
+            at += size;
+        }
+    }
+    return OK;
+}
+
+static int
+push_value_number(const Core *core, Scratch *s, const char *text, size_t length)
+{
+    if (core->own_numbers) {
+        size_t at = 0;
+        int32_t role = ROLE_START;
+        while (at < length) {
+            size_t size = length - at;
+            if (size > (size_t)core->longest_number)
+                size = (size_t)core->longest_number;
+            while (size && find_number(core, role, text + at, size) < 0)
+                size--;
+            if (size == 0)
+                return HARD;
+            TRY(push_number(core, s, role, text + at, size));
+            at += size;
+            role = ROLE_CONTINUE;
+        }
+        return OK;
+    }
+    if (find_number(core, ROLE_START, text, length) >= 0)
+        return push_number(core, s, ROLE_START, text, length);
+    size_t first = 0;
+    while (first < length && !(CLASS(first) & IS_DIGIT))
+        first++;
+    size_t end = first;
+    while (end < length && ((CLASS(end) & IS_DIGIT) || text[end] == '.' || text[end] == ','))
+        end++;
+    TRY(push_prefix(core, s, text, first));
+    TRY(push_digits(core, s, text + first, end - first));
+    if (end == length)
+        return OK;
+    if (find_number(core, ROLE_CONTINUE, text + end, length - end) >= 0)
+        return push_number(core, s, ROLE_CONTINUE, text + end, length - end);
+    size_t sign = end + (text[end] == '%');
+    if (sign + 3 < length && memcmp(text + sign, " to ", 4) == 0)
+        sign += 4;
+    else {
+        sign += sign < length && text[sign] == ' ';
+        sign += sign < length && text[sign] == '-';
+        sign += sign < length && text[sign] == ' ';
+    }
+    TRY(push_number(core, s, ROLE_SEPARATOR, text + end, sign - end));
+    size_t second = sign;
+    while (second < length && !(CLASS(second) & IS_DIGIT))
+        second++;
+    TRY(push_prefix(core, s, text + sign, second - sign));
+    return push_digits(core, s, text + second, length - second);
+}
+
+/* ------------------------------------------------------------------ units */
+
+static inline uint8_t
+left_edge(char first)
+{
+    switch (first) {
+    case '.': case ',': case ';': case ':': case '!': case '?': case ')': case ']': case '}':
+    case '%': case '\'': case '+':
+        return EDGE_TIGHT;
+    case '-': case '/':
+        return EDGE_HYPHEN;
+    }
+    return EDGE_PLAIN;
+}
+
+static inline uint8_t
+right_edge(const Core *core, const char *text, size_t length, int spaced)
+{
+    char last = text[length - 1];
+    if ((CLASS(length - 1) & IS_ALNUM) || last == ')' || last == '\'' || last == '%')
+        return EDGE_WORD;
+    if (last == '(' || last == '[' || last == '{')
+        return EDGE_OPEN;
+    if (last == '-' || last == '/') {
+        if (!spaced)
+            return EDGE_OPEN;
+        for (size_t at = 0; at < length; at++)
+            if (text[at] != '-' && text[at] != '/')
+                return EDGE_OPEN;
+        return EDGE_PLAIN;
+    }
+    return EDGE_PLAIN;
+}
+
+/* Where the part ends that begins at a piece; below 0 is an error. */
+static inline int
+part_end(const Core *core, Scratch *s, size_t at, size_t *end)
+{
+    Match ignored;
+    int word = s->pieces[at++].word;
+    if (!word)
+        while (!s->pieces[at].spaced && !s->pieces[at].word) {
+            int found = longest(core, s, at, &ignored);
+            if (found < 0)
+                return NO_MEMORY;
+            if (found)
+                break;
+            at++;
+        }
+    *end = at;
+    return OK;
+}
+
+/* The end of the BPE word at a piece that starts no match. */
+static int
+word_end(const Core *core, Scratch *s, size_t at, int spaced, size_t *end)
+{
+    const Piece *pieces = s->pieces;
+    const char *text = s->norm;
+    const int32_t *ids;
+    Match ignored;
+    TRY(part_end(core, s, at, end));
+    if (pieces[*end].spaced || !core->joins_parts)
+        return OK;
+    size_t begin = pieces[at].start, behind = *end, best = *end;
+    size_t length = pieces[behind - 1].end - begin;
+    if (length > LONGEST_WORD)
+        return HARD;
+    size_t tokens = encode_word(core, s, text + begin, length, hash_text(text + begin, length),
+                                behind == at + 1 ? pieces[at].entry
+                                                 : find_entry(core, text + begin, (uint32_t)length,
+                                                              hash_text(text + begin, length)),
+                                &ids);
+    uint8_t right = right_edge(core, text + begin, length, spaced);
+    while (behind - at < LONGEST_RUN && !pieces[behind].spaced) {
+        int found = longest(core, s, behind, &ignored);
+        if (found < 0)
+            return NO_MEMORY;
+        if (found)
+            break;
+        size_t start = behind;
+        TRY(part_end(core, s, start, &behind));
+        const char *part = text + pieces[start].start;
+        size_t size = pieces[behind - 1].end - pieces[start].start;
+        length = pieces[behind - 1].end - begin;
+        if (length > LONGEST_WORD)
+            return HARD;
+        uint32_t hash = hash_text(part, size);
+        tokens += encode_word(core, s, part, size, hash,
+                              find_entry(core, part, (uint32_t)size, hash), &ids);
+        tokens += EXPECTS_SPACE[right][left_edge(part[0])];
+        right = right_edge(core, part, size, 0);
+        hash = hash_text(text + begin, length);
+        if (encode_word(core, s, text + begin, length, hash,
+                        find_entry(core, text + begin, (uint32_t)length, hash), &ids) < tokens)
+            best = behind;
+    }
+    *end = best;
+    return OK;
+}
+
+static inline int
+push_span(Scratch *s, int32_t start, int32_t end)
+{
+    if (RESERVE(s, spans, s->spans_size + 2))
+        return NO_MEMORY;
+    s->spans[s->spans_size++] = start;
+    s->spans[s->spans_size++] = end;
+    return OK;
+}
+
+/* The span of normalized text, without a space at its ends; the text may be one space. */
+static inline int
+push_text_span(Scratch *s, size_t begin, size_t end)
+{
+    begin += s->norm[begin] == ' ';
+    end -= s->norm[end - 1] == ' ';
+    int32_t start = s->origin[begin];
+    return push_span(s, start, begin >= end ? start : s->origin[end - 1] + 1);
+}
+
+/* Ids of a phrase or bare value, and their spans. */
+static int
+push_match(const Core *core, Scratch *s, const Match *match, int32_t start, uint8_t *edge,
+           size_t *behind)
+{
+    size_t first_id = s->ids_size;
+    if (match->phrase != BARE_VALUE) {
+        TRY(push_id(s, core->phrase + match->phrase));
+        TRY(push_span(s, start, start)); /* the end is filled in by the caller */
+    }
+    int32_t chain[64];
+    int32_t count = match->num_values, value = match->values;
+    if (count > 64)
+        return HARD;
+    for (int32_t turn = count - 1; turn >= 0; turn--) {
+        chain[turn] = value;
+        value = s->values[value].parent;
+    }
+    for (int32_t turn = 0; turn < count; turn++) {
+        const Value *one = &s->values[chain[turn]];
+        size_t low = s->pieces[one->first].start, high = s->pieces[one->last - 1].end;
+        if (one->type) {
+            TRY(push_id(s, one->id));
+            TRY(push_text_span(s, low, high));
+            continue;
+        }
+        size_t place = s->ids_size;
+        TRY(push_value_number(core, s, s->norm + low, high - low));
+        for (; place < s->ids_size; place++) {
+            size_t next = low + (size_t)core->number_lengths[s->ids[place] - core->number];
+            if (next > high)
+                next = high;
+            if (next <= low)
+                return HARD;
+            TRY(push_text_span(s, low, next));
+            low = next;
+        }
+    }
+    *edge = match->phrase == BARE_VALUE ? EDGE_WORD : core->phrase_right[match->phrase];
+    *behind = (size_t)match->end;
+    const Piece *next = &s->pieces[match->end];
+    if (!next->spaced && next->end - next->start == 1 && s->ids[first_id] >= core->severity) {
+        int8_t turn = core->closing[(uint8_t)s->norm[next->start] & 127];
+        if (turn) {
+            s->ids[first_id] += turn * core->num_closable;
+            *edge = right_edge(core, s->norm + next->start, 1, 0);
+            *behind += 1;
+        }
+    }
+    return OK;
+}
+
+/* Encode the stretch that lies normalized in the scratch. */
+static int
+encode_stretch(const Core *core, Scratch *s, int first)
+{
+    TRY(split_stretch(core, s, first));
+    size_t at = 0, size = s->pieces_size;
+    int32_t pieces_before = 0;
+    uint8_t right = first ? EDGE_NONE : EDGE_PLAIN;
+    if (s->units_size)
+        pieces_before = s->units[s->units_size - 3];
+    while (at < size) {
+        const Piece *piece = &s->pieces[at];
+        int spaced = piece->spaced;
+        size_t begin = piece->start, behind;
+        Match match;
+        uint8_t left, edge;
+        int found = longest(core, s, at, &match);
+        if (found < 0)
+            return NO_MEMORY;
+        if (found)
+            left = match.phrase == BARE_VALUE ? EDGE_PLAIN : core->phrase_left[match.phrase];
+        else
+            left = left_edge(s->norm[begin]);
+        int32_t start = s->origin[begin];
+        if (right != EDGE_NONE && EXPECTS_SPACE[right][left] != spaced) {
+            TRY(push_id(s, spaced ? core->space : core->join));
+            TRY(push_span(s, start, start));
+        }
+        int32_t end;
+        if (found) {
+            /* The closing belongs to the unit: the span of the whole is filled in below. */
+            size_t first_span = s->spans_size;
+            TRY(push_match(core, s, &match, start, &edge, &behind));
+            end = s->origin[s->pieces[behind - 1].end - 1] + 1;
+            int closed = behind != (size_t)match.end;
+            if (match.phrase != BARE_VALUE || closed) {
+                s->spans[first_span] = start;
+                s->spans[first_span + 1] = end;
+            }
+        }
+        else {
+            TRY(word_end(core, s, at, spaced || right == EDGE_NONE, &behind));
+            const char *word = s->norm + begin;
+            size_t length = s->pieces[behind - 1].end - begin;
+            if (length > LONGEST_WORD)
+                return HARD;
+            uint32_t hash = behind == at + 1 ? piece->hash : hash_text(word, length);
+            const Entry *entry =
+                behind == at + 1 ? piece->entry : find_entry(core, word, (uint32_t)length, hash);
+            const int32_t *ids;
+            size_t count = encode_word(core, s, word, length, hash, entry, &ids);
+            edge = right_edge(core, word, length, spaced || right == EDGE_NONE);
+            end = s->origin[begin + length - 1] + 1;
+            if (RESERVE(s, ids, s->ids_size + count))
+                return NO_MEMORY;
+            memcpy(s->ids + s->ids_size, ids, count * sizeof(*ids));
+            s->ids_size += count;
+            size_t low = 0; /* in halves of a byte */
+            for (size_t turn = 0; turn < count; turn++) {
+                size_t high = low + core->halves[ids[turn]];
+                size_t from = (high > low ? low : low ? low - 1 : 0) / 2;
+                size_t to = high ? (high - 1) / 2 : 0;
+                if (from >= length || to >= length)
+                    return HARD;
+                TRY(push_span(s, s->origin[begin + from], s->origin[begin + to] + 1));
+                low = high;
+            }
+        }
+        if (RESERVE(s, units, s->units_size + 4))
+            return NO_MEMORY;
+        int32_t *unit = s->units + s->units_size;
+        unit[0] = (int32_t)s->ids_size;
+        unit[1] = pieces_before + (int32_t)behind;
+        unit[2] = start;
+        unit[3] = end;
+        s->units_size += 4;
+        right = edge;
+        at = behind;
+    }
+    return OK;
+}
+
+/* ------------------------------------------------------------------ a text */
+
+typedef struct {
+    int kind, ascii;
+    const void *data;
+    Py_ssize_t size;
+} Text;
+
+/* Where `normalize_stretch` would come to in ASCII text, found without normalizing. */
+static Py_ssize_t
+stretch_end(const Core *core, const char *text, Py_ssize_t size, Py_ssize_t place)
+{
+    while (place < size) {
+        const char *stop = memchr(text + place, '.', (size_t)(size - place));
+        if (stop == NULL)
+            return size;
+        Py_ssize_t next = place = stop - text + 1;
+        while (next < size && FOLD[(uint8_t)text[next]] == FOLD_SPACE)
+            next++;
+        if (next == size)
+            return size;
+        if (next == place)
+            continue;
+        uint8_t kinds = core->classes[FOLD[(uint8_t)text[next]]];
+        if (!(kinds & (IS_CLOSER | IS_STOP)) ||
+            ((kinds & IS_STOP) && next + 1 < size &&
+             (core->classes[(uint8_t)text[next + 1]] & IS_DIGIT)))
+            return next;
+    }
+    return size;
+}
+
+static inline uint64_t
+hash_stretch(const char *text, size_t length, int first)
+{
+    uint64_t hash = (2 * length + (uint64_t)first + 1) * 0x9E3779B97F4A7C15ULL, word;
+    for (; length >= 8; text += 8, length -= 8) {
+        memcpy(&word, text, 8);
+        hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, length);
+    hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
+    return (hash ^ (hash >> 29)) | 1; /* never 0, which stands for nothing known */
+}
+
+/* Put out what is kept of a stretch that begins at a place of its text. */
+static int
+repeat_known(Scratch *s, const Known *known, Py_ssize_t begin)
+{
+    size_t num_ids = known->num_ids, num_units = known->num_units;
+    if (RESERVE(s, ids, s->ids_size + num_ids) || RESERVE(s, spans, s->spans_size + 2 * num_ids) ||
+        RESERVE(s, units, s->units_size + 4 * num_units))
+        return NO_MEMORY;
+    const int32_t *from = s->kept + known->place + ((size_t)known->length + 3) / 4;
+    int32_t ids_before = (int32_t)s->ids_size, shift = (int32_t)begin;
+    int32_t pieces_before = s->units_size ? s->units[s->units_size - 3] : 0;
+    memcpy(s->ids + s->ids_size, from, num_ids * sizeof(int32_t));
+    s->ids_size += num_ids;
+    from += num_ids;
+    int32_t *spans = s->spans + s->spans_size;
+    for (size_t at = 0; at < 2 * num_ids; at++)
+        spans[at] = from[at] + shift;
+    s->spans_size += 2 * num_ids;
+    from += 2 * num_ids;
+    int32_t *units = s->units + s->units_size;
+    for (size_t at = 0; at < 4 * num_units; at += 4) {
+        units[at] = from[at] + ids_before;
+        units[at + 1] = from[at + 1] + pieces_before;
+        units[at + 2] = from[at + 2] + shift;
+        units[at + 3] = from[at + 3] + shift;
+    }
+    s->units_size += 4 * num_units;
+    return OK;
+}
+
+/* Keep what came out of the stretch of `text` at `begin`; `ids` and `units` were there before. */
+static int
+keep_known(Scratch *s, Known *known, const char *text, Py_ssize_t begin, size_t ids, size_t units)
+{
+    size_t num_ids = s->ids_size - ids, num_units = (s->units_size - units) / 4;
+    size_t words = ((size_t)known->length + 3) / 4, need = words + 3 * num_ids + 4 * num_units;
+    if (num_ids > UINT16_MAX || num_units > UINT16_MAX)
+        return OK;
+    if (s->kept_size + need > KNOWN_ROOM) { /* begin anew: a stream shall not fill the memory */
+        Known own = *known;
+        memset(s->known, 0, sizeof(s->known));
+        *known = own;
+        s->kept_size = 0;
+    }
+    if (s->kept_size == 0)
+        s->kept_size = 1; /* place 0 stands for none */
+    if (RESERVE(s, kept, s->kept_size + need))
+        return NO_MEMORY;
+    known->place = (uint32_t)s->kept_size;
+    known->num_ids = (uint16_t)num_ids;
+    known->num_units = (uint16_t)num_units;
+    int32_t *to = s->kept + s->kept_size, shift = (int32_t)begin;
+    s->kept_size += need;
+    memcpy(to, text + begin, known->length);
+    to += words;
+    memcpy(to, s->ids + ids, num_ids * sizeof(int32_t));
+    to += num_ids;
+    const int32_t *spans = s->spans + 2 * ids;
+    for (size_t at = 0; at < 2 * num_ids; at++)
+        to[at] = spans[at] - shift;
+    to += 2 * num_ids;
+    const int32_t *from = s->units + units;
+    int32_t ids_before = (int32_t)ids, pieces_before = units ? s->units[units - 3] : 0;
+    for (size_t at = 0; at < 4 * num_units; at += 4) {
+        to[at] = from[at] - ids_before;
+        to[at + 1] = from[at + 1] - pieces_before;
+        to[at + 2] = from[at + 2] - shift;
+        to[at + 3] = from[at + 3] - shift;
+    }
+    return OK;
+}
+
+static int
+normalize_text(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
+{
+    switch (text->kind) {
+    case 1:
+        return normalize_stretch(core, s, 1, text->data, text->size, place);
+    case 2:
+        return normalize_stretch(core, s, 2, text->data, text->size, place);
+    default:
+        return normalize_stretch(core, s, 4, text->data, text->size, place);
+    }
+}
+
+static Py_ssize_t
+skip_space(const Text *text)
+{
+    Py_ssize_t place = 0;
+    while (place < text->size &&
+           fold_character(read_character(text->kind, text->data, place)) == FOLD_SPACE)
+        place++;
+    return place;
+}
+
+/* What the Python engine makes of text[begin:end]; its trace goes into the list. Needs the GIL; -2:
+ * a Python error is set. */
+static int
+encode_hard(Core *core, Scratch *s, PyObject *string, PyObject *traces, Py_ssize_t begin,
+            Py_ssize_t end)
+{
+    int status = -2;
+    PyObject *stretch = PyUnicode_Substring(string, begin, end);
+    if (stretch == NULL)
+        return -2;
+    PyObject *made = PyObject_CallFunction(core->encode_hard, "Oi", stretch, begin > 0);
+    Py_DECREF(stretch);
+    if (made == NULL)
+        return -2;
+    PyObject *trace, *ids, *unit_ends, *piece_ends;
+    if (!PyArg_ParseTuple(made, "OO!O!O!", &trace, &PyList_Type, &ids, &PyList_Type, &unit_ends,
+                          &PyList_Type, &piece_ends) ||
+        PyList_Append(traces, trace) < 0)
+        goto done;
+    Py_ssize_t num_units = PyList_GET_SIZE(unit_ends);
+    if (PyList_GET_SIZE(piece_ends) != num_units) {
+        PyErr_SetString(PyExc_SystemError, "the two lists of ends differ in length");
+        goto done;
+    }
+    int32_t ids_before = (int32_t)s->ids_size, first_unit = (int32_t)(s->units_size / 4);
+    int32_t pieces_before = s->units_size ? s->units[s->units_size - 3] : 0;
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(ids); at++) {
+        long id = PyLong_AsLong(PyList_GET_ITEM(ids, at));
+        if (id < 0 || id >= core->vocab_size) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_SystemError, "an id is out of range");
+            goto done;
+        }
+        if (push_id(s, (int32_t)id) || push_span(s, -1, -1)) {
+            PyErr_NoMemory();
+            goto done;
+        }
+    }
+    for (Py_ssize_t at = 0; at < num_units; at++) {
+        long id_end = PyLong_AsLong(PyList_GET_ITEM(unit_ends, at));
+        long piece_end = PyLong_AsLong(PyList_GET_ITEM(piece_ends, at));
+        if (PyErr_Occurred())
+            goto done;
+        if (RESERVE(s, units, s->units_size + 4)) {
+            PyErr_NoMemory();
+            goto done;
+        }
+        int32_t *unit = s->units + s->units_size;
+        unit[0] = ids_before + (int32_t)id_end;
+        unit[1] = pieces_before + (int32_t)piece_end;
+        unit[2] = unit[3] = -1;
+        s->units_size += 4;
+    }
+    if (RESERVE(s, hard, s->hard_size + 5)) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    int32_t *hard = s->hard + s->hard_size;
+    hard[0] = ids_before;
+    hard[1] = (int32_t)s->ids_size;
+    hard[2] = first_unit;
+    hard[3] = (int32_t)(s->units_size / 4);
+    hard[4] = (int32_t)begin;
+    s->hard_size += 5;
+    status = OK;
+done:
+    Py_DECREF(made);
+    return status;
+}
+
+/* Encode a text, BOS and EOS left out. Without `string` and `traces` there is no GIL, and a stretch
+ * for the Python engine ends it: HARD. */
+static int
+encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject *traces)
+{
+    s->ids_size = s->spans_size = s->units_size = s->hard_size = 0;
+    Py_ssize_t place = skip_space(text);
+    int first = 1;
+    while (place < text->size) {
+        Py_ssize_t begin = place;
+        size_t ids = s->ids_size, spans = s->spans_size, units = s->units_size;
+        Known *known = NULL;
+        if (text->ascii && core->sentences_part) {
+            const char *data = text->data;
+            size_t length = (size_t)(stretch_end(core, data, text->size, place) - place);
+            if (length <= KNOWN_TEXT) {
+                uint64_t hash = hash_stretch(data + place, length, first);
+                known = &s->known[hash >> (64 - KNOWN_BITS)];
+                int same = known->hash == hash && known->length == length && known->first == first;
+                if (same && known->place &&
+                    memcmp(s->kept + known->place, data + place, length) == 0) {
+                    if (repeat_known(s, known, place) != OK)
+                        return NO_MEMORY;
+                    place += (Py_ssize_t)length;
+                    first = 0;
+                    continue;
+                }
+                if (!same) {
+                    *known = (Known){.hash = hash, .length = (uint16_t)length, .first = (uint16_t)first};
+                    known = NULL; /* kept at its second sight */
+                }
+            }
+        }
+        int status = normalize_text(core, s, text, &place);
+        if (status == OK)
+            status = encode_stretch(core, s, first);
+        if (status == OK && known != NULL)
+            status = keep_known(s, known, text->data, begin, ids, units);
+        if (status == HARD && string != NULL) {
+            s->ids_size = ids;
+            s->spans_size = spans;
+            s->units_size = units;
+            status = encode_hard(core, s, string, traces, first ? 0 : begin, place);
+        }
+        if (status != OK)
+            return status;
+        if (s->ids_size > INT32_MAX / 4)
+            return NO_MEMORY;
+        first = 0;
+    }
+    return OK;
+}
+
+/* ------------------------------------------------------------------ scratches */
+
+static Scratch *
+take_scratch(Core *core)
+{
+    Scratch *s = core->pool;
+    if (s != NULL) {
+        core->pool = s->next;
+        return s;
+    }
+    return calloc(1, sizeof(Scratch));
+}
+
+static void
+free_scratch(Scratch *s)
+{
+    free(s->norm);
+    free(s->origin);
+    free(s->pieces);
+    free(s->values);
+    free(s->ways);
+    free(s->ids);
+    free(s->spans);
+    free(s->units);
+    free(s->hard);
+    free(s->kept);
+    free(s);
+}
+
+static void
+give_scratch(Core *core, Scratch *s)
+{
+    /* A long text shall not hold its memory for ever. */
+    if (s->norm_room > (1 << 22) || s->ids_room > (1 << 22)) {
+        free_scratch(s);
+        return;
+    }
+    s->next = core->pool;
+    core->pool = s;
+}
+
+/* ------------------------------------------------------------------ Trace */
+
+typedef struct {
+    PyObject_HEAD
+    Core *core;
+    PyObject *text, *traces; /* the traces of the stretches for the Python engine */
+    int32_t num_ids, num_units, num_hard;
+    int32_t *data; /* ids, spans, units, hard */
+} Trace;
+
+static PyTypeObject *TraceType;
+
+static PyObject *
+integer(Core *core, int32_t number)
+{
+    if (number < 0 || number >= core->vocab_size)
+        return PyLong_FromLong(number);
+    PyObject *known = core->integers[number];
+    if (known == NULL) {
+        known = PyLong_FromLong(number);
+        if (known == NULL)
+            return NULL;
+        core->integers[number] = known;
+    }
+    Py_INCREF(known);
+    return known;
+}
+
+static void
+trace_dealloc(PyObject *self)
+{
+    Trace *trace = (Trace *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF((PyObject *)trace->core);
+    Py_XDECREF(trace->text);
+    Py_XDECREF(trace->traces);
+    PyMem_Free(trace->data);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+trace_ids(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    PyObject *list = PyList_New(trace->num_ids + 2);
+    if (list == NULL)
+        return NULL;
+    for (int32_t at = -1; at <= trace->num_ids; at++) {
+        int32_t id = at < 0 ? trace->core->bos
+                            : at == trace->num_ids ? trace->core->eos : trace->data[at];
+        PyObject *number = integer(trace->core, id);
+        if (number == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, at + 1, number);
+    }
+    return list;
+}
+
+static PyObject *
+unit_column(Trace *trace, int column, int32_t plus)
+{
+    const int32_t *units = trace->data + 3 * (size_t)trace->num_ids;
+    PyObject *list = PyList_New(trace->num_units);
+    for (int32_t at = 0; list != NULL && at < trace->num_units; at++) {
+        PyObject *number = integer(trace->core, units[4 * (size_t)at + column] + plus);
+        if (number == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, at, number);
+    }
+    return list;
+}
+
+static PyObject *
+trace_ends(PyObject *self, void *closure)
+{
+    (void)closure;
+    PyObject *unit_ends = unit_column((Trace *)self, 0, 1);
+    PyObject *piece_ends = unit_column((Trace *)self, 1, 0);
+    if (unit_ends == NULL || piece_ends == NULL) {
+        Py_XDECREF(unit_ends);
+        Py_XDECREF(piece_ends);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", unit_ends, piece_ends);
+}
+
+static PyObject *
+span(Core *core, int32_t start, int32_t end)
+{
+    PyObject *pair = PyTuple_New(2);
+    PyObject *low = integer(core, start), *high = integer(core, end);
+    if (pair == NULL || low == NULL || high == NULL) {
+        Py_XDECREF(pair);
+        Py_XDECREF(low);
+        Py_XDECREF(high);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, low);
+    PyTuple_SET_ITEM(pair, 1, high);
+    return pair;
+}
+
+/* Put the spans that the Python engine finds for its stretches into a list of units or of ids. */
+static int
+fill_hard(Trace *trace, PyObject *list, int of_units)
+{
+    const int32_t *ends = trace->data + 3 * (size_t)trace->num_ids;
+    const int32_t *hard = ends + 4 * (size_t)trace->num_units;
+    for (int32_t turn = 0; turn < trace->num_hard; turn++, hard += 5) {
+        PyObject *found = PyObject_CallFunction(trace->core->span_hard, "Oii",
+                                                PyList_GET_ITEM(trace->traces, turn), hard[4],
+                                                of_units);
+        if (found == NULL)
+            return -1;
+        Py_ssize_t low = of_units ? hard[2] : hard[0] + 1, high = of_units ? hard[3] : hard[1] + 1;
+        int fits = PyList_Check(found) && PyList_GET_SIZE(found) == high - low;
+        if (!fits)
+            PyErr_SetString(PyExc_SystemError, "the spans of a stretch are not as many as its ids");
+        else
+            fits = PyList_SetSlice(list, low, high, found) == 0;
+        Py_DECREF(found);
+        if (!fits)
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+trace_unit_spans(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    const int32_t *units = trace->data + 3 * (size_t)trace->num_ids;
+    PyObject *list = PyList_New(trace->num_units);
+    if (list == NULL)
+        return NULL;
+    for (int32_t at = 0; at < trace->num_units; at++) {
+        PyObject *pair = span(trace->core, units[4 * (size_t)at + 2], units[4 * (size_t)at + 3]);
+        if (pair == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, at, pair);
+    }
+    if (fill_hard(trace, list, 1))
+        Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *
+trace_spans(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    const int32_t *spans = trace->data + trace->num_ids;
+    PyObject *list = PyList_New(trace->num_ids + 2);
+    if (list == NULL)
+        return NULL;
+    PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
+    PyList_SET_ITEM(list, trace->num_ids + 1, Py_NewRef(Py_None));
+    for (int32_t at = 0; at < trace->num_ids; at++) {
+        PyObject *pair = span(trace->core, spans[2 * (size_t)at], spans[2 * (size_t)at + 1]);
+        if (pair == NULL) {
+            Py_DECREF(list);
+            return NULL;
+        }
+        PyList_SET_ITEM(list, at + 1, pair);
+    }
+    if (fill_hard(trace, list, 0))
+        Py_CLEAR(list);
+    return list;
+}
+
+static PyObject *
+trace_text(PyObject *self, void *closure)
+{
+    (void)closure;
+    return Py_NewRef(((Trace *)self)->text);
+}
+
+static PyGetSetDef trace_getset[] = {
+    {"text", trace_text, NULL, "The original text.", NULL},
+    {"ids", trace_ids, NULL, "BOS, the ids of the text, EOS.", NULL},
+    {"ends", trace_ends, NULL, "For each unit the index behind its last id, and last piece.", NULL},
+    {"unit_spans", trace_unit_spans, NULL, "The span of each unit.", NULL},
+    {"spans", trace_spans, NULL, "The span of each id; None for BOS and EOS.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot trace_slots[] = {
+    {Py_tp_dealloc, trace_dealloc},
+    {Py_tp_getset, trace_getset},
+    {Py_tp_doc, "One pass over a text, as `echotok.engine.engine.Trace`."},
+    {0, NULL},
+};
+
+static PyType_Spec trace_spec = {
+    .name = "echotok.engine._core.Trace",
+    .basicsize = sizeof(Trace),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = trace_slots,
+};
+
+/* ------------------------------------------------------------------ Core */
+
+static int
+as_text(PyObject *string, Text *text)
+{
+    if (!PyUnicode_Check(string)) {
+        PyErr_SetString(PyExc_TypeError, "a report must be a str");
+        return -1;
+    }
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_READY(string) < 0)
+        return -1;
+#endif
+    text->kind = (int)PyUnicode_KIND(string);
+    text->ascii = PyUnicode_IS_ASCII(string);
+    text->data = PyUnicode_DATA(string);
+    text->size = PyUnicode_GET_LENGTH(string);
+    if (text->size > INT32_MAX / 8) {
+        PyErr_SetString(PyExc_OverflowError, "the report is too long for the compiled core");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+core_encode(PyObject *self, PyObject *string)
+{
+    Core *core = (Core *)self;
+    Text text;
+    if (as_text(string, &text) < 0)
+        return NULL;
+    PyObject *traces = PyList_New(0);
+    if (traces == NULL)
+        return NULL;
+    Scratch *s = take_scratch(core);
+    if (s == NULL) {
+        Py_DECREF(traces);
+        return PyErr_NoMemory();
+    }
+    int status = encode_text(core, s, &text, string, traces);
+    if (status != OK) {
+        give_scratch(core, s);
+        Py_DECREF(traces);
+        return status == -2 ? NULL : PyErr_NoMemory();
+    }
+    Trace *trace = PyObject_New(Trace, TraceType);
+    size_t ids = s->ids_size, units = s->units_size, hard = s->hard_size;
+    if (trace != NULL) {
+        trace->core = (Core *)Py_NewRef(self);
+        trace->text = Py_NewRef(string);
+        trace->traces = Py_NewRef(traces);
+        trace->num_ids = (int32_t)ids;
+        trace->num_units = (int32_t)(units / 4);
+        trace->num_hard = (int32_t)(hard / 5);
+        trace->data = PyMem_Malloc((3 * ids + units + hard + 1) * sizeof(int32_t));
+        if (trace->data == NULL) {
+            Py_CLEAR(trace);
+            PyErr_NoMemory();
+        }
+        else {
+            if (ids) {
+                memcpy(trace->data, s->ids, ids * sizeof(int32_t));
+                memcpy(trace->data + ids, s->spans, 2 * ids * sizeof(int32_t));
+                memcpy(trace->data + 3 * ids, s->units, units * sizeof(int32_t));
+            }
+            if (hard)
+                memcpy(trace->data + 3 * ids + units, s->hard, hard * sizeof(int32_t));
+        }
+    }
+    give_scratch(core, s);
+    Py_DECREF(traces);
+    return (PyObject *)trace;
+}
+
+/* One row of a batch as it comes out. */
+typedef struct {
+    size_t begin;
+    int32_t size, dropped;
+    uint8_t inside, hard;
+} Row;
+
+typedef struct {
+    VECTOR(int32_t, flat);
+} Flat;
+
+/* Put the ids of a row, cut to the context length, behind those of the rows before it. */
+static int
+push_row(const Core *core, const Scratch *s, Flat *flat, Row *row, Py_ssize_t context_length)
+{
+    size_t keep = s->ids_size;
+    row->dropped = 0;
+    row->inside = 0;
+    if (context_length && keep + 2 > (size_t)context_length) {
+        size_t room = (size_t)context_length - 2, low = 0, high = s->units_size / 4;
+        while (low < high) { /* how many units fit */
+            size_t middle = low + (high - low) / 2;
+            if ((size_t)s->units[4 * middle] <= room)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        keep = low ? (size_t)s->units[4 * (low - 1)] : room;
+        row->inside = low == 0;
+        row->dropped = (int32_t)(s->ids_size - keep);
+    }
+    if (RESERVE(flat, flat, flat->flat_size + keep + 2))
+        return NO_MEMORY;
+    row->begin = flat->flat_size;
+    row->size = (int32_t)(keep + 2);
+    int32_t *out = flat->flat + flat->flat_size;
+    out[0] = core->bos;
+    if (keep)
+        memcpy(out + 1, s->ids, keep * sizeof(int32_t));
+    out[keep + 1] = core->eos;
+    flat->flat_size += keep + 2;
+    return OK;
+}
+
+static PyObject *
+core_encode_many(PyObject *self, PyObject *arguments)
+{
+    Core *core = (Core *)self;
+    PyObject *list, *result = NULL;
+    Py_ssize_t context_length;
+    if (!PyArg_ParseTuple(arguments, "O!n", &PyTuple_Type, &list, &context_length))
+        return NULL;
+    if (context_length && context_length < 3) {
+        PyErr_SetString(PyExc_ValueError, "context_length is below 3");
+        return NULL;
+    }
+    size_t count = (size_t)PyTuple_GET_SIZE(list);
+    Text *texts = PyMem_Calloc(count + 1, sizeof(Text));
+    Row *rows = PyMem_Calloc(count + 1, sizeof(Row));
+    Flat flat = {0};
+    Scratch *s = take_scratch(core);
+    if (texts == NULL || rows == NULL || s == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    for (size_t at = 0; at < count; at++)
+        if (as_text(PyTuple_GET_ITEM(list, (Py_ssize_t)at), &texts[at]) < 0)
+            goto done;
+    int status = OK;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t at = 0; at < count && status == OK; at++) {
+        status = encode_text(core, s, &texts[at], NULL, NULL);
+        if (status == OK)
+            status = push_row(core, s, &flat, &rows[at], context_length);
+        else if (status == HARD) {
+            rows[at].hard = 1;
+            status = OK;
+        }
+    }
+    Py_END_ALLOW_THREADS
+    for (size_t at = 0; at < count && status == OK; at++) {
+        if (!rows[at].hard)
+            continue;
+        PyObject *string = PyTuple_GET_ITEM(list, (Py_ssize_t)at), *traces = PyList_New(0);
+        status = traces == NULL ? -2 : encode_text(core, s, &texts[at], string, traces);
+        Py_XDECREF(traces);
+        if (status == OK)
+            status = push_row(core, s, &flat, &rows[at], context_length);
+    }
+    if (status != OK) {
+        if (status != -2)
+            PyErr_NoMemory();
+        goto done;
+    }
+    PyObject *ids = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(flat.flat_size * sizeof(int32_t)));
+    PyObject *sizes = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+    PyObject *dropped = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(int32_t)));
+    PyObject *inside = PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count);
+    if (ids != NULL && sizes != NULL && dropped != NULL && inside != NULL) {
+        char *out = PyByteArray_AS_STRING(ids);
+        for (size_t at = 0; at < count; at++) {
+            size_t bytes = (size_t)rows[at].size * sizeof(int32_t);
+            memcpy(out, flat.flat + rows[at].begin, bytes);
+            out += bytes;
+            memcpy(PyByteArray_AS_STRING(sizes) + at * sizeof(int32_t), &rows[at].size, 4);
+            memcpy(PyByteArray_AS_STRING(dropped) + at * sizeof(int32_t), &rows[at].dropped, 4);
+            PyByteArray_AS_STRING(inside)[at] = (char)rows[at].inside;
+        }
+        result = PyTuple_Pack(4, ids, sizes, dropped, inside);
+    }
+    Py_XDECREF(ids);
+    Py_XDECREF(sizes);
+    Py_XDECREF(dropped);
+    Py_XDECREF(inside);
+done:
+    if (s != NULL)
+        give_scratch(core, s);
+    PyMem_Free(texts);
+    PyMem_Free(rows);
+    free(flat.flat);
+    return result;
+}
+
+/* Building: every number that comes from Python is checked here. */
+
+static int
+get_number(PyObject *spec, const char *name, long low, long high, int32_t *number)
+{
+    PyObject *value = PyDict_GetItemString(spec, name);
+    long found = value == NULL ? low - 1 : PyLong_AsLong(value);
+    if (PyErr_Occurred())
+        return -1;
+    if (found < low || found > high) {
+        PyErr_Format(PyExc_ValueError, "%s is missing or out of range", name);
+        return -1;
+    }
+    *number = (int32_t)found;
+    return 0;
+}
+
+/* A column of int32 from bytes; its length is a multiple of `width`. */
+static const int32_t *
+get_column(PyObject *spec, const char *name, Py_ssize_t width, Py_ssize_t *rows)
+{
+    PyObject *value = PyDict_GetItemString(spec, name);
+    if (value == NULL || !PyBytes_Check(value) ||
+        PyBytes_GET_SIZE(value) % (Py_ssize_t)(width * 4) != 0) {
+        PyErr_Format(PyExc_ValueError, "%s is missing or not a column", name);
+        return NULL;
+    }
+    *rows = PyBytes_GET_SIZE(value) / (width * 4);
+    return (const int32_t *)(const void *)PyBytes_AS_STRING(value);
+}
+
+static PyObject *
+get_object(PyObject *spec, const char *name, PyTypeObject *type)
+{
+    PyObject *value = PyDict_GetItemString(spec, name);
+    if (value == NULL || !PyObject_TypeCheck(value, type)) {
+        PyErr_Format(PyExc_ValueError, "%s is missing or of another type", name);
+        return NULL;
+    }
+    return value;
+}
+
+static uint32_t
+table_size(size_t count)
+{
+    uint32_t size = 64;
+    while (size < 2 * count + 2 && size < (1u << 30))
+        size *= 2;
+    return size;
+}
+
+#define BAD(message)                                                                               \
+    do {                                                                                           \
+        PyErr_SetString(PyExc_ValueError, message);                                                \
+        return -1;                                                                                 \
+    } while (0)
+
+static void
+add_blob(Core *core, const char *text, size_t length)
+{
+    memcpy(core->blob + core->blob_size, text, length);
+    core->blob_size += length;
+}
+
+/* The entry of a piece or word, new where there is none; the table has room for all. */
+static Entry *
+entry_of(Core *core, const char *padded, size_t length)
+{
+    uint32_t hash = hash_text(padded, length);
+    uint32_t at = hash & core->entries_mask;
+    for (;; at = (at + 1) & core->entries_mask) {
+        Entry *entry = &core->entries[at];
+        if (entry->length == 0)
+            break;
+        if (entry->hash == hash && entry->length == length &&
+            memcmp(core->blob + entry->offset, padded, length) == 0)
+            return entry;
+    }
+    Entry *entry = &core->entries[at];
+    *entry = (Entry){hash, (uint32_t)core->blob_size, (uint32_t)length, -1, 0, 0, 0};
+    add_blob(core, padded, length);
+    return entry;
+}
+
+static int
+is_half(Py_UCS4 character)
+{
+    return character == 0x24ea || (character >= 0x2460 && character <= 0x246e);
+}
+
+static int
+half_value(Py_UCS4 character)
+{
+    return character == 0x24ea ? 0 : (int)(character - 0x2460) + 1;
+}
+
+/* The ASCII word that a token ending in </w> stands for, as its length; 0 where it is none. */
+static size_t
+word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
+{
+    Py_ssize_t size = PyUnicode_GET_LENGTH(token);
+    int kind = (int)PyUnicode_KIND(token);
+    const void *data = PyUnicode_DATA(token);
+    static const char end[] = "</w>";
+    if (size < 5)
+        return 0;
+    for (int at = 0; at < 4; at++)
+        if (PyUnicode_READ(kind, data, size - 4 + at) != (Py_UCS4)end[at])
+            return 0;
+    size_t length = 0;
+    for (Py_ssize_t at = 0; at < size - 4; at++) {
+        Py_UCS4 character = PyUnicode_READ(kind, data, at);
+        int byte;
+        if (length == room)
+            return 0;
+        if (is_half(character)) {
+            if (at + 1 >= size - 4 || !is_half(PyUnicode_READ(kind, data, at + 1)))
+                return 0;
+            byte = half_value(character) << 4;
+            byte |= half_value(PyUnicode_READ(kind, data, ++at));
+            if (byte_of[byte + 512] >= 0) /* such a byte is written as itself */
+                return 0;
+        }
+        else {
+            byte = character < 512 ? byte_of[character] : -1;
+        }
+        if (byte < 0 || byte > 127)
+            return 0;
+        word[length++] = (char)byte;
+    }
+    return length;
+}
+
+static int
+build_words(Core *core, PyObject *spec)
+{
+    PyObject *tokens = get_object(spec, "tokens", &PyDict_Type);
+    PyObject *ranks = get_object(spec, "ranks", &PyDict_Type);
+    PyObject *alphabet = get_object(spec, "alphabet", &PyTuple_Type);
+    PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
+    PyObject *number_tokens = get_object(spec, "number_tokens", &PyTuple_Type);
+    if (!tokens || !ranks || !alphabet || !pieces || !number_tokens)
+        return -1;
+    if (PyTuple_GET_SIZE(alphabet) != 256)
+        BAD("the alphabet has 256 bytes");
+    /* How much room the texts need. */
+    size_t bytes = PADDING;
+    PyObject *key, *value;
+    Py_ssize_t place = 0;
+    while (PyDict_Next(tokens, &place, &key, &value)) {
+        if (!PyUnicode_Check(key) || !PyLong_Check(value))
+            BAD("a token is a text with an id");
+        long id = PyLong_AsLong(value);
+        if (id < 0 || id >= core->vocab_size)
+            BAD("the id of a token is out of range");
+        bytes += (size_t)PyUnicode_GET_LENGTH(key);
+    }
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(pieces); at++) {
+        PyObject *piece = PyList_GET_ITEM(pieces, at);
+        if (!PyUnicode_Check(piece))
+            BAD("a piece is a text");
+        bytes += (size_t)PyUnicode_GET_LENGTH(piece);
+    }
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(number_tokens); at++) {
+        PyObject *row = PyTuple_GET_ITEM(number_tokens, at);
+        if (!PyTuple_Check(row) || PyTuple_GET_SIZE(row) != 2 ||
+            !PyUnicode_Check(PyTuple_GET_ITEM(row, 0)) || !PyUnicode_Check(PyTuple_GET_ITEM(row, 1)))
+            BAD("a number token is a role and a text");
+        bytes += (size_t)PyUnicode_GET_LENGTH(PyTuple_GET_ITEM(row, 1));
+    }
+    if (bytes > UINT32_MAX / 2)
+        BAD("the table is too large");
+    size_t count = (size_t)PyDict_GET_SIZE(tokens) + (size_t)PyList_GET_SIZE(pieces);
+    uint32_t size = table_size(count);
+    core->blob = calloc(bytes + PADDING, 1);
+    core->entries = calloc(size, sizeof(Entry));
+    core->halves = calloc((size_t)core->vocab_size, 1);
+    size_t num_merges = (size_t)PyDict_GET_SIZE(ranks);
+    uint32_t merges = table_size(num_merges);
+    core->merges = malloc(merges * sizeof(Merge));
+    uint32_t numbers = table_size((size_t)PyTuple_GET_SIZE(number_tokens));
+    core->numbers = calloc(numbers, sizeof(NumberToken));
+    core->num_numbers = (int32_t)PyTuple_GET_SIZE(number_tokens);
+    core->number_lengths = calloc((size_t)core->num_numbers + 1, sizeof(int32_t));
+    if (!core->blob || !core->entries || !core->halves || !core->merges || !core->numbers ||
+        !core->number_lengths) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    core->entries_mask = size - 1;
+    core->merges_mask = merges - 1;
+    core->numbers_mask = numbers - 1;
+    for (uint32_t at = 0; at < merges; at++)
+        core->merges[at].id = -1;
+    if (core->number + core->num_numbers > core->vocab_size)
+        BAD("the number tokens are out of range");
+
+    /* The bytes behind the symbols; from 512 on, whether a byte has a symbol of its own. */
+    int16_t byte_of[768];
+    for (int at = 0; at < 768; at++)
+        byte_of[at] = -1;
+    core->end_symbol = -1;
+    PyObject *end = PyUnicode_FromString("</w>");
+    if (end == NULL)
+        return -1;
+    PyObject *end_id = PyDict_GetItem(tokens, end);
+    if (core->compact) {
+        if (end_id == NULL) {
+            Py_DECREF(end);
+            BAD("a compact fallback has an end of a word");
+        }
+        core->end_symbol = (int32_t)PyLong_AsLong(end_id);
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        PyObject *symbols = PyTuple_GET_ITEM(alphabet, byte);
+        if (!PyUnicode_Check(symbols)) {
+            Py_DECREF(end);
+            BAD("a symbol is a text");
+        }
+        Py_ssize_t length = PyUnicode_GET_LENGTH(symbols);
+        if (length < 1 || length > 2) {
+            Py_DECREF(end);
+            BAD("a byte is one or two symbols");
+        }
+        Py_UCS4 character = PyUnicode_READ_CHAR(symbols, 0);
+        if (length == 1 && character < 512) {
+            byte_of[character] = (int16_t)byte;
+            byte_of[512 + byte] = (int16_t)byte;
+        }
+        if (byte > 127)
+            continue;
+        core->byte_symbols[byte][1] = -1;
+        for (Py_ssize_t at = 0; at < length; at++) {
+            PyObject *symbol = PyUnicode_Substring(symbols, at, at + 1);
+            PyObject *id = symbol ? PyDict_GetItem(tokens, symbol) : NULL;
+            Py_XDECREF(symbol);
+            if (id == NULL) {
+                Py_DECREF(end);
+                BAD("a symbol has no id");
+            }
+            core->byte_symbols[byte][at] = (int32_t)PyLong_AsLong(id);
+        }
+        core->last_symbols[byte] = -1;
+        if (!core->compact) {
+            PyObject *symbol = PyUnicode_Concat(symbols, end);
+            PyObject *id = symbol ? PyDict_GetItem(tokens, symbol) : NULL;
+            Py_XDECREF(symbol);
+            if (id == NULL) {
+                Py_DECREF(end);
+                BAD("a symbol that ends a word has no id");
+            }
+            core->last_symbols[byte] = (int32_t)PyLong_AsLong(id);
+        }
+    }
+    Py_DECREF(end);
+
+    char word[LONGEST_WORD + PADDING];
+    place = 0;
+    while (PyDict_Next(tokens, &place, &key, &value)) {
+        int32_t id = (int32_t)PyLong_AsLong(value);
+        memset(word, 0, sizeof(word));
+        size_t length = word_of_token(key, byte_of, word, LONGEST_WORD);
+        if (length)
+            entry_of(core, word, length)->whole = id;
+        Py_ssize_t points = PyUnicode_GET_LENGTH(key);
+        int kind = (int)PyUnicode_KIND(key);
+        const void *data = PyUnicode_DATA(key);
+        if (points >= 4 && PyUnicode_READ(kind, data, points - 4) == '<' &&
+            PyUnicode_READ(kind, data, points - 3) == '/' &&
+            PyUnicode_READ(kind, data, points - 2) == 'w' &&
+            PyUnicode_READ(kind, data, points - 1) == '>')
+            points -= 4;
+        unsigned halves = 0;
+        for (Py_ssize_t at = 0; at < points && halves < 250; at++)
+            halves += is_half(PyUnicode_READ(kind, data, at)) ? 1 : 2;
+        if (halves >= 250)
+            BAD("a BPE token is too long for the compiled core");
+        core->halves[id] = (uint8_t)halves;
+    }
+    place = 0;
+    while (PyDict_Next(ranks, &place, &key, &value)) {
+        if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2 || !PyLong_Check(value))
+            BAD("a merge is a pair with a rank");
+        PyObject *left = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 0));
+        PyObject *right = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 1));
+        if (left == NULL || right == NULL)
+            continue; /* can never come together */
+        PyObject *both = PyUnicode_Concat(PyTuple_GET_ITEM(key, 0), PyTuple_GET_ITEM(key, 1));
+        PyObject *id = both ? PyDict_GetItem(tokens, both) : NULL;
+        Py_XDECREF(both);
+        if (id == NULL)
+            BAD("a merge makes no token");
+        uint64_t pair = ((uint64_t)PyLong_AsLong(left) << 32) | (uint32_t)PyLong_AsLong(right);
+        uint32_t at = hash_key(pair) & core->merges_mask;
+        while (core->merges[at].id >= 0)
+            at = (at + 1) & core->merges_mask;
+        core->merges[at] = (Merge){pair, (int32_t)PyLong_AsLong(value), (int32_t)PyLong_AsLong(id)};
+    }
+
+    core->longest_number = 0;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(number_tokens); at++) {
+        PyObject *row = PyTuple_GET_ITEM(number_tokens, at);
+        const char *role = PyUnicode_AsUTF8(PyTuple_GET_ITEM(row, 0));
+        PyObject *text = PyTuple_GET_ITEM(row, 1);
+        if (role == NULL)
+            return -1;
+        size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+        core->number_lengths[at] = (int32_t)length;
+        if (!PyUnicode_IS_ASCII(text) || length == 0 || length > LONGEST_WORD)
+            continue; /* stands for text that the Python engine encodes */
+        int32_t number = strcmp(role, "start") == 0      ? ROLE_START
+                         : strcmp(role, "continue") == 0 ? ROLE_CONTINUE
+                         : strcmp(role, "prefix") == 0   ? ROLE_PREFIX
+                                                         : ROLE_SEPARATOR;
+        memset(word, 0, sizeof(word));
+        memcpy(word, PyUnicode_DATA(text), length);
+        uint32_t hash = hash_text(word, length) + (uint32_t)number;
+        uint32_t slot = hash & core->numbers_mask;
+        int known = 0;
+        for (; core->numbers[slot].length; slot = (slot + 1) & core->numbers_mask)
+            if (core->numbers[slot].hash == hash && core->numbers[slot].role == number &&
+                core->numbers[slot].length == length &&
+                memcmp(core->blob + core->numbers[slot].offset, word, length) == 0) {
+                core->numbers[slot].position = (int32_t)at; /* the last one counts, as in a dict */
+                known = 1;
+                break;
+            }
+        if (known)
+            continue;
+        core->numbers[slot] = (NumberToken){hash, (uint32_t)core->blob_size, (uint32_t)length,
+                                            number, (int32_t)at};
+        add_blob(core, word, length);
+        if ((int32_t)length > core->longest_number)
+            core->longest_number = (int32_t)length;
+    }
+    return 0;
+}
+
+static int
+build_tries(Core *core, PyObject *spec)
+{
+    PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
+    Py_ssize_t num_nodes, num_slots, num_steps, num_types, num_entries, num_roots, num_phrases;
+    const int32_t *nodes = get_column(spec, "nodes", 4, &num_nodes);
+    const int32_t *slots = nodes ? get_column(spec, "slots", 3, &num_slots) : NULL;
+    const int32_t *steps = slots ? get_column(spec, "steps", 4, &num_steps) : NULL;
+    const int32_t *types = steps ? get_column(spec, "types", 1, &num_types) : NULL;
+    const int32_t *entries = types ? get_column(spec, "entries", 2, &num_entries) : NULL;
+    const int32_t *roots = entries ? get_column(spec, "enum_roots", 1, &num_roots) : NULL;
+    const int32_t *phrases = roots ? get_column(spec, "phrase_edges", 2, &num_phrases) : NULL;
+    if (pieces == NULL || phrases == NULL)
+        return -1;
+    if (num_nodes > INT32_MAX / 2 || num_slots > INT32_MAX / 2 || num_steps > INT32_MAX / 4 ||
+        num_entries != PyList_GET_SIZE(pieces) || num_types < 1)
+        BAD("the tries do not fit together");
+    core->nodes = calloc((size_t)num_nodes + 1, sizeof(Node));
+    core->slots = calloc((size_t)num_slots + 1, sizeof(Slot));
+    core->types = calloc((size_t)num_types + 1, sizeof(int32_t));
+    core->enum_roots = calloc((size_t)num_roots + 1, sizeof(int32_t));
+    core->phrase_left = calloc((size_t)num_phrases + 1, 1);
+    core->phrase_right = calloc((size_t)num_phrases + 1, 1);
+    uint32_t size = table_size((size_t)num_steps);
+    core->steps = calloc(size, sizeof(Step));
+    if (!core->nodes || !core->slots || !core->types || !core->enum_roots || !core->phrase_left ||
+        !core->phrase_right || !core->steps) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    core->steps_mask = size - 1;
+    core->num_nodes = (int32_t)num_nodes;
+    core->num_slots = (int32_t)num_slots;
+    core->num_types = (size_t)num_types;
+    core->num_enums = (int32_t)num_roots;
+    core->num_phrases = (int32_t)num_phrases;
+    for (Py_ssize_t at = 0; at < num_phrases; at++) {
+        for (int side = 0; side < 2; side++)
+            if (phrases[2 * at + side] < 0 || phrases[2 * at + side] > 4)
+                BAD("an edge of a phrase is out of range");
+        core->phrase_left[at] = (uint8_t)phrases[2 * at];
+        core->phrase_right[at] = (uint8_t)phrases[2 * at + 1];
+    }
+    if (core->phrase + num_phrases > core->vocab_size)
+        BAD("the phrases are out of range");
+    for (Py_ssize_t at = 0; at < num_nodes; at++) {
+        Node node = {nodes[4 * at], nodes[4 * at + 1], nodes[4 * at + 2], nodes[4 * at + 3]};
+        if (node.end < -1 || (node.end >= num_phrases && node.end != BARE_VALUE) ||
+            node.value < -1 || node.value >= core->vocab_size || node.first_slot < 0 ||
+            node.num_slots < 0 || node.num_slots > num_slots ||
+            node.first_slot > num_slots - node.num_slots)
+            BAD("a node of a trie is out of range");
+        core->nodes[at] = node;
+    }
+    for (Py_ssize_t at = 0; at < num_slots; at++) {
+        Slot slot = {slots[3 * at], slots[3 * at + 1], slots[3 * at + 2]};
+        if (slot.type < 0 || slot.type >= num_roots || slot.spaced < 0 || slot.spaced > 2 ||
+            slot.child <= 0 || slot.child >= num_nodes)
+            BAD("a slot of a trie is out of range");
+        core->slots[at] = slot;
+    }
+    for (Py_ssize_t at = 0; at < num_steps; at++) {
+        int32_t node = steps[4 * at], piece = steps[4 * at + 1];
+        int32_t spaced = steps[4 * at + 2], child = steps[4 * at + 3];
+        if (node < 0 || node >= num_nodes || piece <= 0 || piece > num_entries || spaced < 0 ||
+            spaced > 1 || child <= 0 || child >= num_nodes)
+            BAD("a step of a trie is out of range");
+        uint64_t key = ((uint64_t)node << 32) | ((uint64_t)piece << 1) | (uint64_t)spaced;
+        uint32_t slot = hash_key(key) & core->steps_mask;
+        while (core->steps[slot].child)
+            slot = (slot + 1) & core->steps_mask;
+        core->steps[slot] = (Step){key, child};
+    }
+    for (Py_ssize_t at = 0; at < num_roots; at++) {
+        if (roots[at] < 0 || roots[at] >= num_nodes)
+            BAD("a root of a trie is out of range");
+        core->enum_roots[at] = roots[at];
+    }
+    memcpy(core->types, types, (size_t)num_types * sizeof(int32_t));
+    for (Py_ssize_t at = 0; at < num_entries; at++) {
+        int32_t root = entries[2 * at], list = entries[2 * at + 1];
+        if (root < 0 || root >= num_nodes || list < 0 || list >= num_types)
+            BAD("a piece is out of range");
+        if (list) {
+            if (types[list] < 1 || types[list] > num_types - list - 1)
+                BAD("a list of types is out of range");
+            for (int32_t turn = 1; turn <= types[list]; turn++)
+                if (types[list + turn] < 0 || types[list + turn] >= num_roots)
+                    BAD("a type is out of range");
+        }
+        PyObject *text = PyList_GET_ITEM(pieces, at);
+        Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+        if (!PyUnicode_IS_ASCII(text) || length == 0)
+            continue; /* never met in ASCII */
+        char *padded = calloc((size_t)length + PADDING, 1);
+        if (padded == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        memcpy(padded, PyUnicode_DATA(text), (size_t)length);
+        Entry *entry = entry_of(core, padded, (size_t)length);
+        free(padded);
+        entry->piece = (int32_t)at + 1;
+        entry->root = root;
+        entry->types = list;
+    }
+    return 0;
+}
+
+static int
+build_text(Core *core, PyObject *spec)
+{
+    PyObject *closings = get_object(spec, "closings", &PyUnicode_Type);
+    PyObject *units = closings ? get_object(spec, "units", &PyList_Type) : NULL;
+    if (units == NULL)
+        return -1;
+    for (int at = '0'; at <= '9'; at++)
+        core->classes[at] |= IS_DIGIT;
+    for (int at = 'a'; at <= 'z'; at++)
+        core->classes[at] |= IS_LETTER;
+    for (const char *at = ")]};:!?%"; *at; at++)
+        core->classes[(uint8_t)*at] |= IS_CLOSER;
+    core->classes['.'] |= IS_STOP;
+    core->classes[','] |= IS_STOP;
+    for (Py_ssize_t at = 0; at < PyUnicode_GET_LENGTH(closings); at++) {
+        Py_UCS4 character = PyUnicode_READ_CHAR(closings, at);
+        if (character >= 128 || at > 16)
+            BAD("a closing is an ASCII character");
+        if (core->closing[character] == 0)
+            core->closing[character] = (int8_t)(at + 1);
+    }
+    if ((int64_t)core->severity + (1 + PyUnicode_GET_LENGTH(closings)) * (int64_t)core->num_closable >
+        core->vocab_size)
+        BAD("the closed ids are out of range");
+    core->num_unit_names = (int32_t)PyList_GET_SIZE(units);
+    core->unit_names = calloc((size_t)core->num_unit_names + 1, sizeof(Unit));
+    if (core->unit_names == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (int32_t at = 0; at < core->num_unit_names; at++) {
+        PyObject *name = PyList_GET_ITEM(units, at);
+        if (!PyUnicode_Check(name) || !PyUnicode_IS_ASCII(name) || PyUnicode_GET_LENGTH(name) < 1 ||
+            PyUnicode_GET_LENGTH(name) > 30)
+            BAD("a unit is a short ASCII text");
+        Unit *unit = &core->unit_names[at];
+        unit->length = (uint8_t)PyUnicode_GET_LENGTH(name);
+        memcpy(unit->text, PyUnicode_DATA(name), unit->length);
+        unit->first = (uint8_t)unit->text[0];
+        if (!(core->classes[unit->first] & IS_LETTER))
+            BAD("a unit begins with a letter");
+        core->classes[unit->first] |= IS_UNIT_FIRST;
+    }
+    return 0;
+}
+
+static int
+core_build(Core *core, PyObject *spec)
+{
+    int32_t flag;
+    if (get_number(spec, "vocab_size", 1, INT32_MAX / 4, &core->vocab_size))
+        return -1;
+    long top = core->vocab_size - 1;
+    if (get_number(spec, "bos", 0, top, &core->bos) || get_number(spec, "eos", 0, top, &core->eos) ||
+        get_number(spec, "join", 0, top, &core->join) ||
+        get_number(spec, "space", 0, top, &core->space) ||
+        get_number(spec, "severity", 0, top, &core->severity) ||
+        get_number(spec, "num_closable", 0, top, &core->num_closable) ||
+        get_number(spec, "number", 0, top, &core->number) ||
+        get_number(spec, "phrase", 0, top, &core->phrase))
+        return -1;
+    if (get_number(spec, "sentences_part", 0, 1, &flag))
+        return -1;
+    core->sentences_part = flag;
+    if (get_number(spec, "compact", 0, 1, &flag))
+        return -1;
+    core->compact = flag;
+    if (get_number(spec, "joins_parts", 0, 1, &flag))
+        return -1;
+    core->joins_parts = flag;
+    if (get_number(spec, "own_numbers", 0, 1, &flag))
+        return -1;
+    core->own_numbers = flag;
+    core->integers = calloc((size_t)core->vocab_size, sizeof(PyObject *));
+    if (core->integers == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyObject *hard = get_object(spec, "encode_hard", &PyBaseObject_Type);
+    PyObject *spans = hard ? get_object(spec, "span_hard", &PyBaseObject_Type) : NULL;
+    if (spans == NULL)
+        return -1;
+    core->encode_hard = Py_NewRef(hard);
+    core->span_hard = Py_NewRef(spans);
+    if (build_text(core, spec) || build_words(core, spec) || build_tries(core, spec))
+        return -1;
+    return 0;
+}
+
+static int
+core_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Core *core = (Core *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(core->encode_hard);
+    Py_VISIT(core->span_hard);
+    return 0;
+}
+
+static int
+core_clear(PyObject *self)
+{
+    Core *core = (Core *)self;
+    Py_CLEAR(core->encode_hard);
+    Py_CLEAR(core->span_hard);
+    return 0;
+}
+
+static void
+core_dealloc(PyObject *self)
+{
+    Core *core = (Core *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    core_clear(self);
+    if (core->integers != NULL)
+        for (int32_t at = 0; at < core->vocab_size; at++)
+            Py_XDECREF(core->integers[at]);
+    free(core->integers);
+    free(core->phrase_left);
+    free(core->phrase_right);
+    free(core->halves);
+    free(core->blob);
+    free(core->entries);
+    free(core->types);
+    free(core->nodes);
+    free(core->slots);
+    free(core->steps);
+    free(core->enum_roots);
+    free(core->merges);
+    free(core->numbers);
+    free(core->number_lengths);
+    free(core->unit_names);
+    while (core->pool != NULL) {
+        Scratch *s = core->pool;
+        core->pool = s->next;
+        free_scratch(s);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    PyObject *spec;
+    static char *names[] = {"spec", NULL};
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!", names, &PyDict_Type, &spec))
+        return NULL;
+    PyObject *self = type->tp_alloc(type, 0); /* all fields are 0 */
+    if (self != NULL && core_build((Core *)self, spec) < 0)
+        Py_CLEAR(self);
+    return self;
+}
+
+static PyMethodDef core_methods[] = {
+    {"encode", core_encode, METH_O, "encode(text): the trace of a text."},
+    {"encode_many", core_encode_many, METH_VARARGS,
+     "encode_many(texts, context_length): ids of a tuple of texts, cut between units where "
+     "context_length is not 0.\n\nReturns bytearrays: int32 ids of all rows, int32 sizes of the rows, "
+     "int32 numbers of ids dropped, and whether each row was cut inside of a unit."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot core_slots[] = {
+    {Py_tp_new, core_new},
+    {Py_tp_dealloc, core_dealloc},
+    {Py_tp_traverse, core_traverse},
+    {Py_tp_clear, core_clear},
+    {Py_tp_methods, core_methods},
+    {Py_tp_doc, "The tables of a tokenizer, compiled; see `echotok.engine.core`."},
+    {0, NULL},
+};
+
+static PyType_Spec core_spec = {
+    .name = "echotok.engine._core.Core",
+    .basicsize = sizeof(Core),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = core_slots,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_core", "The compiled core of the engine.", -1, NULL, NULL, NULL, NULL,
+    NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    for (int at = 0; at < 128; at++) {
+        FOLD[at] = (uint8_t)(at >= 'A' && at <= 'Z' ? at + 32 : at);
+        if ((at >= 9 && at <= 13) || (at >= 0x1c && at <= 0x1f))
+            FOLD[at] = FOLD_SPACE;
+    }
+    for (int right = 0; right < 5; right++)
+        for (int left = 0; left < 5; left++)
+            EXPECTS_SPACE[right][left] = !(right == EDGE_OPEN || left == EDGE_TIGHT ||
+                                           (left == EDGE_HYPHEN && right == EDGE_WORD));
+    PyObject *self = PyModule_Create(&module);
+    if (self == NULL)
+        return NULL;
+    TraceType = (PyTypeObject *)PyType_FromSpec(&trace_spec);
+    PyObject *core = PyType_FromSpec(&core_spec);
+    if (TraceType == NULL || core == NULL || PyModule_AddObjectRef(self, "Core", core) < 0 ||
+        PyModule_AddObjectRef(self, "Trace", (PyObject *)TraceType) < 0) {
+        Py_XDECREF(core);
+        Py_DECREF(self);
+        return NULL;
+    }
+    Py_DECREF(core);
+    return self;
+}

@@ -1,0 +1,212 @@
+"""The compiled core, where it was built: the tables of a Python engine, flattened for `_core.c`.
+
+`ECHOTOK_ENGINE=python` in the environment turns it off; ids, units and spans are the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from array import array
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from echotok.engine.encoder import Encoder
+from echotok.table.match import BARE_VALUE
+from echotok.table.phrases import PhraseTable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from echotok.engine.engine import Engine, Trace
+    from echotok.engine.spans import Span
+
+__all__ = ["Core", "CoreTrace", "compile_core", "engine_in_use"]
+
+_BARE_VALUE = (1 << 31) - 1
+_CLOSING_PUNCTUATION = frozenset(")]};:!?%.,")
+
+
+class CoreTrace(Protocol):
+    """One pass of the core over a text; see `echotok.engine.engine.Trace`."""
+
+    text: str
+    ids: list[int]
+    ends: tuple[list[int], list[int]]
+    unit_spans: list[Span]
+    spans: list[Span | None]
+
+
+class Core(Protocol):
+    """The tables of one tokenizer, compiled."""
+
+    def encode(self, text: str) -> CoreTrace:
+        """The trace of a text."""
+
+    def encode_many(
+        self, texts: tuple[str, ...], context_length: int
+    ) -> tuple[bytearray, bytearray, bytearray, bytearray]:
+        """Ids, sizes and dropped ids (int32) of many texts, and whether each was cut in a unit."""
+
+
+@cache
+def _module() -> ModuleType | None:
+    try:
+        return importlib.import_module("echotok.engine._core")
+    except ImportError:
+        return None
+
+
+def engine_in_use() -> str:
+    """Which engine encodes, as one phrase for `echotok --version`."""
+    if _is_off():
+        return "Python engine, as ECHOTOK_ENGINE asks for"
+    if _module() is None:
+        return "Python engine: the compiled core was not built, which takes a C compiler"
+    return "compiled core"
+
+
+def _is_off() -> bool:
+    return os.environ.get("ECHOTOK_ENGINE", "").lower() == "python"
+
+
+def compile_core(
+    engine: Engine,
+    table: PhraseTable,
+    span_stretch: Callable[[Trace, int, int], list[Span]],
+) -> Core | None:
+    """Build the core of a tokenizer; None where there is none, or the table is not one for it.
+
+    Args:
+        engine: the Python engine, whose tables are taken, and which encodes what the core does not.
+        table: the table of the engine.
+        span_stretch: the spans of what the Python engine encoded, given where it begins, and
+            whether they are those of its units or of its ids.
+    """
+    layout, encoder = engine.layout, engine.encoder
+    module = None if _is_off() else _module()
+    if module is None or not _is_for_core(table):
+        return None
+    spec = {
+        **_flatten_matcher(encoder),
+        **{name: getattr(layout, name) for name in _NUMBERS_OF_LAYOUT},
+        "sentences_part": int(encoder.sentences_part),
+        "compact": int(encoder.bpe.compact),
+        "joins_parts": int(encoder.joins_parts),
+        "own_numbers": int(table.numbers is not None),
+        "tokens": encoder.bpe.ids,
+        "ranks": encoder.bpe.ranks,
+        "alphabet": encoder.bpe.alphabet,
+        "number_tokens": table.number_tokens,
+        "phrase_edges": _phrase_edges(table, encoder),
+        "closings": layout.closings,
+        "units": sorted((unit for unit in set(table.units) if unit.isascii()), key=len),
+        "encode_hard": engine.trace_stretch,
+        "span_hard": span_stretch,
+    }
+    try:
+        core: Core = module.Core(spec)
+    except ValueError:
+        return None  # more than the core has room for, such as a very long token
+    return core
+
+
+_NUMBERS_OF_LAYOUT = (
+    "vocab_size",
+    "bos",
+    "eos",
+    "join",
+    "space",
+    "severity",
+    "num_closable",
+    "number",
+    "phrase",
+)
+
+
+def _is_for_core(table: PhraseTable) -> bool:
+    """Whether the table's units and closings are such as the core knows."""
+    units = all(
+        "a" <= unit[:1] <= "z"
+        and len(unit) <= 30
+        and not any(one.isspace() or one in _CLOSING_PUNCTUATION for one in unit)
+        for unit in table.units
+        if unit.isascii()
+    )
+    closings = all(one.isascii() and not one.isalnum() and one != " " for one in table.closings)
+    return units and closings and all(unit for unit in table.units)
+
+
+def _phrase_edges(table: PhraseTable, encoder: Encoder) -> bytes:
+    edges = array("i", [0, 0] * table.phrase_capacity)
+    for number, (_, left, right) in encoder.phrase_units.items():
+        edges[2 * number], edges[2 * number + 1] = left, right
+    return edges.tobytes()
+
+
+def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
+    """The tries of the matcher as columns of int32; node 0 is the root."""
+    matcher = encoder.matcher
+    pieces: dict[str, int] = {}
+    slot_types = {name: row for row, name in enumerate(("number", *matcher.enums))}
+    nodes, slots, steps = array("i"), array("i"), array("i")
+    rows: dict[int, int] = {id(matcher.root): 0}
+    queue = [matcher.root]
+
+    def row_of(node: Any) -> int:
+        row = rows.get(id(node))
+        if row is None:
+            row = rows[id(node)] = len(queue)
+            queue.append(node)
+        return row
+
+    def piece_of(text: str) -> int:
+        return pieces.setdefault(text.removeprefix(" "), len(pieces) + 1)
+
+    roots: dict[str, int] = {}
+    at = 0
+    while at < len(queue):
+        node = queue[at]
+        end = -1 if node.end is None else _BARE_VALUE if node.end == BARE_VALUE else node.end
+        nodes.extend((end, -1, len(slots) // 3, len(node.slots)))
+        for (slot, spaced), child in node.slots.items():
+            slots.extend((slot_types[slot], 2 if spaced is None else int(spaced), row_of(child)))
+        for text, child in node.next.items():
+            piece, row = piece_of(text), row_of(child)
+            if at == 0:
+                roots[text.removeprefix(" ")] = row
+            else:
+                steps.extend((at, piece, int(text[0] == " "), row))
+        at += 1
+
+    # The tries of the enumerations follow; a value is already its id in the vocabulary.
+    enum_roots = array("i", [0])
+    for slot, trie in matcher.enums.items():
+        enum_roots.append(len(nodes) // 4)
+        tries = [trie]
+        known = {id(trie): len(nodes) // 4}
+        for branches in tries:
+            value = branches.get("")
+            number = encoder.value_ids(slot, value, "")[0] if isinstance(value, int) else -1
+            row = known[id(branches)]
+            nodes.extend((-1, number, 0, 0))
+            for text, branch in branches.items():
+                if isinstance(branch, dict):
+                    if id(branch) not in known:
+                        known[id(branch)] = enum_roots[-1] + len(tries)
+                        tries.append(branch)
+                    steps.extend((row, piece_of(text), int(text[0] == " "), known[id(branch)]))
+
+    types = array("i", [0])
+    lists: dict[tuple[str, ...], int] = {}
+    entries = array("i")
+    for text in pieces:
+        found = matcher.types.get(text, ())
+        if found and found not in lists:
+            lists[found] = len(types)
+            types.extend((len(found), *(slot_types[slot] for slot in found)))
+        entries.extend((roots.get(text, 0), lists[found] if found else 0))
+    columns = {"nodes": nodes, "slots": slots, "steps": steps, "types": types}
+    columns |= {"entries": entries, "enum_roots": enum_roots}
+    return {"pieces": list(pieces), **{name: column.tobytes() for name, column in columns.items()}}

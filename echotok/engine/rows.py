@@ -1,0 +1,113 @@
+"""Many texts -> rows of ids, one behind the other: a slice of texts at a time, on all cores.
+
+The compiled core releases the interpreter's lock, so that threads work side by side on the texts
+where they lie; nothing is copied to other processes. Without the core one thread does the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from echotok.engine.encoding import Encoding
+from echotok.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from echotok.engine.batch import PackedBatch
+
+__all__ = ["encode_slices"]
+
+_SLICE = 256
+"""Texts that a thread takes at a time, where the caller does not ask for slices of a size."""
+
+
+def encode_slices(
+    engine: Engine,
+    texts: Iterable[str],
+    *,
+    context_length: int | None,
+    size: int = _SLICE,
+    num_threads: int | None = None,
+) -> Iterator[PackedBatch]:
+    """Encode any number of texts in bounded memory.
+
+    Args:
+        engine: engine that encodes.
+        texts: the texts; no more of them are held than the threads work on.
+        context_length: largest number of ids of a row, at least 3; longer texts are cut between
+            units. None cuts none.
+        size: number of texts of a slice.
+        num_threads: number of threads; None takes as many as this process has cores.
+
+    Yields:
+        The rows of each slice, in order.
+    """
+    texts = iter(texts)
+    slices = iter(lambda: tuple(islice(texts, size)), ())
+    first = next(slices, None)
+    if first is None:
+        return
+    if num_threads is None:
+        num_threads = _num_cores()
+    second = next(slices, None) if num_threads > 1 and engine.core is not None else None
+    if second is None:  # nothing to share
+        yield _encode_slice(engine, first, context_length)
+        for one in slices:
+            yield _encode_slice(engine, one, context_length)
+        return
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="echotok") as pool:
+        at_work: deque[Future[PackedBatch]] = deque()
+        try:
+            for one in (first, second):
+                at_work.append(pool.submit(_encode_slice, engine, one, context_length))
+            for one in slices:
+                if len(at_work) > num_threads:
+                    yield at_work.popleft().result()
+                at_work.append(pool.submit(_encode_slice, engine, one, context_length))
+            while at_work:
+                yield at_work.popleft().result()
+        finally:
+            for future in at_work:
+                future.cancel()
+
+
+def _encode_slice(
+    engine: Engine, texts: tuple[str, ...], context_length: int | None
+) -> PackedBatch:
+    import numpy as np
+
+    from echotok.engine.batch import PackedBatch
+
+    if engine.core is not None:
+        try:
+            ids, sizes, dropped, inside = engine.core.encode_many(texts, context_length or 0)
+        except OverflowError:
+            pass  # a text of a quarter of a billion characters
+        else:
+            return PackedBatch(
+                ids=np.frombuffer(ids, dtype=np.int32),
+                row_ends=np.cumsum(np.frombuffer(sizes, dtype=np.int32), dtype=np.int64),
+                num_dropped=np.frombuffer(dropped, dtype=np.int32).astype(np.int64),
+                cut_inside_unit=np.frombuffer(inside, dtype=np.bool_),
+            )
+    encodings = (Encoding(engine, text) for text in texts)
+    if context_length is not None:
+        encodings = (encoding.truncate(context_length) for encoding in encodings)
+    # Only what a row needs is kept of each: texts of a large batch may take much memory.
+    rows = [(one.ids, one.num_dropped, one.cut_inside_unit) for one in encodings]
+    return PackedBatch(
+        ids=np.array([number for ids, _, _ in rows for number in ids], dtype=np.int32),
+        row_ends=np.cumsum([len(ids) for ids, _, _ in rows], dtype=np.int64),
+        num_dropped=np.array([dropped for _, dropped, _ in rows], dtype=np.int64),
+        cut_inside_unit=np.array([inside for _, _, inside in rows], dtype=np.bool_),
+    )
+
+
+def _num_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
