@@ -263,7 +263,7 @@ def _table(
 ) -> Iterator[Report | _Blank]:
     column, key = how.column, how.key
     # A report may be longer than the csv module's default limit of 128 KiB.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = next(stream, "")
     wanted = (column, None if key is None else key.column)
     sought = [name for name in wanted if name is not None]
@@ -300,6 +300,8 @@ def _table(
             yield Report(text=cells[at], source=source, cells=others, **named)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _json_lines(stream: Iterator[str], path: Path, how: _How) -> Iterator[Report | _Blank]:
