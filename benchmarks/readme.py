@@ -78,8 +78,8 @@ def figures() -> str:
             )
 
         lines.append(
-            f"Speed on one core with the compiled core, cold, HF `tokenizers` with CLIP's BPE being "
-            f"1: `echo-clip` "
+            f"Speed on one core with the compiled core, cold, HF `tokenizers` with CLIP's BPE "
+            f"being 1: `echo-clip` "
             f"{times('echo-clip')}, `echo` {times('echo')}, and the fastest peer of the same ids, "
             f"instant-clip-tokenizer, {times('instant-clip-tokenizer')}: "
             "[throughput](benchmarks/results/throughput.md)."
