@@ -54,8 +54,14 @@ def _compile(root: Path, library: Path) -> None:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11"]
-    extension = Extension("echotok.engine._core", [str(root / SOURCE)], extra_compile_args=flags)
+    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-g0"]
+    extension = Extension(
+        "echotok.engine._core",
+        [str(root / SOURCE)],
+        extra_compile_args=flags,
+        # Names and notes for a debugger are three quarters of the file.
+        extra_link_args=["-Wl,-s"] if sys.platform == "linux" else [],
+    )
     command = build_ext(Distribution({"name": "echotok", "ext_modules": [extension]}))
     with tempfile.TemporaryDirectory() as folder:
         command.build_temp = command.build_lib = folder

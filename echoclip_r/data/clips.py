@@ -104,6 +104,11 @@ class MaskedClip:
     sector: Sector
     notes: tuple[str, ...] = ()
 
+    def inside(self, size_px: int) -> NDArray[np.bool_]:
+        """Where the sector is in a frame of another size, (size_px, size_px)."""
+        white = np.full((1, *self.sector.mask.shape, 3), 255, np.uint8)
+        return apply_sector(white, self.sector, size_px)[0, ..., 0] > 0
+
 
 def read_masked(
     path: Path | str,

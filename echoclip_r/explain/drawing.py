@@ -18,7 +18,6 @@ from echoclip_r.explain.prompt_cam import Method, prompt_cam
 from echoclip_r.media.lettering import break_lines, font
 from echoclip_r.media.writing import write_animation, write_picture
 from echoclip_r.model.trained import TrainedModel
-from echoclip_r.sector.find import apply_sector
 from echotok.view.tree import visible
 
 __all__ = ["draw_prompt_cam", "heatmaps", "overlay"]
@@ -123,9 +122,7 @@ def draw_prompt_cam(
     shown = np.stack(
         [np.asarray(Image.fromarray(one).resize((_SHOWN_PX, _SHOWN_PX))) for one in frames]
     )
-    white = np.full((1, *clip.sector.mask.shape, 3), 255, np.uint8)
-    inside = apply_sector(white, clip.sector, _SHOWN_PX)[0, ..., 0] > 0
-    heat = heatmaps(cells, _SHOWN_PX) * inside
+    heat = heatmaps(cells, _SHOWN_PX) * clip.inside(_SHOWN_PX)
     # One scale for the whole clip, so that a frame without heat looks like one.
     highest = float(heat.max(initial=0))
     heated = overlay(shown, heat, highest=highest)
