@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,12 +49,13 @@ def test_show_cut(run: Run, jsonl: Path) -> None:
     assert "3 of 4 reports were cut to 5 ids" in result.err
 
 
-def test_show_in_colour(run: Run, jsonl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_in_colour(jsonl: Path) -> None:
     """FORCE_COLOR gives colours to a pipe (`less -R`)."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    assert "\x1b[1;36m" in run("show", jsonl).out
+    told = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    told |= {"FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "echotok", "show", str(jsonl)]
+    done = subprocess.run(command, capture_output=True, text=True, env=told, check=True)
+    assert "\x1b[1;36m" in done.stdout
 
 
 def test_show_html(run: Run, jsonl: Path, tmp_path: Path) -> None:
