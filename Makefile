@@ -21,7 +21,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo docs test test-echotok test-lowest check check-echotok \
+.PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-mining bench-findings phantom bench-data bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
@@ -105,6 +105,9 @@ bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findi
 
 docs: $(READY_TORCH) ## Build the documentation as a site of plain files, in runs/site
 	$(PY) docs/site.py
+
+pictures: $(READY_TORCH) docs/pictures.py ## Take README's two pictures (after make demo; needs playwright and a Chromium)
+	$(PY) docs/pictures.py
 
 PHANTOM ?= runs/phantom
 
