@@ -19,8 +19,8 @@ from echotok.table.phrases import PhraseTable
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from echotok.engine.engine import Engine, Trace
     from echotok.engine.spans import Span
+    from echotok.engine.vocabulary import Layout
 
 __all__ = ["Core", "CoreTrace", "compile_core", "engine_in_use"]
 
@@ -72,19 +72,23 @@ def _is_off() -> bool:
 
 
 def compile_core(
-    engine: Engine,
     table: PhraseTable,
-    span_stretch: Callable[[Trace, int, int], list[Span]],
+    layout: Layout,
+    encoder: Encoder,
+    *,
+    encode_hard: Callable[[str, bool], tuple[Any, list[int], list[int], list[int]]],
+    span_hard: Callable[[Any, int, int], list[Span]],
 ) -> Core | None:
     """Build the core of a tokenizer; None where there is none, or the table is not one for it.
 
     Args:
-        engine: the Python engine, whose tables are taken, and which encodes what the core does not.
-        table: the table of the engine.
-        span_stretch: the spans of what the Python engine encoded, given where it begins, and
+        table: the phrase table.
+        layout: the place of each region of its ids.
+        encoder: the Python encoder, whose tables are taken.
+        encode_hard: encodes a stretch that the core does not, as `Engine.trace_stretch` does.
+        span_hard: the spans of what `encode_hard` gave first, given where the stretch begins, and
             whether they are those of its units or of its ids.
     """
-    layout, encoder = engine.layout, engine.encoder
     module = None if _is_off() else _module()
     if module is None or not _is_for_core(table):
         return None
@@ -102,8 +106,8 @@ def compile_core(
         "phrase_edges": _phrase_edges(table, encoder),
         "closings": layout.closings,
         "units": sorted((unit for unit in set(table.units) if unit.isascii()), key=len),
-        "encode_hard": engine.trace_stretch,
-        "span_hard": span_stretch,
+        "encode_hard": encode_hard,
+        "span_hard": span_hard,
     }
     try:
         core: Core = module.Core(spec)

@@ -139,7 +139,14 @@ class Engine:
             encoder=Encoder(table, layout, bpe, joins_parts=fallback.joins_parts),
             decoder=Decoder(table, layout, vocabulary),
         )
-        return replace(python, core=compile_core(python, table, span_stretch))
+        core = compile_core(
+            table,
+            layout,
+            python.encoder,
+            encode_hard=python.trace_stretch,
+            span_hard=span_stretch,
+        )
+        return replace(python, core=core)
 
     def trace(self, text: str) -> Trace | CoreTrace:
         """Normalize and encode a text, and keep all from which its offsets and units follow."""
