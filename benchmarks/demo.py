@@ -47,8 +47,13 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     only = "tokenizer" if arguments.reports is not None else arguments.only
-    if only != "models" and (status := show_tokenizer(arguments)):
-        return status
+    if only != "models":
+        try:
+            status = show_tokenizer(arguments)
+        except subprocess.CalledProcessError as error:  # it has said what is wrong
+            return error.returncode
+        if status:
+            return status
     if only != "tokenizer":
         show_models(arguments)
     return 0
@@ -67,7 +72,11 @@ def show_tokenizer(arguments: argparse.Namespace) -> int:
     _heading("A report, coloured by token")
     _echotok("show", *shown[:1], *column, "--limit", "1")
     tokenizer = echotok.load("echo")
-    first = next(read_reports(shown[:1], column=arguments.column)).text
+    report = next(read_reports(shown[:1], column=arguments.column), None)
+    if report is None:
+        print("There is no report in it.", file=sys.stderr)
+        return 1
+    first = report.text
     encoding = tokenizer.encode(first)
     same = tokenizer.decode(encoding.ids) == tokenizer.normalize(first)
     verdict = "the same text" if same else "NOT the same text (this is a bug)"

@@ -401,6 +401,11 @@ def _others(cells: Iterable[tuple[str, object]], text_name: str) -> dict[str, st
 
 
 def _choose(column: str | None, names: list[str], path: Path, where: str = "") -> str:
+    if not any(names):
+        raise InputError(
+            f"{path} has no names of columns{where or ' in its first line'}, so it holds no "
+            "reports; give a table with a header"
+        )
     if column is None:
         plain = {name.casefold(): name for name in reversed(names)}
         for name in _DEFAULT_COLUMNS:

@@ -85,6 +85,29 @@ def test_the_tokenizer_half_shows_ones_own_file(tmp_path: Path) -> None:
     assert "phantom" not in said
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no such file or folder"),
+        ("", "holds no reports"),
+        ("a,b\n1,2\n", "has no column text or report"),
+        ("report\n", "no report"),
+    ],
+)
+def test_the_tokenizer_half_says_what_is_wrong_with_a_file(
+    tmp_path: Path, content: str | None, told: str
+) -> None:
+    """One sentence for a slip, and no traceback."""
+    path = tmp_path / "mine.csv"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    command = [sys.executable, "-m", "benchmarks.demo", str(path), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_splits_are_whole_patients(tmp_path: Path) -> None:
     """Test first, then validation, and paths that still lead to the clips."""
     rows = [

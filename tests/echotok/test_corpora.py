@@ -77,6 +77,17 @@ def test_wrong_column(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("content", ["", "\n\n", ",,\n"])
+def test_a_table_without_names_is_said_to_be_empty(tmp_path: Path, content: str) -> None:
+    """An export that failed, or spare rows of a spreadsheet."""
+    path = write(tmp_path / "reports.csv", content)
+    for message in (corpus_error(path), corpus_error(path, column="text")):
+        assert message == (
+            f"{path} has no names of columns in its first line, so it holds no reports; give a "
+            "table with a header"
+        )
+
+
 def test_a_table_without_header_is_not_quoted(tmp_path: Path) -> None:
     """Where the first row is a report, the error does not show it (I9)."""
     path = write(tmp_path / "reports.csv", f"1,Patient {SECRET} has mild MR.\n2,Normal.\n")
