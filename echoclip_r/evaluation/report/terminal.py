@@ -10,9 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echoclip_r.evaluation.figures import has_unit, label_of
-from echoclip_r.evaluation.outcomes import Evaluation, Outcome
-from echoclip_r.evaluation.report.glance import difference_verdict
-from echoclip_r.evaluation.report.page import remarks_of
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome, where_text
 from echoclip_r.evaluation.report.tables import (
     Cell,
     count_text,
@@ -20,9 +18,8 @@ from echoclip_r.evaluation.report.tables import (
     guess_name,
     main_figures,
     number_text,
-    where_text,
 )
-from echoclip_r.evaluation.verdicts import verdict
+from echoclip_r.evaluation.verdicts import difference_verdict, verdict
 from echotok.view.tree import visible
 
 __all__ = ["show"]
@@ -51,7 +48,7 @@ def show(evaluation: Evaluation) -> None:
             f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients.",
             soft_wrap=not console.is_terminal,
         )
-        notes = [f"Note: {remark}" for remark in remarks_of(evaluation)]
+        notes = [f"Note: {remark}" for remark in evaluation.remarks]
         notes += [
             f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped
         ]
@@ -74,7 +71,7 @@ def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]
         for name in main_figures(first):
             unit = f" ({first.about['unit']})" if has_unit(name) else ""
             row = [
-                Text(f"{visible(first.title + where_text(first))}\nn = {count_text(first)}"),
+                Text(f"{visible(first.title + where_text(dataset))}\nn = {count_text(first)}"),
                 Text(
                     f"{visible(label_of(name) + unit)}\n{guess_name(first)} "
                     f"{number_text(first.scores.figures[name].chance)}"
