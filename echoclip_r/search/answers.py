@@ -279,10 +279,11 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
     """
     wanted = set(keys)
     found: dict[str, Frames] = {}
-    if read_index(shards_dir).dimensions is not None:
+    index = read_index(shards_dir)
+    if index.dimensions is not None:
         return found  # vectors of another encoder are nothing to look at
     splits = {key.rpartition("-")[0] for key in keys}
-    for split, shards in read_index(shards_dir).shards.items():
+    for split, shards in index.shards.items():
         for shard in shards if split in splits else ():
             if not wanted:
                 return found

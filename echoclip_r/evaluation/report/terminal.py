@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -20,20 +18,17 @@ from echoclip_r.evaluation.report.tables import (
     number_text,
 )
 from echoclip_r.evaluation.verdicts import difference_verdict, verdict
+from echotok.view.console import printing
 from echotok.view.tree import visible
 
 __all__ = ["show"]
 
 _STYLES = {"weak": "yellow", "fair": "", "good": "green"}
-_PIPED_WIDTH = 200
 _LEAST_WIDTH = 12  # five columns fit a terminal of 80
 
 
 def show(evaluation: Evaluation) -> None:
     """Print a row for each task and main figure, a column for each model, and what was not run."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
     models = list(evaluation.facts["models"])
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
     columns = [*models, *(f"{name} minus {models[0]}" for name in models[1:])]
@@ -41,8 +36,7 @@ def show(evaluation: Evaluation) -> None:
         table.add_column(visible(name), min_width=_LEAST_WIDTH)
     for row in _rows(evaluation, models):
         table.add_row(*row)
-    # Captured, since rich would end the process by itself on a broken pipe.
-    with console.capture() as capture:
+    with printing() as console:
         console.print(table)
         console.print(
             f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients.",
@@ -54,7 +48,6 @@ def show(evaluation: Evaluation) -> None:
         ]
         for note in notes:
             console.print(Text(visible(note), style="dim"), soft_wrap=not console.is_terminal)
-    sys.stdout.write(capture.get())
 
 
 def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]:
