@@ -223,6 +223,26 @@ def test_no_name_is_wider_than_the_page(
         assert inside["x"] + inside["width"] <= legend["x"] + legend["width"]
 
 
+def test_paper_is_no_phone(
+    evaluation: Evaluation, browse: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A sheet of A4 is narrow, and still has figures beside their bars and tables with columns."""
+    path = tmp_path / "report.html"
+    path.write_text(render_report(named(evaluation, ["a", LONG, "b"]), []), encoding="utf-8")
+    page = browse(path, viewport={"width": 680, "height": 1000}, color_scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    strip, value = (
+        page.locator(f".task .lane {what}").first.bounding_box() for what in (".strip", ".value")
+    )
+    assert value["x"] >= strip["x"] + strip["width"]
+    assert abs(value["y"] + value["height"] / 2 - strip["y"] - strip["height"] / 2) < 6
+    assert page.evaluate("getComputedStyle(document.querySelector('.figures td')).display") == (
+        "table-cell"
+    )
+
+
 class Strips(HTMLParser):
     """The rows of the page: title, number of lanes, and the places that are drawn."""
 
