@@ -11,12 +11,14 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from echoclip_r.evaluation.files import write_evaluation
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.plots import pairs as plot_pairs
 from echoclip_r.evaluation.plots import zero_shot as plot_zero_shot
@@ -104,6 +106,24 @@ def test_any_name_of_a_model_has_pictures_of_its_own(
         ]
     ranks = next(plot for plot in plots if plot.section == "retrieval")
     assert "mathdefault" not in ranks.svg
+
+
+def test_models_of_like_names_have_predictions_of_their_own(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    """A table each, and no column twice in one."""
+    base = of(evaluation, "regression", "ejection_fraction")[:1]
+    outcomes = [replace(one, model=name) for name in ("a b", "a-b", "A b") for one in base]
+    few = replace(evaluation, outcomes=tuple(outcomes), comparisons=())
+    facts = {
+        **few.facts,
+        "models": {one.model: few.facts["models"]["bad model"] for one in outcomes},
+    }
+    write_evaluation(replace(few, facts=facts), TASKS, tmp_path)
+    tables = [pd.read_csv(path) for path in (tmp_path / "predictions").iterdir()]
+    assert len(tables) == 3
+    assert all(len(table) == len(base[0].items) for table in tables)
+    assert len({tuple(table.columns) for table in tables}) == 1
 
 
 @pytest.mark.parametrize("num_reports", [3, 8, 40])
