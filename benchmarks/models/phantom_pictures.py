@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogFormatter
 
 from benchmarks.models.phantom_steps import Judged, loss_curve, validation_curve
 from echoclip_r.data.clips import read_masked
@@ -102,6 +103,7 @@ def _draw_found(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]
         ylim=(0, 1),
     )
     ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_formatter(LogFormatter())  # the usual one writes formulas
 
 
 _PANELS = (_draw_loss, _draw_ranks, _draw_found)

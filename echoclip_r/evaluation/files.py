@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from echoclip_r.evaluation.outcomes import Evaluation
+from echoclip_r.evaluation.outcomes import Evaluation, file_names
 from echoclip_r.evaluation.plots.draw import draw_plots
 from echoclip_r.evaluation.report.page import render_report
 from echoclip_r.evaluation.tasks import Tasks
@@ -62,18 +61,15 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 def _write_predictions(evaluation: Evaluation, folder: Path) -> None:
     """A wide table for each data set and model; pairs and comparisons have their own."""
     folder.mkdir(exist_ok=True)
-    wide: dict[str, list[pd.DataFrame]] = {}
+    tables: dict[str, list[pd.DataFrame]] = {}
     for one in evaluation.outcomes:
-        name = f"{one.dataset}-{_slug(one.model)}"
+        name = f"{one.dataset}/{one.model}"
         if one.section in ("identification", "change"):
-            one.items.to_csv(folder / f"{name}-{_slug(one.task)}.csv", index=False)
+            tables[f"{name}/{one.task}"] = [one.items]
         elif one.section == "retrieval":
-            wide.setdefault(name, []).insert(0, one.items)
+            tables.setdefault(name, []).insert(0, one.items)
         elif len(one.items.columns):
-            wide.setdefault(name, []).append(one.items.add_prefix(f"{one.task}."))
-    for name, tables in wide.items():
-        pd.concat(tables, axis=1).to_csv(folder / f"{name}.csv", index=False)
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
+            tables.setdefault(name, []).append(one.items.add_prefix(f"{one.task}."))
+    files = file_names(tables)
+    for name, parts in tables.items():
+        pd.concat(parts, axis=1).to_csv(folder / f"{files[name]}.csv", index=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,15 @@ from echoclip_r.evaluation.figures import Section
 from echoclip_r.metrics.bootstrap import Estimate
 from echoclip_r.metrics.scores import Scores
 
-__all__ = ["Comparison", "Evaluation", "Judgement", "Outcome", "Skipped"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Judgement",
+    "Outcome",
+    "Skipped",
+    "file_names",
+    "where_text",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,3 +104,39 @@ class Evaluation:
     skipped: tuple[Skipped, ...]
     comparisons: tuple[Comparison, ...]
     facts: Mapping[str, Any]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was left out or could not be matched, each said once."""
+        said = list(self.facts.get("remarks", ()))
+        said += [
+            f"{one.title}{where_text(one.dataset)}: {remark}"
+            for one in self.outcomes
+            for remark in one.about.get("remarks", ())
+        ]
+        return list(dict.fromkeys(said))
+
+
+def where_text(dataset: str) -> str:
+    """The name of a data set, to stand behind a title; "" for the internal one."""
+    return "" if dataset == "internal" else f" ({dataset})"
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A name of letters and digits for each name, such that no two share a file.
+
+    Example:
+        >>> file_names(["ef-scatter-a b", "ef-scatter-A-b"])
+        {'ef-scatter-a b': 'ef-scatter-a-b', 'ef-scatter-A-b': 'ef-scatter-A-b-2'}
+    """
+    found: dict[str, str] = {}
+    taken = set()
+    for name in names:
+        plain = made = re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
+        number = 1
+        while made.casefold() in taken:  # some file systems do not tell A from a
+            number += 1
+            made = f"{plain}-{number}"
+        taken.add(made.casefold())
+        found[name] = made
+    return found

@@ -6,9 +6,9 @@ import math
 from typing import NamedTuple
 
 from echoclip_r.evaluation.figures import is_better_low
-from echoclip_r.evaluation.outcomes import Outcome
+from echoclip_r.evaluation.outcomes import Comparison, Outcome
 
-__all__ = ["Verdict", "too_few", "verdict"]
+__all__ = ["Verdict", "difference_verdict", "too_few", "verdict"]
 
 _FEW = 10
 
@@ -33,6 +33,8 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
     figure = outcome.scores.figures[name]
     if outcome.section == "regression":
         gain = outcome.scores.figures["gain"]
+        if math.isnan(gain.low):
+            return None
         if not gain.low > 0:
             worse = gain.high < 0
             return Verdict(
@@ -59,3 +61,12 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
     if below:
         return Verdict(f"{figure.chance / figure.value:.1f} times better than chance", "fair")
     return Verdict("better than chance", "fair")
+
+
+def difference_verdict(comparison: Comparison) -> Verdict:
+    """Which of two models is better, if the interval of their difference leaves 0 out."""
+    low, high = comparison.difference.low, comparison.difference.high
+    if not (low > 0 or high < 0):
+        return Verdict("no clear difference", "fair")
+    is_second = (low > 0) != is_better_low(comparison.figure)
+    return Verdict(f"{comparison.second if is_second else comparison.first} is better", "good")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from echoclip_r.media.lettering import break_lines, font
 from echoclip_r.media.reading import read_frames
 from echoclip_r.phantom.patient_files import find_study
 from echoclip_r.phantom.picture.ultrasound import sector_mask, set_up
@@ -89,11 +90,10 @@ def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int) -
     Raises:
         MediaError: a clip cannot be read.
     """
-    font = ImageFont.load_default(size=_FONT_PX)
-    measure = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    captions = [_wrap(describe_labels(row), measure, font, _TILE_PX - 8) for row in rows]
+    face = font(_FONT_PX)
+    captions = [break_lines(describe_labels(row), _TILE_PX - 8, face) for row in rows]
     # The longest caption decides, so that none is cut off.
-    most_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    most_lines = max(map(len, captions), default=1)
     lines = -(-len(rows) // _COLUMNS)
     cell = _TILE_PX + (most_lines + 1) * _LINE_PX
     sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, lines * cell + _FOOT_PX))
@@ -107,24 +107,8 @@ def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int) -
         inside = sector_mask(set_up(find_study(row["study_id"], seed), size).sector, size)
         tile = Image.fromarray(np.where(inside[..., None], picture, np.uint8(0)))
         sheet.paste(tile.resize((_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC), (left, top))
-        for place, line in enumerate(caption.split("\n")):
+        for place, line in enumerate(caption):
             at = (left + 4, top + _TILE_PX + 2 + place * _LINE_PX)
-            draw.text(at, line, fill="white", font=font)
-    draw.text((4, lines * cell + 4), _FOOT, fill=(255, 210, 90), font=font)
+            draw.text(at, line, fill="white", font=face)
+    draw.text((4, lines * cell + 4), _FOOT, fill=(255, 210, 90), font=face)
     return sheet
-
-
-def _wrap(
-    text: str,
-    draw: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    width_px: int,
-) -> str:
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        if draw.textlength(longer, font) > width_px:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)

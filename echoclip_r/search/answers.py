@@ -209,14 +209,17 @@ def find_videos(
         query_embedding: embedding of the query (D,); None embeds it here.
 
     Raises:
-        EchoclipError: the query is empty.
+        EchoclipError: the pool is empty, or the query is.
         OptionError: `k` is below 1, or `where` cannot be used.
         ShardError: the shards cannot be read.
         EvaluationError: an embedding holds NaN or infinity.
     """
     _check_k(k)
     _check_item(query, embedded=query_embedding is not None)
-    clips, vectors = pool.clips, pool.clip_embeddings()
+    clips = pool.clips
+    if clips.empty:
+        raise EchoclipError("there is no clip to search; are these the right shards and split?")
+    vectors = pool.clip_embeddings()
     notes: list[str] = []
     if where is not None:
         chosen = select_rows(where, clips.drop(columns="report"))
@@ -279,10 +282,11 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
     """
     wanted = set(keys)
     found: dict[str, Frames] = {}
-    if read_index(shards_dir).dimensions is not None:
+    index = read_index(shards_dir)
+    if index.dimensions is not None:
         return found  # vectors of another encoder are nothing to look at
     splits = {key.rpartition("-")[0] for key in keys}
-    for split, shards in read_index(shards_dir).shards.items():
+    for split, shards in index.shards.items():
         for shard in shards if split in splits else ():
             if not wanted:
                 return found

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from echoclip_r.media.lettering import break_lines, cut_text, font
 from echoclip_r.search.answers import Answer
@@ -87,14 +87,14 @@ def draw_answers(
     header_px = 2 * _MARGIN_PX + 20
     sheet = Image.new("RGB", (width, header_px + sum(heights) + 3 * _MARGIN_PX), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN_PX, _MARGIN_PX), visible(title), fill=_INK, font=font(20, "Bold"))
+    _write(draw, (_MARGIN_PX, _MARGIN_PX), title, _INK, font(20, "Bold"))
     top = header_px
     for (answer, columns, rows, total), height in zip(parts, heights, strict=True):
         draw.line((_MARGIN_PX, top, width - _MARGIN_PX, top), fill=_RULE)
         below = _draw_head(sheet, draw, top + _GAP_PX, answer, columns)
         _draw_grid(draw, below, rows, total, num_hits, known=answer.query.report is not None)
         top += height
-    draw.text((_MARGIN_PX, top + _GAP_PX), visible(foot), fill=_SOFT, font=font(13))
+    _write(draw, (_MARGIN_PX, top + _GAP_PX), foot, _SOFT, font(13))
     return sheet
 
 
@@ -152,7 +152,7 @@ def _draw_head(
         strip = film_strip(answer.query.frames, num=_NUM_STILLS, side_px=_STILL_PX)
         sheet.paste(strip, (left, top))
         left += strip.width + _GAP_PX
-    draw.text((left, top), visible(answer.query.name), fill=_INK, font=font(15, "Bold"))
+    _write(draw, (left, top), answer.query.name, _INK, font(15, "Bold"))
     if answer.right_rank is not None:
         said = f"its own report: rank {answer.right_rank:,} of {answer.pool_size:,}"
         colour = _GOOD if answer.right_rank == 1 else _INK
@@ -199,6 +199,18 @@ def _draw_grid(
         y = top + len(rows) * _ROW_PX
         text = f"… {total - len(rows)} more findings of the query"
         draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=font(13))
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    colour: str,
+    face: ImageFont.FreeTypeFont,
+) -> None:
+    """Write a line, as far as the sheet is wide."""
+    width_px = draw.im.size[0] - _MARGIN_PX - at[0]
+    draw.text(at, cut_text(visible(text), width_px, face), fill=colour, font=face)
 
 
 def _left(column: int) -> int:

@@ -5,11 +5,9 @@ The reports' text is left out unless it is asked for, or no finding was read in 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,9 +21,12 @@ from echoclip_r.search.comparison import (
     stretches,
 )
 from echoclip_r.search.pictures import half_blocks
+from echotok.view.console import printing
 from echotok.view.tree import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from echotok.findings.rules import FindingsRules
 
 __all__ = ["show"]
@@ -39,7 +40,6 @@ _STYLES: dict[Verdict | None, str] = {
 }
 _SIGNS: dict[Verdict | None, str] = {"agree": "✓ ", "differ": "≠ "}
 _MOST_COLUMNS = 6
-_PIPED_WIDTH = 200
 _MOST_NAMES = 4
 
 
@@ -51,13 +51,8 @@ def show(answer: Answer, rules: FindingsRules | None = None, *, full: bool = Fal
         rules: findings to compare reports by; None for those that ship with echotok.
         full: print the text of each report, too.
     """
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
-    # Captured, since rich would end the process by itself on a broken pipe.
-    with console.capture() as capture:
+    with printing() as console:
         _show(answer, rules, full=full, console=console)
-    sys.stdout.write(capture.get())
 
 
 def _show(answer: Answer, rules: FindingsRules | None, *, full: bool, console: Console) -> None:

@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -166,18 +166,7 @@ class Remark:
 
     def to_dict(self) -> dict[str, Any]:
         """The remark, ready for JSON."""
-        return {
-            "says": str(self),
-            "num_words": self.num_words,
-            "num_unknown": self.num_unknown,
-            "unknown": list(self.unknown),
-            "num_outside": self.num_outside,
-            "outside": list(self.outside),
-            "share_bpe": self.share_bpe,
-            "nearest": list(self.nearest),
-            "is_counted": self.is_counted,
-            "needs_stop": self.needs_stop,
-        }
+        return {"says": str(self), **asdict(self)}
 
 
 class KnownWords:

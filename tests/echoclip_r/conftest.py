@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 import numpy as np
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from echoclip_r.evaluation.outcomes import Evaluation
     from echoclip_r.model.trained import TrainedModel
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 BURNED_IN = (255, 0, 255)
 """Colour of the burned-in text: no speckle has it."""
 
@@ -112,33 +111,6 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield resize
     if mounted:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.fixture
-def browse() -> Iterator[Callable[..., Any]]:
-    """Opens a page in a browser without a network; whatever its console says is an error."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="no browser: playwright is not installed"
-    )
-    if CHROMIUM is None:
-        pytest.skip("no browser: there is no chromium on this machine")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        said: list[str] = []
-
-        def open_page(path: Path, **options: Any) -> Any:
-            page = browser.new_page(accept_downloads=True, **options)
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("request", lambda request: said.append(request.url))
-            page.goto(path.as_uri())
-            said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
-            return page
-
-        yield open_page
-        browser.close()
-        said[:] = [line for line in said if not line.startswith(("file:", "data:", "blob:"))]
-        assert said == []
 
 
 @pytest.fixture(scope="session")

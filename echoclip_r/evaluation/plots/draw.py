@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from echoclip_r.evaluation.outcomes import Evaluation, Outcome
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome, file_names
 from echoclip_r.evaluation.plots.pairs import (
     draw_agreement,
     draw_change,
@@ -67,11 +67,16 @@ _Job = tuple[str, str, str, str, str, float, Draw]
 def draw_plots(evaluation: Evaluation, tasks: Tasks, folder: Path) -> list[Plot]:
     """Draw everything, and write PNG and SVG files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_draw(job, folder) for jobs in (_zero_shot, _pairs) for job in jobs(evaluation, tasks)]
+    jobs = [*_zero_shot(evaluation, tasks), *_pairs(evaluation, tasks)]
+    files = file_names(name for _, _, name, *_ in jobs)
+    with warnings.catch_warnings():
+        # What the font lacks, such as an emoji in a model's name, is a box in the PNG alone.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        return [_draw(job, files[job[2]], folder) for job in jobs]
 
 
-def _draw(job: _Job, folder: Path) -> Plot:
-    section, group, name, title, caption, height_in, draw = job
+def _draw(job: _Job, name: str, folder: Path) -> Plot:
+    section, group, _, title, caption, height_in, draw = job
     with mpl.rc_context(RC):
         figure = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
         FigureCanvasAgg(figure)
@@ -81,7 +86,6 @@ def _draw(job: _Job, folder: Path) -> Plot:
         # Once is enough for both files.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        name = re.sub(r"[^a-zA-Z0-9.]+", "-", name).strip("-")
         figure.savefig(folder / f"{name}.png", metadata={"Software": None}, dpi=160)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 from markupsafe import Markup
 
@@ -17,22 +19,13 @@ _PAGE_COLOURS = {
     "#ffffff": "var(--card)",
     "#e6e6e6": "var(--line)",
 }
-_ONLY_FOR_FILES = re.compile(
-    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>"
-    r"|<style type=\"text/css\">.*?</style>| xmlns(:\w+)?=\"[^\"]*\"",
-    re.DOTALL,
-)
-_SIZE = re.compile(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"')
-_GROUP_ID = re.compile(r'<g id="[^"]*"')
+_COLOUR = re.compile("|".join(_PAGE_COLOURS), re.IGNORECASE)
+_ID = re.compile(r"#([\w-]+)")
 # Versions of matplotlib say the family by itself, or in the shorthand.
-_FAMILY = re.compile(r"font-family: [^;\"]+;? ?")
-_FONT = re.compile(r"(font: [^;\"]*?px) [^;\"]+")
+_FAMILY = re.compile(r"font-family: [^;]+;? ?")
+_FONT = re.compile(r"(font: [^;]*?px) [^;]+")
 _DIGITS = re.compile(r"(\.\d\d)\d+")
-_POINT = re.compile(r'(<use href="[^"]*" x="\d+\.\d)\d*(" y="\d+\.\d)\d*"')
-_MARKERS = re.compile(
-    r'<g( clip-path="[^"]*")?>\s*'
-    r'(<use [^>]*?( style="[^"]*")/>\s*(?:<use [^>]*?\3/>\s*)*)</g>'
-)
+_POINT_DIGITS = re.compile(r"(\.\d)\d+")
 
 
 def inline_svg(svg: str, *, name: str, label: str) -> Markup:
@@ -44,23 +37,51 @@ def inline_svg(svg: str, *, name: str, label: str) -> Markup:
         label: what the drawing shows, for those who cannot see it.
 
     Returns:
-        The element: text as text, points of one kind with their style said once, coordinates to
-        a hundredth of a point.
+        The element: text as text and as it was, points of one kind with their style said once,
+        coordinates to a hundredth of a point.
     """
-    small = _GROUP_ID.sub("<g", _SIZE.sub(r"\1", _ONLY_FOR_FILES.sub("", svg)))
-    small = small.replace("xlink:href", "href")
-    for paper, page in _PAGE_COLOURS.items():
-        small = re.sub(paper, page, small, flags=re.IGNORECASE)
-    small = _DIGITS.sub(r"\1", _FONT.sub(r"\1 system-ui", _FAMILY.sub("", small)))
-    small = _POINT.sub(r'\1\2"', small)
-    small = _MARKERS.sub(_style_once, small)
-    for number, known in enumerate(dict.fromkeys(re.findall(r'id="([^"]+)"', small))):
-        small = re.sub(rf'(id="|#){re.escape(known)}\b', rf"\g<1>{name}-{number}", small)
-    small = re.sub(r"\s*\n\s*", " ", small).replace("> <", "><").strip()
-    start = Markup('<svg class="plot" role="img" aria-label="{}"').format(label)
-    return Markup(small.replace("<svg", start, 1))
+    root = ET.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if _bare(child.tag) in ("metadata", "style"):
+                parent.remove(child)
+    known = [element.get("id") for element in root.iter() if _bare(element.tag) != "g"]
+    ids = {one: f"{name}-{number}" for number, one in enumerate(filter(None, known))}
+    for element in root.iter():
+        _adapt(element, ids)
+    for group in root.iter("g"):
+        styles = {child.get("style", "") for child in group}
+        if all(child.tag == "use" for child in group) and len(styles) == 1:
+            group.set("style", styles.pop())
+            for child in group:
+                child.attrib.pop("style", None)
+    return Markup('<svg class="plot" role="img" aria-label="{}" viewBox="{}">{}</svg>').format(
+        label,
+        root.get("viewBox"),
+        Markup("".join(ET.tostring(child, encoding="unicode") for child in root)),
+    )
 
 
-def _style_once(found: re.Match[str]) -> str:
-    where, points, style = found.groups()
-    return f"<g{where or ''}{style}>{points.replace(style, '')}</g>"
+def _bare(tag: str) -> str:
+    """The name of an element or attribute, without its namespace."""
+    return tag.rpartition("}")[2]
+
+
+def _adapt(element: ET.Element, ids: Mapping[str, str]) -> None:
+    """Give an element the page's colours, font and ids; what is written in it stays."""
+    element.tag = _bare(element.tag)
+    digits = _POINT_DIGITS if element.tag == "use" else _DIGITS
+    told = {_bare(key): value for key, value in element.attrib.items()}
+    element.attrib.clear()
+    for key, value in told.items():
+        if key == "id":
+            if value in ids:
+                element.set(key, ids[value])
+            continue
+        value = _COLOUR.sub(lambda found: _PAGE_COLOURS[found[0].lower()], value)
+        value = _ID.sub(lambda found: f"#{ids.get(found[1], found[1])}", value)
+        value = _FONT.sub(r"\1 system-ui", _FAMILY.sub("", value))
+        element.set(key, " ".join(digits.sub(r"\1", value).split()))
+    if element.tag != "text":
+        element.text = None
+    element.tail = None

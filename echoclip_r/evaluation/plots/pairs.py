@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from echoclip_r.evaluation.agreement import families, is_number
 from echoclip_r.evaluation.identification import KINDS
@@ -50,6 +50,7 @@ def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
     num = int(outcomes[0].items[column].notna().sum())
     ax.set(xscale="log", ylim=(0, 1.01), xlim=(1, pool))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(LogFormatter())  # the usual one writes formulas
     ax.set(xlabel=f"k of {pool:,} candidates", ylabel=f"share of {num:,} queries found")
     add_legend(ax)
 

@@ -49,6 +49,7 @@ RC: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "path.simplify_threshold": 0.3,  # of a point: curves of thousands of corners get small files
+    "text.parse_math": False,  # a dollar sign in a name is one
     "svg.hashsalt": "echoclip_r",  # one seed, one result
     "svg.fonttype": "none",  # letters as letters: a tenth of the size, and they can be edited
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from echoclip_r.evaluation.figures import has_unit, is_better_low, label_of
-from echoclip_r.evaluation.outcomes import Comparison, Evaluation, Outcome
+from echoclip_r.evaluation.outcomes import Comparison, Evaluation, Outcome, where_text
 from echoclip_r.evaluation.plots.style import MARKERS
 from echoclip_r.evaluation.report.tables import (
     Cell,
@@ -21,12 +21,11 @@ from echoclip_r.evaluation.report.tables import (
     guess_name,
     main_figures,
     number_text,
-    where_text,
 )
-from echoclip_r.evaluation.verdicts import Verdict, verdict
+from echoclip_r.evaluation.verdicts import difference_verdict, verdict
 from echoclip_r.metrics.bootstrap import Estimate
 
-__all__ = ["Lane", "Scale", "TaskRow", "difference_verdict", "make_rows", "scale_of"]
+__all__ = ["Lane", "Scale", "TaskRow", "make_rows", "scale_of"]
 
 _LOGARITHMIC = ("mcmrr",)
 
@@ -187,28 +186,19 @@ def make_rows(evaluation: Evaluation, outcomes: Sequence[Outcome], scale: Scale)
     return rows
 
 
-def difference_verdict(comparison: Comparison) -> Verdict:
-    """Which of two models is better, if the interval of their difference leaves 0 out."""
-    low, high = comparison.difference.low, comparison.difference.high
-    if not (low > 0 or high < 0):
-        return Verdict("no clear difference", "fair")
-    is_second = (low > 0) != is_better_low(comparison.figure)
-    return Verdict(f"{comparison.second if is_second else comparison.first} is better", "good")
-
-
 def _below(group: Sequence[Outcome]) -> list[str]:
     """What is counted and what guessing gives, once for each data set."""
     lines = []
     for one in {one.dataset: one for one in group}.values():
         figure = one.scores.figures[main_figures(one)[0]]
         guess = f"; {guess_name(one)} {number_text(figure.chance)}"
-        lines.append(f"n = {count_text(one)}{where_text(one)}{guess}")
+        lines.append(f"n = {count_text(one)}{where_text(one.dataset)}{guess}")
     return lines
 
 
 def _lane(outcome: Outcome, name: str, models: Sequence[str], scale: Scale) -> Lane:
     figure = outcome.scores.figures[name]
-    label = f"{outcome.model}{where_text(outcome)}: {label_of(name)}"
+    label = f"{outcome.model}{where_text(outcome.dataset)}: {label_of(name)}"
     return _drawn(
         figure,
         scale,
@@ -222,8 +212,7 @@ def _lane(outcome: Outcome, name: str, models: Sequence[str], scale: Scale) -> L
 
 
 def _difference_lane(one: Comparison, models: Sequence[str], scale: Scale) -> Lane:
-    where = "" if one.dataset == "internal" else f" ({one.dataset})"
-    label = f"{one.second} minus {one.first}{where}: {label_of(one.figure)}"
+    label = f"{one.second} minus {one.first}{where_text(one.dataset)}: {label_of(one.figure)}"
     return _drawn(
         one.difference,
         scale,

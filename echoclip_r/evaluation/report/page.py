@@ -13,12 +13,11 @@ from itertools import count
 from markupsafe import Markup
 
 from echoclip_r.evaluation.figures import SECTIONS, Section, label_of
-from echoclip_r.evaluation.outcomes import Evaluation, Outcome
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome, where_text
 from echoclip_r.evaluation.plots.draw import Plot
 from echoclip_r.evaluation.plots.inline import inline_svg
 from echoclip_r.evaluation.report.glance import (
     TaskRow,
-    difference_verdict,
     make_rows,
     scale_of,
 )
@@ -28,12 +27,12 @@ from echoclip_r.evaluation.report.tables import (
     Table,
     figure_cell,
     table_by_figure,
-    where_text,
 )
 from echoclip_r.evaluation.report.words import DEFINITIONS
+from echoclip_r.evaluation.verdicts import difference_verdict
 from echotok.view.templates import render
 
-__all__ = ["remarks_of", "render_report"]
+__all__ = ["render_report"]
 
 _UNITS = {"study": "studies", "clip": "clips"}
 
@@ -86,22 +85,11 @@ def render_report(evaluation: Evaluation, plots: Sequence[Plot]) -> str:
         has_contrast=any("auc:contrast" in one.scores.figures for one in evaluation.outcomes),
         has_external=any(one.dataset != "internal" for one in evaluation.outcomes),
         skipped=_skipped(evaluation),
-        remarks=remarks_of(evaluation),
+        remarks=evaluation.remarks,
         definitions=DEFINITIONS,
         count="{:,}".format,
         drawn=drawn,
     )
-
-
-def remarks_of(evaluation: Evaluation) -> list[str]:
-    """What was left out or could not be matched, each said once."""
-    said = list(evaluation.facts.get("remarks", ()))
-    said += [
-        f"{one.title + where_text(one)}: {remark}"
-        for one in evaluation.outcomes
-        for remark in one.about.get("remarks", ())
-    ]
-    return list(dict.fromkeys(said))
 
 
 def _sections(evaluation: Evaluation, plots: Sequence[Plot]) -> Iterator[_Section]:
@@ -157,13 +145,12 @@ def _differences(evaluation: Evaluation, task: str) -> Table | None:
     for one in evaluation.comparisons:
         if one.task != task:
             continue
-        where = "" if one.dataset == "internal" else f" ({one.dataset})"
         cells = [
             Cell(label="models", text=f"{one.second} minus {one.first}"),
             figure_cell("difference", one.difference),
             Cell(label="so", text=difference_verdict(one).text),
         ]
-        rows.append(Row(title=label_of(one.figure) + where, cells=cells))
+        rows.append(Row(title=label_of(one.figure) + where_text(one.dataset), cells=cells))
     if not rows:
         return None
     return Table(

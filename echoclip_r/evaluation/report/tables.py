@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from echoclip_r.evaluation.figures import SECTIONS, Section, has_unit, label_of
-from echoclip_r.evaluation.outcomes import Outcome
+from echoclip_r.evaluation.outcomes import Outcome, where_text
 from echoclip_r.evaluation.verdicts import Verdict
 from echoclip_r.metrics.bootstrap import Estimate
 
@@ -21,7 +21,6 @@ __all__ = [
     "main_figures",
     "number_text",
     "table_by_figure",
-    "where_text",
 ]
 
 
@@ -60,7 +59,7 @@ def table_by_figure(section: Section, outcomes: Sequence[Outcome]) -> Table:
     ]
     if section == "agreement":  # its families are those of the task files
         names += [name for name in outcomes[0].scores.figures if name not in names]
-    columns = [one.model + where_text(one) for one in outcomes]
+    columns = [one.model + where_text(one.dataset) for one in outcomes]
     unit = str(outcomes[0].about.get("unit", ""))
     rows = []
     for name in names:
@@ -81,11 +80,6 @@ def _figure(label: str, outcome: Outcome, name: str) -> Cell:
     figure = outcome.scores.figures[name]
     guess = number_text(figure.chance) if abs(figure.chance) > 0 else ""
     return figure_cell(label, figure, guess=guess)
-
-
-def where_text(outcome: Outcome) -> str:
-    """The name of the data set, or "" for the internal one."""
-    return "" if outcome.dataset == "internal" else f" ({outcome.dataset})"
 
 
 def main_figures(outcome: Outcome) -> list[str]:

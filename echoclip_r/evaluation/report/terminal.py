@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from echoclip_r.evaluation.figures import has_unit, label_of
-from echoclip_r.evaluation.outcomes import Evaluation, Outcome
-from echoclip_r.evaluation.report.glance import difference_verdict
-from echoclip_r.evaluation.report.page import remarks_of
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome, where_text
 from echoclip_r.evaluation.report.tables import (
     Cell,
     count_text,
@@ -20,23 +16,19 @@ from echoclip_r.evaluation.report.tables import (
     guess_name,
     main_figures,
     number_text,
-    where_text,
 )
-from echoclip_r.evaluation.verdicts import verdict
+from echoclip_r.evaluation.verdicts import difference_verdict, verdict
+from echotok.view.console import printing
 from echotok.view.tree import visible
 
 __all__ = ["show"]
 
 _STYLES = {"weak": "yellow", "fair": "", "good": "green"}
-_PIPED_WIDTH = 200
 _LEAST_WIDTH = 12  # five columns fit a terminal of 80
 
 
 def show(evaluation: Evaluation) -> None:
     """Print a row for each task and main figure, a column for each model, and what was not run."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _PIPED_WIDTH
     models = list(evaluation.facts["models"])
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="bold")
     columns = [*models, *(f"{name} minus {models[0]}" for name in models[1:])]
@@ -44,20 +36,18 @@ def show(evaluation: Evaluation) -> None:
         table.add_column(visible(name), min_width=_LEAST_WIDTH)
     for row in _rows(evaluation, models):
         table.add_row(*row)
-    # Captured, since rich would end the process by itself on a broken pipe.
-    with console.capture() as capture:
+    with printing() as console:
         console.print(table)
         console.print(
             f"In brackets: 95 % intervals of {evaluation.facts['num_draws']:,} draws of patients.",
             soft_wrap=not console.is_terminal,
         )
-        notes = [f"Note: {remark}" for remark in remarks_of(evaluation)]
+        notes = [f"Note: {remark}" for remark in evaluation.remarks]
         notes += [
             f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped
         ]
         for note in notes:
             console.print(Text(visible(note), style="dim"), soft_wrap=not console.is_terminal)
-    sys.stdout.write(capture.get())
 
 
 def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]:
@@ -74,7 +64,7 @@ def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]
         for name in main_figures(first):
             unit = f" ({first.about['unit']})" if has_unit(name) else ""
             row = [
-                Text(f"{visible(first.title + where_text(first))}\nn = {count_text(first)}"),
+                Text(f"{visible(first.title + where_text(dataset))}\nn = {count_text(first)}"),
                 Text(
                     f"{visible(label_of(name) + unit)}\n{guess_name(first)} "
                     f"{number_text(first.scores.figures[name].chance)}"

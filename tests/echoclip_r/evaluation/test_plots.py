@@ -9,18 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
+from echoclip_r.evaluation.files import write_evaluation
 from echoclip_r.evaluation.outcomes import Evaluation, Outcome
 from echoclip_r.evaluation.plots import pairs as plot_pairs
 from echoclip_r.evaluation.plots import zero_shot as plot_zero_shot
 from echoclip_r.evaluation.plots.draw import Plot, draw_plots
-from echoclip_r.evaluation.plots.style import BLUE, ORANGE
+from echoclip_r.evaluation.plots.style import BLUE, ORANGE, RC
 from echoclip_r.evaluation.tasks import read_tasks
 
 TASKS = read_tasks("phantom")
@@ -83,6 +86,59 @@ def test_every_section_of_the_paper_has_a_picture(plots: list[Plot]) -> None:
     names = " ".join(plot.name for plot in plots)
     for part in ("scatter", "bland-altman", "roc-Devices", "calibration", "video-to-report"):
         assert part in names
+
+
+def test_any_name_of_a_model_has_pictures_of_its_own(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    """Formulas and emoji are text; names that are alike but for signs or case share no file."""
+    names = ["a b", "A-b", "\U0001f600", "\U0001fac0", r"$\fo$ x_$y$"]
+    base = of(evaluation, "regression", "ejection_fraction")[:1]
+    base += of(evaluation, "retrieval")[:1]
+    outcomes = [replace(one, model=name) for name in names for one in base]
+    plots = draw_plots(replace(evaluation, outcomes=tuple(outcomes)), TASKS, tmp_path)
+    files = [path.name.casefold() for path in tmp_path.iterdir()]
+    assert len(set(files)) == len(files) == 2 * len(plots)
+    for name in names:
+        (scatter,) = (plot for plot in plots if plot.title == name)
+        assert name in [
+            element.text for element in ET.fromstring(scatter.svg).iter() if element.text
+        ]
+    ranks = next(plot for plot in plots if plot.section == "retrieval")
+    assert "mathdefault" not in ranks.svg
+
+
+def test_models_of_like_names_have_predictions_of_their_own(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    """A table each, and no column twice in one."""
+    base = of(evaluation, "regression", "ejection_fraction")[:1]
+    outcomes = [replace(one, model=name) for name in ("a b", "a-b", "A b") for one in base]
+    few = replace(evaluation, outcomes=tuple(outcomes), comparisons=())
+    facts = {
+        **few.facts,
+        "models": {one.model: few.facts["models"]["bad model"] for one in outcomes},
+    }
+    write_evaluation(replace(few, facts=facts), TASKS, tmp_path)
+    tables = [pd.read_csv(path) for path in (tmp_path / "predictions").iterdir()]
+    assert len(tables) == 3
+    assert all(len(table) == len(base[0].items) for table in tables)
+    assert len({tuple(table.columns) for table in tables}) == 1
+
+
+@pytest.mark.parametrize("num_reports", [3, 8, 40])
+def test_few_candidates_have_plain_ticks(evaluation: Evaluation, num_reports: int) -> None:
+    """Where the axis is short, its small ticks are named, and no formula is seen."""
+    (one, *_) = of(evaluation, "retrieval")
+    few = replace(one, about={**one.about, "num_reports": num_reports})
+    with mpl.rc_context(RC):
+        ax, _ = drawn(plot_pairs.draw_rank_curve, [few], "video_to_report")
+        ax.get_figure().draw_without_rendering()
+        ticks = ax.get_xticklabels(minor=True)
+        small = [one.get_text() for one in ticks if 1 <= one.get_position()[0] <= num_reports]
+    assert "1" in [tick.get_text() for tick in ax.get_xticklabels()]
+    assert all(re.fullmatch(r"\d*", label) for label in small)
+    assert any(small) == (num_reports < 10)
 
 
 def test_scatter_shows_identity_human_range_and_two_colours(evaluation: Evaluation) -> None:

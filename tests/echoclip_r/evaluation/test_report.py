@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import math
 import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,6 +25,7 @@ from echoclip_r.evaluation.plots.style import RC
 from echoclip_r.evaluation.report.glance import Scale, make_rows, scale_of
 from echoclip_r.evaluation.report.page import render_report
 from echoclip_r.evaluation.report.terminal import show
+from echoclip_r.evaluation.runner import compare
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.evaluation.verdicts import verdict
 from echoclip_r.metrics.bootstrap import Figure
@@ -180,6 +184,65 @@ def test_one_model_has_a_table_without_differences(
     assert 'class="single"' in html
 
 
+LONG = "vit_b_32_frames_of_ten_laboratories_learning_rate_0.0003_seed_12345_2026"
+
+
+def named(evaluation: Evaluation, names: list[str]) -> Evaluation:
+    """The same with other models, which take turns at the figures of the two."""
+    models = list(evaluation.facts["models"])
+    outcomes = [
+        replace(one, model=name)
+        for number, name in enumerate(names)
+        for one in evaluation.outcomes
+        if one.model == models[number % 2]
+    ]
+    told = {name: {"checkpoint": name, "fingerprint": "0" * 64} for name in names}
+    return replace(
+        evaluation,
+        outcomes=tuple(outcomes),
+        comparisons=tuple(compare(outcomes)),
+        facts={**evaluation.facts, "models": told},
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1280])
+def test_no_name_is_wider_than_the_page(
+    evaluation: Evaluation, browse: Callable[..., Any], tmp_path: Path, width: int, scheme: str
+) -> None:
+    """Five models with long names, all rows open: a wide table moves by itself."""
+    made = named(evaluation, ["a", LONG, LONG + "_2", "\U0001f600 " + LONG, "b"])
+    path = tmp_path / "report.html"
+    path.write_text(render_report(made, []), encoding="utf-8")
+    page = browse(path, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    legend = page.locator(".legend").bounding_box()
+    for entry in page.locator(".legend > span").all():
+        inside = entry.bounding_box()
+        assert inside["x"] + inside["width"] <= legend["x"] + legend["width"]
+
+
+def test_paper_is_no_phone(
+    evaluation: Evaluation, browse: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A sheet of A4 is narrow, and still has figures beside their bars and tables with columns."""
+    path = tmp_path / "report.html"
+    path.write_text(render_report(named(evaluation, ["a", LONG, "b"]), []), encoding="utf-8")
+    page = browse(path, viewport={"width": 680, "height": 1000}, color_scheme="dark")
+    page.emulate_media(media="print")
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    strip, value = (
+        page.locator(f".task .lane {what}").first.bounding_box() for what in (".strip", ".value")
+    )
+    assert value["x"] >= strip["x"] + strip["width"]
+    assert abs(value["y"] + value["height"] / 2 - strip["y"] - strip["height"] / 2) < 6
+    assert page.evaluate("getComputedStyle(document.querySelector('.figures td')).display") == (
+        "table-cell"
+    )
+
+
 class Strips(HTMLParser):
     """The rows of the page: title, number of lanes, and the places that are drawn."""
 
@@ -302,6 +365,22 @@ def test_pictures_follow_the_colours_of_the_page() -> None:
     assert set(re.findall(r"[\"(]#([\w-]+)", first)) <= ids[0]
 
 
+def test_what_is_written_in_a_picture_stays_as_it_was() -> None:
+    """Digits, colours and attributes that a label only speaks of are no part of the drawing."""
+    label = "model-v1.23456, Brier 0.123, #000000, xlink:href font-family: x; <b> & two"
+    figure = Figure_(figsize=(3, 2))
+    ax = figure.add_subplot()
+    ax.plot([0, 1], [0, 1 / 3], marker="o")
+    ax.set_title(label)
+    buffer = io.StringIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(buffer, format="svg")
+    svg = ET.fromstring(inline_svg(buffer.getvalue(), name="p", label=""))
+    assert label in [element.text for element in svg.iter("text")]
+    assert len(list(svg.iter("use"))) > 2
+    assert not any(re.search(r"\.\d\d", use.attrib["x"]) for use in svg.iter("use"))
+
+
 def outcome(evaluation: Evaluation, section: Section, num_positive: int = 50) -> Outcome:
     one = next(one for one in evaluation.outcomes if one.section == section)
     about = {"num_positive": num_positive} if section == "binary" else {}
@@ -343,6 +422,8 @@ def test_few_positives_are_too_few_to_tell(evaluation: Evaluation) -> None:
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
+        ((math.nan, math.nan, math.nan), None),
+        ((0.3, math.nan, math.nan), None),
         ((0.3, 0.2, 0.4), "saves 30% of the median guess's error"),
         ((0.05, 0.01, 0.1), "weak"),
         ((0.05, -0.01, 0.1), "no better than the median guess"),
@@ -350,15 +431,14 @@ def test_few_positives_are_too_few_to_tell(evaluation: Evaluation) -> None:
     ],
 )
 def test_words_for_an_error(
-    evaluation: Evaluation, gain: tuple[float, float, float], said: str
+    evaluation: Evaluation, gain: tuple[float, float, float], said: str | None
 ) -> None:
-    """A measurement is judged by what it saves of the median guess's error."""
+    """By what it saves of the median guess's error; without an interval nothing is said."""
     one = outcome(evaluation, "regression")
     made = Figure(value=gain[0], low=gain[1], high=gain[2], chance=0.0)
     scores = replace(one.scores, figures={**one.scores.figures, "gain": made})
     found = verdict(replace(one, scores=scores), "mae")
-    assert found is not None
-    assert found.text == said
+    assert (found and found.text) == said
 
 
 def test_rank_is_better_when_low(evaluation: Evaluation) -> None:

@@ -133,6 +133,18 @@ def test_nothing_to_look_through_is_an_error(
         find_reports(untrained, Item(name="clip", frames=frames), REPORTS, k=0)
 
 
+def test_no_clip_to_look_through_is_an_error(
+    untrained: TrainedModel, training_shards: Path
+) -> None:
+    """As of reports, and not an answer without a hit."""
+    pool = embed(untrained, training_shards, split="test")
+    empty = replace(
+        pool, clips=pool.clips[:0], frames=pool.frames[:0], frame_clip=pool.frame_clip[:0]
+    )
+    with pytest.raises(EchoclipError, match="no clip to search; are these the right shards"):
+        find_videos(untrained, Item(name="t", report="Mild MR."), empty)
+
+
 @pytest.mark.parametrize("text", ["", "  \n\t ", "...", "?!", "—", "\u200b", "nan"])
 def test_a_query_that_says_nothing_is_an_error(
     untrained: TrainedModel, training_shards: Path, text: str

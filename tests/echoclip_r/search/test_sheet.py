@@ -42,3 +42,11 @@ def test_a_hit_has_its_study_and_percentile(answer: Answer) -> None:
     clip = replace(text, query=replace(text.query, frames=np.zeros((4, 64, 64, 3), np.uint8)))
     heights = [draw_answers([one], title="T", foot="f").height for one in (text, clip)]
     assert heights[1] - heights[0] == 98
+
+
+def test_a_long_name_ends_with_the_sheet(answer: Answer) -> None:
+    """Title, foot and the name of a query are cut with a mark, and leave the margin white."""
+    long = "S" * 400
+    query = replace(answer.query, name=long)
+    sheet = np.asarray(draw_answers([replace(answer, query=query)], title=long, foot=long))
+    assert (sheet[:, -23:] == 255).all()
