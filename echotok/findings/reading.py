@@ -112,15 +112,19 @@ _DIGIT = re.compile("[0-9]")
 _OPEN_NUMBER = re.compile(r"\d[.,]\d{3}(?!\d)")
 _PLAIN_BEFORE = re.compile(
     r"\b(?:SAME|WELL|SUCH|FAR|SOON|LONG|MUCH|DEFINED|REGARDED|DESCRIBED|REPORTED|CLASSIFIED|GRADED"
-    r"|ESTIMATED|MEASURED|INTERPRETED|TWICE|ACT|ACTS|ACTING|PRESENTS?|PRESENTED)\s+$"
+    r"|ESTIMATED|MEASURED|INTERPRETED|TWICE|ACT|ACTS|ACTING|PRESENTS?|PRESENTED)\s+$",
+    re.IGNORECASE,
 )
 _PLAIN_BEHIND = re.compile(
     r"\s+(?:WELL|COMPARED|OPPOSED|THOUGH|IF|FOLLOWS|FAR|SOON|LONG|MUCH|MANY|AN?|THE|IT|THERE|WE"
-    r"|THIS|THESE|THAT|PREVIOUSLY|BEFORE|ABOVE|BELOW|DESCRIBED|DETAILED|MENTIONED|OUTLINED)\b"
+    r"|THIS|THESE|THAT|PREVIOUSLY|BEFORE|ABOVE|BELOW|DESCRIBED|DETAILED|MENTIONED|OUTLINED"
+    r"|(?:IS|ARE|WAS|WERE)\s+THE)\b",
+    re.IGNORECASE,
 )
 _PERHAPS_BEHIND = re.compile(
     r"\s+(?:FOR|PER|IN|PRIOR|NOTED|SEEN|EXPECTED|MEASURED|ASSESSED|DEMONSTRATED|EVIDENCED|SHOWN"
-    r"|DETERMINED|CALCULATED|ESTIMATED|REPORTED|DISCUSSED|INDICATED|NEEDED|TOLERATED)\b"
+    r"|DETERMINED|CALCULATED|ESTIMATED|REPORTED|DISCUSSED|INDICATED|NEEDED|TOLERATED)\b",
+    re.IGNORECASE,
 )
 # The spaces of word processors and web pages, as plain ones.
 _SPACES = dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
@@ -453,30 +457,36 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     """Whether a word such as "as" is an abbreviation here: in capitals, or alone in small ones."""
     start, end = places.span([at])
     written = text[start:end]
-    if not written.islower():
-        return written.isupper() and not (
-            text.isupper() and _is_plain_word(text, at, marks, places)
-        )
+    if not written.islower() and not text.isupper():
+        return written.isupper()
+    before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
+    if _is_plain_word(text, start, end, before):
+        return False
+    if written.isupper():
+        return True
     if text[start - 1 : start].isalpha():
         return False
-    before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
     after = marks[at + 1] if at + 1 < len(marks) and marks[at + 1].first == marks[at].end else None
-    ends = not text[end:].strip(" \t.)") or after is not None
-    begins = start == 0 or before is not None
-    return begins and ends
+    if start and before is None:
+        return False
+    if not text[end:].strip(" \t.)"):
+        return True
+    # "enlarged as compared", "2 m/s as": no abbreviation stands right behind what it would repeat.
+    says = before is not None and (
+        before.number or before.unit or "normal" in before.cues or _names_something(before)
+    )
+    return after is not None and not says
 
 
-def _is_plain_word(text: str, at: int, marks: Sequence[Mark], places: _Places) -> bool:
-    """Whether "AS" is the plain word in a sentence all in capitals: `AS WELL AS`, `SAME AS PRIOR`.
+def _is_plain_word(text: str, start: int, end: int, before: Mark | None) -> bool:
+    """Whether "as" is the plain word where its letters say nothing: `as well as`, `SAME AS PRIOR`.
 
     Behind a grade or a denial (`NO AS SEEN`) only the surest of the words around it count.
     """
-    start, end = places.span([at])
-    if text[start:end] != "AS":
+    if text[start:end].upper() != "AS":
         return False
     if _PLAIN_BEFORE.search(text, 0, start) or _PLAIN_BEHIND.match(text, end):
         return True
-    before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
     said = before is not None and (before.grade is not None or "deny_before" in before.cues)
     return not said and _PERHAPS_BEHIND.match(text, end) is not None
 
