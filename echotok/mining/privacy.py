@@ -17,6 +17,7 @@ table), and the net is there for the frequent ones, such as a reader who signs e
 from __future__ import annotations
 
 import tomllib
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -148,9 +149,11 @@ _GAP = regex.compile(r"[ ,]{1,2}|\. ")
 _LINE = regex.compile(r"[^\n]*")
 _INITIALS = regex.compile(r"(?: \p{L}\.?)*[ .,]*")
 _LINE_END = regex.compile(r"[.,]?\n")
+# As the lists of names write what German keyboards have; other letters lose their marks.
+_UMLAUTS = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00df": "ss"})
 # What stands behind a word that names a measurement or a label, but never behind a person's name.
 _VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
-_ADJACENT = (" ", ", ")
+_ADJACENT = (" ", ", ", ",")
 _TITLE = _compile(
     r"(?:dr|drs|mr|mrs|ms|miss|prof|professor|doctor|herr|herrn|frau|mme|monsieur|se\u00f1or|"
     r"se\u00f1ora|sister|father|rev)(?:\.? ?(?:dr|med|prof|habil))*"
@@ -188,6 +191,16 @@ _LEAST_WRAPPED = 50
 _BREAK = regex.compile(r"\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\s*|\s*\t\s*|\s{3,}")
 
 
+def _plain(word: str) -> str:
+    """A word in small letters as the lists of names write it: `garcia` for `garc\u00eda`."""
+    if word.isascii():
+        return word
+    letters = unicodedata.normalize("NFC", word).translate(_UMLAUTS)
+    return "".join(
+        one for one in unicodedata.normalize("NFD", letters) if one.isalpha() or one in "'-"
+    )
+
+
 def is_month(word: str) -> bool:
     """Whether a normalized word is the name of a month, which by itself is not a date.
 
@@ -199,16 +212,19 @@ def is_month(word: str) -> bool:
 
 @cache
 def _clinical_words() -> frozenset[str]:
-    """The words of the phrase table that comes with echotok: none is a name, except eponyms."""
+    """The words of the table that comes with echotok: none is a name, except eponyms."""
     from echotok.tokenizer import load
 
-    words = {word[1] for phrase in load("echo").table.live for word in _WORDS.finditer(phrase.text)}
+    table = load("echo").table
+    texts = [phrase.text for phrase in table.live]
+    texts += [value.text for value in (*table.severity_values, *table.live_values)]
+    words = {word[1] for text in texts for word in _WORDS.finditer(text)}
     return frozenset(words) - known("eponyms") - known("given_names") - known("surnames")
 
 
 def _is_clinical(word: str) -> bool:
     bare = word.removesuffix("'s")
-    return bare in _clinical_words() or bare in known("eponym_nouns") or bare in known("no_names")
+    return bare in _clinical_words() or bare in known("eponym_nouns")
 
 
 class PrivateFinder:
@@ -245,7 +261,7 @@ def _with_breaks(raw: str, normalized: str) -> str:
         count += len("".join(fold(raw[begin : found.start()])[0].split()))
         begin = found.end()
         if 0 < count < len(visible) and characters[visible[count] - 1].isspace():
-            column = found.group().isspace() and not set(found.group()) - set(" \t\u00a0")
+            column = set(found.group()) <= set(" \t\u00a0")
             characters[visible[count] - 1] = "\t" if column else "\n"
     return "".join(characters)
 
@@ -264,12 +280,13 @@ def _structures(raw: str, normalized: str) -> Iterator[Span]:
 def _names(raw: str, normalized: str) -> Iterator[Span]:
     written: dict[str, set[str]] = {}
     for form in _CAPITAL.findall(raw):
-        written.setdefault(form.replace("\u2019", "'").lower(), set()).add(form)
+        written.setdefault(_plain(form.replace("\u2019", "'").lower()), set()).add(form)
     # A report all in capitals, or all in small letters, says nothing by its case.
     says_case = raw != raw.upper() and raw != raw.lower()
     lined = _with_breaks(raw, normalized)
 
     def is_capital(word: str) -> bool:
+        word = _plain(word)
         return not says_case or word in written or word.removesuffix("'s") in written
 
     def is_name(word: str) -> bool:
@@ -286,8 +303,6 @@ def _names(raw: str, normalized: str) -> Iterator[Span]:
                 continue  # mitral regurgitation and stenosis
             separator = _SEPARATOR.match(lined, match.end())
             at = separator.end() if separator else match.end()
-            if at == match.end():
-                continue
             if "\n" in lined[match.end() : at] and not _is_name_line(
                 lined, at, is_name, whole=pattern is _FIELD
             ):
@@ -318,7 +333,7 @@ def _common_names(
     says_case: bool,
 ) -> Iterator[Span]:
     """Given names and surnames of the lists, where nothing says that they are words of medicine."""
-    words = [(word[1], word.start(), word.end(1)) for word in _WORDS.finditer(lined)]
+    words = [(_plain(word[1]), word.start(), word.end(1)) for word in _WORDS.finditer(lined)]
 
     def beside(at: int, other: int) -> str:
         """The word beside another, "" where a stop or the end of the line is between them."""
@@ -342,8 +357,7 @@ def _common_names(
         person = any(is_listed(word) and not _is_word_too(word) for word in (before, after))
         turned = (
             given
-            and bool(before)
-            and lined[words[at - 1][2] : start] == ", "
+            and lined[words[at - 1][2] : start] in _ADJACENT[1:]
             and is_name(before)
             and not (_is_clinical(before) or is_abbreviation(before))
             and (
@@ -420,7 +434,7 @@ def _is_name_line(lined: str, at: int, is_name: Callable[[str], bool], *, whole:
     if not words or line is None:
         return False
     first = words[0][1]
-    if not is_name(first) or _is_clinical(first) or _is_value(lined, at + words[0].end(1)):
+    if _is_clinical(first) or _is_value(lined, at + words[0].end(1)):
         return False
     if not whole:
         return True
@@ -439,7 +453,12 @@ def _names_a_method(lined: str, at: int) -> bool:
     if own is None or own[1].removesuffix("'s") not in known("eponyms"):
         return False
     after = _WORDS.match(lined, own.end(1) + 1)
-    return lined[own.end(1) :][:1] == " " and after is not None and _is_clinical(after[1])
+    return (
+        lined[own.end(1) :][:1] == " "
+        and after is not None
+        and _is_clinical(after[1])
+        and after[1] not in known("no_names")  # "by Ross and others", "by Ross was"
+    )
 
 
 def _following(lined: str, at: int, is_name: Callable[[str], bool]) -> Iterator[Span]:

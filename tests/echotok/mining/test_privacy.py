@@ -15,6 +15,7 @@ from echotok.mining.store import ReportStore
 from echotok.text import make_normalizer
 
 _NORMALIZE = make_normalizer(UNITS)
+_WIDE = "These findings were discussed by telephone with"
 
 
 def _held(text: str) -> set[str]:
@@ -59,6 +60,7 @@ def _whole(text: str) -> set[tuple[str, str]]:
         ("pager no. 40-112", "contact", "pager no. 40-112"),
         ("fax # (30) 123/4567", "contact", "fax # (30) 123/4567"),
         ("SSN 123-45-6789 noted", "number", "ssn 123-45-6789"),
+        ("noted 123-45-6789 here", "number", "123-45-6789"),
         ("seen 3/14/2019 and", "date", "3/14/2019"),
         ("seen 3-14-19 and", "date", "3-14-19"),
         ("seen 14.03.2019 and", "date", "14.03.2019"),
@@ -266,6 +268,65 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
         ("Garcia was seen", {"garcia"}),
         ("garcia was here, Quenby too", set()),
         ("Chen Aortic", {"chen"}),
+        # A comma without a space, and letters with marks.
+        ("POLDARK,MARY", {"mary", "poldark"}),
+        ("Poldark,Mary A.", {"mary", "poldark"}),
+        ("EF 55,Mary came", {"mary"}),
+        ("Mild, Mary came", {"mary"}),
+        ("Read by JOS\u00c9 GARC\u00cdA.", {"jos\u00e9", "garc\u00eda"}),
+        ("Jos\u00e9 Garc\u00eda was here", {"jos\u00e9", "garc\u00eda"}),
+        ("GARC\u00cdA, JOS\u00c9", {"jos\u00e9", "garc\u00eda"}),
+        ("Mueller, J\u00fcrgen", {"mueller", "j\u00fcrgen"}),
+        ("Mu\u0308ller, Ju\u0308rgen", {"m\u00fcller", "j\u00fcrgen"}),
+        ("\u0130brahim Quenby was here", {"i\u0307brahim", "quenby"}),
+        ("M\u00e9ni\u00e8re disease, garc\u00eda", set()),
+        # What stands before a given name is no surname by itself.
+        ("Yesterday Mary came", {"mary"}),
+        ("quite tired, Mary left", {"mary"}),
+        ("In the urine: Oxalate, Crystal", set()),
+        ("ANA MAX 20", set()),
+        ("Seen at Mary's bedside", {"mary's"}),
+        ("Mary came. mary's arm", {"mary", "mary's"}),
+        # Where a name ends: at a term, a value or a degree; the first word may be any of them.
+        ("Dr. Poldark Aorta normal", {"poldark"}),
+        ("Dr. Poldark Quenby 5 mm", {"poldark"}),
+        ("Reader: Poldark FACC", {"poldark"}),
+        ("Dr. Wall was here", {"wall"}),
+        ("Reader: Fase came", {"fase"}),
+        ("Seen with Dr. Poldark. Quenby came", {"poldark"}),
+        # A line that had no room for the next word, and one that had.
+        (f"{_WIDE} Dr. Wrenna\nPoldark at noon", {"wrenna", "poldark"}),
+        (f"{_WIDE} Dr. Wrenna Poldark\nQuenby at noon", {"wrenna", "poldark"}),
+        (f"{_WIDE} Dr. Poldark\n5 mm", {"poldark"}),
+        (f"{_WIDE} Dr. Poldark\nAorta normal", {"poldark"}),
+        (f"{_WIDE} Dr. Poldark\nQuenby 5 mm", {"poldark"}),
+        (f"{_WIDE} Dr. Poldark\nQuenby at noon\n{_WIDE}, and the room had space", {"poldark"}),
+        # An operation, and a person beside one.
+        ("Mary. Foo procedure", {"mary"}),
+        ("John max procedure", {"john"}),
+        ("John Procedure", {"john"}),
+        ("Performed by Ross/aorta", {"ross"}),
+        ("Performed by Ross 5", {"ross"}),
+        ("Performed by Ross Quenby", {"ross", "quenby"}),
+        ("Performed by Ross and others", {"ross"}),
+        ("Read by Ross today", {"ross"}),
+        ("Performed by Ross\nAorta normal", {"ross"}),
+        # Nothing that a name could be, at either end of the text too.
+        ("Signed by The team", set()),
+        ("SEVERE MR MODERATE TR", set()),
+        ("IMAGES DO SHOW IT", set()),
+        ("MD", set()),
+        ("Reader: 55", set()),
+        ("\nSonographer: Wrenna Poldark\n", {"wrenna", "poldark"}),
+        ("seen (Dr. Poldark\n) today", {"poldark"}),
+        # The line behind an empty field, or behind a title, holds something else.
+        ("Reader:\n55 %", set()),
+        ("Seen with Dr.\nAorta normal", set()),
+        ("Seen with Dr.\nQuenby: 5 mm", set()),
+        ("Reader:\nQuenby Poldark Foo Bar Baz Qux", set()),
+        ("Reader:\nQuenby Poldark: Foo", set()),
+        ("Reader:\nQuenby was here", set()),
+        ("Reader:\nQuenby Aorta", set()),
         # Addresses whose words say it by their capitals alone.
         ("Lives at 12 Oak Court now", {"12 oak court"}),
         ("12 oak court", set()),
