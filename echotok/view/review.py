@@ -61,7 +61,10 @@ def arrange(
         sheet: rows of its sheet, as `read_mined_sheet` gives them.
         review: decisions to go on with; its phrases are spelt as in the table.
     """
-    decided = {row.phrase: row for row in review.rows if row.decision or row.note} if review else {}
+    decided: dict[str, Decision] = {}
+    for made in review.rows if review is not None else ():
+        if made.decision or made.phrase not in decided:  # as `apply_review` takes them
+            decided[made.phrase] = made
     names = [
         name for name in (sheet[0] if sheet else ()) if name not in ("id", "phrase", "section")
     ]

@@ -55,6 +55,23 @@ def test_a_sheet_there_and_back(run: Run, small_table: Path, tmp_path: Path) -> 
     assert rows[5] == ("{severity} mr", "")
 
 
+def test_going_on_takes_what_build_takes(run: Run, small_table: Path, tmp_path: Path) -> None:
+    """Of two rows on one phrase the one without a decision undoes nothing, though it has a note."""
+    review, sheet = tmp_path / "review.csv", tmp_path / "sheet.csv"
+    phrase = "the ejection fraction is {number}%"
+    review.write_text(
+        f"phrase,decision,new_phrase,note\n{phrase},drop,,\n{phrase},,,only a note\n",
+        encoding="utf-8",
+    )
+    assert run("review", small_table, "--review", review, "--sheet", sheet).code == 0
+    with sheet.open(encoding="utf-8", newline="") as stream:
+        decisions = {row["phrase"]: row["decision"] for row in csv.DictReader(stream)}
+    assert decisions[phrase] == "drop"
+    for one in (review, sheet):
+        done = run("build", small_table, "--review", one, "--out", tmp_path / f"{one.stem}.json")
+        assert "0 kept, 1 dropped" in done.err, done.err
+
+
 def test_the_same_command_again(run: Run, small_table: Path, tmp_path: Path) -> None:
     """A build that was stopped anywhere is repeated; artifact and folder are the same."""
     review = tmp_path / "review.csv"
