@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from echotok.errors import InputError
 from echotok.spelling import did_you_mean
-from echotok.text import make_normalizer
+from echotok.text import make_normalizer, replace_surrogates
 
 if TYPE_CHECKING:
     import tiktoken
@@ -157,6 +157,7 @@ def _folder(folder: Path) -> Peer:
 
 
 def _encode_transformers(tokenizer: Any, text: str) -> list[int]:
+    text = replace_surrogates(text)
     ids: list[int] = tokenizer(text, truncation=False, padding=False, verbose=False)["input_ids"]
     return ids
 
@@ -201,7 +202,7 @@ def _tokenizer_json(path: Path, *, name: str) -> Peer:
 
 
 def _encode_tokenizers(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text).ids
+    return tokenizer.encode(replace_surrogates(text)).ids
 
 
 def _first_line(error: Exception) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "fold",
     "is_number",
     "make_normalizer",
+    "replace_surrogates",
     "split_pieces",
     "split_stops",
 ]
@@ -189,6 +190,11 @@ def _space(folded: str) -> str:
     if " ." in text or " ," in text:
         text = _SPACED_STOP.sub(r"\1", text)
     return text
+
+
+def replace_surrogates(text: str) -> str:
+    """A text with U+FFFD for each lone surrogate, which libraries written in Rust do not take."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def split_pieces(normalized: str) -> list[str]:
