@@ -6,7 +6,6 @@ shown only when enough reports hold them (I9).
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import time
@@ -19,6 +18,7 @@ from itertools import chain, count, islice
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
 from echotok.engine.encoding import Encoding
+from echotok.engine.rows import num_cores
 from echotok.errors import MergesError
 from echotok.leftovers import find_leftovers
 from echotok.peers import Peer, comes_back
@@ -254,7 +254,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Iterator[CorpusStats]:
-    workers = min(workers, _num_processors())
+    workers = min(workers, num_cores())  # more would only take turns
     num_alone, begun = 0, time.monotonic()
     for batch in batches:
         yield measurer(batch)
@@ -304,13 +304,6 @@ def _map_in_pool(
         # Waited for: an interpreter that ends while the pool's own thread still closes its pipes
         # would write into one that is closed already.
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _num_processors() -> int:
-    """How many processors this process may use; more workers would only take turns."""
-    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _measurer: _Measurer | None = None

@@ -19,7 +19,7 @@ from echotok.engine.engine import Engine
 if TYPE_CHECKING:
     from echotok.engine.batch import PackedBatch
 
-__all__ = ["encode_slices"]
+__all__ = ["encode_slices", "num_cores"]
 
 _SLICE = 256
 """Texts that a thread takes at a time, where the caller does not ask for slices of a size."""
@@ -52,7 +52,7 @@ def encode_slices(
     if first is None:
         return
     if num_threads is None:
-        num_threads = _num_cores()
+        num_threads = num_cores()
     second = next(slices, None) if num_threads > 1 and engine.core is not None else None
     if second is None:  # nothing to share
         yield _encode_slice(engine, first, context_length)
@@ -107,7 +107,8 @@ def _encode_slice(
     )
 
 
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
+def num_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

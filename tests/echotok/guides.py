@@ -91,3 +91,22 @@ def unknown_options(parser: ArgumentParser, words: list[str]) -> Iterator[str]:
         option = word.partition("=")[0]
         if re.match(r"--?[a-z]", option) and option not in known:
             yield option
+
+
+def check_commands(path: Path, parser: ArgumentParser, program: str) -> None:
+    """Parse every command of one of our two programs in a guide.
+
+    Blocks are parsed whole; commands in running text may lack arguments, not have wrong ones.
+    """
+    for block in blocks(path):
+        for command in commands(block):
+            words = words_of(command, program)
+            if words is not None:
+                assert not [*unknown_options(parser, words)], f"{block.where}: {command}"
+                parser.parse_args(words)
+    for command in inline(path):
+        words = words_of(command, program)
+        if words is None or not words or words[0].isupper():
+            continue
+        assert words[0].startswith("-") or parser_of(parser, words[:1]) is not parser, command
+        assert not [*unknown_options(parser, words)], f"{path.name}: {command}"

@@ -99,7 +99,7 @@ def test_workers_measure_a_tokenizer_of_others(tmp_path: Path, reports: Path) ->
         "if __name__ == '__main__':\n"
         "    multiprocessing.set_start_method('spawn')\n"
         "    import echotok.coverage as c\n"
-        "    c._ALONE, c._num_processors = 0.0, lambda: 2\n"
+        "    c._ALONE, c.num_cores = 0.0, lambda: 2\n"
         "    from echotok.cli.main import main\n"
         "    sys.exit(main(sys.argv[1:]))\n",
         encoding="utf-8",
@@ -223,3 +223,24 @@ def test_a_misspelt_encoding_of_tiktoken(run: Run, reports: Path) -> None:
     done = run("stats", "--tokenizer", "tiktoken:cl10k_base", reports)
     assert done.code == 1
     assert "did you mean 'cl100k_base'?" in done.err
+
+
+def test_a_lone_surrogate_does_not_come_back(run: Run, tmp_path: Path) -> None:
+    """Libraries in Rust do not take one: the report is measured, and counted as lost."""
+    byte_level(tmp_path / "tokenizer.json")
+    reports = tmp_path / "reports.jsonl"
+    reports.write_text('{"text": "Mild MR \\ud800"}\n{"text": "Mild MR"}\n', encoding="utf-8")
+    done = run("stats", "--json", "--tokenizer", tmp_path / "tokenizer.json", reports)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["num_lossy"] == 1
+
+
+def test_a_folder_by_the_name_of_ours(
+    run: Run, tmp_path: Path, reports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder `echo` that lies beside the reports is not taken for the tokenizer `echo`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "echo").mkdir()
+    done = run("stats", reports)
+    assert done.code == 0, done.err
+    assert done.out.startswith("echo (table echo")
