@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from echotok.engine.encoding import Encoding
@@ -46,28 +47,23 @@ def encode_slices(
     Yields:
         The rows of each slice, in order.
     """
-    texts = iter(texts)
-    slices = iter(lambda: tuple(islice(texts, size)), ())
-    first = next(slices, None)
-    if first is None:
-        return
     if num_threads is None:
         num_threads = num_cores()
-    second = next(slices, None) if num_threads > 1 and engine.core is not None else None
-    if second is None:  # nothing to share
-        yield _encode_slice(engine, first, context_length)
-        for one in slices:
-            yield _encode_slice(engine, one, context_length)
+    texts = iter(texts)
+    slices = iter(lambda: tuple(islice(texts, size)), ())
+    first = next(slices, ())
+    slices = chain([first] if first else [], slices)
+    encode = partial(_encode_slice, engine, context_length=context_length)
+    if num_threads == 1 or engine.core is None or len(first) < size:  # nothing to share
+        yield from map(encode, slices)
         return
     with ThreadPoolExecutor(num_threads, thread_name_prefix="echotok") as pool:
         at_work: deque[Future[PackedBatch]] = deque()
         try:
-            for one in (first, second):
-                at_work.append(pool.submit(_encode_slice, engine, one, context_length))
-            for one in slices:
+            for future in _futures(pool, encode, slices):
+                at_work.append(future)
                 if len(at_work) > num_threads:
                     yield at_work.popleft().result()
-                at_work.append(pool.submit(_encode_slice, engine, one, context_length))
             while at_work:
                 yield at_work.popleft().result()
         finally:
@@ -75,8 +71,27 @@ def encode_slices(
                 future.cancel()
 
 
+def _futures(
+    pool: ThreadPoolExecutor,
+    encode: Callable[[tuple[str, ...]], PackedBatch],
+    slices: Iterator[tuple[str, ...]],
+) -> Iterator[Future[PackedBatch]]:
+    """The rows of each slice to come; an error in reading the texts comes behind all before it."""
+    while True:
+        try:
+            one = next(slices, None)
+        except Exception as error:
+            failed: Future[PackedBatch] = Future()
+            failed.set_exception(error)
+            yield failed
+            return
+        if one is None:
+            return
+        yield pool.submit(encode, one)
+
+
 def _encode_slice(
-    engine: Engine, texts: tuple[str, ...], context_length: int | None
+    engine: Engine, texts: tuple[str, ...], *, context_length: int | None
 ) -> PackedBatch:
     import numpy as np
 

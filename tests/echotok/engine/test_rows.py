@@ -103,6 +103,17 @@ def test_what_a_batch_refuses(tok: Tokenizer) -> None:
         tok.encode_batch(rows, num_threads=3)  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("num_threads", [1, 4])
+def test_what_stands_before_a_bad_row_is_given(tok: Tokenizer, num_threads: int) -> None:
+    """The batches before a row that is no text come first, however many threads read ahead."""
+    rows = [f"LVEF is {number}%." for number in range(35)]
+    given = []
+    with pytest.raises(InputTypeError, match="row 35 of the batch must be a str, not None"):
+        for batch in tok.encode_stream([*rows, None], size=10, num_threads=num_threads):  # type: ignore[list-item]
+            given += rows_of(batch)
+    assert given == [tok.encode(row).ids for row in rows[:30]]
+
+
 def test_the_python_engine_gives_the_same_batches(
     tok: Tokenizer, reports: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
