@@ -276,6 +276,7 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
         ("Read by JOS\u00c9 GARC\u00cdA.", {"jos\u00e9", "garc\u00eda"}),
         ("Jos\u00e9 Garc\u00eda was here", {"jos\u00e9", "garc\u00eda"}),
         ("GARC\u00cdA, JOS\u00c9", {"jos\u00e9", "garc\u00eda"}),
+        ("Seen at Jos\u00e9's bedside", {"jos\u00e9's"}),
         ("Mueller, J\u00fcrgen", {"mueller", "j\u00fcrgen"}),
         ("Mu\u0308ller, Ju\u0308rgen", {"m\u00fcller", "j\u00fcrgen"}),
         ("\u0130brahim Quenby was here", {"i\u0307brahim", "quenby"}),
@@ -292,6 +293,7 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
         ("Dr. Poldark Quenby 5 mm", {"poldark"}),
         ("Reader: Poldark FACC", {"poldark"}),
         ("Dr. Wall was here", {"wall"}),
+        ("Dr. Ross aorta normal", {"ross"}),
         ("Reader: Fase came", {"fase"}),
         ("Seen with Dr. Poldark. Quenby came", {"poldark"}),
         # A line that had no room for the next word, and one that had.
