@@ -120,6 +120,9 @@ def _encode_tiktoken(encoding: tiktoken.Encoding, text: str) -> list[int]:
 
 def _folder(folder: Path) -> Peer:
     name = folder.resolve().name
+    for ours in (folder / "echotok.json", folder / "tokenizer.json"):
+        if ours.is_file() and "format" in _json_object(ours):
+            raise InputError(f"{folder} holds a tokenizer of echotok: --tokenizer {ours} reads it")
     if (folder / "tokenizer.json").is_file():
         return _tokenizer_json(folder / "tokenizer.json", name=name)
     if (folder / "table.toml").is_file():
@@ -169,11 +172,17 @@ def _decode_transformers(tokenizer: Any, ids: Sequence[int]) -> str:
 
 def _is_tokenizer_json(path: Path) -> bool:
     """Whether a file is JSON as Hugging Face's tokenizers write it."""
+    content = _json_object(path)
+    return "model" in content and "format" not in content
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and "model" in content and "format" not in content
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _tokenizer_json(path: Path, *, name: str) -> Peer:

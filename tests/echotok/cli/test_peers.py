@@ -235,6 +235,20 @@ def test_a_lone_surrogate_does_not_come_back(run: Run, tmp_path: Path) -> None:
     assert json.loads(done.out)["num_lossy"] == 1
 
 
+@pytest.mark.parametrize("name", ["echotok.json", "tokenizer.json"])
+def test_a_folder_with_a_tokenizer_of_ours(
+    run: Run, tmp_path: Path, reports: Path, name: str
+) -> None:
+    """As `build --hf` and the folder of a model hold one: the error names the file to give."""
+    path = tmp_path / "model" / name
+    path.parent.mkdir()
+    echotok.load("echo").save(path)
+    done = run("stats", "--tokenizer", path.parent, reports)
+    assert done.code == 1
+    assert f"--tokenizer {path} reads it" in done.err
+    assert run("stats", "--tokenizer", path, reports).code == 0
+
+
 def test_a_folder_by_the_name_of_ours(
     run: Run, tmp_path: Path, reports: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
