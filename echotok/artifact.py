@@ -180,7 +180,8 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 def write(content: Mapping[str, Any], path: Path | str) -> None:
     """Write an artifact; an interrupted write leaves no half file behind."""
-    path = Path(path)
+    from echotok.text_files import write_whole  # takes a while that `import echotok` need not
+
     # One row a line, so that a changed table reads as a diff.
     lines = []
     for key, value in content.items():
@@ -189,9 +190,7 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
             rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
             text = f"[\n{rows}\n ]"
         lines.append(f' "{key}": {text}')
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def shipped() -> dict[str, Path | Traversable]:

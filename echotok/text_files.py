@@ -25,7 +25,7 @@ from typing import BinaryIO, cast
 
 from echotok.errors import InputError
 
-__all__ = ["Dialect", "decode", "find_dialect", "open_lines", "read_text"]
+__all__ = ["Dialect", "decode", "find_dialect", "open_lines", "read_text", "write_whole"]
 
 _HEAD = 65_536
 _GZIP = b"\x1f\x8b"
@@ -290,3 +290,17 @@ def _not_in(encoding: str, error: UnicodeDecodeError, raw: bytes, name: str) -> 
             "OLD > NEW; who exported the file knows its encoding"
         )
     return f"{where}; {_CONVERT.format(encoding='WINDOWS-1252')} (Western Windows)"
+
+
+def write_whole(path: Path | str, text: str, *, encoding: str = "utf-8") -> None:
+    """Write a text file, with its line ends as they are; no half file stays when it is interrupted.
+
+    Args:
+        path: the file, which is replaced.
+        text: what it holds.
+        encoding: how it is written.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding=encoding, newline="\n")
+    partial.replace(path)

@@ -192,6 +192,7 @@ def export(arguments: Namespace) -> int:
         to_tokenizer_json,
     )
     from echotok.corpora import read_reports
+    from echotok.text_files import write_whole
 
     _check_column(arguments, arguments.measure)
     _check_paths(arguments.measure)
@@ -209,11 +210,13 @@ def export(arguments: Namespace) -> int:
                 warn=lambda text: tell(f"echotok: {text}"),
             )
         ]
+        if not texts:
+            raise InputError("the inputs hold no report: there is nothing to measure")
     else:
         measured = "texts made from the table's own phrases (seed 0)"
         texts = synthetic_reports(tokenizer, count=200, seed=0)
     found = compare(tokenizer, exported, texts)
-    Path(arguments.out).write_text(json.dumps(exported, ensure_ascii=False), encoding="utf-8")
+    write_whole(arguments.out, json.dumps(exported, ensure_ascii=False))
     tell(f"wrote {arguments.out}: {tokenizer.name}, {tokenizer.vocab_size:,} ids")
     for part in inexact_parts(tokenizer):
         tell(f"echotok: not exact: {part}")

@@ -53,6 +53,7 @@ def run(arguments: Namespace) -> None:
     from echotok.errors import InputError
     from echotok.table.checks import validate_table
     from echotok.table.review import apply_review, read_mined_sheet, read_review, write_review
+    from echotok.text_files import write_whole
     from echotok.view.review import arrange, to_review_page
 
     if arguments.out is None and arguments.sheet is None:
@@ -101,11 +102,10 @@ def run(arguments: Namespace) -> None:
         if arguments.out == "-":
             sys.stdout.write(page)
         else:
-            out = Path(arguments.out)
-            partial = out.with_name(out.name + ".partial")
-            partial.write_text(page, encoding="utf-8")
-            partial.replace(out)
-            tell(f"wrote {out}: {about}; open it in a browser, decide, and save review.csv")
+            write_whole(arguments.out, page)
+            tell(
+                f"wrote {arguments.out}: {about}; open it in a browser, decide, and save review.csv"
+            )
     tell(
         f"then: echotok build {arguments.table_dir} --review "
         f"{arguments.sheet or 'review.csv'} --out {table.name}.json"

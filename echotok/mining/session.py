@@ -29,7 +29,7 @@ from echotok.table.reading import read_fallback
 from echotok.table.review import MINED_SHEET
 from echotok.table.writing import append_phrases, write_table
 from echotok.text import is_number, make_normalizer, split_pieces
-from echotok.text_files import read_text
+from echotok.text_files import read_text, write_whole
 
 __all__ = ["MineResult", "mine_reports", "state_path"]
 
@@ -300,9 +300,7 @@ def _kept_state(
         pass  # none, or another run's: start afresh
 
     def keep(tried: Mapping[int, float]) -> None:
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"key": key, "trials": tried}), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps({"key": key, "trials": tried}))
 
     yield trials, keep
     path.unlink(missing_ok=True)

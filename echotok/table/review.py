@@ -34,7 +34,7 @@ from echotok.table.phrases import (
     parse_phrase,
 )
 from echotok.table.rows import next_version, version_numbers, write_row
-from echotok.text_files import find_dialect, read_text
+from echotok.text_files import find_dialect, read_text, write_whole
 
 __all__ = [
     "DECISIONS",
@@ -213,7 +213,6 @@ def write_review(
             knows UTF-8.
         more: further columns by name, each with its cells by phrase; nobody reads them back.
     """
-    path = Path(path)
     sheet = io.StringIO(newline="")
     write_row(sheet, (*REVIEW_COLUMNS, *more))
     for row in rows:
@@ -221,9 +220,7 @@ def write_review(
         further = (cells.get(row.phrase, "") for cells in more.values())
         write_row(sheet, (*map(_guarded, texts), *further))
     text = sheet.getvalue()
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
-    partial.replace(path)
+    write_whole(path, text, encoding="utf-8" if text.isascii() else "utf-8-sig")
 
 
 def _guarded(text: str) -> str:

@@ -198,6 +198,8 @@ def test_the_command_writes_it_and_says_what_differs(
     assert done.out.startswith("1 of 1 texts get other ids (100.0%)")
     assert "not exact: 346 of 1,200 phrases have slots" in done.err
     assert "no such file" in run("export", "--out", out, "--measure", tmp_path / "none").err
+    (tmp_path / "none.csv").write_text("report\n", encoding="utf-8")
+    assert "hold no report" in run("export", "--measure", tmp_path / "none.csv", "--out", out).err
     # A lone surrogate, which the other library does not take, is counted and ends nothing.
     reports = tmp_path / "reports.jsonl"
     reports.write_text('{"text": "aortic valve \\ud800"}\n{"text": "aortic valve"}\n')
