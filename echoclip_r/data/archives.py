@@ -6,10 +6,11 @@ No error quotes an id or a report (I9): it names rows and counts.
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.errors import ManifestError
@@ -18,6 +19,7 @@ __all__ = [
     "Findings",
     "check_percentages",
     "find_root",
+    "inside",
     "number",
     "only_there",
     "percentage",
@@ -39,12 +41,12 @@ class Findings:
     remarks: list[str] = field(default_factory=list)
 
 
-def find_root(root: Path, name: str, *, archive: str, below: Sequence[str] = ()) -> Path:
+def find_root(root: Path, *names: str, archive: str, below: Sequence[str] = ()) -> Path:
     """The folder that holds an archive's list: the one that is given, or one inside of it.
 
     Args:
         root: the folder that is given.
-        name: the list's file or folder, by which the archive is known.
+        names: the list's file or folder, by which the archive is known, or several such.
         archive: what it is called, for the message.
         below: folders inside of `root` where it lies in a download, such as `files/x/1.0`.
 
@@ -52,9 +54,9 @@ def find_root(root: Path, name: str, *, archive: str, below: Sequence[str] = ())
         ManifestError: there is none; the message says where one is, if it is near.
     """
     for folder in (root, *(root / one for one in below)):
-        if (folder / name).exists():
+        if any((folder / name).exists() for name in names):
             return folder
-    hint = ""
+    name, hint = names[0], ""
     near = sorted(path.parent.name for path in root.glob(f"*/{name}"))
     if near:
         hint = f" (there is one in the folder {near[0]} below it)"
@@ -130,6 +132,18 @@ def check_percentages(values: Sequence[float], where: str) -> None:
         )
 
 
+def inside(name: str, where: str) -> PurePosixPath:
+    """A path of a list, which is relative to the archive's folder.
+
+    Raises:
+        ManifestError: it is blank, or leads out of that folder; the message does not quote it.
+    """
+    path = PurePosixPath(name)
+    if not path.name or path.is_absolute() or ".." in path.parts:
+        raise ManifestError(f"{where}: a path is to name a file inside of the archive's folder")
+    return path
+
+
 def only_there(
     root: Path, rows: Sequence[dict[str, str]], findings: Findings, *, listed_in: str
 ) -> Iterator[dict[str, str]]:
@@ -144,7 +158,8 @@ def only_there(
     Raises:
         ManifestError: none is there.
     """
-    missing = [row["video"] for row in rows if not (root / row["video"]).exists()]
+    # `Path.exists` raises for a name that is too long for any file.
+    missing = [row["video"] for row in rows if not os.path.exists(root / row["video"])]  # noqa: PTH110
     if rows and len(missing) == len(rows):
         raise ManifestError(
             f"{root}: none of the {len(rows):,} clips that {listed_in} names is there (the first "

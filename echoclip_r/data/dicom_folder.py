@@ -133,6 +133,12 @@ def _clips(root: Path, findings: Findings) -> Iterator[dict[str, str]]:
 
 def _header(path: Path) -> dict[str, str] | str:
     """What a manifest needs of a file, or why it is left out."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "their name or their folder's is not UTF-8, so no manifest can hold it; rename them"
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        return "no files, such as pipes"
     log = logging.getLogger("pydicom")
     level = log.level
     try:
@@ -264,13 +270,16 @@ def _check_match(
 def _hint(ids: set[str], texts: Mapping[str, str] | set[str]) -> str:
     """What would make ids equal that are not."""
 
+    def unpadded(value: str) -> str:
+        return value.lstrip("0")
+
     def folded(value: str) -> str:
-        return value.casefold().replace("-", "").replace(" ", "").lstrip("0")
+        return unpadded(value.casefold().replace("-", "").replace(" ", ""))
 
     others = set(texts)
-    if any(value.lstrip("0") in {other.lstrip("0") for other in others} for value in ids):
+    if {*map(unpadded, ids)} & {*map(unpadded, others)}:
         return "; some differ in leading zeros alone: did a spreadsheet drop them?"
-    if {folded(value) for value in ids} & {folded(other) for other in others}:
+    if {*map(folded, ids)} & {*map(folded, others)}:
         return "; some differ in capitals, hyphens or spaces alone"
     if any(
         len(value) > 3 and len(other) > 3 and (value in other or other in value)

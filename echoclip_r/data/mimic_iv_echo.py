@@ -21,6 +21,7 @@ from echoclip_r.data.archives import (
     Findings,
     check_percentages,
     find_root,
+    inside,
     number,
     only_there,
     read_list,
@@ -74,7 +75,7 @@ def rows(
             of the table belongs to a study, or no clip is there.
     """
     findings = findings or Findings()
-    base = _base(root)
+    base = find_root(root, *_packed(_CLIPS), archive=_ARCHIVE, below=_DOWNLOADS)
     clips = list(_read(base, _CLIPS, ("subject_id", "study_id", "dicom_filepath")))
     studies = {
         record["study_id"]: record
@@ -95,13 +96,14 @@ def rows(
         written = " ".join(map(_sentence, ours))
         text = notes.get(study) or written
         origins[study] = "note" if notes.get(study) else "measurements" if written else "none"
+        file = inside(record["dicom_filepath"], f"{where}, column 'dicom_filepath'")
         date = about.get("study_datetime") or record.get("acquisition_datetime", "")
         values = {one.name: one.result for one in ours}
         found.append(
             {
                 "study_id": study,
                 "patient_id": record["subject_id"],
-                "video": (base / record["dicom_filepath"]).relative_to(root).as_posix(),
+                "video": (base / file).relative_to(root).as_posix(),
                 "report": text,
                 "report_from": origins[study],
                 "date": date[:10],
@@ -113,20 +115,19 @@ def rows(
     yield from kept
 
 
-def _base(root: Path) -> Path:
-    """The folder with the lists, which may be packed."""
-    for name in (_CLIPS, f"{_CLIPS}.gz"):
-        for folder in (root, *(root / one for one in _DOWNLOADS)):
-            if (folder / name).is_file():
-                return folder
-    return find_root(root, _CLIPS, archive=_ARCHIVE)
+def _packed(*names: str) -> list[str]:
+    """What a list may be called: it may be packed."""
+    return [spelling for name in names for spelling in (name, f"{name}.gz")]
+
+
+def _file(base: Path, *names: str) -> Path | None:
+    """The list of one of these names, packed or not, or None."""
+    return next((base / name for name in _packed(*names) if (base / name).is_file()), None)
 
 
 def _read(base: Path, name: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    path = base / name
-    if not path.is_file() and (base / f"{name}.gz").is_file():
-        path = base / f"{name}.gz"
-    if not path.is_file():
+    path = _file(base, name)
+    if path is None:
         raise ManifestError(
             f"{base}: it holds no {name}; the archive has {_CLIPS} and {_STUDIES} beside the "
             "folder files: download both"
@@ -143,8 +144,7 @@ def _measurements(
         for study, about in studies.items()
         if about.get("measurement_id")
     }
-    names = [name for one in _MEASUREMENTS for name in (one, f"{one}.gz")]
-    path = next((base / name for name in names if (base / name).is_file()), None)
+    path = _file(base, *_MEASUREMENTS)
     if path is None or not study_of:
         why = f"there is no {_MEASUREMENTS[0]}" if path is None else f"{_STUDIES} names none"
         findings.remarks.append(f"no structured measurements: {why} (release 1.0 has them)")
