@@ -426,7 +426,7 @@ def _preview(arguments: argparse.Namespace) -> None:
     print(f"{len(preview.clips)} clips, {preview.num_refused} of them unsure: {arguments.out}")
     for clip in preview.clips:
         if not clip.is_used:
-            doubt = "unsure: " if clip.seen.is_doubt else ""
+            doubt = "unsure: " if clip.seen.doubt else ""
             print(f"{clip.label}: {doubt}{clip.seen.refusal}")
         for note in clip.seen.notes:
             print(

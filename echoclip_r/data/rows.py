@@ -52,6 +52,7 @@ class Reject:
         reason: what is wrong, which rule it breaks and what to do; never report text.
         study_id: id of the row's study, or "" where it is not known.
         file: the file that has the problem, or "".
+        doubt: where the clip's sector is not sure, the first of what speaks against it; else "".
     """
 
     row: int
@@ -59,6 +60,7 @@ class Reject:
     reason: str
     study_id: str = ""
     file: str = ""
+    doubt: str = ""
 
 
 class RowReader:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import NOT_SURE, MaskedClip, look_at, mask_frames
+from echoclip_r.data.clips import MaskedClip, look_at, mask_frames
 from echoclip_r.data.outlines import Rule, fingerprint_of
 from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
 from echoclip_r.data.siblings import Look, Sibling
@@ -123,6 +123,7 @@ class Attempt:
     Attributes:
         sample: its sample, or None where it is refused.
         refusal: why it is refused, or "".
+        doubt: the first doubt about its sector, where that is why; see `Seen`.
         look: how it looks from far away, where its sector is sure or doubtful; None where it
             tells nothing to its siblings.
         rule: key of the row of the file of sectors that held for it, or None.
@@ -130,6 +131,7 @@ class Attempt:
 
     sample: Sample | None
     refusal: str = ""
+    doubt: str = ""
     look: Look | None = None
     rule: str | None = None
 
@@ -154,11 +156,12 @@ def make_sample(row: ClipRow, options: SampleOptions, *, sibling: Sibling | None
         sibling=sibling,
         masked=options.masked,
     )
-    tells = seen.is_doubt or seen.look.shape is not None
+    tells = seen.doubt or seen.look.shape is not None
     look = seen.look if tells and not options.masked else None
-    if seen.refusal and not (seen.is_doubt and options.keep_unsure):
-        refusal = NOT_SURE.format(seen.refusal) if seen.is_doubt else seen.refusal
-        return Attempt(sample=None, refusal=refusal, look=look, rule=seen.rule)
+    if seen.refusal and not (seen.doubt and options.keep_unsure):
+        return Attempt(
+            sample=None, refusal=seen.reason, doubt=seen.doubt, look=look, rule=seen.rule
+        )
     clip = mask_frames(seen, options.size_px)
     ending = IMAGE_FORMATS[options.image_format][0]
     files = [

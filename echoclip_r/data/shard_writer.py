@@ -110,7 +110,7 @@ def settle_shard(job: Job[ShardTask]) -> Record:
     before = load_record(task.out_dir, job.name, settling=True)
     assert before is not None and not before.settled, "only a finished shard is settled, and once"
     num_settled = 0
-    rejects = {reject.row: reject.reason for reject in before.rejects}
+    rejects = {reject.row: reject for reject in before.rejects}
     notes: dict[int, list[str]] = {}
     for remark in before.remarks:
         notes.setdefault(remark.row, []).append(remark.remark)
@@ -124,7 +124,8 @@ def settle_shard(job: Job[ShardTask]) -> Record:
         def attempt(position: int, row: ClipRow) -> Attempt:
             nonlocal num_settled
             if row.row in rejects:
-                old = Attempt(sample=None, refusal=rejects[row.row])
+                reject = rejects[row.row]
+                old = Attempt(sample=None, refusal=reject.reason, doubt=reject.doubt)
             else:
                 key, files = next(finished)
                 assert key == row.key, "a shard holds its clips in the order of its rows"
@@ -186,6 +187,7 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                                     reason=made.refusal,
                                     study_id=row.study_id,
                                     file=row.video,
+                                    doubt=made.doubt,
                                 )
                             )
                             continue

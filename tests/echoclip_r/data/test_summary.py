@@ -132,3 +132,23 @@ def test_tokens_are_counted_by_a_runs_tokenizer_or_by_open_clips(
             count = len(tokenizer.encode(report).ids)
             assert f"tokenizer {tokenizer.name}, {tokenizer.fingerprint[:12]}" in out
         assert re.search(rf"^{said} +6 .* {count} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        ([3.0, 3.0 + 4e-16], "█"),  # the same measurement, rounded in two ways
+        ([1e17], "█"),
+        ([1e17, 1e17 + 16], "█"),
+        ([-1e308, 1e308], "█"),
+        ([0.1], "█"),
+        ([1e300, 1.0], "█▁▁▁▁▁▁▁▁▁▁█"),
+        ([7.0], "█"),
+    ],
+)
+def test_a_histogram_of_any_numbers(values, row):
+    """Numbers that differ too little or too much for bins are in one of them."""
+    histogram = Histogram.of(np.array(values))
+    assert str(histogram) == row
+    assert sum(histogram.counts) == len(values)
+    assert len(histogram.bars) == len(histogram.counts) == len(histogram.edges) - 1
