@@ -37,9 +37,9 @@ from echoclip_r.data.shard_records import (
 from echoclip_r.data.siblings import ClipLook, Sibling, shape_to_json
 from echoclip_r.errors import MediaError, ShardError
 from echoclip_r.jobs.local import Job
-from echoclip_r.storage import whole_file
+from echoclip_r.storage import sha256_of, whole_file
 
-__all__ = ["ShardTask", "settle_shard", "settled_fingerprint", "write_shard"]
+__all__ = ["ShardTask", "add_sample", "settle_shard", "settled_fingerprint", "write_shard"]
 
 _CRASHED = (
     "reading it ended the worker process, twice: the decoder crashed, or memory ran out; convert "
@@ -191,7 +191,7 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                                 )
                             )
                             continue
-                        _add(tar, made.sample)
+                        add_sample(tar, made.sample)
                         remarks += [
                             Remark(row=row.row, study_id=row.study_id, file=row.video, remark=note)
                             for note in made.sample.notes
@@ -199,8 +199,7 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                         samples += 1
                         num_frames += made.sample.num_frames
                         num_unsure += not made.sample.sure
-                with partial.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                sha256 = sha256_of(partial)
                 num_bytes = partial.stat().st_size
             if not samples:  # readers of WebDataset take an empty shard for an error
                 final.unlink()
@@ -262,7 +261,8 @@ def _sample_again(files: list[tuple[str, bytes]], notes: tuple[str, ...]) -> Sam
     )
 
 
-def _add(tar: tarfile.TarFile, sample: Sample) -> None:
+def add_sample(tar: tarfile.TarFile, sample: Sample) -> None:
+    """Add a sample's files to a shard that is being written."""
     for name, content in sample.files:
         entry = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
         entry.size = len(content)

@@ -46,7 +46,7 @@ from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
-from echoclip_r.storage import whole_folder, writing
+from echoclip_r.storage import sha256_of, whole_folder, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts
 
@@ -157,7 +157,7 @@ def save_checkpoint(
             "model": spec.to_dict(),
             "training": training,
             "tokenizer": {"name": codec.name, "sha256": codec.fingerprint},
-            "weights_sha256": _sha256(partial / WEIGHTS),
+            "weights_sha256": sha256_of(partial / WEIGHTS),
             "made_with": {
                 name: version(name) for name in ("echotok", "torch", "open_clip_torch", "timm")
             },
@@ -421,8 +421,3 @@ def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _save_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
