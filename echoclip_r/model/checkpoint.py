@@ -265,6 +265,7 @@ def read_description(folder: Path) -> Description:
         if number <= FORMAT:
             spec, training = _READERS[number](facts)
             model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+            _check_parts(facts, training, model)
             return Description(
                 folder=folder,
                 format=number,
@@ -284,6 +285,26 @@ def read_description(folder: Path) -> Description:
         f"{folder}: the checkpoint is of format {number}, and this version of echoclip_r reads "
         f"formats 1 to {FORMAT}; install the version that wrote it, echotok {maker}, or a newer"
     )
+
+
+def _check_parts(
+    facts: Mapping[str, Any], training: Mapping[str, Any] | None, model: Mapping[str, Any]
+) -> None:
+    """Raises: KeyError, TypeError or ValueError, where a part is missing or of another kind."""
+    stated = facts["tokenizer"]
+    kinds: tuple[tuple[str, Any, type], ...] = (
+        ("training", training or {}, dict),
+        ("tasks", facts.get("tasks", []), list),
+        ("tokenizer", [stated["name"], stated["sha256"]], list),
+        ("vision_cfg", model["model_cfg"]["vision_cfg"], dict),
+        ("text_cfg", model["model_cfg"]["text_cfg"], dict),
+        ("preprocess_cfg", model.get("preprocess_cfg", {}), dict),
+    )
+    for name, part, kind in kinds:
+        if not isinstance(part, kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    if any(Path(str(name)).name != name for name in facts.get("tasks", [])):
+        raise ValueError("tasks names a file that is not in the checkpoint's folder")
 
 
 def tasks_of(path: Path | str) -> tuple[str, ...]:
