@@ -309,7 +309,8 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
         ),
     ]
     rows += [
-        (f"view {view or '(blank)'}", f"{count:,}") for view, count in figures["views"].items()
+        (f"view {_printable(view) or '(blank)'}", f"{count:,}")
+        for view, count in figures["views"].items()
     ]
     return Section(
         title="Studies",
@@ -318,6 +319,11 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
         note="Clips are masked to their sector; lettering inside of it stays. Look at them with "
         "`echoclip-r preview`, and leave clips out by a column `exclude` (yes).",
     )
+
+
+def _printable(cell: str) -> str:
+    """A cell on one line, without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else " " for sign in cell).strip()
 
 
 def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Section, Section]:
