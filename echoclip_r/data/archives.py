@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +24,7 @@ __all__ = [
     "only_there",
     "percentage",
     "read_list",
+    "read_texts",
     "sentence",
 ]
 
@@ -92,6 +93,68 @@ def read_list(
             if row.problem:
                 raise ManifestError(f"{path}: row {row.number}: {row.problem}")
             yield f"{path}: row {row.number}", dict(zip(header, row.cells, strict=True))
+
+
+def read_texts(
+    path: Path,
+    *,
+    keys: Mapping[str, Sequence[str]],
+    texts: Sequence[str],
+    form: TableFormat = AS_IT_IS,
+    wanted: Mapping[str, Collection[str]] | None = None,
+) -> tuple[str, dict[str, str]]:
+    """A table of reports, by the ids by which they are joined.
+
+    Args:
+        path: the table.
+        keys: the columns of which one joins, the best first, each with its spellings.
+        texts: the spellings of the column of the reports.
+        form: how the table is written, and what its columns are called.
+        wanted: for each of `keys` the ids whose reports are kept; those of all others are "".
+
+    Returns:
+        The column that joins, and the report of each id.
+
+    Raises:
+        ManifestError: the table cannot be read, has no such columns, or has a row that cannot be
+            used; the message names rows and neither ids nor reports.
+    """
+    found: dict[str, str] = {}
+    rows_of: dict[str, int] = {}
+    ids = [spelling for spellings in keys.values() for spelling in spellings]
+    with read_cells(path, ids=ids, names=[*ids, *texts], form=form, what="table of reports") as (
+        header,
+        cells,
+    ):
+        key, at = next(
+            ((key, at) for key in keys if (at := _place(header, keys[key])) is not None), ("", None)
+        )
+        of = _place(header, texts)
+        if at is None or of is None:
+            raise ManifestError(
+                f"{path}: row 1 must have the column {texts[0]} and one of {' and '.join(keys)}; "
+                f"it has {', '.join(map(repr, filter(None, header)))}. Say what they are called: "
+                f"--columns {next(iter(keys))}=NAME,{texts[0]}=NAME"
+            )
+        for row in cells:
+            if row.problem:
+                raise ManifestError(f"{path}: row {row.number}: {row.problem}")
+            value = " ".join(row.cells[at].split())
+            if not value:
+                raise ManifestError(f"{path}: row {row.number}, column {key!r}: the cell is empty")
+            text = row.cells[of] if wanted is None or value in wanted[key] else ""
+            if found.setdefault(value, text) != text:
+                raise ManifestError(
+                    f"{path}: row {row.number}: another report for the {key} of row "
+                    f"{rows_of[value]}; which of them is right cannot be known"
+                )
+            rows_of.setdefault(value, row.number)
+    return key, found
+
+
+def _place(header: Sequence[str], spellings: Sequence[str]) -> int | None:
+    plain = [column.lower().replace(" ", "_") for column in header]
+    return next((plain.index(spelling) for spelling in spellings if spelling in plain), None)
 
 
 def number(cell: str) -> float:

@@ -25,6 +25,7 @@ from echoclip_r.data.archives import (
     number,
     only_there,
     read_list,
+    read_texts,
 )
 from echoclip_r.data.cells import AS_IT_IS, TableFormat
 from echoclip_r.errors import ManifestError
@@ -194,29 +195,21 @@ def _notes(
     studies: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
     """The note of each study that has one."""
-    by_key: dict[str, str] = {}
-    key = text = ""
-    for where, record in read_list(
-        path, needed=(), ids=("note_id", "study_id"), archive="notes", form=form
-    ):
-        if not key:
-            key = next((name for name in ("note_id", "study_id") if name in record), "")
-            text = next((name for name in ("text", "report") if name in record), "")
-            if not key or not text:
-                raise ManifestError(
-                    f"{path}: row 1 must have the columns note_id (or study_id) and text (or "
-                    "report); say what they are called: --columns note_id=NAME,text=NAME"
-                )
-        if by_key.setdefault(record[key], record[text]) != record[text]:
-            raise ManifestError(f"{where}: another text for the {key} of an earlier row")
-    found = {}
-    for study in wanted:
-        name = study if key == "study_id" else studies.get(study, {}).get("note_id", "")
-        if name and by_key.get(name):
-            found[study] = by_key[name]
+    name_of = {study: studies.get(study, {}).get("note_id", "") for study in wanted}
+    # The notes of all of MIMIC-IV are many gigabytes: only those of studies are kept.
+    key, texts = read_texts(
+        path,
+        keys={"note_id": ("note_id",), "study_id": ("study_id",)},
+        texts=("text", "report"),
+        form=form,
+        wanted={"note_id": {*name_of.values()}, "study_id": wanted},
+    )
+    if key == "study_id":
+        name_of = {study: study for study in wanted}
+    found = {study: texts[name] for study, name in name_of.items() if texts.get(name)}
     if not found:
         raise ManifestError(
-            f"{path}: none of its {len(by_key):,} values of {key or 'note_id'!r} belongs to one of "
+            f"{path}: none of its {len(texts):,} values of {key!r} belongs to one of "
             f"the {len(wanted):,} studies; notes of echocardiograms are part of MIMIC-IV-Note"
         )
     return found

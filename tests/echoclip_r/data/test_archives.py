@@ -416,3 +416,25 @@ def test_a_manifest_is_a_csv_file(make, tmp_path, capsys):
     assert main(["manifest", "echonet-dynamic", str(root), "--out", str(tmp_path / "m")]) == 1
     assert "give a name that ends in .csv" in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
+
+
+def test_a_table_of_notes_that_cannot_be_joined_is_refused(make, run, tmp_path):
+    """By its row, and without a word or an id of it; notes of other studies are passed over."""
+    root, table = make("mimic-iv-echo"), tmp_path / "n.csv"
+    for rows, said in (
+        ([["subject", "note"], [1, "secret"]], "row 1 must have the column text and one of note"),
+        ([["note_id", "text"], ["", "secret"]], "row 2, column 'note_id': the cell is empty"),
+        (
+            [["note_id", "text"], ["10001-EC-1", "secret"], ["10001-EC-1", "secret, too"]],
+            "row 3: another report for the note_id of row 2",
+        ),
+    ):
+        write(table, rows)
+        code, err = run("mimic-iv-echo", root, "--reports", str(table))
+        assert code == 1 and said in err
+        assert "secret" not in err and "EC" not in err
+    others = [["x", "One."], ["x", "Another."]]
+    write(table, [["study_id", "report"], *others, [9001, "The EF is normal."]])
+    code, said = run("mimic-iv-echo", root, "--reports", str(table))
+    assert code == 0 and "2 of 4 studies have no note here" in said
+    assert "The EF is normal." in list(read_manifest(tmp_path / "manifest.csv").frame["report"])
