@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import math
 import os
@@ -32,6 +33,7 @@ __all__ = [
     "json_text",
     "lock",
     "read_json",
+    "sha256_of",
     "whole_file",
     "whole_folder",
     "write_text",
@@ -174,6 +176,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, as `sha256sum` writes it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -218,7 +218,9 @@ def _encoding(head: bytes, name: str, stream: BinaryIO, known: str | None) -> st
         if head.startswith(magic):
             raise InputError(f"{name} is {what}, not plain text; {remedy}")
     if known is not None:
-        return "utf-8-sig" if codecs.lookup(known).name == "utf-8" else known
+        # There is no mark, which these two would wait for.
+        unmarked = {"utf-8": "utf-8-sig", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+        return unmarked.get(codecs.lookup(known).name, known)
     if b"\x00" in head:
         raise InputError(_without_mark(head, name))
     return "utf-8-sig"

@@ -41,6 +41,18 @@ __all__ = ["add_commands"]
 
 _MAX_REASONS = 12
 _MAX_NAMED_ROWS = 10
+# Options of `prepare` that say nothing of embeddings.
+_OF_CLIPS = (
+    "size",
+    "frames",
+    "format",
+    "workers",
+    "clips_per_shard",
+    "keep_unsure",
+    "sector",
+    "masked",
+    "min_free_gb",
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -162,7 +174,8 @@ def _add_prepare(commands: Any) -> None:
     )
     add_overwrite(parser, "shards that were made with other options")
     add_json(parser, "print the result as JSON")
-    parser.set_defaults(run=_prepare, stopped=go_on)
+    of_clips = {name: parser.get_default(name) for name in _OF_CLIPS}
+    parser.set_defaults(run=_prepare, stopped=go_on, of_clips=of_clips)
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -185,7 +198,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
         sectors=arguments.sector,
         masked=arguments.masked,
         form=table_form(arguments),
-        hash_salt=None if arguments.hash_ids is None else _salt(arguments.hash_ids),
+        hash_salt=_salt(arguments.hash_ids),
         min_free_bytes=int(arguments.min_free_gb * 1e9),
         overwrite=arguments.overwrite,
     )
@@ -247,12 +260,21 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _prepare_vectors(arguments: argparse.Namespace) -> None:
     from echoclip_r.data.vectors import prepare_vectors
 
+    for name, default in arguments.of_clips.items():
+        if getattr(arguments, name) != default:
+            raise OptionError(
+                f"--{name.replace('_', '-')} is for clips; --frames-from takes embeddings as they "
+                "are, so leave it out"
+            )
     made = prepare_vectors(
         arguments.frames_from,
         arguments.manifest,
         arguments.out,
         seed=arguments.seed,
+        labels=_names(arguments.labels),
         form=table_form(arguments),
+        hash_salt=_salt(arguments.hash_ids),
+        overwrite=arguments.overwrite,
     )
     if arguments.json:
         print(json_text({**asdict(made), "folder": str(made.folder)}))
@@ -426,7 +448,7 @@ def _preview(arguments: argparse.Namespace) -> None:
     print(f"{len(preview.clips)} clips, {preview.num_refused} of them unsure: {arguments.out}")
     for clip in preview.clips:
         if not clip.is_used:
-            doubt = "unsure: " if clip.seen.is_doubt else ""
+            doubt = "unsure: " if clip.seen.doubt else ""
             print(f"{clip.label}: {doubt}{clip.seen.refusal}")
         for note in clip.seen.notes:
             print(
@@ -503,7 +525,9 @@ def _names(cell: str | None) -> list[str] | None:
     return None if cell is None else [name.strip() for name in cell.split(",") if name.strip()]
 
 
-def _salt(path: Path) -> str:
+def _salt(path: Path | None) -> str | None:
+    if path is None:
+        return None
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -58,47 +58,44 @@ def rows(root: Path, *, findings: Findings | None = None) -> Iterator[dict[str, 
     splits = _splits(base.parent / "database_split", findings)
     found, fractions = [], []
     for folder in patients:
-        for view, name in _VIEWS.items():
-            info = _description(folder / f"Info_{view}.cfg")
-            where = f"{folder / f'Info_{view}.cfg'}, EF"
-            cell = info.get("ef") or info.get("lvef") or ""
-            fraction = percentage(cell, where) if cell else math.nan
-            fractions.append(fraction)
+        infos = {view: _description(folder / f"Info_{view}.cfg") for view in _VIEWS}
+        cells = {view: info.get("ef") or info.get("lvef") or "" for view, info in infos.items()}
+        stated = [
+            percentage(cell, f"{folder / f'Info_{view}.cfg'}, EF")
+            for view, cell in cells.items()
+            if cell
+        ]
+        fractions += stated
+        # Both views are of one heart and state one ejection fraction.
+        report = f"The left ventricular ejection fraction is {round(stated[0])}%." if stated else ""
+        for view, info in infos.items():
             sequence = folder / f"{folder.name}_{view}_half_sequence.nii.gz"
             if not sequence.exists() and sequence.with_suffix("").exists():
                 sequence = sequence.with_suffix("")  # a browser unpacked it
+            age = info.get("age", "")
             found.append(
                 {
                     "study_id": folder.name,
                     "patient_id": folder.name,
                     "video": sequence.relative_to(root).as_posix(),
-                    "report": ""
-                    if math.isnan(fraction)
-                    else f"The left ventricular ejection fraction is {round(fraction)}%.",
+                    "report": report,
                     "split": splits.get(folder.name, ""),
-                    "view": name,
-                    "ef": cell,
+                    "view": _VIEWS[view],
+                    "ef": cells[view],
                     "edv_ml": info.get("lvedv", ""),
                     "esv_ml": info.get("lvesv", ""),
                     "ed_frame": info.get("ed", ""),
                     "es_frame": info.get("es", ""),
                     "quality": str(_QUALITY.get(info.get("imagequality", "").lower(), "")),
-                    "age_years": info.get("age", ""),
+                    "age_years": "" if math.isnan(number(age)) else age,
                 }
             )
     check_percentages(fractions, f"{base}, EF in the files Info_*.cfg")
-    if bare := sum(map(math.isnan, fractions)):
+    if bare := sum(not row["report"] for row in found):
         findings.remarks.append(
             f"{bare:,} sequences have no ejection fraction in their Info_*.cfg; `prepare` will "
             "leave them out"
         )
-    for row in found:
-        if row["age_years"] and math.isnan(number(row["age_years"])):
-            row["age_years"] = ""
-    # Both views are of one heart and state one ejection fraction.
-    reports: dict[str, str] = {}
-    for row in found:
-        row["report"] = reports.setdefault(row["study_id"], row["report"]) or row["report"]
     yield from only_there(root, found, findings, listed_in="the patients' folders")
 
 
@@ -116,14 +113,24 @@ def _description(path: Path) -> dict[str, str]:
 
 def _splits(folder: Path, findings: Findings) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, split in _SPLITS.items():
-        path = folder / f"subgroup_{name}.txt"
+    for part, split in _SPLITS.items():
+        path = folder / f"subgroup_{part}.txt"
         if not path.is_file():
             findings.remarks.append(
                 f"database_split/{path.name} is not there; patients without a split get one from "
                 "their ids when the manifest is read"
             )
             continue
-        for line in path.read_text(encoding="utf-8-sig").split():
-            found[line] = split
+        try:
+            names = path.read_text(encoding="utf-8-sig").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ManifestError(
+                f"{path}: cannot be read ({type(error).__name__}); copy it again"
+            ) from error
+        for name in names:
+            if found.setdefault(name, split) != split:
+                raise ManifestError(
+                    f"{path}: a patient of it is in another list beside it, too; a split is by "
+                    "patient, so copy the lists again"
+                )
     return found

@@ -30,7 +30,6 @@ from echoclip_r.media.reading import probe, read
 from echoclip_r.sector.find import Sector, apply_sector, find_sector
 
 __all__ = [
-    "NOT_SURE",
     "Frames",
     "MaskedClip",
     "Seen",
@@ -43,7 +42,7 @@ __all__ = [
 
 Frames = NDArray[np.uint8]
 
-NOT_SURE = (
+_NOT_SURE = (
     "the sector is not sure ({}), so burned-in text may be left in it; look at it with "
     "`echoclip-r preview`, and decide there (--sector) or keep all such clips (keep_unsure=True, "
     "--keep-unsure)"
@@ -70,8 +69,8 @@ class Seen:
         chosen: places of the chosen ones among them.
         sector: its sector.
         refusal: why it must not be used, or "".
-        is_doubt: whether that is a doubt about the sector, which `keep_unsure` or siblings settle,
-            and not a fact about the clip.
+        doubt: where that is a doubt about the sector, which `keep_unsure` or siblings settle, and
+            not a fact about the clip, the first of what speaks against the sector; else "".
         notes: sentences on its file and on where its sector is from.
         look: how it looks from far away.
         rule: key of the row of the file of sectors that holds for it, or None.
@@ -81,10 +80,15 @@ class Seen:
     chosen: list[int]
     sector: Sector
     refusal: str
-    is_doubt: bool
+    doubt: str
     notes: tuple[str, ...]
     look: Look
     rule: str | None
+
+    @property
+    def reason(self) -> str:
+        """The refusal, with what to do where it is a doubt."""
+        return _NOT_SURE.format(self.refusal) if self.doubt else self.refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,8 +135,8 @@ def read_masked(
         MediaError: the clip cannot be read, is no single picture, or its sector is not sure.
     """
     seen = look_at(path, num_frames=num_frames, seed=seed)
-    if seen.refusal and not (seen.is_doubt and keep_unsure):
-        raise MediaError(path, NOT_SURE.format(seen.refusal) if seen.is_doubt else seen.refusal)
+    if seen.refusal and not (seen.doubt and keep_unsure):
+        raise MediaError(path, seen.reason)
     return mask_frames(seen, size_px)
 
 
@@ -242,7 +246,7 @@ class _Decision:
 
     sector: Sector
     refusal: str = ""
-    is_doubt: bool = False
+    doubt: str = ""
     note: str = ""
 
 
@@ -272,7 +276,7 @@ def _see(path: Path | str, choose: Callable[[int], list[int]], ask: _Ask) -> See
         chosen=_places(clip, chosen),
         sector=decision.sector,
         refusal=decision.refusal,
-        is_doubt=decision.is_doubt,
+        doubt=decision.doubt,
         notes=clip.info.notes + ((decision.note,) if decision.note else ()),
         look=replace(look, shape=decision.sector.shape if is_sure else None),
         rule=None if rule is None else rule.key,
@@ -308,7 +312,7 @@ def _found(frames: Frames, info: ClipInfo, sibling: Sibling | None) -> _Decision
             )
             reason = f"the outline of {sibling.num_clips} clips of the same {sibling.of}"
             return _Decision(sector=replace(given, sure=True, reason=reason), note=note)
-    return _Decision(sector=sector, refusal=sector.reason, is_doubt=True)
+    return _Decision(sector=sector, refusal=sector.reason, doubt=sector.doubts[0])
 
 
 def _by_itself(frames: Frames, info: ClipInfo, look: Look, ask: _Ask) -> _Decision:
@@ -340,9 +344,10 @@ def _by_rule(frames: Frames, info: ClipInfo, look: Look, rule: Rule, ask: _Ask) 
         if why := why_refused(info.regions, frames):
             others.append(why)
     if others and not by_name:
-        refusal = f"its outline in {where} does not hold for it: {'; '.join(others)}"
+        said = f"its outline in {where} does not hold for it: "
+        refusal, first = said + "; ".join(others), (*sector.doubts, *others)[0]
         return _Decision(
-            sector=replace(sector, sure=False, reason=refusal), refusal=refusal, is_doubt=True
+            sector=replace(sector, sure=False, reason=refusal), refusal=refusal, doubt=said + first
         )
     said = "" if sector.sure else f"; {sector.reason}"
     return _Decision(

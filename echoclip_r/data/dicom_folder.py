@@ -19,14 +19,17 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from echoclip_r.data.archives import Findings
-from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
+from echoclip_r.data.archives import Findings, read_texts
+from echoclip_r.data.cells import AS_IT_IS, TableFormat
 from echoclip_r.errors import ManifestError
 from echoclip_r.jobs.progress import Progress
 
 __all__ = ["rows"]
 
-_KEYS = ("accession", "study_uid")
+_KEYS = {
+    "accession": ("accession", "accession_number", "accessionnumber", "acc", "acc_no"),
+    "study_uid": ("study_uid", "studyinstanceuid", "study_instance_uid", "studyuid"),
+}
 _TAGS = (
     "SOPClassUID",
     "PatientID",
@@ -45,13 +48,7 @@ _TAGS = (
     "Rows",
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
-_SPELLINGS = {
-    "accession": ("accession", "accession_number", "accessionnumber", "acc", "acc_no"),
-    "study_uid": ("study_uid", "studyinstanceuid", "study_instance_uid", "studyuid"),
-    "report": ("report", "text", "report_text"),
-}
-
-
+_TEXTS = ("report", "text", "report_text")
 _VIEW_NAME = re.compile(
     r"(?:a|ap|apical)?[ -]?(?:[2-5]|two|three|four|five)[ -]?(?:c|ch|chamber|chambers)(?: view)?"
     r"|(?:plax|psax|p[ls]ax|sax|lax|a?lax)(?:[ -]?(?:av|mv|pm|pap|apex|base|mid))?(?: view)?"
@@ -88,8 +85,9 @@ def rows(
             f"{root}: no DICOM file with pixels is there, nor in a folder below it"
             + "".join(f"; {remark}" for remark in findings.remarks)
         )
-    key, texts = ("study_uid", {}) if reports is None else _read_reports(reports, form)
+    key, texts = "study_uid", dict[str, str]()
     if reports is not None:
+        key, texts = read_texts(reports, keys=_KEYS, texts=_TEXTS, form=form)
         _check_match(root, reports, key, found, texts, findings)
     for clip in found:
         study = clip[key] or clip["study_uid"]
@@ -133,6 +131,12 @@ def _clips(root: Path, findings: Findings) -> Iterator[dict[str, str]]:
 
 def _header(path: Path) -> dict[str, str] | str:
     """What a manifest needs of a file, or why it is left out."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "their name or their folder's is not UTF-8, so no manifest can hold it; rename them"
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        return "no files, such as pipes"
     log = logging.getLogger("pydicom")
     level = log.level
     try:
@@ -192,47 +196,6 @@ def _date(data: pydicom.Dataset) -> str:
     return ""
 
 
-def _read_reports(path: Path, form: TableFormat) -> tuple[str, dict[str, str]]:
-    """By which id the reports are joined, and the report of each."""
-    texts: dict[str, str] = {}
-    rows_of: dict[str, int] = {}
-    names = [name for spellings in _SPELLINGS.values() for name in spellings]
-    with read_cells(path, ids=_KEYS, names=names, form=form, what="table of reports") as (
-        header,
-        cells,
-    ):
-        places = {name: _place(header, name) for name in _SPELLINGS}
-        if places["report"] is None or (places["accession"] is places["study_uid"] is None):
-            raise ManifestError(
-                f"{path}: row 1 must have the column report and one of accession and study_uid; it "
-                f"has {', '.join(map(repr, filter(None, header)))}. Say what they are called: "
-                "--columns accession=NAME,report=NAME"
-            )
-        key = "accession" if places["accession"] is not None else "study_uid"
-        for row in cells:
-            if row.problem:
-                raise ManifestError(f"{path}: row {row.number}: {row.problem}")
-            at, of = places[key], places["report"]
-            assert at is not None
-            assert of is not None
-            value, text = " ".join(row.cells[at].split()), row.cells[of]
-            if not value:
-                raise ManifestError(f"{path}: row {row.number}, column {key!r}: the cell is empty")
-            if texts.setdefault(value, text) != text:
-                raise ManifestError(
-                    f"{path}: row {row.number}: another report for the {key} of row "
-                    f"{rows_of[value]}; which of them is right cannot be known"
-                )
-            rows_of.setdefault(value, row.number)
-    return key, texts
-
-
-def _place(header: list[str], name: str) -> int | None:
-    plain = [column.lower().replace(" ", "_") for column in header]
-    places = (plain.index(spelling) for spelling in _SPELLINGS[name] if spelling in plain)
-    return next(places, None)
-
-
 def _check_match(
     root: Path,
     reports: Path,
@@ -264,13 +227,16 @@ def _check_match(
 def _hint(ids: set[str], texts: Mapping[str, str] | set[str]) -> str:
     """What would make ids equal that are not."""
 
+    def unpadded(value: str) -> str:
+        return value.lstrip("0")
+
     def folded(value: str) -> str:
-        return value.casefold().replace("-", "").replace(" ", "").lstrip("0")
+        return unpadded(value.casefold().replace("-", "").replace(" ", ""))
 
     others = set(texts)
-    if any(value.lstrip("0") in {other.lstrip("0") for other in others} for value in ids):
+    if {*map(unpadded, ids)} & {*map(unpadded, others)}:
         return "; some differ in leading zeros alone: did a spreadsheet drop them?"
-    if {folded(value) for value in ids} & {folded(other) for other in others}:
+    if {*map(folded, ids)} & {*map(folded, others)}:
         return "; some differ in capitals, hyphens or spaces alone"
     if any(
         len(value) > 3 and len(other) > 3 and (value in other or other in value)

@@ -52,6 +52,8 @@ def rows(root: Path, *, findings: Findings | None = None) -> Iterator[dict[str, 
     base = base or root
     found, fractions, lists = [], [], []
     folds: dict[str, int] = {}
+    moved: set[str] = set()
+    reports: dict[str, str] = {}
     for view in _VIEWS:
         path = base / view / _LIST
         if not path.is_file():
@@ -68,17 +70,22 @@ def rows(root: Path, *, findings: Findings | None = None) -> Iterator[dict[str, 
             fold = number(record["Split"])
             if fold not in _FOLDS:
                 raise ManifestError(f"{where}, column 'Split': a fold is a number from 0 to 9")
-            folds.setdefault(patient, int(fold))
+            if folds.setdefault(patient, int(fold)) != fold:
+                moved.add(patient)
+            study = "-".join(parts[:2])
             fraction = percentage(record["EF"], f"{where}, column 'EF'")
             fractions.append(fraction)
             more = {ours: record.get(theirs, "") for theirs, ours in _MORE.items()}
             found.append(
                 {
-                    "study_id": "-".join(parts[:2]),
+                    "study_id": study,
                     "patient_id": patient,
                     "video": (base / view / "Videos" / f"{name}.avi").relative_to(root).as_posix(),
-                    "report": f"The left ventricular ejection fraction is {round(fraction)}%.",
-                    "split": str(int(fold)),
+                    # Both views are of one heart: the first one's measurement is stated.
+                    "report": reports.setdefault(
+                        study, f"The left ventricular ejection fraction is {round(fraction)}%."
+                    ),
+                    "split": _FOLDS[folds[patient]],
                     "view": view,
                     "ef": record["EF"],
                     **{
@@ -92,14 +99,8 @@ def rows(root: Path, *, findings: Findings | None = None) -> Iterator[dict[str, 
             f"{base}: neither A4C nor PSAX holds a {_LIST}; unpack the whole archive"
         )
     check_percentages(fractions, f"{lists[0]}, column 'EF'")
-    moved = {row["patient_id"] for row in found if int(row["split"]) != folds[row["patient_id"]]}
     if moved:
         findings.remarks.append(
             f"{len(moved):,} patients have clips in several folds; all of theirs go with the first"
         )
-    one_report: dict[str, str] = {}
-    for row in found:
-        row["split"] = _FOLDS[folds[row["patient_id"]]]
-        # Both views of a study are of one heart: the first one's measurement is what is stated.
-        row["report"] = one_report.setdefault(row["study_id"], row["report"])
     yield from only_there(root, found, findings, listed_in=_LIST)

@@ -60,8 +60,8 @@ def write_manifest(rows: Callable[[Path], Iterator[dict[str, str]]], root: Path,
         The number of rows below the header.
 
     Raises:
-        ManifestError: the archive is not laid out so, has no clip, or `out` is there already
-            or in no folder.
+        ManifestError: the archive is not laid out so, has no clip, or `out` is there already,
+            in no folder, or no `.csv` file.
         OSError: `out` cannot be written.
     """
     if not root.is_dir():
@@ -70,6 +70,8 @@ def write_manifest(rows: Callable[[Path], Iterator[dict[str, str]]], root: Path,
         raise ManifestError(
             f"{out.parent}: there is no such folder to write {out.name} to; make it"
         )
+    if out.suffix.lower() != ".csv":
+        raise ManifestError(f"{out}: a manifest is written as CSV; give a name that ends in .csv")
     if out.exists():
         raise ManifestError(f"{out}: this file is there already; give another name with --out")
     found = list(rows(root))

@@ -21,9 +21,11 @@ from echoclip_r.data.archives import (
     Findings,
     check_percentages,
     find_root,
+    inside,
     number,
     only_there,
     read_list,
+    read_texts,
 )
 from echoclip_r.data.cells import AS_IT_IS, TableFormat
 from echoclip_r.errors import ManifestError
@@ -74,7 +76,7 @@ def rows(
             of the table belongs to a study, or no clip is there.
     """
     findings = findings or Findings()
-    base = _base(root)
+    base = find_root(root, *_packed(_CLIPS), archive=_ARCHIVE, below=_DOWNLOADS)
     clips = list(_read(base, _CLIPS, ("subject_id", "study_id", "dicom_filepath")))
     studies = {
         record["study_id"]: record
@@ -95,13 +97,14 @@ def rows(
         written = " ".join(map(_sentence, ours))
         text = notes.get(study) or written
         origins[study] = "note" if notes.get(study) else "measurements" if written else "none"
+        file = inside(record["dicom_filepath"], f"{where}, column 'dicom_filepath'")
         date = about.get("study_datetime") or record.get("acquisition_datetime", "")
         values = {one.name: one.result for one in ours}
         found.append(
             {
                 "study_id": study,
                 "patient_id": record["subject_id"],
-                "video": (base / record["dicom_filepath"]).relative_to(root).as_posix(),
+                "video": (base / file).relative_to(root).as_posix(),
                 "report": text,
                 "report_from": origins[study],
                 "date": date[:10],
@@ -113,20 +116,19 @@ def rows(
     yield from kept
 
 
-def _base(root: Path) -> Path:
-    """The folder with the lists, which may be packed."""
-    for name in (_CLIPS, f"{_CLIPS}.gz"):
-        for folder in (root, *(root / one for one in _DOWNLOADS)):
-            if (folder / name).is_file():
-                return folder
-    return find_root(root, _CLIPS, archive=_ARCHIVE)
+def _packed(*names: str) -> list[str]:
+    """What a list may be called: it may be packed."""
+    return [spelling for name in names for spelling in (name, f"{name}.gz")]
+
+
+def _file(base: Path, *names: str) -> Path | None:
+    """The list of one of these names, packed or not, or None."""
+    return next((base / name for name in _packed(*names) if (base / name).is_file()), None)
 
 
 def _read(base: Path, name: str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    path = base / name
-    if not path.is_file() and (base / f"{name}.gz").is_file():
-        path = base / f"{name}.gz"
-    if not path.is_file():
+    path = _file(base, name)
+    if path is None:
         raise ManifestError(
             f"{base}: it holds no {name}; the archive has {_CLIPS} and {_STUDIES} beside the "
             "folder files: download both"
@@ -143,8 +145,7 @@ def _measurements(
         for study, about in studies.items()
         if about.get("measurement_id")
     }
-    names = [name for one in _MEASUREMENTS for name in (one, f"{one}.gz")]
-    path = next((base / name for name in names if (base / name).is_file()), None)
+    path = _file(base, *_MEASUREMENTS)
     if path is None or not study_of:
         why = f"there is no {_MEASUREMENTS[0]}" if path is None else f"{_STUDIES} names none"
         findings.remarks.append(f"no structured measurements: {why} (release 1.0 has them)")
@@ -194,29 +195,21 @@ def _notes(
     studies: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
     """The note of each study that has one."""
-    by_key: dict[str, str] = {}
-    key = text = ""
-    for where, record in read_list(
-        path, needed=(), ids=("note_id", "study_id"), archive="notes", form=form
-    ):
-        if not key:
-            key = next((name for name in ("note_id", "study_id") if name in record), "")
-            text = next((name for name in ("text", "report") if name in record), "")
-            if not key or not text:
-                raise ManifestError(
-                    f"{path}: row 1 must have the columns note_id (or study_id) and text (or "
-                    "report); say what they are called: --columns note_id=NAME,text=NAME"
-                )
-        if by_key.setdefault(record[key], record[text]) != record[text]:
-            raise ManifestError(f"{where}: another text for the {key} of an earlier row")
-    found = {}
-    for study in wanted:
-        name = study if key == "study_id" else studies.get(study, {}).get("note_id", "")
-        if name and by_key.get(name):
-            found[study] = by_key[name]
+    name_of = {study: studies.get(study, {}).get("note_id", "") for study in wanted}
+    # The notes of all of MIMIC-IV are many gigabytes: only those of studies are kept.
+    key, texts = read_texts(
+        path,
+        keys={"note_id": ("note_id",), "study_id": ("study_id",)},
+        texts=("text", "report"),
+        form=form,
+        wanted={"note_id": {*name_of.values()}, "study_id": wanted},
+    )
+    if key == "study_id":
+        name_of = {study: study for study in wanted}
+    found = {study: texts[name] for study, name in name_of.items() if texts.get(name)}
     if not found:
         raise ManifestError(
-            f"{path}: none of its {len(by_key):,} values of {key or 'note_id'!r} belongs to one of "
+            f"{path}: none of its {len(texts):,} values of {key!r} belongs to one of "
             f"the {len(wanted):,} studies; notes of echocardiograms are part of MIMIC-IV-Note"
         )
     return found

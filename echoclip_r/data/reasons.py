@@ -10,8 +10,6 @@ from echoclip_r.data.rows import Reject
 
 __all__ = ["Kind", "kinds_of"]
 
-_DOUBT = re.compile(r"the sector is not sure \((.*)\), so burned-in text may be left in it.*", re.S)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
@@ -36,29 +34,21 @@ def kinds_of(rejects: Iterable[Reject]) -> list[Kind]:
     Returns:
         The kinds, the most frequent first.
     """
-    found: dict[tuple[str, str], list[tuple[int, str, bool]]] = {}
+    found: dict[tuple[str, str], list[Reject]] = {}
     for reject in rejects:
-        doubt = _DOUBT.fullmatch(reject.reason)
-        reason = f"the sector is not sure: {_first(doubt[1])}" if doubt else reject.reason
-        plain = re.sub(r"\d+(?:\.\d+)?", "#", reason)
-        found.setdefault((reject.column, plain), []).append((reject.row, reason, doubt is not None))
+        plain = re.sub(r"\d+(?:\.\d+)?", "#", _said(reject))
+        found.setdefault((reject.column, plain), []).append(reject)
     kinds = [
         Kind(
             column=column,
-            reason=same[0][1],
-            rows=tuple(row for row, _, _ in same),
-            is_doubt=same[0][2],
+            reason=_said(same[0]),
+            rows=tuple(reject.row for reject in same),
+            is_doubt=bool(same[0].doubt),
         )
         for (column, _), same in found.items()
     ]
     return sorted(kinds, key=lambda kind: -len(kind.rows))
 
 
-def _first(doubts: str) -> str:
-    """The first of some doubts; a semicolon inside of brackets parts nothing."""
-    depth = 0
-    for place, character in enumerate(doubts):
-        depth += (character == "(") - (character == ")")
-        if character == ";" and depth == 0:
-            return doubts[:place]
-    return doubts
+def _said(reject: Reject) -> str:
+    return f"the sector is not sure: {reject.doubt}" if reject.doubt else reject.reason

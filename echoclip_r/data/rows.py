@@ -52,6 +52,7 @@ class Reject:
         reason: what is wrong, which rule it breaks and what to do; never report text.
         study_id: id of the row's study, or "" where it is not known.
         file: the file that has the problem, or "".
+        doubt: where the clip's sector is not sure, the first of what speaks against it; else "".
     """
 
     row: int
@@ -59,6 +60,7 @@ class Reject:
     reason: str
     study_id: str = ""
     file: str = ""
+    doubt: str = ""
 
 
 class RowReader:
@@ -104,7 +106,7 @@ class RowReader:
                     raise ValueError("the cell is empty; every clip needs a value here")
             column, file = "video", record["video"]
             path = os.path.normpath(self._find(file))
-            if check_files and not Path(path).exists():
+            if check_files and not os.path.exists(path):  # noqa: PTH110 - any name, however long
                 raise ValueError(self._why_missing(file))
             column, file = "report", ""
             if _is_text_file(record["report"]):

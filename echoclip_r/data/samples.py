@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import NOT_SURE, MaskedClip, look_at, mask_frames
+from echoclip_r.data.clips import look_at, mask_frames
 from echoclip_r.data.outlines import Rule, fingerprint_of
 from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
 from echoclip_r.data.siblings import Look, Sibling
@@ -31,6 +31,7 @@ __all__ = [
     "Sample",
     "SampleOptions",
     "make_sample",
+    "sample_of",
     "source_fingerprint",
 ]
 
@@ -123,6 +124,7 @@ class Attempt:
     Attributes:
         sample: its sample, or None where it is refused.
         refusal: why it is refused, or "".
+        doubt: the first doubt about its sector, where that is why; see `Seen`.
         look: how it looks from far away, where its sector is sure or doubtful; None where it
             tells nothing to its siblings.
         rule: key of the row of the file of sectors that held for it, or None.
@@ -130,6 +132,7 @@ class Attempt:
 
     sample: Sample | None
     refusal: str = ""
+    doubt: str = ""
     look: Look | None = None
     rule: str | None = None
 
@@ -154,26 +157,76 @@ def make_sample(row: ClipRow, options: SampleOptions, *, sibling: Sibling | None
         sibling=sibling,
         masked=options.masked,
     )
-    tells = seen.is_doubt or seen.look.shape is not None
+    tells = seen.doubt or seen.look.shape is not None
     look = seen.look if tells and not options.masked else None
-    if seen.refusal and not (seen.is_doubt and options.keep_unsure):
-        refusal = NOT_SURE.format(seen.refusal) if seen.is_doubt else seen.refusal
-        return Attempt(sample=None, refusal=refusal, look=look, rule=seen.rule)
+    if seen.refusal and not (seen.doubt and options.keep_unsure):
+        return Attempt(
+            sample=None, refusal=seen.reason, doubt=seen.doubt, look=look, rule=seen.rule
+        )
     clip = mask_frames(seen, options.size_px)
     ending = IMAGE_FORMATS[options.image_format][0]
     files = [
         (f"{row.key}.{number:03d}.{ending}", _encode(frame, options.image_format))
         for number, frame in enumerate(clip.frames)
     ]
-    files.append((f"{row.key}.txt", row.report.encode()))
-    files.append((f"{row.key}.json", _record(row, clip, options.hash_salt)))
-    sample = Sample(
-        files=tuple(files),
-        num_frames=len(clip.frames),
+    sample = sample_of(
+        row,
+        files,
+        indices=clip.indices,
         sure=clip.sector.sure,
+        reason=clip.sector.reason,
         notes=clip.notes,
+        hash_salt=options.hash_salt,
     )
     return Attempt(sample=sample, look=look, rule=seen.rule)
+
+
+def sample_of(
+    row: ClipRow,
+    frames: Sequence[tuple[str, bytes]],
+    *,
+    indices: Sequence[int],
+    sure: bool,
+    reason: str,
+    notes: tuple[str, ...] = (),
+    hash_salt: str | None = None,
+) -> Sample:
+    """The sample of a clip whose frames are files already.
+
+    Args:
+        row: of the clip.
+        frames: name and content of each frame.
+        indices: where each of them is in the clip.
+        sure: whether what lies outside of the sector is away for sure.
+        reason: why.
+        notes: see `MaskedClip`.
+        hash_salt: see `SampleOptions`.
+    """
+    study_id, patient_id, day = row.study_id, row.patient_id, row.date
+    if hash_salt is not None:
+        study_id = pseudonym("study", row.study_id, hash_salt)
+        patient_id = pseudonym("patient", row.patient_id, hash_salt)
+        day = shifted_date(row.date, row.patient_id, hash_salt)
+    # It names all that it takes, so that nothing else of the source gets in.
+    record: dict[str, Any] = {
+        "study_id": study_id,
+        "patient_id": patient_id,
+        "view": row.view or None,
+        "date": day or None,
+        "labels": dict(row.labels),
+        "frames": [*indices],
+        "sector": {"sure": sure, "reason": reason},
+    }
+    if notes:
+        record["notes"] = notes
+    content = json.dumps(record, ensure_ascii=False, sort_keys=True).encode()
+    text = (f"{row.key}.txt", row.report.encode())
+    return Sample(
+        files=(*frames, text, (f"{row.key}.json", content)),
+        num_frames=len(frames),
+        sure=sure,
+        notes=notes,
+    )
 
 
 def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
@@ -193,24 +246,3 @@ def _encode(frame: NDArray[np.uint8], image_format: str) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, format=image_format, **IMAGE_FORMATS[image_format][1])
     return buffer.getvalue()
-
-
-def _record(row: ClipRow, clip: MaskedClip, salt: str | None) -> bytes:
-    """The sample's JSON. It names all that it takes, so that nothing else of the source gets in."""
-    study_id, patient_id, day = row.study_id, row.patient_id, row.date
-    if salt is not None:
-        study_id = pseudonym("study", row.study_id, salt)
-        patient_id = pseudonym("patient", row.patient_id, salt)
-        day = shifted_date(row.date, row.patient_id, salt)
-    record: dict[str, Any] = {
-        "study_id": study_id,
-        "patient_id": patient_id,
-        "view": row.view or None,
-        "date": day or None,
-        "labels": dict(row.labels),
-        "frames": clip.indices,
-        "sector": {"sure": clip.sector.sure, "reason": clip.sector.reason},
-    }
-    if clip.notes:
-        record["notes"] = clip.notes
-    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode()

@@ -37,9 +37,9 @@ from echoclip_r.data.shard_records import (
 from echoclip_r.data.siblings import ClipLook, Sibling, shape_to_json
 from echoclip_r.errors import MediaError, ShardError
 from echoclip_r.jobs.local import Job
-from echoclip_r.storage import whole_file
+from echoclip_r.storage import sha256_of, whole_file
 
-__all__ = ["ShardTask", "settle_shard", "settled_fingerprint", "write_shard"]
+__all__ = ["ShardTask", "add_sample", "settle_shard", "settled_fingerprint", "write_shard"]
 
 _CRASHED = (
     "reading it ended the worker process, twice: the decoder crashed, or memory ran out; convert "
@@ -110,7 +110,7 @@ def settle_shard(job: Job[ShardTask]) -> Record:
     before = load_record(task.out_dir, job.name, settling=True)
     assert before is not None and not before.settled, "only a finished shard is settled, and once"
     num_settled = 0
-    rejects = {reject.row: reject.reason for reject in before.rejects}
+    rejects = {reject.row: reject for reject in before.rejects}
     notes: dict[int, list[str]] = {}
     for remark in before.remarks:
         notes.setdefault(remark.row, []).append(remark.remark)
@@ -124,7 +124,8 @@ def settle_shard(job: Job[ShardTask]) -> Record:
         def attempt(position: int, row: ClipRow) -> Attempt:
             nonlocal num_settled
             if row.row in rejects:
-                old = Attempt(sample=None, refusal=rejects[row.row])
+                reject = rejects[row.row]
+                old = Attempt(sample=None, refusal=reject.reason, doubt=reject.doubt)
             else:
                 key, files = next(finished)
                 assert key == row.key, "a shard holds its clips in the order of its rows"
@@ -186,10 +187,11 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                                     reason=made.refusal,
                                     study_id=row.study_id,
                                     file=row.video,
+                                    doubt=made.doubt,
                                 )
                             )
                             continue
-                        _add(tar, made.sample)
+                        add_sample(tar, made.sample)
                         remarks += [
                             Remark(row=row.row, study_id=row.study_id, file=row.video, remark=note)
                             for note in made.sample.notes
@@ -197,8 +199,7 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                         samples += 1
                         num_frames += made.sample.num_frames
                         num_unsure += not made.sample.sure
-                with partial.open("rb") as file:
-                    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                sha256 = sha256_of(partial)
                 num_bytes = partial.stat().st_size
             if not samples:  # readers of WebDataset take an empty shard for an error
                 final.unlink()
@@ -260,7 +261,8 @@ def _sample_again(files: list[tuple[str, bytes]], notes: tuple[str, ...]) -> Sam
     )
 
 
-def _add(tar: tarfile.TarFile, sample: Sample) -> None:
+def add_sample(tar: tarfile.TarFile, sample: Sample) -> None:
+    """Add a sample's files to a shard that is being written."""
     for name, content in sample.files:
         entry = tarfile.TarInfo(name)  # owner 0, time 0: nothing of this machine
         entry.size = len(content)

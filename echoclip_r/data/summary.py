@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoclip_r.data.manifest import Manifest
+from echoclip_r.data.reasons import kinds_of
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.jobs.progress import Progress
 from echotok.view.templates import render
@@ -23,6 +24,7 @@ __all__ = ["Histogram", "Section", "Summary", "summarize"]
 CONTEXT_LENGTH = 77
 _MAX_NAMED_REJECTS = 10
 _MAX_BINS = 12
+_EXACT = 2.0**52
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _LONG_REPORT_WORDS = 1_000
 
@@ -49,6 +51,8 @@ class Histogram:
     def of(cls, values: NDArray[np.float64]) -> Histogram:
         """Bins of equal width; a bin a value where there are few whole ones.
 
+        There is one bin alone where the values differ too little or too much for several.
+
         Args:
             values: numbers, at least one.
 
@@ -58,9 +62,13 @@ class Histogram:
         """
         low, high = float(values.min()), float(values.max())
         num_bins = _MAX_BINS
-        if (values == values.round()).all() and high - low < _MAX_BINS:
+        is_exact = max(-low, high) < _EXACT  # else 0.5 more is the same number
+        if is_exact and (values == values.round()).all() and high - low < _MAX_BINS:
             low, high = low - 0.5, high + 0.5
             num_bins = round(high - low)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not (np.diff(np.linspace(low, high, num_bins + 1)) > 0).all():
+                return cls(edges=(low, high), counts=(len(values),))
         counts, edges = np.histogram(values, num_bins, (low, high))
         return cls(edges=tuple(map(float, edges)), counts=tuple(map(int, counts)))
 
@@ -301,7 +309,8 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
         ),
     ]
     rows += [
-        (f"view {view or '(blank)'}", f"{count:,}") for view, count in figures["views"].items()
+        (f"view {_printable(view) or '(blank)'}", f"{count:,}")
+        for view, count in figures["views"].items()
     ]
     return Section(
         title="Studies",
@@ -310,6 +319,11 @@ def _duplicates(manifest: Manifest, reports: Sequence[str], figures: dict[str, A
         note="Clips are masked to their sector; lettering inside of it stays. Look at them with "
         "`echoclip-r preview`, and leave clips out by a column `exclude` (yes).",
     )
+
+
+def _printable(cell: str) -> str:
+    """A cell on one line, without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else " " for sign in cell).strip()
 
 
 def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Section, Section]:
@@ -367,18 +381,10 @@ def _labels(manifest: Manifest, figures: dict[str, Any]) -> tuple[Section, Secti
 
 def _rejects(manifest: Manifest, figures: dict[str, Any]) -> Section:
     figures["num_rejects"] = len(manifest.rejects)
-    kinds: dict[tuple[str, str], list[int]] = {}
-    reasons: dict[tuple[str, str], set[str]] = {}
-    for reject in manifest.rejects:
-        # Reasons that differ only in a row or byte are one kind on a page.
-        plain = "".join("#" if character.isdigit() else character for character in reject.reason)
-        kinds.setdefault((reject.column, plain), []).append(reject.row)
-        reasons.setdefault((reject.column, plain), set()).add(reject.reason)
     rows = []
-    for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        # The first of them is shown as it is, since an advice without its digits does not work.
-        column, reason = kind[0], min(reasons[kind])
-        named = ", ".join(map(str, found[:_MAX_NAMED_REJECTS]))
-        more = ", ..." if len(found) > _MAX_NAMED_REJECTS else ""
-        rows.append((f"{column or 'row'}: {reason}", f"{len(found):,}", named + more))
+    for kind in kinds_of(manifest.rejects):
+        named = ", ".join(map(str, kind.rows[:_MAX_NAMED_REJECTS]))
+        more = ", ..." if len(kind.rows) > _MAX_NAMED_REJECTS else ""
+        reason = f"{kind.column or 'row'}: {kind.reason}"
+        rows.append((reason, f"{len(kind.rows):,}", named + more))
     return Section(title="Rows left out", header=("", "rows", "which"), rows=tuple(rows))

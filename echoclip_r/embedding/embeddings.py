@@ -36,6 +36,7 @@ __all__ = [
     "claim_embeddings",
     "joined",
     "load_embedded",
+    "read_kept",
     "read_part",
     "read_run",
     "write_part",
@@ -220,8 +221,8 @@ def write_part(path: Path, part: Embedded) -> None:
         table.to_parquet(partial, index=False)
 
 
-def read_part(path: Path) -> Embedded | None:
-    """Read the embeddings of a finished shard; None where the file is missing or damaged."""
+def read_kept(path: Path, *, needed: Sequence[str]) -> pd.DataFrame | None:
+    """A file of embeddings; None where it is missing or damaged, or lacks a column."""
     try:
         table = pd.read_parquet(path)
     except FileNotFoundError:
@@ -229,8 +230,13 @@ def read_part(path: Path) -> Embedded | None:
     except (OSError, ValueError, pa.ArrowException) as error:
         _log.warning("%s is damaged (%s) and made again", path, type(error).__name__)
         return None
-    run = read_run(path.parent)
-    if run is None or _FRAMES not in table:
+    return table if {*needed} <= {*table.columns} else None
+
+
+def read_part(path: Path) -> Embedded | None:
+    """Read the embeddings of a finished shard; None where the file is missing or damaged."""
+    table, run = read_kept(path, needed=(_FRAMES,)), read_run(path.parent)
+    if table is None or run is None:
         return None
     width = int(run["dimensions"])
     encoded = table[_FRAMES].tolist()

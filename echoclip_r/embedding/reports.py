@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from echoclip_r.data.report_table import ReportTable, report_table
@@ -27,6 +26,7 @@ from echoclip_r.embedding.embeddings import (
     FORMAT,
     REPORTS,
     claim_embeddings,
+    read_kept,
     read_run,
     write_vectors,
     writing_embeddings,
@@ -330,15 +330,7 @@ def _write(path: Path, columns: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame | None:
-    """A file of ours; None where it is missing or damaged."""
-    try:
-        table = pd.read_parquet(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, pa.ArrowException) as error:
-        _log.warning("%s is damaged (%s) and made again", path, type(error).__name__)
-        return None
-    return table if {"key", "vector"} <= set(table.columns) else None
+    return read_kept(path, needed=("key", "vector"))
 
 
 def _same(before: pd.DataFrame, columns: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ frames.
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -78,6 +79,8 @@ def _parse(
     kind = struct.unpack(f"{order}h", content[70:72])[0]
     _, across, down, *_ = struct.unpack(f"{order}8f", content[76:108])
     start, slope, shift = struct.unpack(f"{order}3f", content[108:120])
+    if not _HEADER <= start < math.inf:  # else the header, which may name people, were a picture
+        raise MediaError(path, _CUT)
     if kind not in _TYPES:
         raise MediaError(path, f"its kind of numbers (NIfTI code {kind}) is not one of grey values")
     # A picture is flat: of the sizes behind rows and columns only one, the frames, is above 1.
@@ -103,7 +106,8 @@ def _to_bytes(stored: NDArray[np.generic], slope: float, shift: float) -> NDArra
         return stored.astype(np.uint8)
     values = stored.astype(np.float64)
     if slope not in (0.0, 1.0) or shift != 0.0:
-        values = values * (slope or 1.0) + shift
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = values * (slope or 1.0) + shift
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 255 or high <= 1:

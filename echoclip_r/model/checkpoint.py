@@ -46,7 +46,7 @@ from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
-from echoclip_r.storage import whole_folder, writing
+from echoclip_r.storage import sha256_of, whole_folder, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts
 
@@ -157,7 +157,7 @@ def save_checkpoint(
             "model": spec.to_dict(),
             "training": training,
             "tokenizer": {"name": codec.name, "sha256": codec.fingerprint},
-            "weights_sha256": _sha256(partial / WEIGHTS),
+            "weights_sha256": sha256_of(partial / WEIGHTS),
             "made_with": {
                 name: version(name) for name in ("echotok", "torch", "open_clip_torch", "timm")
             },
@@ -265,6 +265,7 @@ def read_description(folder: Path) -> Description:
         if number <= FORMAT:
             spec, training = _READERS[number](facts)
             model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+            _check_parts(facts, training, model)
             return Description(
                 folder=folder,
                 format=number,
@@ -284,6 +285,26 @@ def read_description(folder: Path) -> Description:
         f"{folder}: the checkpoint is of format {number}, and this version of echoclip_r reads "
         f"formats 1 to {FORMAT}; install the version that wrote it, echotok {maker}, or a newer"
     )
+
+
+def _check_parts(
+    facts: Mapping[str, Any], training: Mapping[str, Any] | None, model: Mapping[str, Any]
+) -> None:
+    """Raises: KeyError, TypeError or ValueError, where a part is missing or of another kind."""
+    stated = facts["tokenizer"]
+    kinds: tuple[tuple[str, Any, type], ...] = (
+        ("training", training or {}, dict),
+        ("tasks", facts.get("tasks", []), list),
+        ("tokenizer", [stated["name"], stated["sha256"]], list),
+        ("vision_cfg", model["model_cfg"]["vision_cfg"], dict),
+        ("text_cfg", model["model_cfg"]["text_cfg"], dict),
+        ("preprocess_cfg", model.get("preprocess_cfg", {}), dict),
+    )
+    for name, part, kind in kinds:
+        if not isinstance(part, kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    if any(Path(str(name)).name != name for name in facts.get("tasks", [])):
+        raise ValueError("tasks names a file that is not in the checkpoint's folder")
 
 
 def tasks_of(path: Path | str) -> tuple[str, ...]:
@@ -421,8 +442,3 @@ def _save_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _save_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,12 +23,13 @@ from echoclip_r.errors import CheckpointError
 from echoclip_r.model.build import MODEL, WEIGHTS
 from echoclip_r.model.checkpoint import (
     DESCRIPTION,
+    Description,
     find_checkpoint,
     load_codec,
     read_description,
 )
 from echoclip_r.model.model_card import model_card
-from echoclip_r.storage import whole_folder, writing
+from echoclip_r.storage import sha256_of, whole_folder, writing
 from echotok.adapters.open_clip import save_tokenizer
 
 __all__ = ["export_run", "needs_our_towers"]
@@ -49,7 +50,8 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
         The checkpoint that was taken.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or `out` cannot be written.
+        CheckpointError: there is no checkpoint, it or its evaluation is damaged, or `out` cannot be
+            written.
         ArtifactError: its tokenizer is damaged.
     """
     run, out = Path(run), Path(out)
@@ -58,6 +60,7 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
     codec = load_codec(description)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out}: something is there already; give a new folder with --out")
+    _check_weights(description)
     config = json.loads((folder / MODEL).read_text(encoding="utf-8"))
     # What is published names no file of the machine that made it.
     spec = replace(
@@ -94,6 +97,22 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
 def needs_our_towers(model_config: Mapping[str, Any]) -> bool:
     """Whether open_clip knows the image tower only after this package has told it of it."""
     return str(model_config["vision_cfg"].get("timm_model_name", "")).startswith("echoclip_r_")
+
+
+def _check_weights(description: Description) -> None:
+    """Refuse weights that are not those that the checkpoint was written with."""
+    path, stated = description.folder / WEIGHTS, description.facts.get("weights_sha256")
+    try:
+        is_whole = sha256_of(path) == stated
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: the weights cannot be read ({error.strerror}); copy the checkpoint again"
+        ) from error
+    if not is_whole:
+        raise CheckpointError(
+            f"{path}: the weights are damaged, or of another checkpoint: their sha256 is not the "
+            f"one that {DESCRIPTION} states; copy the checkpoint again"
+        )
 
 
 def _name_only(pretrained: str | None) -> str | None:

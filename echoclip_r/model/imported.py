@@ -10,20 +10,20 @@ A folder that `echoclip_r.model.export` wrote becomes the run that it was.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from open_clip.factory import _find_checkpoint_in_dir, load_state_dict
 from open_clip.pretrained import download_pretrained_from_hf
 
 from echoclip_r.errors import CheckpointError, OptionError
-from echoclip_r.model.build import MODEL, build_model, model_config
+from echoclip_r.model.build import MODEL, build_model, fit_frames, model_config, normalize_frames
 from echoclip_r.model.checkpoint import (
     DESCRIPTION,
     load_checkpoint,
@@ -34,7 +34,7 @@ from echoclip_r.model.checkpoint import (
 from echoclip_r.model.pretrained import find_weights
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import read_task_files
-from echoclip_r.storage import read_json
+from echoclip_r.storage import read_json, sha256_of
 from echoclip_r.text.codec import TextCodec
 
 __all__ = ["Imported", "import_weights"]
@@ -135,8 +135,7 @@ def import_weights(
         tokenizer=None if tokenizer is None else codec.name,
         context_length=context_length,
     )
-    content = found.content or {}
-    model = build_model(config, name=name, preprocess=content.get("preprocess_cfg"))
+    model = _build(config, name, found)
     _fill(model, state, found, name)
     save_checkpoint(
         out / "best",
@@ -146,7 +145,7 @@ def import_weights(
         codec=codec,
         facts={
             "step": 0,
-            "imported": {"source": found.name, "file_sha256": _sha256(found.weights)},
+            "imported": {"source": found.name, "file_sha256": sha256_of(found.weights)},
         },
     )
     return Imported(
@@ -199,7 +198,10 @@ def model_config_without_folder(config: Mapping[str, Any]) -> dict[str, Any]:
 def _folder(source: str) -> Path | None:
     if source.startswith(_HUB):
         return None
-    path = Path(source.removeprefix(_LOCAL))
+    named = source.removeprefix(_LOCAL)
+    if not named:
+        raise CheckpointError("the source is empty; give a file of weights, or local-dir:FOLDER")
+    path = Path(named)
     if source.startswith(_LOCAL) and not path.is_dir():
         raise CheckpointError(f"{path}: there is no such folder")
     return path if path.is_dir() else None
@@ -235,7 +237,12 @@ def _config_in(folder: Path) -> Mapping[str, Any] | None:
         return None
     content = read_json(path)
     parts = content.get("model_cfg") if content is not None else None
-    if not isinstance(parts, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= parts.keys():
+    if (
+        not isinstance(parts, dict)
+        or "embed_dim" not in parts
+        or not isinstance(parts.get("vision_cfg"), dict)
+        or not isinstance(parts.get("text_cfg"), dict)
+    ):
         raise CheckpointError(
             f"{path}: it does not describe a model of open_clip (model_cfg with embed_dim, "
             "vision_cfg and text_cfg); copy it again, or move it away and give --model NAME"
@@ -292,7 +299,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def _text_shapes(state: Mapping[str, torch.Tensor], found: _Source) -> tuple[int, int]:
     """Rows of the token embedding, and the context's length."""
     embedding, positions = state.get("token_embedding.weight"), state.get("positional_embedding")
-    if embedding is None or positions is None:
+    if embedding is None or positions is None or not embedding.ndim == positions.ndim == 2:
         raise CheckpointError(
             f"{found.weights}: it has no token_embedding.weight and positional_embedding, so it "
             "does not hold a CLIP model of open_clip with its own text tower; models with a text "
@@ -341,6 +348,25 @@ def _config_of(
         )
     text["vocab_size"] = codec.vocab_size
     return towers or _name_of(config) or found.name, config
+
+
+def _build(config: Mapping[str, Any], name: str, found: _Source) -> Any:
+    """The model with random weights, which takes frames as its configuration says."""
+    try:
+        model = build_model(
+            config, name=name, preprocess=(found.content or {}).get("preprocess_cfg")
+        )
+        normalize_frames(fit_frames([np.zeros((9, 8, 3), np.uint8)], model), model)
+    except OptionError:
+        raise
+    except Exception as error:  # whatever a number or a name makes open_clip, timm and torch raise
+        reason = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"{found.weights.parent / MODEL}: open_clip cannot build the model that it describes "
+            f"({type(error).__name__}: {reason}); copy it again, or move it away and give --model "
+            "NAME"
+        ) from error
+    return model
 
 
 def _name_of(config: Mapping[str, Any]) -> str | None:
@@ -419,7 +445,7 @@ def _fitting(state: Mapping[str, torch.Tensor]) -> Iterator[str]:
 def _fill(model: Any, state: dict[str, torch.Tensor], found: _Source, name: str) -> None:
     """Fill a model with the tensors, all of them and no other."""
     wanted = model.state_dict()
-    if "logit_scale" in state:
+    if "logit_scale" in state and state["logit_scale"].numel() == 1:
         state["logit_scale"] = state["logit_scale"].reshape(wanted["logit_scale"].shape)
     faults = [f"{key} is missing" for key in wanted if key not in state]
     faults += [f"{key} is one too many" for key in state if key not in wanted]
@@ -436,8 +462,3 @@ def _fill(model: Any, state: dict[str, torch.Tensor], found: _Source, name: str)
             "NAME, or put their own open_clip_config.json beside them"
         )
     model.load_state_dict(state)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.checkpoint import Description, fingerprint_of
+from echoclip_r.model.checkpoint import DESCRIPTION, Description, fingerprint_of
 from echoclip_r.storage import read_json
 from echoclip_r.text.codec import TextCodec
 
@@ -40,19 +40,27 @@ def model_card(
         our_towers: whether open_clip has to be told of the image tower first.
 
     Raises:
-        CheckpointError: `evaluation` holds no figures, or none of this model.
+        CheckpointError: `evaluation` holds no figures, or none of this model; or one of the files
+            that are read is damaged.
     """
     training = description.training or {}
     title = str(training.get("recipe") or description.spec.towers)
     phantom = "phantom" in map(str, description.facts.get("tasks", ()))
-    sections = [
-        ("", _about(description, codec, title)),
-        ("How to load it", _loading(codec, our_towers)),
-        ("Figures", "\n".join(_figures(description, codec, run, evaluation))),
-        ("Data", "\n".join(_data(description, run, phantom))),
-        ("Limits", "\n".join(_limits(description, codec, phantom))),
-        ("How it was made", "\n".join(_making(description, codec))),
-    ]
+    try:
+        sections = [
+            ("", _about(description, codec, title)),
+            ("How to load it", _loading(codec, our_towers)),
+            ("Figures", "\n".join(_figures(description, codec, run, evaluation))),
+            ("Data", "\n".join(_data(description, run, phantom))),
+            ("Limits", "\n".join(_limits(description, codec, phantom))),
+            ("How it was made", "\n".join(_making(description, codec))),
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{run}: a file that the model card is made from is damaged ({type(error).__name__}: "
+            f"{error}): {_METRICS}, config.json or splits.json there, {DESCRIPTION} of the "
+            "checkpoint, or index.json of the shards; copy it again, or move it away"
+        ) from error
     parts = [f"## {heading}\n\n{text}" if heading else text for heading, text in sections]
     head = (
         "---\nlibrary_name: open_clip\npipeline_tag: zero-shot-image-classification\n"

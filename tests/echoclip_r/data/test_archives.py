@@ -357,3 +357,84 @@ def test_reports_are_for_the_layouts_that_have_them(make, run, tmp_path):
     """The others have texts of their own."""
     code, said = run("camus", make("camus"), "--reports", str(tmp_path / "x.csv"))
     assert code == 2 and "--reports is for dicom and mimic-iv-echo; camus has texts of its" in said
+
+
+def test_a_path_of_a_list_stays_inside_of_the_archive(make, run):
+    """An absolute, blank or climbing path is named by its row, and not followed."""
+    for path in ("/etc/passwd", "", "../../secret.dcm"):
+        root = make("mimic-iv-echo")
+        rows = [["subject_id", "study_id", "dicom_filepath"], [10000, 9000, path]]
+        write(root / "echo-record-list.csv", rows)
+        code, said = run("mimic-iv-echo", root)
+        assert code == 1 and "row 2, column 'dicom_filepath': a path is to name a file in" in said
+        assert "secret" not in said and "passwd" not in said
+        shutil.rmtree(root)
+
+
+def test_a_name_that_no_file_can_have_is_a_clip_that_is_not_there(make, run, tmp_path):
+    """In a list of an archive, and in a manifest."""
+    root = make("echonet-dynamic")
+    edit(root / "FileList.csv", "0X1,", f"{'x' * 300},")
+    code, said = run("echonet-dynamic", root)
+    assert code == 0 and "1 of the 4 clips that FileList.csv names are not there" in said
+    edit(tmp_path / "manifest.csv", "0X0.avi", f"{'x' * 300}.avi")
+    manifest = read_manifest(tmp_path / "manifest.csv")
+    assert len(manifest.frame) == 2
+    assert "there is no such file" in manifest.rejects[0].reason
+
+
+def test_camus_lists_of_splits_that_cannot_be_used_are_refused(make, run):
+    """One that is no text, and a patient in two of them (I10)."""
+    root = make("camus")
+    lists = root / "database_split"
+    shutil.copy(lists / "subgroup_training.txt", lists / "subgroup_testing.txt")
+    code, said = run("camus", root)
+    assert code == 1 and "a patient of it is in another list beside it" in said
+    (lists / "subgroup_testing.txt").write_bytes(b"\xff\xfe\0patient")
+    code, said = run("camus", root)
+    assert code == 1 and "subgroup_testing.txt: cannot be read (UnicodeDecodeError)" in said
+
+
+def test_camus_views_share_the_fraction_that_one_of_them_states(make, run, tmp_path):
+    """Only a heart without any is left out, and counted."""
+    root = make("camus")
+    folders = sorted((root / "database_nifti").iterdir())
+    edit(folders[0] / "Info_4CH.cfg", "EF: 50", "")
+    for path in folders[1].glob("*.cfg"):
+        edit(path, "EF: 51", "")
+    code, said = run("camus", root)
+    assert code == 0 and "2 sequences have no ejection fraction" in said
+    manifest = read_manifest(tmp_path / "manifest.csv")
+    assert [one.row for one in manifest.rejects] == [4, 5]
+    stated = "The left ventricular ejection fraction is 50%."
+    assert list(manifest.frame["report"][:2]) == [stated] * 2
+
+
+def test_a_manifest_is_a_csv_file(make, tmp_path, capsys):
+    """Its name says so, since no other command reads it else."""
+    root = make("echonet-dynamic")
+    assert main(["manifest", "echonet-dynamic", str(root), "--out", str(tmp_path / "m")]) == 1
+    assert "give a name that ends in .csv" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_table_of_notes_that_cannot_be_joined_is_refused(make, run, tmp_path):
+    """By its row, and without a word or an id of it; notes of other studies are passed over."""
+    root, table = make("mimic-iv-echo"), tmp_path / "n.csv"
+    for rows, said in (
+        ([["subject", "note"], [1, "secret"]], "row 1 must have the column text and one of note"),
+        ([["note_id", "text"], ["", "secret"]], "row 2, column 'note_id': the cell is empty"),
+        (
+            [["note_id", "text"], ["10001-EC-1", "secret"], ["10001-EC-1", "secret, too"]],
+            "row 3: another report for the note_id of row 2",
+        ),
+    ):
+        write(table, rows)
+        code, err = run("mimic-iv-echo", root, "--reports", str(table))
+        assert code == 1 and said in err
+        assert "secret" not in err and "EC" not in err
+    others = [["x", "One."], ["x", "Another."]]
+    write(table, [["study_id", "report"], *others, [9001, "The EF is normal."]])
+    code, said = run("mimic-iv-echo", root, "--reports", str(table))
+    assert code == 0 and "2 of 4 studies have no note here" in said
+    assert "The EF is normal." in list(read_manifest(tmp_path / "manifest.csv").frame["report"])

@@ -559,3 +559,15 @@ def test_reasons_are_counted_on_the_terminal(clips, helpers, capsys):
     assert lines[start + 1].endswith("(e.g. row 2)")
     assert lines[start + 2] == ("      1  video: there is no such file or folder (e.g. row 6)")
     assert "echoclip-r preview ... --out page.html" in lines[start + 3]
+    # The records of finished shards say the same; one of an earlier release is still read.
+    assert clips.prepare("out") == 0
+    assert capsys.readouterr().out.splitlines()[start + 2 :] == lines[start + 1 :]
+    for path in (clips.folder / "out" / "state").glob("*-[0-9]*.json"):
+        record = json.loads(path.read_text())
+        for reject in record["rejects"]:
+            del reject["doubt"]
+        path.write_text(json.dumps(record))
+    assert clips.prepare("out") == 0
+    said = capsys.readouterr().out
+    assert "of the clips were finished by an earlier run" in said
+    assert "      3  video: the sector is not sure (" in said

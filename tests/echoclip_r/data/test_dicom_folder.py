@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +185,18 @@ def test_a_typed_view_is_taken_over_only_where_it_is_one(typed, view):
         data = Dataset()
         setattr(data, keyword, typed)
         assert _view(data) == view
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither such names nor pipes")
+def test_pipes_and_names_that_are_no_text_are_left_out(root, tmp_path, capsys):
+    """They are counted; a pipe is not waited for."""
+    os.mkfifo(root / "pipe.dcm")
+    try:
+        shutil.copy(root / "0" / "deep" / "IM0", os.fsencode(root) + b"/\xff.dcm")
+    except OSError:
+        pytest.skip("the file system takes no such name")
+    status, said, _ = run(capsys, root, "--out", tmp_path / "m.csv")
+    assert status == 0
+    assert "1 files were left out: no files, such as pipes" in said
+    assert "1 files were left out: their name or their folder's is not UTF-8" in said
+    assert len(rows(tmp_path / "m.csv")) == 6

@@ -199,7 +199,8 @@ def test_killed_and_run_again_gives_the_same(archive, shards, tmp_path, workers)
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not list(out.glob("*.tar")) and time.monotonic() < deadline:
+        # A shard is finished once its record is there, which comes after the file.
+        while not list(out.glob("state/*-0*.json")) and time.monotonic() < deadline:
             time.sleep(0.002)
     finally:
         running.send_signal(signal.SIGKILL)

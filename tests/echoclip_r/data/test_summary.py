@@ -132,3 +132,41 @@ def test_tokens_are_counted_by_a_runs_tokenizer_or_by_open_clips(
             count = len(tokenizer.encode(report).ids)
             assert f"tokenizer {tokenizer.name}, {tokenizer.fingerprint[:12]}" in out
         assert re.search(rf"^{said} +6 .* {count} ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        ([3.0, 3.0 + 4e-16], "█"),  # the same measurement, rounded in two ways
+        ([1e17], "█"),
+        ([1e17, 1e17 + 16], "█"),
+        ([-1e308, 1e308], "█"),
+        ([0.1], "█"),
+        ([1e300, 1.0], "█▁▁▁▁▁▁▁▁▁▁█"),
+        ([7.0], "█"),
+    ],
+)
+def test_a_histogram_of_any_numbers(values, row):
+    """Numbers that differ too little or too much for bins are in one of them."""
+    histogram = Histogram.of(np.array(values))
+    assert str(histogram) == row
+    assert sum(histogram.counts) == len(values)
+    assert len(histogram.bars) == len(histogram.counts) == len(histogram.edges) - 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_mark_that_is_not_there_is_not_waited_for(encoding, tmp_path, capsys):
+    """An encoding that is given and that the file is not in is an error and no traceback."""
+    path = write(tmp_path, ["S,P,a.avi,Fine."])
+    assert main(["summary", str(path), "--encoding", encoding]) == 1
+    assert str(path) in capsys.readouterr().err
+    path.write_bytes(path.read_text().encode(f"{encoding}-le"))
+    assert main(["summary", str(path), "--encoding", encoding, "--tokenizer", "none"]) == 0
+
+
+def test_a_terminal_obeys_no_cell(tmp_path):
+    """Signs that no terminal prints are left out of the names of views."""
+    header = f"{HEADER},view"
+    path = write(tmp_path, ["S,P,a.avi,Fine.,A4C\x1b[31m"], header=header)
+    text = summarize(read_manifest(path)).as_text()
+    assert "view A4C [31m" in text and "\x1b" not in text

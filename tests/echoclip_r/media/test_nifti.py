@@ -81,6 +81,26 @@ def test_what_cannot_be_read_is_said(tmp_path, change, said, packed):
         read_clip(path)
 
 
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), -5.0, 0.0, 347.0])
+def test_pixels_begin_behind_the_header(tmp_path, start):
+    """Else the header, in which a name may stand, would be taken for a picture."""
+    raw = bytearray(content(FRAMES))
+    struct.pack_into("<f", raw, 108, start)
+    (tmp_path / "a.nii").write_bytes(raw)
+    for read in (probe, read_clip):
+        with pytest.raises(MediaError, match="damaged or cut off"):
+            read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf")])
+def test_a_scale_that_is_no_number_gives_no_picture(tmp_path, slope):
+    """It is black, in which no sector is found, and no warning of numpy's is shown."""
+    raw = bytearray(content(FRAMES))
+    struct.pack_into("<f", raw, 112, slope)
+    (tmp_path / "a.nii").write_bytes(raw)
+    assert not read_clip(tmp_path / "a.nii").any()
+
+
 def test_a_packed_file_that_was_cut_off(tmp_path):
     """Its end is missing."""
     path = tmp_path / "a.nii.gz"

@@ -61,6 +61,57 @@ def test_open_clip_embeds_as_we_do_and_the_run_comes_back_as_it_was(run, tmp_pat
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+DAMAGES = {
+    "best/open_clip_model.safetensors": (
+        (lambda content: content[: len(content) // 2], "the weights are damaged, or of another"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "the weights are damaged"),
+        (lambda content: None, "the weights cannot be read (No such file"),
+    ),
+    "best/echoclip_r.json": (
+        (lambda content: content[: len(content) // 2], "the checkpoint cannot be read"),
+        (lambda content: changed(content, tokenizer=None), "the checkpoint cannot be read"),
+        (lambda content: changed(content, training=[1]), "training is no dict"),
+        (lambda content: changed(content, tasks=3), "tasks is no list"),
+        (lambda content: changed(content, tasks=["../../x"]), "not in the checkpoint's folder"),
+        (lambda content: changed(content, step="two"), "that the model card is made from is dam"),
+        (lambda content: changed(content, best_validation={"mcmrr": 1}), "the model card is made"),
+    ),
+    "best/open_clip_config.json": (
+        (lambda content: b'{"model_cfg": 3}', "the checkpoint cannot be read"),
+    ),
+    "metrics.json": (
+        (lambda content: b'{"facts": 3}', "a file that the model card is made from is damaged"),
+    ),
+    "splits.json": (
+        (lambda content: b'{"num_patients": 3}', None),  # of no shards that are still there
+    ),
+}
+
+
+def changed(content: bytes, **facts: object) -> bytes:
+    return json.dumps(json.loads(content) | facts).encode()
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_run_is_refused(name, tmp_path, helpers, capsys):
+    """The file is named, and no folder is written; half of the weights would be passed on else."""
+    helpers.save_untrained(tmp_path / "run" / "best", seed=0, tokenizer="echo")
+    path = tmp_path / "run" / name
+    whole = path.read_bytes() if path.exists() else b"{}"
+    for damage, said in DAMAGES[name]:
+        content = damage(whole)
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        code = main(["export", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
+        err = capsys.readouterr().err
+        if said is None:
+            assert code == 0
+            continue
+        assert code == 1 and said in err
+        assert not (tmp_path / "out").exists()
+
+
 def test_the_tokenizer_of_a_folder_works_without_this_package_being_imported(tmp_path, helpers):
     """In a process of its own, as a user of open_clip has it."""
     helpers.save_untrained(tmp_path / "run" / "best", seed=0, tokenizer="echo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,59 @@ def test_what_cannot_be_imported_is_refused_with_what_to_do(theirs, tmp_path, ca
     (tmp_path / "empty").mkdir()
     assert "it holds no weights" in refused(tmp_path / "empty")
     assert "no token_embedding.weight" in refused(written("head", {"visual": torch.zeros(3)}))
+
+
+CONFIGS = {
+    "text": ({"text_cfg": "x"}, None, "it does not describe a model of open_clip"),
+    "vision": ({"vision_cfg": None}, None, "it does not describe a model of open_clip"),
+    "layers": ({"text_cfg": {"layers": "two"}}, None, "open_clip cannot build the model"),
+    "heads": ({"text_cfg": {"heads": 7}}, None, "open_clip cannot build the model"),
+    "setting": ({"text_cfg": {"more": 1}}, None, "open_clip cannot build the model"),
+    "part": ({"more": 1}, None, "open_clip cannot build the model"),
+    "columns": ({"embed_dim": -3}, None, "open_clip cannot build the model"),
+    "tower": ({"vision_cfg": {"timm_model_name": "none"}}, None, "open_clip cannot build the"),
+    "size": ({"vision_cfg": {"image_size": "big"}}, None, "open_clip cannot build the model"),
+    "list": ({}, [1], "open_clip cannot build the model"),
+    "mean": ({}, {"mean": "grey"}, "open_clip cannot build the model"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_a_damaged_configuration_is_refused(case, theirs, tmp_path, capsys):
+    """The file is named and what is wrong in it, and no run is left."""
+    folder, _, _ = theirs
+    changes, preprocess, said = CONFIGS[case]
+    shutil.copytree(folder, tmp_path / "theirs")
+    path = tmp_path / "theirs" / "open_clip_config.json"
+    content = json.loads(path.read_text())
+    for name, value in changes.items():
+        before = content["model_cfg"].get(name)
+        both = isinstance(value, dict) and isinstance(before, dict)
+        content["model_cfg"][name] = before | value if both else value
+    if preprocess is not None:
+        content["preprocess_cfg"] = preprocess
+    path.write_text(json.dumps(content))
+    assert main(["import", str(tmp_path / "theirs"), "--out", str(tmp_path / "run")]) == 1
+    err = capsys.readouterr().err
+    assert said in err and "open_clip_config.json" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensors_of_other_forms_are_refused(theirs, tmp_path, capsys):
+    """A number or a list in place of a table, and several numbers in place of one."""
+    folder, model, _ = theirs
+    state = dict(model.state_dict())
+    shutil.copytree(folder, tmp_path / "theirs")
+    for name, tensor, said in (
+        ("token_embedding.weight", torch.tensor(1.0), "it has no token_embedding.weight"),
+        ("positional_embedding", torch.zeros(77), "it has no token_embedding.weight"),
+        ("logit_scale", torch.zeros(3), "logit_scale is (3,) and not ()"),
+    ):
+        torch.save(state | {name: tensor}, tmp_path / "theirs" / "open_clip_pytorch_model.bin")
+        assert main(["import", str(tmp_path / "theirs"), "--out", str(tmp_path / "run")]) == 1
+        assert said in capsys.readouterr().err
+    assert main(["import", "", "--out", str(tmp_path / "run")]) == 1
+    assert "the source is empty" in capsys.readouterr().err
 
 
 def test_the_hub_without_a_network_says_what_to_do(tmp_path, capsys, monkeypatch):
