@@ -54,7 +54,9 @@ def _compile(root: Path, library: Path) -> None:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-std=c11", "-g0"]
+    # Plain C throws nothing that tables of unwinding would be for.
+    small = ["-g0", "-fno-asynchronous-unwind-tables"]
+    flags = ["/O2"] if sys.platform == "win32" else ["-O2", "-std=c11", *small]
     extension = Extension(
         "echotok.engine._core",
         [str(root / SOURCE)],
