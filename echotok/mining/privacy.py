@@ -154,6 +154,11 @@ _UMLAUTS = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00d
 # What stands behind a word that names a measurement or a label, but never behind a person's name.
 _VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
 _ADJACENT = (" ", ", ", ",")
+# What may stand in a line or a sentence beside a name that signs it.
+_SIGNATURE = regex.compile(
+    rf"(?:^|(?<=[\n\t]|\. |\) ))[ /s.*_-]*({_NAME}(?:(?:[ ,]{{1,2}}|\. ){_NAME}){{1,4}})"
+    r"(?=[., ]*(?:[\n\t(|\u2013-]|$|\. |,? ?[0-9]{1,4}[/.:-]))"
+)
 _TITLE = _compile(
     r"(?:dr|drs|mr|mrs|ms|miss|prof|professor|doctor|herr|herrn|frau|mme|monsieur|se\u00f1or|"
     r"se\u00f1ora|sister|father|rev)(?:\.? ?(?:dr|med|prof|habil))*"
@@ -322,6 +327,34 @@ def _names(raw: str, normalized: str) -> Iterator[Span]:
             start = before.start() + word.start()
             yield Span(start=start, end=start + len(word[1]), reason="name")
     yield from _common_names(lined, is_name, is_capital, is_abbreviation, says_case=says_case)
+    yield from _signatures(lined, is_name)
+
+
+def _signatures(lined: str, is_name: Callable[[str], bool]) -> Iterator[Span]:
+    """Names that stand alone, such as JOHN Q. PUBLIC, where capitals say nothing."""
+    for match in _SIGNATURE.finditer(lined):
+        words = [word for word in _WORDS.finditer(lined, *match.span(1)) if len(word[1]) > 1]
+        names = [word for word in words if _plain(word[1]) not in known("particles")]
+        if not 1 < len(names) <= _MOST_WORDS:
+            continue
+        plain = [_plain(word[1]) for word in names]
+        is_person = any(
+            _is_given(word) and (not _is_word_too(word) or known("surnames") & {*plain} - {word})
+            for word in plain
+        )
+        if is_person and all(
+            is_name(word[1])
+            and (one in known("surnames") or not _is_clinical(one))
+            and one not in known("eponym_nouns")
+            for word, one in zip(names, plain, strict=True)
+        ):
+            for word in words:
+                yield Span(start=word.start(), end=word.end(1), reason="name")
+
+
+def _is_given(word: str) -> bool:
+    """Whether a plain word is a given name, or joined of them: jean-paul."""
+    return all(one in known("given_names") for one in word.removesuffix("'s").split("-"))
 
 
 def _common_names(
@@ -344,15 +377,27 @@ def _common_names(
 
     def is_listed(word: str) -> bool:
         bare = word.removesuffix("'s")
-        listed = bare in known("given_names") or bare in known("surnames")
+        listed = _is_given(bare) or bare in known("surnames")
         return listed and bare not in known("eponyms") and is_name(word)
+
+    def behind(at: int) -> tuple[int, str]:
+        """The word behind a given name, after initials and particles; -1 and "" for none."""
+        other = at + 1
+        while other + 1 < len(words):
+            gaps = (*_ADJACENT, ". ", ".") if len(words[other][0]) == 1 else _ADJACENT
+            passed = len(words[other][0]) == 1 or words[other][0] in known("particles")
+            if not (passed and lined[words[other][2] : words[other + 1][1]] in gaps):
+                break
+            other += 1
+        name = beside(at, at + 1) and words[other][0]
+        return (other, name) if name else (-1, "")
 
     for at, (own, start, end) in enumerate(words):
         bare = own.removesuffix("'s")
         if not is_listed(own):
             continue
-        given = bare in known("given_names")
-        before, after = beside(at, at - 1), beside(at, at + 1)
+        given = _is_given(bare)
+        before, (last, after) = beside(at, at - 1), behind(at)
         # Another name on either side makes a person, whatever the word means by itself.
         person = any(is_listed(word) and not _is_word_too(word) for word in (before, after))
         turned = (
@@ -366,13 +411,12 @@ def _common_names(
             )
         )
         follows = (
-            given
+            last >= 0
+            and given
             and says_case
             and is_capital(after)
             and after not in known("no_names")
-            and not _is_value(lined, words[at + 1][2])
-            if after
-            else False
+            and not _is_value(lined, words[last][2])
         )
         unknown = follows and not (_is_clinical(after) or is_abbreviation(after))
         if not person and not turned:
@@ -382,12 +426,12 @@ def _common_names(
                 unknown and (after in known("surnames") or after not in known("eponyms"))
             ):
                 continue
-            if is_abbreviation(own):
+            if is_abbreviation(own) and (_is_word_too(bare) or not unknown):
                 continue
         yield Span(start=start, end=end, reason="name")
         # A surname behind a given name, or before it and a comma, may be any word that is no term.
         if unknown:
-            yield Span(start=words[at + 1][1], end=words[at + 1][2], reason="name")
+            yield Span(start=words[last][1], end=words[last][2], reason="name")
         if turned:
             yield Span(start=words[at - 1][1], end=words[at - 1][2], reason="name")
 

@@ -218,7 +218,7 @@ def test_words_of_medicine_are_no_names(text: str) -> None:
         ("Crystal Poldark, RDCS", {"crystal", "poldark"}),
         ("Technologist: AUSTIN", {"austin"}),
         ("David Miller was seen", {"david", "miller"}),
-        ("JOHN MILLER\nLVEF", {"john"}),
+        ("JOHN MILLER\nLVEF", {"john", "miller"}),
         ("Jane Smith\nProcedure: TTE", {"jane", "smith"}),
     ],
 )
@@ -341,6 +341,61 @@ def test_what_its_place_and_its_letters_make_a_name(text: str, words: set[str]) 
     assert _held(text) == words
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("JOHN SMITH", {"john", "smith"}),
+        ("LVEF 55%\nJOHN QUENBY\nEND", {"john", "quenby"}),
+        ("lvef normal\njohn quenby", {"john", "quenby"}),
+        ("LVEF is 55%.\nJOHN QUENBY", {"john", "quenby"}),
+        ("LVEF is 55%.\nJOHN A. QUENBY", {"john", "quenby"}),
+        ("MARY ANN QUENBY", {"mary", "ann", "quenby"}),
+        ("QUENBY JOHN", {"john", "quenby"}),
+        ("LVEF IS 55%. JOHN QUENBY.", {"john", "quenby"}),
+        ("/S/ JOHN QUENBY", {"john", "quenby"}),
+        ("(SIGNED) JOHN QUENBY", {"john", "quenby"}),
+        ("JOHN QUENBY (CARDIOLOGY)", {"john", "quenby"}),
+        ("JOHN QUENBY - CARDIOLOGY", {"john", "quenby"}),
+        ("TTE\tJOHN QUENBY\tLVEF", {"john", "quenby"}),
+        ("JOSE DE LA QUENBY", {"jose", "de", "la", "quenby"}),
+        ("JEAN-PAUL QUENBY", {"jean-paul", "quenby"}),
+        ("JAN MUELLER", {"jan", "mueller"}),
+        # No name, or more than one.
+        ("JOHN LVEF 55%", {"john"}),
+        ("JOHN NORMAL AORTA", {"john"}),
+        ("JOHN WAS SEEN", {"john"}),
+        ("JOHN PROCEDURE", set()),
+        ("JOHN", {"john"}),
+        ("THE TEAM OF JOHN AND FOO BAR BAZ", {"john"}),
+        ("JOHN FOO BAR BAZ QUX", {"john"}),
+        ("CRYSTAL DEPOSITION", set()),
+        ("ANA POSITIVE", set()),
+        ("MAX GRADIENT", set()),
+        ("JAN QUENBY", set()),
+        ("BRUCE PROTOCOL", set()),
+        ("QUENBY FOO", set()),
+        ("SEVERE MR. NO AS", set()),
+        # Initials and particles before a surname; the rest of a line stays.
+        ("John A. Quenby was here", {"john", "quenby"}),
+        ("John A.B. Quenby was here", {"john", "quenby"}),
+        ("John von der Quenby was here", {"john", "quenby"}),
+        ("John A. Aorta normal", {"john"}),
+        ("John A. was here", {"john"}),
+        ("John von was here", {"john"}),
+        ("John A", {"john"}),
+        ("John. A. Quenby was here", {"john"}),
+        ("Read of JOHN QUENBY in it", {"john", "quenby"}),
+        ("Read of JANE Qxz in it", {"jane", "qxz"}),
+        ("Jean-Paul Quenby was here", {"jean-paul", "quenby"}),
+        ("Kelly-Descemet punch", set()),
+        ("ANA Titer", set()),
+    ],
+)
+def test_a_signature_is_held_back_whole(text: str, words: set[str]) -> None:
+    """A line or a sentence that is nothing but a name, where its case says nothing."""
+    assert _held(text) == words
+
+
 _LAYOUTS = [
     "Sonographer: Wrenna Poldark\nLVEF NN%",
     "SONOGRAPHER: POLDARK, WRENNA\r\nLVEF NN%",
@@ -356,6 +411,8 @@ _LAYOUTS = [
     "gez. Dr. med. W. Poldark\nLVEF NN%",
     "Poldark, Mary\nLVEF NN%",
     "POLDARK, MARY\nLVEF NN%",
+    "MARY POLDARK\nLVEF NN%",
+    "Mary van der Poldark\nLVEF NN%",
 ]
 
 
