@@ -68,6 +68,7 @@ _CONVERT = (
     "commands read reports in it with --encoding {encoding}"
 )
 _DELIMITERS = ",;\t|"
+_RARE_DELIMITERS = "~^\x1f\x01\u00a6\u00a7"  # taken only where they give a wanted name
 # So many letters in a row that are no ASCII are hardly Western: Chinese or Cyrillic, for example.
 _NOT_WESTERN = re.compile(rb"[\xa1-\xff]{4}")
 _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
@@ -112,6 +113,8 @@ def find_dialect(
 
     if delimiter is None:
         best = max(_DELIMITERS, key=rank)
+        if not rank(best)[0]:
+            best = max([best, *(one for one in _RARE_DELIMITERS if rank(one)[0])], key=rank)
         delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
     spaced = re.search(re.escape(delimiter) + r" +\S", line) is not None
     return Dialect(delimiter=delimiter, spaced=spaced)

@@ -63,6 +63,10 @@ def test_encodings_that_say_themselves_are_read(tmp_path: Path, raw: bytes, name
         ("id, report", '1, "{0}"\n2, "{1}"'),
         ('"ID";"Report"', '"1";"{0}"\n"2";"{1}"'),
         ("id;report;", '1;"{0}";\n2;"{1}";'),
+        ("id~report", "1~{0}\n2~{1}"),
+        ("id^report", "1^{0}\n2^{1}"),
+        ("id\x1freport", "1\x1f{0}\n2\x1f{1}"),
+        ("id\u00a6report", "1\u00a6{0}\n2\u00a6{1}"),
     ],
 )
 def test_the_delimiter_is_told_from_the_header(tmp_path: Path, header: str, rows: str) -> None:
@@ -70,6 +74,19 @@ def test_the_delimiter_is_told_from_the_header(tmp_path: Path, header: str, rows
     path = tmp_path / "r.csv"
     path.write_text(f"{header}\n{rows.format(*_TEXTS)}\n", encoding="utf-8")
     assert _read(path) == _TEXTS
+
+
+def test_a_header_that_is_one_cell_asks_for_the_delimiter(tmp_path: Path, run: Run) -> None:
+    """The option that the message names reads the table."""
+    path = tmp_path / "r.csv"
+    path.write_text("id:report\n1:Normal\n", encoding="utf-8")
+    assert _refused(path).endswith(
+        "1 cells that do not look like names (is the header row missing, or does something else "
+        "than a comma part the cells? --delimiter says what)"
+    )
+    assert _read(path, delimiter=":") == ["Normal"]
+    path.write_text("report: normal valves\nNo effusion\n", encoding="utf-8")
+    assert "is the header row missing" in _refused(path)
 
 
 def test_unknown_columns_of_any_delimiter_are_listed(tmp_path: Path) -> None:
@@ -98,11 +115,11 @@ def test_windows_1252_is_named_and_the_advice_works(tmp_path: Path) -> None:
     if shutil.which("iconv") is None:
         pytest.skip("iconv is not installed")
     path, new = tmp_path / "r.csv", tmp_path / "new.csv"
-    path.write_bytes(_TABLE.encode("cp1252") + b"3,\x97\x97\x97\x97\n")
+    path.write_bytes(_TABLE.encode("cp1252") + b"3,AV \x97\x97\x97\x97 normal\n")
     assert "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW" in _refused(path)
     command = ["iconv", "-f", "WINDOWS-1252", "-t", "UTF-8", str(path)]
     new.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert _read(new) == [*_TEXTS, "\u2014" * 4]
+    assert _read(new) == [*_TEXTS, "AV " + "\u2014" * 4 + " normal"]
 
 
 @pytest.mark.parametrize(
