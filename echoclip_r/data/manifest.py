@@ -137,7 +137,7 @@ def _check_columns(path: Path, header: Sequence[str], labels: Sequence[str] | No
         # What stands there may be a report, so it is not quoted (I9).
         raise ManifestError(
             f"{path}: row 1 names none of the columns {', '.join(REQUIRED)}; is it a header? "
-            "Another delimiter than , ; tab | is told with --delimiter"
+            "A delimiter other than , ; tab | is told with --delimiter of `echoclip-r prepare`"
         )
     if missing:
         hints = [
