@@ -502,12 +502,13 @@ def _says_the_same(text: str, at: int, marks: Sequence[Mark], places: _Places) -
         return False
     both = _BOTH.match(text, verb.end())
     begins = {verb.end(), verb.end() if both is None else both.end()}
-    return any(
-        places.span([one])[0] in begins
-        and bool(marks[one].terms or marks[one].structures)
-        and marks[one].grade is None
-        for one in range(at + 1, len(marks))
-    )
+    for one in range(at + 1, len(marks)):
+        first = places.span([one])[0]
+        if first > max(begins):
+            break
+        if first in begins and (marks[one].terms or marks[one].structures):
+            return marks[one].grade is None
+    return False
 
 
 def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str, int, int], ...]:

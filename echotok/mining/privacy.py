@@ -67,8 +67,15 @@ def _compile(pattern: str) -> regex.Pattern[str]:
     return regex.compile(_WORD_START + "(?:" + pattern + ")" + _WORD_END)
 
 
+# No part of them may look on without an end from each word of a long chain: it would take the
+# square of its length.
 _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
-    ("contact", regex.compile(r"[\p{L}\p{N}._%+-]+ ?@ ?[\p{L}\p{N}.-]+\.[\p{L}]{2,}")),
+    (
+        "contact",
+        regex.compile(
+            r"(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}._%+-]++ ?@ ?[\p{L}\p{N}.-]+\.[\p{L}]{2,}"
+        ),
+    ),
     ("contact", regex.compile(r"(?:https?://|www\.)[^ ]+")),
     (
         "contact",
@@ -123,7 +130,7 @@ _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
     (
         "number",
         regex.compile(
-            r"(?<![\p{L}\p{N}])(?=[\p{L}0-9-]*[\p{L}])(?=(?:[\p{L}-]*[0-9]){4})"
+            r"(?<![\p{L}\p{N}])(?=[\p{L}0-9-]{0,64}[\p{L}])(?=(?:[\p{L}-]{0,32}[0-9]){4})"
             r"(?![0-9]+-?(?:mm|cm|ml|mg|mcg|hz|bpm|year)s?\b)[\p{L}0-9]+(?:-[\p{L}0-9]+)*"
         ),
     ),
@@ -134,7 +141,7 @@ _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
             r"boulevard|blvd|lane|parkway|pkwy|highway|hwy)"
             r"(?:,? (?:suite|apt|floor|unit) ?#?[\p{N}]+)?"
             r"|p\.? ?o\.? box [0-9]+|(?:suite|apt\.?|apartment|room|zimmer) ?#? ?[0-9]{1,5}[\p{L}]?"
-            r"|[\p{L}-]{3,}(?:stra\u00dfe|strasse|str\.|weg|allee|platz) [0-9]{1,4}[\p{L}]?"
+            r"|[\p{L}-]{3,40}(?:stra\u00dfe|strasse|str\.|weg|allee|platz) [0-9]{1,4}[\p{L}]?"
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -394,6 +395,41 @@ def test_what_its_place_and_its_letters_make_a_name(text: str, words: set[str]) 
 def test_a_signature_is_held_back_whole(text: str, words: set[str]) -> None:
     """A line or a sentence that is nothing but a name, where its case says nothing."""
     assert _held(text) == words
+
+
+_LONG = {
+    "numbers and hyphens": "-".join(["12"] * 4000),
+    "words and hyphens": "-".join(["ab"] * 4000),
+    "letters, digits and hyphens": "-".join(["a1"] * 4000),
+    "stops before an @": "a." * 4000 + "@",
+    "many @": "a@" * 4000,
+    "many words": "12 " + "oak " * 4000,
+    "names": "John " * 4000,
+    "initials": "John " + "A. " * 4000,
+    "particles": "John " + "von " * 4000,
+    "lines of names": "JOHN QUENBY\n" * 2000,
+    "titles": "Dr. " * 4000,
+    "signs before a name": "/s* " * 4000 + "john quenby",
+}
+
+
+@pytest.mark.parametrize("kind", _LONG)
+def test_a_long_run_takes_time_in_proportion(kind: str) -> None:
+    """Four times the length takes about four times as long, and not sixteen."""
+
+    def seconds(text: str) -> float:
+        normalized = _NORMALIZE(text)
+        times = []
+        for _ in range(3):
+            begin = time.process_time()
+            PrivateFinder()(text, normalized)
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    text = _LONG[kind]
+    seconds(text[:100])
+    whole = seconds(text)
+    assert whole < 10 * seconds(text[: len(text) // 4]) or whole < 0.2
 
 
 _LAYOUTS = [
