@@ -153,7 +153,6 @@ _CAPITAL_ADDRESS = regex.compile(
 _NAME = r"\p{L}[\p{L}\p{M}'-]*"
 _WORDS = regex.compile(rf"({_NAME})(\.?)")
 _GAP = regex.compile(r"[ ,]{1,2}|\. ")
-_LINE = regex.compile(r"[^\n]*")
 _INITIALS = regex.compile(r"(?: \p{L}\.?)*[ .,]*")
 _LINE_END = regex.compile(r"[.,]?\n")
 # As the lists of names write what German keyboards have; other letters lose their marks.
@@ -388,7 +387,7 @@ def _common_names(
         return listed and bare not in known("eponyms") and is_name(word)
 
     def behind(at: int) -> tuple[int, str]:
-        """The word behind a given name, after initials and particles; -1 and "" for none."""
+        """The word behind a given name, after initials and particles; "" for none."""
         other = at + 1
         while other + 1 < len(words):
             gaps = (*_ADJACENT, ". ", ".") if len(words[other][0]) == 1 else _ADJACENT
@@ -397,7 +396,7 @@ def _common_names(
                 break
             other += 1
         name = beside(at, at + 1) and words[other][0]
-        return (other, name) if name else (-1, "")
+        return other, name
 
     for at, (own, start, end) in enumerate(words):
         bare = own.removesuffix("'s")
@@ -418,8 +417,7 @@ def _common_names(
             )
         )
         follows = (
-            last >= 0
-            and given
+            given
             and says_case
             and is_capital(after)
             and after not in known("no_names")
@@ -443,17 +441,19 @@ def _common_names(
             yield Span(start=words[at - 1][1], end=words[at - 1][2], reason="name")
 
 
+def _line_from(lined: str, at: int) -> str:
+    end = lined.find("\n", at)
+    return lined[at:] if end < 0 else lined[at:end]
+
+
 def _is_alone(lined: str, start: int, end: int) -> bool:
     """Whether a line holds these words alone, and initials."""
     before = lined[lined.rfind("\n", 0, start) + 1 : start]
-    line = _LINE.match(lined, end)
-    behind = line.group() if line else ""
-    return not before.strip() and _INITIALS.fullmatch(behind) is not None
+    return not before.strip() and _INITIALS.fullmatch(_line_from(lined, end)) is not None
 
 
 def _is_word_too(word: str) -> bool:
-    bare = word.removesuffix("'s")
-    return bare in known("words_too") or is_month(bare)
+    return word.removesuffix("'s") in known("words_too")
 
 
 def _is_value(lined: str, at: int) -> bool:
@@ -468,11 +468,9 @@ def _is_eponym(
     says_case: bool,
 ) -> bool:
     """Whether a sign, disease, operation or device is named: `David procedure`."""
-    if beside(at, at - 1) in known("given_names"):
-        return False
     after = beside(at, at + 1)
     if after and after not in known("eponym_nouns"):
-        if after in known("given_names") or after in known("surnames"):
+        if after in known("given_names"):
             return False
         after = beside(at + 1, at + 2)
     return after in known("eponym_nouns") and not (says_case and is_capital(after))
@@ -480,16 +478,16 @@ def _is_eponym(
 
 def _is_name_line(lined: str, at: int, is_name: Callable[[str], bool], *, whole: bool) -> bool:
     """Whether a line begins with a name, or holds nothing but one."""
-    line = _LINE.match(lined, at)
-    words = list(_WORDS.finditer(line.group())) if line else []
-    if not words or line is None:
+    line = _line_from(lined, at)
+    words = list(_WORDS.finditer(line))
+    if not words:
         return False
     first = words[0][1]
     if _is_clinical(first) or _is_value(lined, at + words[0].end(1)):
         return False
     if not whole:
         return True
-    text = _DEGREE.sub("", line.group())
+    text = _DEGREE.sub("", line)
     words = list(_WORDS.finditer(text))
     rest = _WORDS.sub("", text)
     return (
