@@ -510,10 +510,13 @@ def test_lines_of_the_private_file_release_their_texts(tmp_path: Path) -> None:
     assert "nothing that is held back" not in told
     texts = {phrase.text for phrase in mine(store, Options(vocab_size=300)).table.phrases}
     assert any("wrenna poldark" in text for text in texts)
-    # The text alone, and as a spreadsheet writes it with semicolons.
+    # The text alone, and as a spreadsheet writes it with semicolons, or fills it up.
+    short = [f'"{row[0]}",{row[1]},,' for row in rows]
+    assert _released(tmp_path, short)[2] == set()
     with private.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))[1:]
     assert _released(tmp_path, [row[0] for row in rows])[2] == set()
+    assert _released(tmp_path, [f'"{row[0]}"' for row in rows])[2] == set()
     assert _released(tmp_path, [";".join(row) for row in rows])[2] == set()
 
 
@@ -523,5 +526,7 @@ def test_a_line_that_releases_nothing_is_named_by_its_number(tmp_path: Path) -> 
     assert "released 1 text of" in told
     assert "line 4 of it matches nothing that is held back" in told
     assert "gone" not in told
+    told = _released(tmp_path, ["quenby", *(f"gone{n}" for n in range(13))])[1]
+    assert "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more of it match nothing" in told
     assert "quenby" not in left
     assert left
