@@ -511,12 +511,12 @@ def test_lines_of_the_private_file_release_their_texts(tmp_path: Path) -> None:
     texts = {phrase.text for phrase in mine(store, Options(vocab_size=300)).table.phrases}
     assert any("wrenna poldark" in text for text in texts)
     # The text alone, and as a spreadsheet writes it with semicolons, or fills it up.
-    short = [f'"{row[0]}",{row[1]},,' for row in rows]
-    assert _released(tmp_path, short)[2] == set()
     with private.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))[1:]
     assert _released(tmp_path, [row[0] for row in rows])[2] == set()
     assert _released(tmp_path, [f'"{row[0]}"' for row in rows])[2] == set()
+    short = [f'"{row[0]}",{row[1]},,' for row in rows]
+    assert _released(tmp_path, short)[2] == set()
     assert _released(tmp_path, [";".join(row) for row in rows])[2] == set()
 
 
