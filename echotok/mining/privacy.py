@@ -355,7 +355,8 @@ def _signatures(lined: str, is_name: Callable[[str], bool]) -> Iterator[Span]:
             for word, one in zip(names, plain, strict=True)
         ):
             for word in words:
-                yield Span(start=word.start(), end=word.end(1), reason="name")
+                if names[0].start() <= word.start() <= names[-1].start():
+                    yield Span(start=word.start(), end=word.end(1), reason="name")
 
 
 def _is_given(word: str) -> bool:

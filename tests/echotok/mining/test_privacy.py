@@ -374,6 +374,8 @@ def test_what_its_place_and_its_letters_make_a_name(text: str, words: set[str]) 
         ("TTE\tJOHN QUENBY\tLVEF", {"john", "quenby"}),
         ("JOSE DE LA QUENBY", {"jose", "de", "la", "quenby"}),
         ("JEAN-PAUL QUENBY", {"jean-paul", "quenby"}),
+        ("JOHN QUENBY, DO", {"john", "quenby"}),
+        ("VON JOHN QUENBY", {"john", "quenby"}),
         ("JAN MUELLER", {"jan", "mueller"}),
         # No name, or more than one.
         ("JOHN LVEF 55%", {"john"}),
