@@ -430,4 +430,9 @@ def _listed(names: list[str]) -> str:
     """Column names for a message, unless they look like report text (a file without header)."""
     if _are_names(names):
         return ", ".join(names)
-    return f"{len(names)} cells that do not look like names (is the header row missing?)"
+    other = (
+        ", or does something else than a comma part the cells? --delimiter says what"
+        if len(names) == 1
+        else "?"
+    )
+    return f"{len(names)} cells that do not look like names (is the header row missing{other})"

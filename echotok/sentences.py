@@ -38,7 +38,9 @@ LIST_MARK = re.compile(r"\s*(?:[-*\u2022\u00b7\u2013>]+\s+|\(?\d{1,2}[.)]\s+|\(?
 _CLOSERS = r"[)\]\"'\u201d\u2019]*"
 _STOP = re.compile(
     # One class in front of all, for which a text is searched fast; what it found is told behind it.
-    r"[?.!\n](?:"
+    r"[?.!\n\u3002\uff01\uff1f](?:"
+    # The marks of Chinese and Japanese, which no space follows.
+    r"(?<=[\u3002\uff01\uff1f])" + _CLOSERS + "|"
     # A question mark in front of a single last word is a doubt about it: "? thrombus."
     r"(?<=\S\?)(?![^\S\n]*\w{1,10}[^\S\n]*(?:[.\n]|$))" + _CLOSERS
     + r"|(?<=[.!])[.!]*" + _CLOSERS + r"(?=\s|$)"
@@ -64,7 +66,9 @@ _LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
 _LONE_MARK = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
 _TITLE = re.compile(r"\b(?:dr|drs|prof|mr|mrs|ms)\.", re.IGNORECASE)
 _INNER = re.compile(
-    r"approx|prof|vs|viz|incl|i\.e|e\.g|c\.?f|al|refs?|figs|drs?|mrs|jr|sr", re.IGNORECASE
+    r"approx|prof|vs|viz|incl|i\.e|e\.g|c\.?f|al|refs?|figs|drs?|mrs|jr|sr|sgt|capt"
+    r"|z\.n|v\.a|z\.b|d\.h|st\.p",
+    re.IGNORECASE,
 )
 """Abbreviations behind which a sentence always goes on."""
 _BEFORE_NUMBER = re.compile(
@@ -72,7 +76,18 @@ _BEFORE_NUMBER = re.compile(
 )
 _NOT_BEFORE_CAPITAL = re.compile(
     r"ca|est|avg|resp|calc|diam|dil|temp|dept|sq|cont|max|min|etc|inc|ltd|co|corp|dis|hx|fx|dx|rx"
-    r"|sx|pt|wt|ht|a\.m|p\.m|s\.p",
+    r"|sx|pt|wt|ht|a\.m|p\.m|s\.p|ao|inf|ant|lat|post|sup|lt|rt|vel|grad|insuff|regurg|pulm|syst"
+    r"|diast|mon|tues?|wed|thu(?:rs)?|fri",
+    re.IGNORECASE,
+)
+_GERMAN = re.compile(r"(?:^|[\s(])(?:z\. ?n|v\. ?a|z\. ?b|d\. ?h|st\. ?p)$", re.IGNORECASE)
+_OPENER = re.compile(
+    r"mod|sev|conc|gr|est|avg|ao|inf|ant|lat|post|sup|lt|rt|vel|grad|insuff|regurg|pulm|syst|diast"
+)
+"""Abbreviations behind which the sentence that they begin goes on: `Sev. AS`."""
+_DATE = re.compile(r"(?:^|\s)[0-3]?\d\Z")
+_MONTH_YEAR = re.compile(
+    r"(?:jan|feb|m(?:a|\u00e4)r|apr|ma[iy]|jun|jul|aug|sep|o[kc]t|nov|de[cz])\w{0,7}\.? \d{4}",
     re.IGNORECASE,
 )
 _NO_WORD = frozenset("0123456789%)]")
@@ -144,9 +159,15 @@ def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
 def _is_inner(text: str, start: int, at: int) -> bool:
     """Whether the stop at `at` ends a word or the number of a list, and no sentence."""
     short = at - start <= 16
+    head = text[start if short else at - 16 : at]
+    if (
+        text[at - 1].isdigit()
+        and _DATE.search(head)
+        and _MONTH_YEAR.match(text[at + 1 : at + 20].lstrip(" "))
+    ):
+        return True  # "3. April 2020"
     if not short and text[at - 1] in _NO_WORD:
         return False
-    head = text[start if short else at - 16 : at]
     word, before, kind = _abbreviation(head)
     if not kind and not short:
         return False
@@ -158,22 +179,22 @@ def _is_inner(text: str, start: int, at: int) -> bool:
     if not kind:
         return False
     lower, first = word.lower(), follows[0]
-    if kind == "inner":
+    if kind == "inner" or (short and not before.strip() and _OPENER.fullmatch(lower)):
         return True
     if kind == "before number":
         return first.isdigit() or (word.istitle() and first.islower())
     if kind == "not before capital":
         return not first.isupper()
-    if lower in ("mod", "sev", "conc", "gr") and short and not before.strip():
-        return True  # "Sev. AS", but "MR mod. TR mild."
     if lower == "st":  # St. Jude, but "depressed ST. No effusion"
         return word != "ST" and first.isalpha()
     if lower == "mm":
         return follows[:2].lower() in ("hg", "of")
     if word in _BEFORE_NAME:
         return first.isupper() and follows[1:2].islower()
-    if len(word) == 1:  # an initial
-        return first.isalpha() and (follows[1:2] == "." or _TITLE.search(before) is not None)
+    if len(word) == 1:  # an initial, or "Z. n. Stent"
+        return _GERMAN.search(head) is not None or (
+            first.isalpha() and (follows[1:2] == "." or _TITLE.search(before) is not None)
+        )
     return "." in word and not first.isupper()
 
 

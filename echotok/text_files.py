@@ -47,6 +47,7 @@ _MAGIC = (
     (b"{\\rtf", "an RTF document", _AS_TEXT),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file (.xls or .doc)", _AS_CSV),
     (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
+    (b"ARROW1\x00", "an Arrow file (.feather)", "export the table as CSV or Parquet"),
     (b"SQLite format 3\x00", "an SQLite database", "export the table as CSV"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
     (b"Rar!", "a RAR archive", "unpack it"),
@@ -67,6 +68,9 @@ _CONVERT = (
     "commands read reports in it with --encoding {encoding}"
 )
 _DELIMITERS = ",;\t|"
+_RARE_DELIMITERS = "~^\x1f\x01\u00a6\u00a7"  # taken only where they give a wanted name
+# So many letters in a row that are no ASCII are hardly Western: Chinese or Cyrillic, for example.
+_NOT_WESTERN = re.compile(rb"[\xa1-\xff]{4}")
 _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]{0,30}")
 
 
@@ -109,6 +113,8 @@ def find_dialect(
 
     if delimiter is None:
         best = max(_DELIMITERS, key=rank)
+        if not rank(best)[0]:
+            best = max([best, *(one for one in _RARE_DELIMITERS if rank(one)[0])], key=rank)
         delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
     spaced = re.search(re.escape(delimiter) + r" +\S", line) is not None
     return Dialect(delimiter=delimiter, spaced=spaced)
@@ -286,7 +292,10 @@ def _not_in(encoding: str, error: UnicodeDecodeError, raw: bytes, name: str) -> 
     where = f"{name} is not UTF-8 at byte {at} (line {line})"
     try:
         raw.decode("cp1252")
+        is_western = _NOT_WESTERN.search(raw) is None
     except UnicodeDecodeError:
+        is_western = False
+    if not is_western:
         return (
             f"{where}, nor is it WINDOWS-1252; convert it first with iconv -f ENCODING -t UTF-8 "
             "OLD > NEW; who exported the file knows its encoding"

@@ -62,6 +62,11 @@ def add_commands(commands: Any) -> None:
     )
     add_out_folder(parser, "the run's folder")
     parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="with --manifest: replace shards of another manifest or other options in DIR/shards",
+    )
+    parser.add_argument(
         "--tokenizer",
         metavar="NAME",
         help="echo, echo-clip, or the path of an artifact (default: echo, or echo-clip with "
@@ -121,6 +126,7 @@ def add_commands(commands: Any) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from echoclip_r.evaluation.tasks import read_tasks
+    from echoclip_r.model.checkpoint import last_checkpoint
     from echoclip_r.training.run import train
 
     config, shards, tasks = _settings(arguments)
@@ -132,8 +138,14 @@ def _train(arguments: argparse.Namespace) -> None:
                 "--manifest is for one process; with torchrun run `echoclip-r prepare` first, and "
                 "give --shards"
             )
+        if arguments.overwrite and last_checkpoint(arguments.out) is not None:
+            raise OptionError(
+                f"{arguments.out}: --overwrite would delete the shards that the run in it was "
+                f"trained on; begin a new run in another --out (--pretrained {arguments.out} "
+                "starts it from these weights)"
+            )
         if arguments.frames_from is None:
-            _prepare(arguments.manifest, shards, config.model.towers, seed=config.seed)
+            _prepare(arguments, shards, config)
         else:
             config = _on_vectors(arguments, config, shards)
     result = train(
@@ -206,6 +218,8 @@ def _settings(arguments: argparse.Namespace) -> tuple[TrainConfig, Path, Sequenc
                 "--model and --frames-from do not go together: the image tower is that of the "
                 "embeddings, and the text tower that of the recipe"
             )
+    if arguments.overwrite and arguments.manifest is None:
+        raise OptionError("--overwrite goes with --manifest, whose shards it replaces")
     if shards is None and arguments.manifest is None:
         raise OptionError("one of --shards and --manifest is needed: what is the model to learn?")
     for name in ("model", "seed"):
@@ -221,7 +235,13 @@ def _on_vectors(arguments: argparse.Namespace, config: TrainConfig, shards: Path
     from echoclip_r.data.vectors import prepare_vectors
     from echoclip_r.training.augment import Augmentation
 
-    made = prepare_vectors(arguments.frames_from, arguments.manifest, shards, seed=config.seed)
+    made = prepare_vectors(
+        arguments.frames_from,
+        arguments.manifest,
+        shards,
+        seed=config.seed,
+        overwrite=arguments.overwrite,
+    )
     tell(
         f"{made.num_clips:,} clips of {made.num_studies:,} studies with vectors of "
         f"{made.dimensions:,} columns"
@@ -233,17 +253,18 @@ def _on_vectors(arguments: argparse.Namespace, config: TrainConfig, shards: Path
     return replace(config, model=model, augmentation=Augmentation.none())
 
 
-def _prepare(manifest: Path, shards: Path, towers: str, *, seed: int) -> None:
+def _prepare(arguments: argparse.Namespace, shards: Path, config: TrainConfig) -> None:
     """Make shards of the size that the model reads; finished ones are kept as they are."""
     from echoclip_r.data.preparation import prepare
     from echoclip_r.model.build import frame_size_px
 
     prepare(
-        manifest,
+        arguments.manifest,
         shards,
-        size_px=frame_size_px(towers),
+        size_px=frame_size_px(config.model.towers),
         workers=os.cpu_count() or 1,
-        seed=seed,
+        seed=config.seed,
+        overwrite=arguments.overwrite,
     )
 
 

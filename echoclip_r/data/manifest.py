@@ -136,7 +136,8 @@ def _check_columns(path: Path, header: Sequence[str], labels: Sequence[str] | No
     if not set(REQUIRED) & set(header) and not _near(header, "study_id"):
         # What stands there may be a report, so it is not quoted (I9).
         raise ManifestError(
-            f"{path}: row 1 names none of the columns {', '.join(REQUIRED)}; is it a header?"
+            f"{path}: row 1 names none of the columns {', '.join(REQUIRED)}; is it a header? "
+            "A delimiter other than , ; tab | is told with --delimiter of `echoclip-r prepare`"
         )
     if missing:
         hints = [

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.data.splits import split_named
+from echoclip_r.media.missing import why_missing
 from echotok.corpora import holds_text
 from echotok.errors import InputError
 from echotok.text_files import decode
@@ -79,7 +80,6 @@ class RowReader:
         }
         # Clips of one study share one text, so an archive's reports are held once.
         self._texts: dict[str, str] = {}
-        self._listings: dict[Path, list[str]] = {}
         self._files: dict[str, str | ValueError] = {}
 
     def reject(
@@ -160,31 +160,8 @@ class RowReader:
                 "a path of a Windows machine, which is not there on this one; write it relative to "
                 "the folder of the manifest"
             )
-        path = self._find(file)
-        folder = path.parent
-        if folder not in self._listings:
-            try:
-                self._listings[folder] = [other.name for other in folder.iterdir()]
-            except OSError:
-                self._listings[folder] = []
-        name = path.name.casefold()
-        for other in self._listings[folder]:
-            if other.casefold() == name:
-                return (
-                    "there is no such file or folder, but one whose name differs in capital "
-                    "letters; write the name as the folder has it"
-                )
-            if Path(other).stem.casefold() == name:
-                return (
-                    "there is no such file or folder, but one with the ending "
-                    f"{Path(other).suffix}; write the name with its ending"
-                )
-            if Path(other).stem.casefold() == path.stem.casefold():
-                return (
-                    "there is no such file or folder, but one of that name with the ending "
-                    f"{Path(other).suffix or '(none)'}; write the ending that it has"
-                )
-        return "there is no such file or folder; is the archive mounted?"
+        why = why_missing(self._find(file))
+        return why if ";" in why else f"{why}; is the archive mounted?"
 
     def _report_of(self, file: str) -> str:
         if file not in self._files:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ def read_events(path: Path) -> list[EventRow]:
                     raise EvaluationError(
                         f"{path}: row {row.number}: {name} is blank; fill it in, or delete the row"
                     )
+            if re.fullmatch(r"\d\.\d+[eE]\+\d{1,2}", patient):
+                raise EvaluationError(
+                    f"{path}: row {row.number}: patient_id is a number that a spreadsheet has "
+                    "rounded (as in 1.23E+12), so its patient is lost; export ids as text"
+                )
             try:
                 found.append(
                     EventRow(row=row.number, patient_id=patient, event=event, date=_iso(day))
@@ -204,6 +210,9 @@ def _rows(cells: Sequence[tuple[int, str]]) -> str:
 
 def _plain_id(patient: str) -> str:
     """An id without what a spreadsheet or a typist changes: zeros, `.0`, letter case, signs."""
-    plain = re.sub(r"[\W_]+", "", re.sub(r"\.0+$", "", patient.strip()).casefold())
+    plain = unicodedata.normalize("NFKC", patient).strip().casefold()
+    if re.fullmatch(r"\d(?:\.\d+)?e\+?\d{1,2}", plain):  # 1E+02 for 00100
+        plain = f"{float(plain):.0f}"
+    plain = re.sub(r"[\W_]+", "", re.sub(r"\.0+$", "", plain))
     # Zeros are dropped ahead of each number, so that P-007 is P7.
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)

@@ -50,7 +50,6 @@ __all__ = ["looks_like", "probe", "read"]
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _WINDOW = ("WindowCenter", "WindowWidth")
 _DAMAGED = "the file is damaged or its header is wrong; copy or export it again"
-_HTJ2K = "1.2.840.10008.1.2.4.20"  # the beginning of all of them
 
 
 def looks_like(path: Path, head: bytes) -> bool:

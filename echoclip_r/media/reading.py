@@ -27,6 +27,7 @@ from echoclip_r.errors import MediaError
 from echoclip_r.media import dicom, nifti, pictures, video
 from echoclip_r.media.clip import Clip, ClipInfo, shown
 from echoclip_r.media.display import Display
+from echoclip_r.media.missing import why_missing
 
 __all__ = ["probe", "read", "read_clip", "read_frames"]
 
@@ -127,7 +128,7 @@ def _reader(path: Path) -> _Reader:
         with path.open("rb") as file:
             head = file.read(132)
     except FileNotFoundError:
-        raise MediaError(path, "there is no such file or folder") from None
+        raise MediaError(path, why_missing(path)) from None
     except OSError as error:
         raise MediaError(path, f"it cannot be opened ({os.strerror(error.errno or 0)})") from error
     if not head:

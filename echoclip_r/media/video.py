@@ -37,6 +37,7 @@ _CONTAINERS = (
 )
 _CUT_OFF = "the file was cut off or never finished; copy or export it again"
 _DAMAGED = "the file is damaged, cut off or was never finished; copy or export it again"
+_TS_PACKET, _TS_SYNC = 188, b"\x47"  # bytes of a packet, and the byte that each begins with
 # So long a clip may lack its last frame.
 _MIN_FRAMES_BUT_ONE = 9
 _TOLERATED_SHARE = 0.1
@@ -200,12 +201,31 @@ def _list_packets(source: _Source, container: InputContainer, stream: VideoStrea
         raise MediaError(path, f"it holds {held} of {promised} frames: {_CUT_OFF}")
     known = [time for time in times if time is not None]
     complete = len(set(known)) == len(times)
+    note = f"its last frame breaks off; the {len(times)} before it are used" if lost else ""
+    if not lost and "mpegts" in container.format.name and _ends_within_packet(source):
+        note = (
+            f"its stream breaks off within a packet, so it was cut off; the {len(times)} frames "
+            "that are left are used, and the last of them may be damaged"
+        )
     return _Packets(
         times=tuple(sorted(known)) if complete else None,
         keys=tuple(sorted(keys)),
         num_frames=len(times),
-        note=f"its last frame breaks off; the {len(times)} before it are used" if lost else "",
+        note=note,
     )
+
+
+def _ends_within_packet(source: _Source) -> bool:
+    """Whether a transport stream's last packet is not whole; padding behind it is none."""
+    if source.stream_data is not None:
+        data = source.stream_data
+        rest = data[len(data) - len(data) % _TS_PACKET :]
+    else:
+        size = source.path.stat().st_size
+        with source.path.open("rb") as file:
+            file.seek(size - size % _TS_PACKET)
+            rest = file.read()
+    return rest[:1] == _TS_SYNC
 
 
 def _cut_note(container: InputContainer, stream: VideoStream, held: int) -> str:

@@ -329,9 +329,14 @@ def _check_paths(paths: list[str]) -> None:
 
 def _check_column(arguments: Namespace, paths: list[str]) -> None:
     from echotok.corpora import has_columns
+    from echotok.text_files import open_lines
 
     for name, value in (("--column", arguments.column), ("--delimiter", arguments.delimiter)):
         if value is not None and not any(map(has_columns, paths)):
+            for path in map(Path, paths):
+                if path.is_file():
+                    with open_lines(path):
+                        pass  # a workbook or an archive is told so
             arguments.parser.error(
                 f"{name} is for tables (.csv, .tsv, .jsonl, .ndjson, .parquet, also with .gz), and "
                 "no input is such a file (stdin is plain text)"

@@ -126,6 +126,9 @@ _PERHAPS_BEHIND = re.compile(
     r"|DETERMINED|CALCULATED|ESTIMATED|REPORTED|DISCUSSED|INDICATED|NEEDED|TOLERATED)\b",
     re.IGNORECASE,
 )
+# "NORMAL AS IS RV": the same is said of the noun behind, which "AS IS VALVULAR" does not have.
+_SAME_OF = re.compile(r"\s+(?:IS|ARE|WAS|WERE)\s+(?!\w+(?:AR|AL|IC)\W*$)", re.IGNORECASE)
+_BOTH = re.compile(r"BOTH\s+", re.IGNORECASE)
 # The spaces of word processors and web pages, as plain ones.
 _SPACES = dict.fromkeys((0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " ")
 _REMEMBERED = 50_000
@@ -460,7 +463,7 @@ def _abbreviates(text: str, at: int, marks: Sequence[Mark], places: _Places) -> 
     if not written.islower() and not text.isupper():
         return written.isupper()
     before = marks[at - 1] if at and marks[at - 1].end == marks[at].first else None
-    if _is_plain_word(text, start, end, before):
+    if _is_plain_word(text, start, end, before) or _says_the_same(text, at, marks, places):
         return False
     if written.isupper():
         return True
@@ -489,6 +492,23 @@ def _is_plain_word(text: str, start: int, end: int, before: Mark | None) -> bool
         return True
     said = before is not None and (before.grade is not None or "deny_before" in before.cues)
     return not said and _PERHAPS_BEHIND.match(text, end) is not None
+
+
+def _says_the_same(text: str, at: int, marks: Sequence[Mark], places: _Places) -> bool:
+    """Whether "as" hands on what was said to the noun behind its verb: `LV IS NORMAL AS IS RV`."""
+    start, end = places.span([at])
+    verb = _SAME_OF.match(text, end)
+    if text[start:end].upper() != "AS" or not at or verb is None:
+        return False
+    both = _BOTH.match(text, verb.end())
+    begins = {verb.end(), verb.end() if both is None else both.end()}
+    for one in range(at + 1, len(marks)):
+        first = places.span([one])[0]
+        if first > max(begins):
+            break
+        if first in begins and (marks[one].terms or marks[one].structures):
+            return marks[one].grade is None
+    return False
 
 
 def _moved(words: tuple[tuple[str, int, int], ...], by: int) -> tuple[tuple[str, int, int], ...]:

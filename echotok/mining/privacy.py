@@ -67,8 +67,15 @@ def _compile(pattern: str) -> regex.Pattern[str]:
     return regex.compile(_WORD_START + "(?:" + pattern + ")" + _WORD_END)
 
 
+# No part of them may look on without an end from each word of a long chain: it would take the
+# square of its length.
 _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
-    ("contact", regex.compile(r"[\p{L}\p{N}._%+-]+ ?@ ?[\p{L}\p{N}.-]+\.[\p{L}]{2,}")),
+    (
+        "contact",
+        regex.compile(
+            r"(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}._%+-]++ ?@ ?[\p{L}\p{N}.-]+\.[\p{L}]{2,}"
+        ),
+    ),
     ("contact", regex.compile(r"(?:https?://|www\.)[^ ]+")),
     (
         "contact",
@@ -123,7 +130,7 @@ _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
     (
         "number",
         regex.compile(
-            r"(?<![\p{L}\p{N}])(?=[\p{L}0-9-]*[\p{L}])(?=(?:[\p{L}-]*[0-9]){4})"
+            r"(?<![\p{L}\p{N}])(?=[\p{L}0-9-]{0,64}[\p{L}])(?=(?:[\p{L}-]{0,32}[0-9]){4})"
             r"(?![0-9]+-?(?:mm|cm|ml|mg|mcg|hz|bpm|year)s?\b)[\p{L}0-9]+(?:-[\p{L}0-9]+)*"
         ),
     ),
@@ -134,7 +141,7 @@ _STRUCTURES: tuple[tuple[str, regex.Pattern[str]], ...] = (
             r"boulevard|blvd|lane|parkway|pkwy|highway|hwy)"
             r"(?:,? (?:suite|apt|floor|unit) ?#?[\p{N}]+)?"
             r"|p\.? ?o\.? box [0-9]+|(?:suite|apt\.?|apartment|room|zimmer) ?#? ?[0-9]{1,5}[\p{L}]?"
-            r"|[\p{L}-]{3,}(?:stra\u00dfe|strasse|str\.|weg|allee|platz) [0-9]{1,4}[\p{L}]?"
+            r"|[\p{L}-]{3,40}(?:stra\u00dfe|strasse|str\.|weg|allee|platz) [0-9]{1,4}[\p{L}]?"
         ),
     ),
 )
@@ -146,7 +153,6 @@ _CAPITAL_ADDRESS = regex.compile(
 _NAME = r"\p{L}[\p{L}\p{M}'-]*"
 _WORDS = regex.compile(rf"({_NAME})(\.?)")
 _GAP = regex.compile(r"[ ,]{1,2}|\. ")
-_LINE = regex.compile(r"[^\n]*")
 _INITIALS = regex.compile(r"(?: \p{L}\.?)*[ .,]*")
 _LINE_END = regex.compile(r"[.,]?\n")
 # As the lists of names write what German keyboards have; other letters lose their marks.
@@ -154,6 +160,11 @@ _UMLAUTS = str.maketrans({"\u00e4": "ae", "\u00f6": "oe", "\u00fc": "ue", "\u00d
 # What stands behind a word that names a measurement or a label, but never behind a person's name.
 _VALUE = regex.compile(r"'?s?[ \t]?[:=<>~\u2264\u2265\u2248]?[ \t]?[0-9]|[ \t]?[:=]")
 _ADJACENT = (" ", ", ", ",")
+# What may stand in a line or a sentence beside a name that signs it.
+_SIGNATURE = regex.compile(
+    rf"(?:^|(?<=[\n\t]|\. |\) ))[ /s.*_-]*({_NAME}(?:(?:[ ,]{{1,2}}|\. ){_NAME}){{1,4}})"
+    r"(?=[., ]*(?:[\n\t(|\u2013-]|$|\. |,? ?[0-9]{1,4}[/.:-]))"
+)
 _TITLE = _compile(
     r"(?:dr|drs|mr|mrs|ms|miss|prof|professor|doctor|herr|herrn|frau|mme|monsieur|se\u00f1or|"
     r"se\u00f1ora|sister|father|rev)(?:\.? ?(?:dr|med|prof|habil))*"
@@ -322,6 +333,35 @@ def _names(raw: str, normalized: str) -> Iterator[Span]:
             start = before.start() + word.start()
             yield Span(start=start, end=start + len(word[1]), reason="name")
     yield from _common_names(lined, is_name, is_capital, is_abbreviation, says_case=says_case)
+    yield from _signatures(lined, is_name)
+
+
+def _signatures(lined: str, is_name: Callable[[str], bool]) -> Iterator[Span]:
+    """Names that stand alone, such as JOHN Q. PUBLIC, where capitals say nothing."""
+    for match in _SIGNATURE.finditer(lined):
+        words = [word for word in _WORDS.finditer(lined, *match.span(1)) if len(word[1]) > 1]
+        names = [word for word in words if _plain(word[1]) not in known("particles")]
+        if not 1 < len(names) <= _MOST_WORDS:
+            continue
+        plain = [_plain(word[1]) for word in names]
+        is_person = any(
+            _is_given(word) and (not _is_word_too(word) or known("surnames") & {*plain} - {word})
+            for word in plain
+        )
+        if is_person and all(
+            is_name(word[1])
+            and (one in known("surnames") or not _is_clinical(one))
+            and one not in known("eponym_nouns")
+            for word, one in zip(names, plain, strict=True)
+        ):
+            for word in words:
+                if names[0].start() <= word.start() <= names[-1].start():
+                    yield Span(start=word.start(), end=word.end(1), reason="name")
+
+
+def _is_given(word: str) -> bool:
+    """Whether a plain word is a given name, or joined of them: jean-paul."""
+    return all(one in known("given_names") for one in word.removesuffix("'s").split("-"))
 
 
 def _common_names(
@@ -344,15 +384,27 @@ def _common_names(
 
     def is_listed(word: str) -> bool:
         bare = word.removesuffix("'s")
-        listed = bare in known("given_names") or bare in known("surnames")
+        listed = _is_given(bare) or bare in known("surnames")
         return listed and bare not in known("eponyms") and is_name(word)
+
+    def behind(at: int) -> tuple[int, str]:
+        """The word behind a given name, after initials and particles; "" for none."""
+        other = at + 1
+        while other + 1 < len(words):
+            gaps = (*_ADJACENT, ". ", ".") if len(words[other][0]) == 1 else _ADJACENT
+            passed = len(words[other][0]) == 1 or words[other][0] in known("particles")
+            if not (passed and lined[words[other][2] : words[other + 1][1]] in gaps):
+                break
+            other += 1
+        name = beside(at, at + 1) and words[other][0]
+        return other, name
 
     for at, (own, start, end) in enumerate(words):
         bare = own.removesuffix("'s")
         if not is_listed(own):
             continue
-        given = bare in known("given_names")
-        before, after = beside(at, at - 1), beside(at, at + 1)
+        given = _is_given(bare)
+        before, (last, after) = beside(at, at - 1), behind(at)
         # Another name on either side makes a person, whatever the word means by itself.
         person = any(is_listed(word) and not _is_word_too(word) for word in (before, after))
         turned = (
@@ -370,9 +422,7 @@ def _common_names(
             and says_case
             and is_capital(after)
             and after not in known("no_names")
-            and not _is_value(lined, words[at + 1][2])
-            if after
-            else False
+            and not _is_value(lined, words[last][2])
         )
         unknown = follows and not (_is_clinical(after) or is_abbreviation(after))
         if not person and not turned:
@@ -382,27 +432,29 @@ def _common_names(
                 unknown and (after in known("surnames") or after not in known("eponyms"))
             ):
                 continue
-            if is_abbreviation(own):
+            if is_abbreviation(own) and (_is_word_too(bare) or not unknown):
                 continue
         yield Span(start=start, end=end, reason="name")
         # A surname behind a given name, or before it and a comma, may be any word that is no term.
         if unknown:
-            yield Span(start=words[at + 1][1], end=words[at + 1][2], reason="name")
+            yield Span(start=words[last][1], end=words[last][2], reason="name")
         if turned:
             yield Span(start=words[at - 1][1], end=words[at - 1][2], reason="name")
+
+
+def _line_from(lined: str, at: int) -> str:
+    end = lined.find("\n", at)
+    return lined[at:] if end < 0 else lined[at:end]
 
 
 def _is_alone(lined: str, start: int, end: int) -> bool:
     """Whether a line holds these words alone, and initials."""
     before = lined[lined.rfind("\n", 0, start) + 1 : start]
-    line = _LINE.match(lined, end)
-    behind = line.group() if line else ""
-    return not before.strip() and _INITIALS.fullmatch(behind) is not None
+    return not before.strip() and _INITIALS.fullmatch(_line_from(lined, end)) is not None
 
 
 def _is_word_too(word: str) -> bool:
-    bare = word.removesuffix("'s")
-    return bare in known("words_too") or is_month(bare)
+    return word.removesuffix("'s") in known("words_too")
 
 
 def _is_value(lined: str, at: int) -> bool:
@@ -417,11 +469,9 @@ def _is_eponym(
     says_case: bool,
 ) -> bool:
     """Whether a sign, disease, operation or device is named: `David procedure`."""
-    if beside(at, at - 1) in known("given_names"):
-        return False
     after = beside(at, at + 1)
     if after and after not in known("eponym_nouns"):
-        if after in known("given_names") or after in known("surnames"):
+        if after in known("given_names"):
             return False
         after = beside(at + 1, at + 2)
     return after in known("eponym_nouns") and not (says_case and is_capital(after))
@@ -429,16 +479,16 @@ def _is_eponym(
 
 def _is_name_line(lined: str, at: int, is_name: Callable[[str], bool], *, whole: bool) -> bool:
     """Whether a line begins with a name, or holds nothing but one."""
-    line = _LINE.match(lined, at)
-    words = list(_WORDS.finditer(line.group())) if line else []
-    if not words or line is None:
+    line = _line_from(lined, at)
+    words = list(_WORDS.finditer(line))
+    if not words:
         return False
     first = words[0][1]
     if _is_clinical(first) or _is_value(lined, at + words[0].end(1)):
         return False
     if not whole:
         return True
-    text = _DEGREE.sub("", line.group())
+    text = _DEGREE.sub("", line)
     words = list(_WORDS.finditer(text))
     rest = _WORDS.sub("", text)
     return (

@@ -90,8 +90,6 @@ def _text_of(line: str) -> str:
         rest = cells[1:]
         if rest and rest[0] in REASONS and all(cell.isdigit() for cell in rest[1:]):
             return cells[0]
-    if line.startswith('"') and line.endswith('"'):
-        cells = next(csv.reader([line]), [])
-        if len(cells) == 1:
-            return cells[0]
+    if len(line) > 1 and line[0] == line[-1] == '"':
+        return line[1:-1].replace('""', '"')
     return line

@@ -63,6 +63,10 @@ def test_encodings_that_say_themselves_are_read(tmp_path: Path, raw: bytes, name
         ("id, report", '1, "{0}"\n2, "{1}"'),
         ('"ID";"Report"', '"1";"{0}"\n"2";"{1}"'),
         ("id;report;", '1;"{0}";\n2;"{1}";'),
+        ("id~report", "1~{0}\n2~{1}"),
+        ("id^report", "1^{0}\n2^{1}"),
+        ("id\x1freport", "1\x1f{0}\n2\x1f{1}"),
+        ("id\u00a6report", "1\u00a6{0}\n2\u00a6{1}"),
     ],
 )
 def test_the_delimiter_is_told_from_the_header(tmp_path: Path, header: str, rows: str) -> None:
@@ -70,6 +74,19 @@ def test_the_delimiter_is_told_from_the_header(tmp_path: Path, header: str, rows
     path = tmp_path / "r.csv"
     path.write_text(f"{header}\n{rows.format(*_TEXTS)}\n", encoding="utf-8")
     assert _read(path) == _TEXTS
+
+
+def test_a_header_that_is_one_cell_asks_for_the_delimiter(tmp_path: Path, run: Run) -> None:
+    """The option that the message names reads the table."""
+    path = tmp_path / "r.csv"
+    path.write_text("id:report\n1:Normal\n", encoding="utf-8")
+    assert _refused(path).endswith(
+        "1 cells that do not look like names (is the header row missing, or does something else "
+        "than a comma part the cells? --delimiter says what)"
+    )
+    assert _read(path, delimiter=":") == ["Normal"]
+    path.write_text("report: normal valves\nNo effusion\n", encoding="utf-8")
+    assert "is the header row missing" in _refused(path)
 
 
 def test_unknown_columns_of_any_delimiter_are_listed(tmp_path: Path) -> None:
@@ -98,11 +115,54 @@ def test_windows_1252_is_named_and_the_advice_works(tmp_path: Path) -> None:
     if shutil.which("iconv") is None:
         pytest.skip("iconv is not installed")
     path, new = tmp_path / "r.csv", tmp_path / "new.csv"
-    path.write_bytes(_TABLE.encode("cp1252"))
+    path.write_bytes(_TABLE.encode("cp1252") + b"3,AV \x97\x97\x97\x97 normal\n")
     assert "iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW" in _refused(path)
     command = ["iconv", "-f", "WINDOWS-1252", "-t", "UTF-8", str(path)]
     new.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert _read(new) == _TEXTS
+    assert _read(new) == [*_TEXTS, "AV " + "\u2014" * 4 + " normal"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("\u5de6\u5ba4\u5c04\u8840\u5206\u6570\u6b63\u5e38", "gbk"),
+        ("\u5fc3\u30a8\u30b3\u30fc", "euc_jp"),
+        ("\u0444\u0440\u0430\u043a\u0446\u0438\u044f", "cp1251"),
+        ("\u0444\u0440\u0430\u043a\u0446\u0438\u044f", "koi8_r"),
+        ("\u03ba\u03b1\u03c1\u03b4\u03b9\u03ac", "cp1253"),
+    ],
+)
+def test_another_script_is_not_told_to_be_western(tmp_path: Path, text: str, encoding: str) -> None:
+    """Advice that would spoil the text is not given; with the right name the file is read."""
+    path = tmp_path / "r.csv"
+    path.write_bytes(f"id,report\n1,{text}\n".encode(encoding))
+    said = _refused(path)
+    assert "is not UTF-8 at byte" in said
+    assert "who exported the file knows its encoding" in said
+    assert "-f WINDOWS-1252" not in said
+    assert _read(path, encoding=encoding) == [text]
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "what"),
+    [
+        ("r.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is an old Office file"),
+        ("r.csv.bz2", b"BZh9", "is a bzip2 file, not plain text; unpack it with bunzip2"),
+        ("r.csv.xz", b"\xfd7zXZ\x00", "is an xz file, not plain text; unpack it with unxz"),
+        ("r.feather", b"ARROW1\x00\x00", "is an Arrow file"),
+        ("r.docx", b"PK\x03\x04", "is a ZIP archive that is damaged"),
+    ],
+)
+@pytest.mark.parametrize("options", [["--column", "report"], ["--delimiter", ";"], []])
+def test_what_a_file_is_comes_before_its_columns(
+    run: Run, tmp_path: Path, name: str, raw: bytes, what: str, options: list[str]
+) -> None:
+    """Whoever names a column of a workbook is told that it is one."""
+    path = tmp_path / name
+    path.write_bytes(raw + bytes(range(1, 60)))
+    done = run("stats", path, *options)
+    assert done.code == 1
+    assert what in done.err
 
 
 def _zip(member: str) -> bytes:

@@ -355,6 +355,26 @@ def test_when_no_clip_is_good_the_error_says_why(tmp_path, helpers):
         prepare(path, tmp_path / "other", workers=0, min_free_bytes=0)
 
 
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("clip-00", "one with the ending .avi; write the name with its ending"),
+        ("CLIP-00.AVI", "differs in capital letters; write the name as the folder has it"),
+        ("clip-00.mp4", "one of that name with the ending .avi; write the ending that it has"),
+        ("clip-xx.avi", "there is no such file or folder"),
+    ],
+)
+def test_a_file_that_is_not_there_is_explained_in_the_rejects(archive, tmp_path, written, reason):
+    """As in the summary: the file that was probably meant, and how to write its name."""
+    lines = (archive / "manifest.csv").read_text().splitlines()[:3]
+    folder = shutil.copytree(archive, tmp_path / "archive")
+    path = folder / "m.csv"
+    path.write_text("\n".join(lines).replace("clip-00.avi", written, 1) + "\n")
+    prepare(path, tmp_path / "out", workers=0, keep_unsure=True, **SMALL)
+    (reject,) = rejects(tmp_path / "out")
+    assert reject["reason"].endswith(reason)
+
+
 def test_an_unforeseen_error_of_a_decoder_is_a_reject_without_its_text(
     archive, tmp_path, monkeypatch
 ):

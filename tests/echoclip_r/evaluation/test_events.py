@@ -15,7 +15,7 @@ EVENTS = (
     Event(name="mitral_surgery", title="Mitral valve surgery", columns=()),
     Event(name="transplant", title="Heart transplant", columns=()),
 )
-PATIENTS = ("0007", "0042", "P-013", "ABC", "9")
+PATIENTS = ("0007", "0042", "P-013", "ABC", "9", "00100", "\u00e91")
 
 
 def match(tmp_path: Path, *rows: str) -> tuple[dict[str, dict[str, str]], list[str]]:
@@ -36,7 +36,22 @@ def test_the_first_event_of_a_kind_counts(tmp_path: Path) -> None:
     assert remarks == []
 
 
-@pytest.mark.parametrize("patient", ["7", "42", "42.0", "p-013", "P013", "P-13", "abc", "00009"])
+@pytest.mark.parametrize(
+    "patient",
+    [
+        "7",
+        "42",
+        "42.0",
+        "p-013",
+        "P013",
+        "P-13",
+        "abc",
+        "00009",
+        "\uff14\uff12",
+        "1E+02",
+        "E\u03011",
+    ],
+)
 def test_an_id_in_another_spelling_is_an_error(tmp_path: Path, patient: str) -> None:
     """Lost zeros, `.0` and letter case would make controls of these patients; no id is quoted."""
     with pytest.raises(EvaluationError, match="1 cells in row 3 are known in another") as error:
@@ -98,6 +113,7 @@ def test_a_table_about_nobody_is_an_error(tmp_path: Path) -> None:
         ("patient_id,event,date\nA,op,05/31/2020\n", "row 2: the date is not of the form"),
         ("patient_id,event,date\nA,op,2202-01-01\n", "row 2: no event is from the year 2202"),
         ("patient_id,event,date\nA,,2020-01-01\n", "row 2: event is blank"),
+        ("patient_id,event,date\n1.23E+12,op,2020-01-01\n", "row 2: patient_id is a number that a"),
         ("patient_id,event,date\nA,op\n", "row 2: 2 cells where the header has 3"),
     ],
 )

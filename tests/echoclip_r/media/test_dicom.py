@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,29 @@ def test_a_stream_knows_its_frames_better_than_the_header(
             f"its header states {stated} frames, and its video stream holds 20; those of the "
             "stream are used",
         )
+    )
+
+
+@pytest.mark.parametrize("stated", [None, NUM_FRAMES])
+def test_a_stream_that_was_cut_off_says_so(tmp_path: Path, stated: int | None) -> None:
+    """A transport stream ends with a whole packet; what is left of one that does not is counted."""
+    stream = encode("mpeg2video", "mpegts", make_clip(), size=(HEIGHT, WIDTH))
+    syntax = "1.2.840.10008.1.2.4.101"
+    path = save(tmp_path / "a.dcm", compressed([stream], syntax, NumberOfFrames=stated))
+    assert read(path).info.notes == ()
+    cut = stream[: len(stream) * 6 // 10 // 188 * 188 + 100]
+    (tmp_path / "b.ts").write_bytes(cut)
+    path = save(tmp_path / "b.dcm", compressed([cut], syntax, NumberOfFrames=stated))
+    for clip in (read(path), read(tmp_path / "b.ts")):
+        left = clip.info.num_frames
+        assert 0 < left < NUM_FRAMES
+        assert clip.info.notes[0] == (
+            f"its stream breaks off within a packet, so it was cut off; the {left} frames that "
+            "are left are used, and the last of them may be damaged"
+        )
+        assert len(clip.frames) == left
+    assert any("its header states 20 frames" in note for note in read(path).info.notes) == (
+        stated is not None
     )
 
 
@@ -435,6 +459,62 @@ def test_a_jpeg_2000_that_mixed_its_colours_gives_rgb(tmp_path: Path) -> None:
     clip = read(save(tmp_path / "a.dcm", data))
     np.testing.assert_array_equal(clip.frames, make_clip())
     assert clip.info.notes == ()
+
+
+# The first frame of `make_clip`, and its green alone, as OpenJPH codes them, in imagecodecs
+# 2026.10.10, by `htj2k_encode(frame, rgb=True, reversible=True)`.
+HTJ2K_RGB = base64.b64decode(
+    "/0//UQAvQAAAAABAAAAAMAAAAAAAAAAAAAAAQAAAADAAAAAAAAAAAAADBwEBBwEBBwEB/1AACAACAAAAA/9SAAwAAgABAQ"
+    "UEBEAB/1wAEyBQWFhYWFhYWFhYWFhYUFBQ/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAABA4AAf+TwBUAo83m"
+    "6wCHNAAAwBUA8g/x8ACDNADACogBNACYdsSB/ABBtAAWqgBCNACl/gACNAAAwAqIATQAmF4vGAMAwzQASfUAgXQA7fEAgX"
+    "QAwArIAWjACtCEMx1gEUAA4ZDrNgADTeMBVkn++Y0XAT7gRDK3AJrQAQBkAcwAsTIjNgAAwAq4AVkAKoBO1/AB/kXYoXs2"
+    "AGAI4MBQAvgAoCaVABQMXwX+QOP7NQDAC3IAXXQAtQCMMCBhRYUDIBQCEAEhOQrwAtbHvjI0LynyEJwAw4i92oTmHyh0ak"
+    "8FCuLDYD1ukUHlgdls0CSqdEqp2O0C1rOwQRoAAKWYImK+ADxUPcaAABQYGtLZ86osjvKUe3wAAMALUgBaUAK4LOABHoKH"
+    "okcACPw8BI+5BAAQmQATDACRBJNQK8s8adcLwhACmQBaHAD40EH8PnvS5FM3AMALr4AXuMALpRkCaNkmBAC4kiQABAAABg"
+    "A6QMf0HV4AlbZzmpp++FpUdsttMqLMihyk4bKEDnsBk0UMA5J68r20CW2hZ64ukVcY+axuxei3TRAGgjAMhwMikVgsGAyL"
+    "Cclj8QaJh4UzSsHuoTiOZGk0HpHIpHK5ZP4cfLWta1rOEID37EID37EEDP7CAD2Xa1rWtZwhAe/YhAe/YggB+YQAc3TT3V"
+    "JqMANHoC1BANjwABD+Oqk/AKNNSYos2mWtHIUXAj/PABbAA2mAAXsBAMALagBdRAC2AAAHOSjsQg4HAYNORwEf/JndweUg"
+    "YN+jAJ0AORwqFOqWIWgAG+Geoc5Ql4GhAz8MHP9AAAwC/MQgOboAgN0AAGozATVDb+DAEEBoHBx/4ACgP7xA3ONphAF/AM"
+    "AXpcAX03AF1ACwR38chnE8BjQAAgCAAAAAREREAHP9hBEeAAP9JKnkklTySpxnQkKM6EhdT9BegtP0F6C0ZPSoUnpUKmyD"
+    "J5GjKeJyTwnABKACVwPoj+M4juM4nvcNwzAMwzAgnGt894LH5zT7Lafvew8cGpHLZ5R61XK/4zJ6NZnEPKE4lAaSrGzzAg"
+    "SDovGQVDAaT2hkSrEP+fi4AAAAAAQgPfsQgPfsQgPfsQgPfsIQPfsIQPfsIQPecAAPZYAAAAAIQHv2IQHv2IQHv2IQHv2E"
+    "fcvTT005S6RhCB79hCB79hFnLHvJrXJrWY02BWIMAQAAAcBz+zxRH5xEj+AAAQ7BSdgpAABKdgpKiKQAFABQATABMQIAwB"
+    "bsAXYwBaKy28wWjUKh0TVUnfhz/3gMjwjKeJynicCEogJRAXiLRqPRaDQaXWfaoFAoFAqFQtX4D/n/QAGRiEB79iEB79ii"
+    "ey4egABrQAAa0AS9PQHoeaJz+z/4AAQUIFAhMIE+AP/Z"
+)
+HTJ2K_GREY = base64.b64decode(
+    "/0//UQApQAAAAABAAAAAMAAAAAAAAAAAAAAAQAAAADAAAAAAAAAAAAABBwEB/1AACAACAAAAAv9SAAwAAgABAAUEBEAB/1"
+    "wAEyBIUFBQUFBQUFBQUFBQSEhI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAn8AAf+TwCoA3cdv6wCHNADA"
+    "E8ATQBKA3oAoACOUACSuAEI0AAsAAjQAwBVQBaMAVYAkEwsB9DhJGzUAmVzJe1VJ/vmNFwJ9wImXlwCcAGQBzAC0pSF2AM"
+    "AWvAF1cAWmRIiFQgAIKJIcBfgBa2PfGRiblOibfAAlZsFGIy501p4KCvkYLMctMqg8MJsNmkSVTikVu/0WtZ2CCNAABSjy"
+    "CF0AmFADC2Ew/ga0tnzq4mR3nGp8AMAXUQBe2wBbwHAFvgKAFiAAAoAO0DH9OrwErbOc1NP3wtKjtltptRZk1PNSY3uAmg"
+    "FjIjIlhXbrsKpWqL0J8gojn9WtGP22CcJAEIbhcEAkEosFg2ExIXks3iDxsHBGKdg9FMeRLI3GIxKZVC6XzDr61rWtazhC"
+    "A9+xCA9+xBAz+wgA9l2ta1rWcIQHv2IQHv2IIAemEAFN0p7q6j8CARoA8AEg/DqpPwKNNSYos2mWtBoUXI/oLaCaAXcBwC"
+    "9GgF9JQC6UFAMzIlNiAQEAQAAAACIiIoBz/YQRHgAD/JKnkklTySpxnQkKM6EhdT9BegtP0F6C0ZPSoUnpUKmyDJ4aSnic"
+    "p4nGS4JVA2JmZmamBhERERFyrvHdCx6f0+y3nL7vPXBoRC6fUepVy/2Oy+jVZBLzhOJQGkiyss0LEAyKxkNSwWg8oZEpxf"
+    "4f8/FwAAAAAIQHv2IQHv2IQHv2IQHv2EIHv2EIHv2EIHvOAAHssAAAAAEID37EID37EID37EID37CE9yklNJJTTVJceT37"
+    "5PfvPcErWq1rF6IFSAAAEAD8c/s8UR+cRI/gAAEOwUnYKQAASnYKSoikIVBRE0E/Af/Z"
+)
+
+
+@pytest.mark.parametrize("syntax", ["201", "202", "203"])
+@pytest.mark.parametrize("said", ["RGB", "YBR_RCT", "YBR_FULL", "MONOCHROME2"])
+def test_a_high_throughput_jpeg_2000_is_read(tmp_path: Path, syntax: str, said: str) -> None:
+    """Another library's files give the very pixels, whatever colours the header says."""
+    grey = said == "MONOCHROME2"
+    part, samples = (HTJ2K_GREY, 1) if grey else (HTJ2K_RGB, 3)
+    data = compressed(
+        [part], f"1.2.840.10008.1.2.4.{syntax}", photometric=said, SamplesPerPixel=samples
+    )
+    data.NumberOfFrames = 1
+    clip = read(save(tmp_path / "a.dcm", data))
+    frame = make_clip()[:1]
+    np.testing.assert_array_equal(clip.frames, frame[..., [1, 1, 1]] if grey else frame)
+    assert bool(clip.info.notes) == (said == "YBR_FULL")
+    part = part[: len(part) // 2]
+    data.PixelData = encapsulate([part])
+    with pytest.raises(MediaError, match="none of the frames that were tried can be decoded"):
+        read(save(tmp_path / "b.dcm", data))
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])

@@ -13,6 +13,7 @@ import pytest
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.shards import read_clips, read_index
+from echoclip_r.errors import ShardError
 from echoclip_r.media.vectors import side_px, to_picture, to_vector
 from echoclip_r.model.checkpoint import load_checkpoint
 
@@ -129,6 +130,59 @@ def test_what_does_not_go_together_is_refused(files, tmp_path, training_shards, 
     assert "--frames-from needs --manifest" in refused(*pictures, "--frames-from", files[0])
     named = [*pictures, "--frames-from", files[0], "--manifest", files[1], "--model", "RN50"]
     assert "--model and --frames-from do not go together" in refused(*named)
+
+
+def test_shards_of_another_manifest_are_replaced_where_no_run_needs_them(
+    files, tmp_path, archive, capsys
+):
+    """`--overwrite`, as the message says; what a run was trained on is not deleted for another."""
+    run, new = tmp_path / "run", tmp_path / "new"
+    given = ["train", "--recipe", "echoclip-r", "--scale", "phantom", "--manifest", str(files[1])]
+    given += ["--frames-from", str(files[0])]
+    for name in ("epochs=1", "batch_size=8", "warmup_steps=1"):
+        given += ["--set", name]
+
+    def said(out: Path, status: int, *more: str) -> str:
+        capsys.readouterr()
+        assert main([*given, "--out", str(out), *more]) == status
+        return capsys.readouterr().err
+
+    # Shards that a run which never began has left.
+    made = ["--size", "32", "--out", str(run / "shards"), "--workers", "0", "--keep-unsure"]
+    assert main(["prepare", str(archive / "manifest.csv"), *made]) == 0
+    message = said(run, 1)
+    assert "it holds shards of another run" in message
+    assert "pass overwrite=True (--overwrite) to replace them" in message
+    said(run, 0, "--overwrite")
+    said(run, 0)
+    message = said(run, 1, "--seed", "5")
+    assert "(seed 0, now 5); choose another folder, or pass" in message
+    before = (run / "shards" / "index.json").read_bytes()
+    message = said(run, 2, "--seed", "5", "--overwrite")
+    assert "--overwrite would delete the shards that the run in it was trained on" in message
+    assert f"another --out (--pretrained {run} starts" in message
+    assert (run / "shards" / "index.json").read_bytes() == before
+    said(new, 0, "--seed", "5", "--pretrained", str(run))
+    assert (
+        main(["train", "--recipe", "echoclip", "--shards", "x", "--out", "y", "--overwrite"]) == 2
+    )
+    assert "--overwrite goes with --manifest" in capsys.readouterr().err
+
+
+def test_the_option_reaches_shards_of_pictures(tmp_path, monkeypatch):
+    """As it reaches those of vectors."""
+    from echoclip_r.data import preparation
+
+    asked = []
+
+    def stop(*_: object, overwrite: bool, **__: object) -> None:
+        asked.append(overwrite)
+        raise ShardError("enough")
+
+    monkeypatch.setattr(preparation, "prepare", stop)
+    command = ["train", "--recipe", "echoclip-r", "--manifest", "m.csv", "--out", str(tmp_path)]
+    assert main(command) == main([*command, "--overwrite"]) == 1
+    assert asked == [False, True]
 
 
 CHANGES = {

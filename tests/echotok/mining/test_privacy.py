@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 
 import pytest
@@ -218,7 +219,7 @@ def test_words_of_medicine_are_no_names(text: str) -> None:
         ("Crystal Poldark, RDCS", {"crystal", "poldark"}),
         ("Technologist: AUSTIN", {"austin"}),
         ("David Miller was seen", {"david", "miller"}),
-        ("JOHN MILLER\nLVEF", {"john"}),
+        ("JOHN MILLER\nLVEF", {"john", "miller"}),
         ("Jane Smith\nProcedure: TTE", {"jane", "smith"}),
     ],
 )
@@ -331,6 +332,20 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
         ("Reader:\nQuenby Poldark: Foo", set()),
         ("Reader:\nQuenby was here", set()),
         ("Reader:\nQuenby Aorta", set()),
+        # What each condition is for: without it one of these reads otherwise.
+        ("Dr. A. was here", set()),
+        ("Dr. W Poldark came", {"poldark"}),
+        ("Performed by Poldark aorta normal", {"poldark"}),
+        (f"{_WIDE} Dr. W.\nAorta normal", set()),
+        (f"{_WIDE} Dr. W.\nQuenby 5 mm", set()),
+        ("Yesterday, Mueller came", {"mueller"}),
+        ("Garcia Quenby was here", {"garcia"}),
+        ("John Cardiologist said", {"john"}),
+        ("John von. Quenby was here", {"john"}),
+        ("Poldark, Mary came", {"mary", "poldark"}),
+        ("Seen at 12 Stra\u00dfen Court", {"12 stra\u00dfen court"}),
+        ("Seen at 12 \u0130stan Court", {"12 i\u0307stan court"}),
+        ("Seen at 12 \u1e9eelm Court", {"12 \u00dfelm court"}),
         # Addresses whose words say it by their capitals alone.
         ("Lives at 12 Oak Court now", {"12 oak court"}),
         ("12 oak court", set()),
@@ -339,6 +354,98 @@ def test_the_same_words_are_names_beside_a_sign_of_a_person(text: str, words: se
 def test_what_its_place_and_its_letters_make_a_name(text: str, words: set[str]) -> None:
     """A comma, a degree, a capital letter or a term beside a word decide."""
     assert _held(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("JOHN SMITH", {"john", "smith"}),
+        ("LVEF 55%\nJOHN QUENBY\nEND", {"john", "quenby"}),
+        ("lvef normal\njohn quenby", {"john", "quenby"}),
+        ("LVEF is 55%.\nJOHN QUENBY", {"john", "quenby"}),
+        ("LVEF is 55%.\nJOHN A. QUENBY", {"john", "quenby"}),
+        ("MARY ANN QUENBY", {"mary", "ann", "quenby"}),
+        ("QUENBY JOHN", {"john", "quenby"}),
+        ("LVEF IS 55%. JOHN QUENBY.", {"john", "quenby"}),
+        ("/S/ JOHN QUENBY", {"john", "quenby"}),
+        ("(SIGNED) JOHN QUENBY", {"john", "quenby"}),
+        ("JOHN QUENBY (CARDIOLOGY)", {"john", "quenby"}),
+        ("JOHN QUENBY - CARDIOLOGY", {"john", "quenby"}),
+        ("TTE\tJOHN QUENBY\tLVEF", {"john", "quenby"}),
+        ("JOSE DE LA QUENBY", {"jose", "de", "la", "quenby"}),
+        ("JEAN-PAUL QUENBY", {"jean-paul", "quenby"}),
+        ("JOHN QUENBY, DO", {"john", "quenby"}),
+        ("VON JOHN QUENBY", {"john", "quenby"}),
+        ("JAN MUELLER", {"jan", "mueller"}),
+        # No name, or more than one.
+        ("JOHN LVEF 55%", {"john"}),
+        ("JOHN NORMAL AORTA", {"john"}),
+        ("JOHN WAS SEEN", {"john"}),
+        ("JOHN PROCEDURE", set()),
+        ("JOHN", {"john"}),
+        ("THE TEAM OF JOHN AND FOO BAR BAZ", {"john"}),
+        ("JOHN FOO BAR BAZ QUX", {"john"}),
+        ("CRYSTAL DEPOSITION", set()),
+        ("ANA POSITIVE", set()),
+        ("MAX GRADIENT", set()),
+        ("JAN QUENBY", set()),
+        ("BRUCE PROTOCOL", set()),
+        ("QUENBY FOO", set()),
+        ("SEVERE MR. NO AS", set()),
+        # Initials and particles before a surname; the rest of a line stays.
+        ("John A. Quenby was here", {"john", "quenby"}),
+        ("John A.B. Quenby was here", {"john", "quenby"}),
+        ("John von der Quenby was here", {"john", "quenby"}),
+        ("John A. Aorta normal", {"john"}),
+        ("John A. was here", {"john"}),
+        ("John von was here", {"john"}),
+        ("John A", {"john"}),
+        ("John. A. Quenby was here", {"john"}),
+        ("Read of JOHN QUENBY in it", {"john", "quenby"}),
+        ("Read of JANE Qxz in it", {"jane", "qxz"}),
+        ("Jean-Paul Quenby was here", {"jean-paul", "quenby"}),
+        ("Kelly-Descemet punch", set()),
+        ("ANA Titer", set()),
+    ],
+)
+def test_a_signature_is_held_back_whole(text: str, words: set[str]) -> None:
+    """A line or a sentence that is nothing but a name, where its case says nothing."""
+    assert _held(text) == words
+
+
+_LONG = {
+    "numbers and hyphens": "-".join(["12"] * 4000),
+    "words and hyphens": "-".join(["ab"] * 4000),
+    "letters, digits and hyphens": "-".join(["a1"] * 4000),
+    "stops before an @": "a." * 4000 + "@",
+    "many @": "a@" * 4000,
+    "many words": "12 " + "oak " * 4000,
+    "names": "John " * 4000,
+    "initials": "John " + "A. " * 4000,
+    "particles": "John " + "von " * 4000,
+    "lines of names": "JOHN QUENBY\n" * 2000,
+    "titles": "Dr. " * 4000,
+    "signs before a name": "/s* " * 4000 + "john quenby",
+}
+
+
+@pytest.mark.parametrize("kind", _LONG)
+def test_a_long_run_takes_time_in_proportion(kind: str) -> None:
+    """Four times the length takes about four times as long, and not sixteen."""
+
+    def seconds(text: str) -> float:
+        normalized = _NORMALIZE(text)
+        times = []
+        for _ in range(3):
+            begin = time.process_time()
+            PrivateFinder()(text, normalized)
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    text = _LONG[kind]
+    seconds(text[:100])
+    whole = seconds(text)
+    assert whole < 10 * seconds(text[: len(text) // 4]) or whole < 0.2
 
 
 _LAYOUTS = [
@@ -356,6 +463,8 @@ _LAYOUTS = [
     "gez. Dr. med. W. Poldark\nLVEF NN%",
     "Poldark, Mary\nLVEF NN%",
     "POLDARK, MARY\nLVEF NN%",
+    "MARY POLDARK\nLVEF NN%",
+    "Mary van der Poldark\nLVEF NN%",
 ]
 
 
@@ -403,10 +512,13 @@ def test_lines_of_the_private_file_release_their_texts(tmp_path: Path) -> None:
     assert "nothing that is held back" not in told
     texts = {phrase.text for phrase in mine(store, Options(vocab_size=300)).table.phrases}
     assert any("wrenna poldark" in text for text in texts)
-    # The text alone, and as a spreadsheet writes it with semicolons.
+    # The text alone, and as a spreadsheet writes it with semicolons, or fills it up.
     with private.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))[1:]
     assert _released(tmp_path, [row[0] for row in rows])[2] == set()
+    assert _released(tmp_path, [f'"{row[0]}"' for row in rows])[2] == set()
+    short = [f'"{row[0]}",{row[1]},,' for row in rows]
+    assert _released(tmp_path, short)[2] == set()
     assert _released(tmp_path, [";".join(row) for row in rows])[2] == set()
 
 
@@ -416,5 +528,7 @@ def test_a_line_that_releases_nothing_is_named_by_its_number(tmp_path: Path) -> 
     assert "released 1 text of" in told
     assert "line 4 of it matches nothing that is held back" in told
     assert "gone" not in told
+    told = _released(tmp_path, ["quenby", *(f"gone{n}" for n in range(13))])[1]
+    assert "lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more of it match nothing" in told
     assert "quenby" not in left
     assert left
