@@ -110,7 +110,7 @@ def read_quantity(
     for mark in (decimal_mark,) if decimal_mark else (".", ","):
         first = _float(match["first"], mark)
         second = None if match["second"] is None else _float(match["second"], mark)
-        if second is not None and second < first and match["second"].lstrip("+").isdigit():
+        if second is not None and second < first and match["second"].isdigit():
             second = _short_range(match["first"], match["second"], first, second)
         pair = (first, second, mark)
         if pair[:2] not in [option[:2] for option in options]:
@@ -163,7 +163,7 @@ def _bounds(
     prefix: str, first: float, second: float | None, *, lower: bool, upper: bool
 ) -> tuple[float | None, float | None]:
     if second is not None:
-        return first, second
+        return min(first, second), max(first, second)
     if prefix[:1] in (">", "≥") or (lower and not prefix):
         return first, None
     if prefix[:1] in ("<", "≤") or (upper and not prefix):

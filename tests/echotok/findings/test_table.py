@@ -80,6 +80,14 @@ def test_answer_of_a_report(report: str, name: str, expected: tuple[object, str,
     assert answer_of(report, name) == expected
 
 
+@pytest.mark.parametrize(
+    "report", ["EF 55-60%", "EF 60-55%", "EF between 60 and 55%", "EF 60 to 55 %"]
+)
+def test_a_range_has_its_lower_end_first(report: str) -> None:
+    [row] = echotok.findings(report)
+    assert (row.value, row.low, row.high) == (57.5, 55.0, 60.0)
+
+
 def test_what_is_there_without_a_grade_counts_as_one() -> None:
     """A label needs a number; the row keeps that none was said."""
     said = answers(findings("Mitral regurgitation is present."), RULES)["mitral_regurgitation"]
