@@ -81,7 +81,7 @@ _MIN_NEAR = 0.45
 _MIN_LONG = 0.25
 _MIN_WHOLE = 1.4
 _MIN_END = 0.5
-_MIN_SETTLED = (0.75, 0.95)
+_MIN_SETTLED = (0.75, 0.87)
 _BROAD_FACE = 0.25
 _FACE_SEEN = 0.8
 _MIN_AT_FACE = 0.1
@@ -94,8 +94,8 @@ _MAX_BESIDE = 0.05
 _BESIDE_HEIGHT = 0.25
 _BESIDE_WIDTH = 0.12
 _BESIDE_GAP = 0.012
-_MAX_LETTERING = 0.03
-_MAX_TRACE = 0.06
+_MAX_LETTERING = 0.05
+_MAX_TRACE = 0.08
 # How far within the fitted edges the mask stays, as a share of the longer side.
 _MARGIN = 0.003
 
