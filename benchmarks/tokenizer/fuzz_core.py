@@ -156,7 +156,7 @@ def _check(tokenizer: Any, text: str) -> None:
 
     engine = tokenizer._engine
     ours, oracle = engine.core.encode(text), Trace(engine, text)
-    for name in ("ids", "ends", "unit_spans", "spans"):
+    for name in ("ids", "ends", "units", "unit_spans", "spans", "sentences"):
         if getattr(ours, name) != getattr(oracle, name):
             sys.exit(f"{tokenizer.name}: the {name} of the two engines differ on {text!r}")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from echotok import sentences
 from echotok.engine.encoder import Encoder
 from echotok.table.match import BARE_VALUE
 from echotok.table.phrases import PhraseTable
@@ -34,8 +35,10 @@ class CoreTrace(Protocol):
     text: str
     ids: list[int]
     ends: tuple[list[int], list[int]]
+    units: list[int | None]
     unit_spans: list[Span]
     spans: list[Span | None]
+    sentences: list[int]
 
 
 class Core(Protocol):
@@ -106,6 +109,11 @@ def compile_core(
         "phrase_edges": _phrase_edges(table, encoder),
         "closings": layout.closings,
         "units": sorted((unit for unit in set(table.units) if unit.isascii()), key=len),
+        "abbreviations": sorted(sentences.ABBREVIATIONS),
+        "dangling": sorted(sentences.DANGLING),
+        "unify_lines": sentences.unify_lines,
+        "is_inner": sentences.is_inner,
+        "goes_on": sentences.goes_on,
         "encode_hard": encode_hard,
         "span_hard": span_hard,
     }
