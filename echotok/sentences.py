@@ -61,12 +61,18 @@ _STOP = re.compile(
 _LINE_BREAK = re.compile(r"[\r\x0b\x0c\x85\u2028\u2029](?:(?<=\r)\n)?")
 HEADING = re.compile(r"\s*(?:\d{1,2}[.)]\s*)?([A-Za-z][A-Za-z0-9 ,/&()'-]{0,60}?)\s*:(?!\d)")
 """What stands before a colon, as in `Mitral valve: normal`."""
-_DANGLING_WORDS = (
+
+
+def _words(line: str) -> list[str]:
+    return line.split()
+
+
+_DANGLING_WORDS = _words(
     "the a an of and or nor no not with without to from at by in on for is are was were be been"
     " than that which approximately about estimated significant consistent evidence left right"
     " mitral tricuspid pulmonary pulmonic ventricular atrial systolic diastolic pericardial"
     " regional any there has have hemodynamically haemodynamically"
-).split()
+)
 DANGLING = frozenset([*_DANGLING_WORDS, "as"])
 """Words that may be the last of a line that goes on in the next one ("as" only as "such as")."""
 _DANGLING = re.compile(rf"(?:[,/&(-]|\b(?:{'|'.join(_DANGLING_WORDS)}|such as))$", re.IGNORECASE)
@@ -78,16 +84,18 @@ _LONE_MARK = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
 _TITLE = re.compile(r"\b(?:dr|drs|prof|mr|mrs|ms)\.", re.IGNORECASE)
 # By what may stand behind them: anything, a number or a small letter, or no capital.
 _INNER = frozenset(
-    "approx prof vs viz incl i.e e.g c.f cf al ref refs figs dr drs mrs jr sr".split()
+    _words("approx prof vs viz incl i.e e.g c.f cf al ref refs figs dr drs mrs jr sr")
 )
 _BEFORE_NUMBER = frozenset(
-    "no nos nr fig eq pp vol ch ver jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    _words("no nos nr fig eq pp vol ch ver jan feb mar apr jun jul aug sep sept oct nov dec")
 )
 _NOT_BEFORE_CAPITAL = frozenset(
-    "ca est avg resp calc diam dil temp dept sq cont max min etc inc ltd co corp dis hx fx dx rx sx"
-    " pt wt ht a.m p.m s.p".split()
+    _words(
+        "ca est avg resp calc diam dil temp dept sq cont max min etc inc ltd co corp dis hx fx dx rx sx"
+        " pt wt ht a.m p.m s.p"
+    )
 )
-_OTHER = frozenset("st mm mod sev conc gr".split())
+_OTHER = frozenset(_words("st mm mod sev conc gr"))
 _NO_WORD = frozenset("0123456789%)]")
 _BEFORE_NAME = ("Mr", "Ms", "Mt", "Ste")
 """Titles as they are written; `MR.` and `mr.` are a finding."""

@@ -2727,16 +2727,19 @@ build_words(Core *core, PyObject *spec)
         core->halves[id] = (uint8_t)halves;
     }
     place = 0;
-    while (PyDict_Next(ranks, &place, &key, &value)) {
+    PyObject *merged = get_object(spec, "merged", &PyList_Type);
+    if (merged == NULL)
+        return -1;
+    if (PyList_GET_SIZE(merged) != PyDict_GET_SIZE(ranks))
+        BAD("a merge makes one token");
+    for (Py_ssize_t turn = 0; PyDict_Next(ranks, &place, &key, &value); turn++) {
         if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2 || !PyLong_Check(value))
             BAD("a merge is a pair with a rank");
         PyObject *left = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 0));
         PyObject *right = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 1));
         if (left == NULL || right == NULL)
             continue; /* can never come together */
-        PyObject *both = PyUnicode_Concat(PyTuple_GET_ITEM(key, 0), PyTuple_GET_ITEM(key, 1));
-        PyObject *id = both ? PyDict_GetItem(tokens, both) : NULL;
-        Py_XDECREF(both);
+        PyObject *id = PyDict_GetItem(tokens, PyList_GET_ITEM(merged, turn));
         if (id == NULL)
             BAD("a merge makes no token");
         uint64_t pair = ((uint64_t)PyLong_AsLong(left) << 32) | (uint32_t)PyLong_AsLong(right);

@@ -18,8 +18,8 @@ from echotok.engine.decoder import Decoder
 from echotok.engine.encoder import Encoder
 from echotok.engine.spans import Places, Span, find_spans, find_unit_spans, number_units
 from echotok.engine.vocabulary import Layout, Vocabulary
-from echotok.table.fallback import Fallback
 from echotok.sentences import number_sentences
+from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
 from echotok.text import make_normalizer
 
