@@ -91,8 +91,8 @@ _BEFORE_NUMBER = frozenset(
 )
 _NOT_BEFORE_CAPITAL = frozenset(
     _words(
-        "ca est avg resp calc diam dil temp dept sq cont max min etc inc ltd co corp dis hx fx dx rx sx"
-        " pt wt ht a.m p.m s.p"
+        "ca est avg resp calc diam dil temp dept sq cont max min etc inc ltd co corp dis hx fx dx"
+        " rx sx pt wt ht a.m p.m s.p"
     )
 )
 _OTHER = frozenset(_words("st mm mod sev conc gr"))

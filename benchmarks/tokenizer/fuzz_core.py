@@ -1,11 +1,13 @@
 """Random and adversarial text through both engines, with the sanitizers on.
 
     python benchmarks/tokenizer/fuzz_core.py --seconds 600 --seed 0
+    python benchmarks/tokenizer/fuzz_core.py --installed --characters 100_000_000
 
 builds the core with the address and undefined-behaviour sanitizers of GCC or Clang into a folder
-of its own, and holds ids, units and spans of the core to those of the Python engine: on the shipped
-tokenizers, on random tables, one by one and in batches. A memory error ends the run with the
-sanitizer's report, a difference with the text that shows it.
+of its own, and holds ids, units, spans and sentences of the core to those of the Python engine: on
+the shipped tokenizers, on random tables, one by one and in batches. A memory error ends the run
+with the sanitizer's report, a difference with the text that shows it. `--installed` takes the core
+as it is, without the sanitizers.
 """
 
 from __future__ import annotations
@@ -28,6 +30,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "echotok")]
 
 FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 BATCH = 50
+# What decides where a sentence ends.
+STOPS = [
+    ". ", ".\n", "\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\n\n", "! ", "? ", "?",
+    "...", ".)", '."', ".\u201d ", "Dr. ", "approx. ", "e.g. ", "St. Jude", "ST. ", "Mr. Doe",
+    "mr. ", "mod. ", "no. 5", "No. A", "1. ", "(2) ", "a) ", "iv. ", "A. B. ", "50.Mild",
+    "normal.LA", "fig. 3", "mm. of", "Mitral valve: ", "no evidence of\n", "and\n", "such as\n",
+    "-\n", ",\n", "x" * 45 + "\n", "\t\n", "thrombus", "\u0661. ", "\u00e9. ", "\u017ft. ",
+    "\n- ", "\n\u2022 ",
+]  # fmt: skip
 
 
 def _build(folder: Path) -> Path:
@@ -69,7 +80,7 @@ class Source:
         self.rng = random.Random(seed)
         folder = ROOT / "benchmarks" / "reports"
         self.reports = [report.text for report in read_reports(sorted(folder.iterdir()))]
-        self.fragments = [*ADVERSARIAL, *FRAGMENTS]
+        self.fragments = [*ADVERSARIAL, *FRAGMENTS, *STOPS]
         self.words = sorted({word for report in self.reports for word in report.split()})
 
     def text(self) -> str:
@@ -82,6 +93,9 @@ class Source:
             glue = ["", " ", " ", " ", ". ", "\n", ", "]
             words = rng.choices([*self.words, *self.fragments], k=rng.randrange(300))
             return "".join(word + rng.choice(glue) for word in words)
+        if kind < 0.65:
+            words = rng.choices([*self.words[::7], *STOPS], k=rng.randrange(300))
+            return "".join(word + rng.choice(["", " ", ". "]) for word in words)
         if kind < 0.85:
             return self._mutated(rng.choice(self.reports))
         if kind < 0.93:
@@ -182,7 +196,7 @@ def _check_batch(tokenizer: Any, texts: list[str], context_length: int) -> None:
         sys.exit(f"{tokenizer.name}: batches differ at {context_length} on {texts!r}")
 
 
-def _run(library: Path | None, seconds: float, seed: int) -> None:
+def _run(library: Path | None, seconds: float, most: int, seed: int) -> None:
     if library is not None:
         _load(library)
     from echotok import load
@@ -193,7 +207,7 @@ def _run(library: Path | None, seconds: float, seed: int) -> None:
     begin = time.monotonic()
     characters = texts = batches = tables = 0
     recent: list[str] = []
-    while time.monotonic() - begin < seconds:
+    while time.monotonic() - begin < seconds and characters < most:
         text = source.text()
         for tokenizer in (*shipped, small):
             _check(tokenizer, text)
@@ -218,13 +232,16 @@ def _run(library: Path | None, seconds: float, seed: int) -> None:
 def main() -> None:
     """Build the core, and start this file again under the sanitizers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float, help="default: 600, or as many as it takes")
+    parser.add_argument("--characters", type=int, help="stop behind as many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--installed", action="store_true", help="the installed core, as it is")
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    seconds = options.seconds or (float("inf") if options.characters else 600.0)
+    most = options.characters or sys.maxsize
     if options.installed or options.library is not None:
-        _run(options.library, options.seconds, options.seed)
+        _run(options.library, seconds, most, options.seed)
         return
     with tempfile.TemporaryDirectory() as folder:
         library = _build(Path(folder))
@@ -235,7 +252,8 @@ def main() -> None:
             "ASAN_OPTIONS": "detect_leaks=0",
         }
         command = [sys.executable, __file__, "--library", str(library)]
-        command += ["--seconds", str(options.seconds), "--seed", str(options.seed)]
+        command += ["--seconds", str(seconds), "--seed", str(options.seed)]
+        command += ["--characters", str(most)]
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
