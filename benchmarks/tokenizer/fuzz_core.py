@@ -7,12 +7,15 @@ builds the core with the address and undefined-behaviour sanitizers of GCC or Cl
 of its own, and holds ids, units, spans and sentences of the core to those of the Python engine: on
 the shipped tokenizers, on random tables, one by one and in batches. A memory error ends the run
 with the sanitizer's report, a difference with the text that shows it. `--installed` takes the core
-as it is, without the sanitizers.
+as it is, without the sanitizers. `--coverage` lets libFuzzer (clang with its compiler-rt) look for
+texts that reach other code of the core, from the reports on, with the sanitizers on; what it found
+is kept in runs/fuzz, where the next run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
 import random
@@ -21,6 +24,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +233,56 @@ def _run(library: Path | None, seconds: float, most: int, seed: int) -> None:
     )
 
 
+def make_check() -> Callable[[str], None]:
+    """For `fuzz_coverage.c`: a function that holds both engines to the same on one text."""
+    name = "echotok.engine._core"
+    sys.modules[name] = importlib.import_module("_fuzzed_core")
+    from echotok import load
+
+    tokenizers = [load("echo"), load("echo-clip"), Source(1).tokenizer()]
+
+    def check(text: str) -> None:
+        for tokenizer in tokenizers:
+            _check(tokenizer, text)
+        _check_batch(tokenizers[-1], [text, text[1:], text], 16)
+
+    return check
+
+
+def _fuzz_coverage(seconds: float, seed: int) -> int:
+    """Build the core with libFuzzer and run it."""
+    corpus = ROOT / "runs" / "fuzz"
+    corpus.mkdir(parents=True, exist_ok=True)
+    source = Source(seed)
+    for number, text in enumerate([*source.fragments, *source.reports]):
+        (corpus / f"seed{number}").write_bytes(text.encode("utf-8", "surrogatepass")[:400])
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "fuzz_coverage")
+        library = sysconfig.get_config_var("LIBDIR")
+        command = [os.environ.get("CC", "clang"), "-std=c11", "-g", "-O1", "-fsanitize=fuzzer"]
+        command += [*FLAGS, "-I", sysconfig.get_path("include")]
+        command += [str(Path(__file__).with_name("fuzz_coverage.c"))]
+        command += [str(ROOT / "echotok" / "engine" / "_core.c"), "-L", library]
+        command += [f"-lpython{sys.version_info[0]}.{sys.version_info[1]}"]
+        subprocess.run([*command, f"-Wl,-rpath,{library}", "-o", str(program)], check=True)
+        places = [str(ROOT), str(ROOT / "tests" / "echotok"), *filter(None, sys.path)]
+        environment = {
+            **os.environ,
+            "FUZZ_PATH": os.pathsep.join(places),
+            "PYTHONHOME": sys.base_prefix,
+            "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": "detect_leaks=0",
+        }
+        options = [f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", "-max_len=400"]
+        options += ["-timeout=120", "-print_final_stats=1", f"-artifact_prefix={folder}/"]
+        command = [str(program), *options, str(corpus)]
+        code = subprocess.run(command, env=environment, check=False).returncode
+        for found in Path(folder).glob("*-*"):
+            (corpus.parent / found.name).write_bytes(found.read_bytes())
+            print(f"what failed is kept: {corpus.parent / found.name}")
+        return code
+
+
 def main() -> None:
     """Build the core, and start this file again under the sanitizers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -236,6 +290,7 @@ def main() -> None:
     parser.add_argument("--characters", type=int, help="stop behind as many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--installed", action="store_true", help="the installed core, as it is")
+    parser.add_argument("--coverage", action="store_true", help="guided by coverage, with clang")
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     seconds = options.seconds or (float("inf") if options.characters else 600.0)
@@ -243,6 +298,8 @@ def main() -> None:
     if options.installed or options.library is not None:
         _run(options.library, seconds, most, options.seed)
         return
+    if options.coverage:
+        sys.exit(_fuzz_coverage(options.seconds or 600.0, options.seed))
     with tempfile.TemporaryDirectory() as folder:
         library = _build(Path(folder))
         environment = {

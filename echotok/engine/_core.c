@@ -1403,8 +1403,8 @@ find_known(Scratch *s, const char *text, size_t length, int first, int *new)
         if (row[at].tag == tag)
             break;
     if (row[at].tag == tag) {
-        const uint32_t *kept = s->kept + row[at].place;
-        if (row[at].place == 0)
+        const uint32_t *kept = row[at].place ? s->kept + row[at].place : NULL;
+        if (kept == NULL)
             *new = 0;
         else if (kept[0] == kept_head(length, first) &&
                  memcmp(kept + KEPT_HEAD, text, length) == 0) {
