@@ -114,12 +114,12 @@ def _markdown(results: dict[str, Any]) -> str:
     lines = [
         f"# Commands on {results['reports']:,} reports",
         "",
-        f"A CSV of {results['megabytes']:.0f} MB with reports of simulated patients; each command is",
-        "one run of one process from its start to its end, its output not on a terminal. Time of the",
-        "processor beside the clock's, since other work ran on the machine (its load is that of the",
-        f"last minute). Engine: {results['engine']}.",
+        f"A CSV of {results['megabytes']:.0f} MB with reports of simulated patients; each command",
+        "is one run of one process from its start to its end, its output not on a terminal. Time",
+        "of the processor beside the clock's, since other work ran on the machine (its load is that",
+        f"of the last minute). Engine: {results['engine']}.",
         "",
-        "| command | processor, s | clock, s | reports per second of the processor | peak memory, MB "
+        "| command | processor, s | clock, s | reports a second of the processor | peak memory, MB "
         "| load |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
