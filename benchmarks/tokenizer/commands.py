@@ -116,7 +116,7 @@ def _markdown(results: dict[str, Any]) -> str:
         "",
         f"A CSV of {results['megabytes']:.0f} MB with reports of simulated patients; each command",
         "is one run of one process from its start to its end, its output not on a terminal. Time",
-        "of the processor beside the clock's, since other work ran on the machine (its load is that",
+        "of the processor stands beside, since other work ran on the machine (its load is that",
         f"of the last minute). Engine: {results['engine']}.",
         "",
         "| command | processor, s | clock, s | reports a second of the processor | peak memory, MB "
