@@ -22,6 +22,13 @@
 #define MEMO_BITS 14
 #define MEMO_TEXT 24
 #define MEMO_IDS 8
+#if defined(__GNUC__)
+#define COLD __attribute__((cold, noinline)) /* made small */
+#define NOINLINE __attribute__((noinline))
+#else
+#define COLD
+#define NOINLINE
+#endif
 #define KNOWN_BITS 11
 #define KNOWN_WAYS 8
 #define KNOWN_TEXT 400
@@ -216,7 +223,7 @@ typedef struct {
 static uint8_t FOLD[128];
 static uint8_t EXPECTS_SPACE[5][5];
 
-static int
+static COLD int
 grow(void **data, size_t *room, size_t need, size_t item)
 {
     size_t wanted = *room ? *room : 64;
@@ -909,7 +916,7 @@ push_number(const Core *core, Scratch *s, int32_t role, const char *text, size_t
             return status_;                                                                        \
     } while (0)
 
-static int
+static COLD int
 push_prefix(const Core *core, Scratch *s, const char *text, size_t length)
 {
     size_t at = 0;
@@ -925,7 +932,7 @@ push_prefix(const Core *core, Scratch *s, const char *text, size_t length)
     return OK;
 }
 
-static int
+static COLD int
 push_digits(const Core *core, Scratch *s, const char *text, size_t length)
 {
     if (find_number(core, ROLE_START, text, length) >= 0)
@@ -971,7 +978,7 @@ push_digits(const Core *core, Scratch *s, const char *text, size_t length)
     return OK;
 }
 
-static int
+static COLD int
 push_value_number(const Core *core, Scratch *s, const char *text, size_t length)
 {
     if (core->own_numbers) {
@@ -1418,17 +1425,18 @@ find_known(Scratch *s, const char *text, size_t length, int first, int *new)
     return row;
 }
 
+static COLD int
+normalize_wide(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
+{
+    return normalize_stretch(core, s, text->kind, text->data, text->size, place);
+}
+
 static int
 normalize_text(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
 {
-    switch (text->kind) {
-    case 1:
+    if (text->kind == 1)
         return normalize_stretch(core, s, 1, text->data, text->size, place);
-    case 2:
-        return normalize_stretch(core, s, 2, text->data, text->size, place);
-    default:
-        return normalize_stretch(core, s, 4, text->data, text->size, place);
-    }
+    return normalize_wide(core, s, text, place);
 }
 
 static Py_ssize_t
@@ -1443,7 +1451,7 @@ skip_space(const Text *text)
 
 /* What the Python engine makes of text[begin:end]; its trace goes into the list, which is made where
  * it is needed first. Needs the GIL; -2: a Python error is set. */
-static int
+static COLD int
 encode_hard(Core *core, Scratch *s, PyObject *string, PyObject **traces, Py_ssize_t begin,
             Py_ssize_t end)
 {
@@ -1699,7 +1707,7 @@ trace_ids(PyObject *self, void *closure)
     return list;
 }
 
-static PyObject *
+static COLD PyObject *
 trace_ends(PyObject *self, void *closure)
 {
     (void)closure;
@@ -1731,7 +1739,7 @@ failed:
     return NULL;
 }
 
-static PyObject *
+static COLD PyObject *
 trace_units(PyObject *self, void *closure)
 {
     (void)closure;
@@ -1776,7 +1784,7 @@ span(Core *core, int32_t start, int32_t end)
 }
 
 /* Put the spans that the Python engine finds for a stretch into a list, from `low` on. */
-static int
+static COLD int
 fill_hard(Trace *trace, const Block *block, PyObject *list, Py_ssize_t low, int of_units)
 {
     if (trace->traces == NULL || block->hard >= PyList_GET_SIZE(trace->traces)) {
@@ -1902,7 +1910,13 @@ typedef struct {
     Py_ssize_t size;
 } Report;
 
-#define CHARACTER(at) PyUnicode_READ(report->kind, report->data, (at))
+/* Never inlined: it is asked for at many places, and seldom beside the search for stops. */
+static NOINLINE Py_UCS4
+character_at(const Report *report, Py_ssize_t at)
+{
+    return PyUnicode_READ(report->kind, report->data, at);
+}
+#define CHARACTER(at) character_at(report, (at))
 
 static inline int
 is_space(Py_UCS4 character)
@@ -1940,7 +1954,7 @@ is_upper_ascii(Py_UCS4 character)
     return character >= 'A' && character <= 'Z';
 }
 
-static Py_ssize_t
+static COLD Py_ssize_t
 skip_closers(const Report *report, Py_ssize_t at)
 {
     for (; at < report->size; at++) {
@@ -1951,7 +1965,7 @@ skip_closers(const Report *report, Py_ssize_t at)
     return at;
 }
 
-static Py_ssize_t
+static COLD Py_ssize_t
 skip_blanks(const Report *report, Py_ssize_t at)
 {
     while (at < report->size && is_blank(CHARACTER(at)))
@@ -1960,7 +1974,7 @@ skip_blanks(const Report *report, Py_ssize_t at)
 }
 
 /* The end of the stop at a place, or 0 where none is. */
-static Py_ssize_t
+static COLD Py_ssize_t
 stop_end(const Report *report, Py_ssize_t at)
 {
     Py_UCS4 stop = CHARACTER(at);
@@ -2008,6 +2022,8 @@ stop_end(const Report *report, Py_ssize_t at)
     return 0;
 }
 
+static const uint8_t MAY_STOP[256] = {['.'] = 1, ['\n'] = 1, ['?'] = 1, ['!'] = 1};
+
 static int
 ask(PyObject *function, const Report *report, Py_ssize_t a, Py_ssize_t b, Py_ssize_t c)
 {
@@ -2021,7 +2037,7 @@ ask(PyObject *function, const Report *report, Py_ssize_t a, Py_ssize_t b, Py_ssi
 }
 
 /* Whether a word of the report is in a list, whatever its case; 1 too where only Python can say. */
-static int
+static COLD int
 in_words(const Report *report, const Words *words, Py_ssize_t begin, Py_ssize_t end)
 {
     char word[16 + PADDING] = {0};
@@ -2043,7 +2059,7 @@ in_words(const Report *report, const Words *words, Py_ssize_t begin, Py_ssize_t 
 }
 
 /* Whether the stop at `at` ends no sentence, as `is_inner` says; -1 is an error. */
-static int
+static COLD int
 stop_is_inner(const Report *report, Py_ssize_t start, Py_ssize_t at)
 {
     int brief = at - start <= 16;
@@ -2083,7 +2099,7 @@ stop_is_inner(const Report *report, Py_ssize_t start, Py_ssize_t at)
 }
 
 /* Whether the line that ends at `at` is wrapped, as `goes_on` says; -1 is an error. */
-static int
+static COLD int
 line_goes_on(const Report *report, Py_ssize_t start, Py_ssize_t at, Py_ssize_t behind)
 {
     Py_ssize_t size = report->size, next = behind, end = at;
@@ -2118,6 +2134,13 @@ static int
 next_sentence(const Report *report, Py_ssize_t *start, Py_ssize_t *place, Py_ssize_t *line)
 {
     for (Py_ssize_t at = *place; at < report->size; at++) {
+        if (report->kind == 1) {
+            const uint8_t *text = report->data;
+            while (at < report->size && !MAY_STOP[text[at]])
+                at++;
+            if (at == report->size)
+                break;
+        }
         Py_UCS4 one = CHARACTER(at);
         if (one != '.' && one != '\n' && one != '?' && one != '!')
             continue;
@@ -2154,7 +2177,7 @@ next_sentence(const Report *report, Py_ssize_t *start, Py_ssize_t *place, Py_ssi
 }
 
 /* Whether a text has line ends other than \n. */
-static int
+static COLD int
 has_other_lines(const Report *report)
 {
     if (report->kind == 1) {
@@ -2180,7 +2203,7 @@ read_report(Report *report, PyObject *string)
     report->size = PyUnicode_GET_LENGTH(string);
 }
 
-static PyObject *
+static COLD PyObject *
 trace_sentences(PyObject *self, void *closure)
 {
     (void)closure;
@@ -2455,7 +2478,7 @@ done:
 
 /* Building: every number that comes from Python is checked here. */
 
-static int
+static COLD int
 get_number(PyObject *spec, const char *name, long low, long high, int32_t *number)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -2471,7 +2494,7 @@ get_number(PyObject *spec, const char *name, long low, long high, int32_t *numbe
 }
 
 /* A column of int32 from bytes; its length is a multiple of `width`. */
-static const int32_t *
+static COLD const int32_t *
 get_column(PyObject *spec, const char *name, Py_ssize_t width, Py_ssize_t *rows)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -2484,7 +2507,7 @@ get_column(PyObject *spec, const char *name, Py_ssize_t width, Py_ssize_t *rows)
     return (const int32_t *)(const void *)PyBytes_AS_STRING(value);
 }
 
-static PyObject *
+static COLD PyObject *
 get_object(PyObject *spec, const char *name, PyTypeObject *type)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -2511,7 +2534,7 @@ table_size(size_t count)
     } while (0)
 
 /* The entry of a piece or word, new where there is none; the table has room for all. */
-static Entry *
+static COLD Entry *
 entry_of(Core *core, const char *padded, size_t length)
 {
     Key key = key_of(padded, length);
@@ -2543,7 +2566,7 @@ half_value(Py_UCS4 character)
 }
 
 /* The ASCII word that a token ending in </w> stands for, as its length; 0 where it is none. */
-static size_t
+static COLD size_t
 word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
 {
     Py_ssize_t size = PyUnicode_GET_LENGTH(token);
@@ -2579,7 +2602,7 @@ word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
     return length;
 }
 
-static int
+static COLD int
 build_words(Core *core, PyObject *spec)
 {
     PyObject *tokens = get_object(spec, "tokens", &PyDict_Type);
@@ -2784,7 +2807,7 @@ build_words(Core *core, PyObject *spec)
     return 0;
 }
 
-static int
+static COLD int
 build_tries(Core *core, PyObject *spec)
 {
     PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
@@ -2895,7 +2918,7 @@ build_tries(Core *core, PyObject *spec)
     return 0;
 }
 
-static int
+static COLD int
 build_text(Core *core, PyObject *spec)
 {
     PyObject *closings = get_object(spec, "closings", &PyUnicode_Type);
@@ -2956,7 +2979,7 @@ build_text(Core *core, PyObject *spec)
     return 0;
 }
 
-static int
+static COLD int
 build_list(PyObject *spec, const char *name, Words *words)
 {
     PyObject *list = get_object(spec, name, &PyList_Type);
@@ -2982,7 +3005,7 @@ build_list(PyObject *spec, const char *name, Words *words)
     return 0;
 }
 
-static int
+static COLD int
 build_sentences(Core *core, PyObject *spec)
 {
     PyObject *unify = get_object(spec, "unify_lines", &PyBaseObject_Type);
@@ -2997,7 +3020,7 @@ build_sentences(Core *core, PyObject *spec)
     return 0;
 }
 
-static int
+static COLD int
 core_build(Core *core, PyObject *spec)
 {
     int32_t flag;
@@ -3041,7 +3064,7 @@ core_build(Core *core, PyObject *spec)
     return 0;
 }
 
-static int
+static COLD int
 core_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Core *core = (Core *)self;
@@ -3054,7 +3077,7 @@ core_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
+static COLD int
 core_clear(PyObject *self)
 {
     Core *core = (Core *)self;
@@ -3066,7 +3089,7 @@ core_clear(PyObject *self)
     return 0;
 }
 
-static void
+static COLD void
 core_dealloc(PyObject *self)
 {
     Core *core = (Core *)self;
@@ -3100,7 +3123,7 @@ core_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *
+static COLD PyObject *
 core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     PyObject *spec;
