@@ -22,7 +22,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
-	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-privacy \
+	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
 	sample architecture readme wheel clean
@@ -126,6 +126,9 @@ bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (so
 	$(PY) benchmarks/data/phantom_speed.py
 	$(PY) benchmarks/data/prepare_speed.py
 	$(PY) benchmarks/data/prepare_long_run.py
+
+bench-training: $(READY_TORCH) ## Measure loader, step by text length, accumulation and search (half an hour; goes on where it stopped)
+	$(PY) -m benchmarks.models.training_speed
 
 bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
 	$(PY) benchmarks/data/privacy.py

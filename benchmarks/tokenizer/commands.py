@@ -76,7 +76,7 @@ def _measure(command: list[str]) -> dict[str, float]:
     return {
         "wall_s": time.monotonic() - start,
         "cpu_s": used.ru_utime + used.ru_stime,
-        "peak_mb": used.ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1000,
+        "peak_mb": used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3),
         "load": os.getloadavg()[0],
     }
 

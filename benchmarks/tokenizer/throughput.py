@@ -247,6 +247,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--again", action="store_true", help="measure anew what is measured")
+    parser.add_argument("--rounds", type=int, help="at most so many rounds of each set")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -265,7 +266,8 @@ def main() -> None:
     runs: dict[str, dict[str, Any]] = {}
     if kept.exists() and not options.again:
         runs = json.loads(kept.read_text(encoding="utf-8"))
-    for which, rounds in ROUNDS.items():
+    all_rounds = {which: min(n, options.rounds or n) for which, n in ROUNDS.items()}
+    for which, rounds in all_rounds.items():
         for number in range(rounds):
             for name in names:
                 key = f"{which} {number} {name}"
@@ -288,7 +290,7 @@ def main() -> None:
         "batches": {},
         "start": {},
     }
-    for which, rounds in ROUNDS.items():
+    for which, rounds in all_rounds.items():
         of_name = {
             name: [runs[f"{which} {number} {name}"] for number in range(rounds)]
             for name in names
@@ -305,7 +307,7 @@ def main() -> None:
             },
         }
     for name in names:
-        all_runs = [runs[f"natural {number} {name}"] for number in range(ROUNDS["natural"])]
+        all_runs = [runs[f"natural {number} {name}"] for number in range(all_rounds["natural"])]
         if BATCH in name:
             results["batches"][name] = {
                 "clock": _spread([run["bytes"] / run["clock"] / 1e6 for run in all_runs]),
