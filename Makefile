@@ -22,7 +22,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
-	bench-compression bench-throughput bench-mining bench-findings phantom bench-data bench-privacy \
+	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
 	bench-layered fallback echo-rows artifacts phantom-table house-table \
 	sample architecture readme wheel clean
@@ -95,6 +95,9 @@ bench-compression: $(READY_TORCH) benchmarks/tokenizer/compression.py ## Measure
 bench-throughput: $(READY_TORCH) benchmarks/tokenizer/throughput.py ## Measure reports per second against other tokenizers
 	$(PY) benchmarks/tokenizer/throughput.py
 
+bench-commands: $(READY_TORCH) benchmarks/tokenizer/commands.py ## Measure the commands of echotok on 100,000 reports (half an hour; goes on where it stopped)
+	$(PY) -m benchmarks.tokenizer.commands
+
 bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tables beside superword peers (hours; goes on where it stopped)
 	$(PY) benchmarks/tokenizer/mining.py
 	$(PY) benchmarks/tokenizer/mining_scale.py
@@ -123,6 +126,9 @@ bench-data: $(READY_TORCH) ## Measure the data half: media, phantom, prepare (so
 	$(PY) benchmarks/data/phantom_speed.py
 	$(PY) benchmarks/data/prepare_speed.py
 	$(PY) benchmarks/data/prepare_long_run.py
+
+bench-training: $(READY_TORCH) ## Measure loader, step by text length, accumulation and search (half an hour; goes on where it stopped)
+	$(PY) -m benchmarks.models.training_speed
 
 bench-privacy: $(READY_TORCH) ## Measure what of burned-in names, traces and tags survives
 	$(PY) benchmarks/data/privacy.py

@@ -19,17 +19,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from echotok.clip_merges import CLIP_MERGES_SHA256
 from echotok.errors import ArtifactError
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import BUILT_IN_SLOTS, Phrase, PhraseTable, parse_phrase
 from echotok.table.values import EnumValue, NumberCode
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 __all__ = [
     "FORMAT",
@@ -165,7 +163,7 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
 def _pairs(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
     if not lines:
         return ()
-    if any(line.count(" ") != 1 for line in lines):
+    if set(map(str.count, lines, repeat(" "))) != {1}:
         raise ValueError("a merge is two texts with a space between them")
     parts = " ".join(lines).split(" ")
     return tuple(zip(parts[::2], parts[1::2], strict=True))
@@ -193,15 +191,13 @@ def write(content: Mapping[str, Any], path: Path | str) -> None:
     write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def shipped() -> dict[str, Path | Traversable]:
+def shipped() -> dict[str, Path]:
     """The artifacts that ship with echotok, by name."""
-    from importlib.resources import files  # takes a while that `import echotok` need not
-
-    folder = files("echotok") / "artifacts"
+    folder = Path(__file__).parent / "artifacts"
     return {path.name.removesuffix(".json"): path for path in folder.iterdir()}
 
 
-def find(name_or_path: Path | str) -> Path | Traversable:
+def find(name_or_path: Path | str) -> Path:
     """Find an artifact by its path, or by the name of a tokenizer that ships with echotok.
 
     Raises:
@@ -220,7 +216,7 @@ def find(name_or_path: Path | str) -> Path | Traversable:
     return path
 
 
-def read(path: Path | Traversable | str) -> dict[str, Any]:
+def read(path: Path | str) -> dict[str, Any]:
     """Read an artifact and check its format, version and hash.
 
     Raises:

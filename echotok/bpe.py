@@ -75,6 +75,7 @@ class ByteBPE:
         tokens, more_tokens: the texts of the tokens, in order of ids.
         ids: the id of each token's text.
         ranks: the rank of each merge.
+        merged: the token that each of these merges makes, in the same order.
     """
 
     def __init__(
@@ -104,12 +105,15 @@ class ByteBPE:
             )
         merges, more = list(merges), list(more)
         self.ranks: dict[tuple[str, str], int] = dict(zip((*merges, *more), count(), strict=False))
-        if len(self.ranks) < len(merges) + len(more):  # a merge that comes twice
+        own_tokens = [left + right for left, right in merges]
+        self.tokens += own_tokens
+        self.more_tokens = [left + right for left, right in more]
+        self.merged = [*own_tokens, *self.more_tokens]
+        if len(self.ranks) < len(self.merged):  # a merge that comes twice
             self.ranks = {}
             for pair in (*merges, *more):
                 self.ranks[pair] = len(self.ranks)
-        self.tokens += [left + right for left, right in merges]
-        self.more_tokens = [left + right for left, right in more]
+            self.merged = [left + right for left, right in self.ranks]
         self.ids = dict(zip(self.tokens, count(offset), strict=False))
         self.ids.update(zip(self.more_tokens, count(more_offset), strict=False))
         self._memo: dict[str, tuple[int, ...]] = {}

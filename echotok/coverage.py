@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
+from typing import NamedTuple
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
@@ -34,6 +35,7 @@ _BATCH = 64
 _ALONE = 2.0
 # When there are more candidates than this, those that only one report holds are dropped.
 _MAX_CANDIDATES = 400_000
+_MAX_KNOWN = 20_000  # sentences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ class _Measurer:
     def __init__(self, tokenizer: Tokenizer | Peer, merges_path: str | None, *, clip: bool) -> None:
         self.tokenizer = tokenizer
         self.clip = ByteBPE(clip_merges(merges_path)) if clip else None
+        self.known: _Known = {}
 
     def __call__(self, texts: list[str]) -> CorpusStats:
         stats = CorpusStats()
@@ -182,18 +185,18 @@ class _Measurer:
             if isinstance(self.tokenizer, Peer):
                 _add_peer(stats, text, self.tokenizer)
             else:
-                _add_own(stats, text, self.tokenizer)
+                _add_own(stats, text, self.tokenizer, self.known)
         return stats
 
 
-def _add_own(stats: CorpusStats, text: str, tokenizer: Tokenizer) -> None:
+def _add_own(stats: CorpusStats, text: str, tokenizer: Tokenizer, known: _Known) -> None:
     encoding = tokenizer.encode(text)
     stats.lengths.append(len(encoding))
     normalized = tokenizer.normalize(text)
     if tokenizer.decode(encoding.ids) != normalized:
         assert stats.num_lossy is not None, "ours can decode"
         stats.num_lossy += 1
-    _add_units(stats, encoding, normalized)
+    _add_units(stats, encoding, normalized, known)
 
 
 def _add_peer(stats: CorpusStats, text: str, peer: Peer) -> None:
@@ -322,58 +325,92 @@ def _work(texts: list[str]) -> CorpusStats:
     return _measurer(texts)
 
 
-def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str) -> None:
+class _Sentence(NamedTuple):
+    """What one sentence adds: visible characters by kind, and its costly stretches."""
+
+    num_phrase: int
+    num_value: int
+    num_bpe: int
+    candidates: tuple[tuple[str, int], ...]
+
+
+_Known = dict[tuple[int, ...], _Sentence]
+"""Sentences by their ids, from which all that they add follows."""
+
+
+def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str, known: _Known) -> None:
     """Count characters by kind, and gather the stretches that cost more than a phrase would."""
-    pieces = split_pieces(normalized)
+    begins, sentences, ids = [1, *encoding.unit_ends], encoding.sentences, encoding.ids
+    pieces: list[str] = []
+    seen: set[str] = set()
+    start = 0
+    for end in range(1, len(sentences) + 1):
+        if end < len(sentences) and sentences[end] == sentences[start]:
+            continue
+        key = tuple(ids[begins[start] : begins[end]])
+        found = known.get(key)
+        if found is None:
+            pieces = pieces or split_pieces(normalized)
+            found = _read_sentence(encoding, pieces, start, end)
+            if len(known) >= _MAX_KNOWN:
+                known.clear()
+            known[key] = found
+        stats.num_phrase += found.num_phrase
+        stats.num_value += found.num_value
+        stats.num_bpe += found.num_bpe
+        for template, saved in found.candidates:
+            stats._saved[template] += saved
+            if template not in seen:
+                stats._reports[template] += 1
+                seen.add(template)
+        start = end
+
+
+def _read_sentence(encoding: Encoding, pieces: list[str], start: int, end: int) -> _Sentence:
+    """What the units from `start` to `end`, which are a sentence, add.
+
+    Args:
+        encoding: encoding of a report.
+        pieces: of its normalized text.
+        start: the sentence's first unit.
+        end: the unit behind its last.
+    """
     kinds, tokens = encoding.kinds, encoding.tokens
+    begins, bounds = [1, *encoding.unit_ends], [0, *encoding.piece_ends]
     units: list[tuple[str, int, str]] = []  # template, tokens, kind
-    at = first = 0
-    for end, last in zip(encoding.unit_ends, encoding.piece_ends, strict=True):
-        low = max(at, 1)
-        low += kinds[low] == "special"
+    num_phrase = num_value = num_bpe = 0
+    for unit in range(start, end):
+        at, behind = begins[unit], begins[unit + 1]
+        low = at + (kinds[at] == "special")
         kind = kinds[low]
-        text = "".join(pieces[first:last])
+        text = "".join(pieces[bounds[unit] : bounds[unit + 1]])
         visible = len(text) - text.count(" ")
         if kind == "phrase":
-            written = "".join(tokens[low + 1 : end])
+            written = "".join(tokens[low + 1 : behind])
             values = len(written) - written.count(" ")
-            stats.num_value += values
-            stats.num_phrase += visible - values
+            num_value += values
+            num_phrase += visible - values
             text = " " * text.startswith(" ") + tokens[low]
         elif kind == "value":
-            stats.num_value += visible
+            num_value += visible
             text = " " * text.startswith(" ") + "{" + encoding.slot_types[low] + "}"
         else:
-            stats.num_bpe += visible
-        units.append((text, end - max(at, 1), kind))
-        at, first = end, last
-    seen: set[str] = set()
-    for template, saved in _candidates(units, encoding.sentences):
-        stats._saved[template] += saved
-        if template not in seen:
-            stats._reports[template] += 1
-            seen.add(template)
+            num_bpe += visible
+        units.append((text, behind - at, kind))
+    return _Sentence(num_phrase, num_value, num_bpe, tuple(_candidates(units)))
 
 
-def _candidates(
-    units: list[tuple[str, int, str]], sentences: list[int]
-) -> Iterator[tuple[str, int]]:
-    """Whole sentences, and runs of units outside of phrases, with what a phrase would save."""
-    start = 0
-    for end in range(1, len(units) + 1):
-        if end < len(units) and sentences[end] == sentences[start]:
+def _candidates(sentence: list[tuple[str, int, str]]) -> Iterator[tuple[str, int]]:
+    """A whole sentence, and its runs of units outside of phrases, with what a phrase would save."""
+    yield from _candidate(sentence)
+    run: list[tuple[str, int, str]] = []
+    for unit in [*sentence, ("", 0, "phrase")]:
+        if unit[2] != "phrase":
+            run.append(unit)
             continue
-        sentence = units[start:end]
-        yield from _candidate(sentence)
-        run: list[tuple[str, int, str]] = []
-        for unit in [*sentence, ("", 0, "phrase")]:
-            if unit[2] != "phrase":
-                run.append(unit)
-                continue
-            if len(run) < len(sentence):
-                yield from _candidate(run)
-            run = []
-        start = end
+        if len(run) < len(sentence):
+            yield from _candidate(run)
+        run = []
 
 
 def _candidate(units: list[tuple[str, int, str]]) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,19 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["HEADING", "LIST_MARK", "Run", "number_sentences", "sentence_runs", "split_sentences"]
+__all__ = [
+    "ABBREVIATIONS",
+    "DANGLING",
+    "HEADING",
+    "LIST_MARK",
+    "Run",
+    "goes_on",
+    "is_inner",
+    "number_sentences",
+    "sentence_runs",
+    "split_sentences",
+    "unify_lines",
+]
 
 
 class Run(NamedTuple):
@@ -51,40 +63,53 @@ _STOP = re.compile(
 _LINE_BREAK = re.compile(r"[\r\x0b\x0c\x85\u2028\u2029](?:(?<=\r)\n)?")
 HEADING = re.compile(r"\s*(?:\d{1,2}[.)]\s*)?([A-Za-z][A-Za-z0-9 ,/&()'-]{0,60}?)\s*:(?!\d)")
 """What stands before a colon, as in `Mitral valve: normal`."""
-_DANGLING = re.compile(
-    r"(?:[,/&(-]|\b(?:the|a|an|of|and|or|nor|no|not|with|without|to|from|at|by|in|on|for|is|are|was"
-    r"|were|be|been|than|that|which|such as|approximately|about|estimated|significant|consistent"
-    r"|evidence"
-    r"|left|right|mitral|tricuspid|pulmonary|pulmonic|ventricular|atrial|systolic|diastolic"
-    r"|pericardial|regional|any|there|has|have|hemodynamically|haemodynamically))$",
-    re.IGNORECASE,
+
+
+def _words(line: str) -> list[str]:
+    return line.split()
+
+
+_DANGLING_WORDS = _words(
+    "the a an of and or nor no not with without to from at by in on for is are was were be been"
+    " than that which approximately about estimated significant consistent evidence left right"
+    " mitral tricuspid pulmonary pulmonic ventricular atrial systolic diastolic pericardial"
+    " regional any there has have hemodynamically haemodynamically"
 )
+DANGLING = frozenset([*_DANGLING_WORDS, "as"])
+"""Words that may be the last of a line that goes on in the next one ("as" only as "such as")."""
+_DANGLING = re.compile(rf"(?:[,/&(-]|\b(?:{'|'.join(_DANGLING_WORDS)}|such as))$", re.IGNORECASE)
 _WRAPPED = 40
 """A line as long as this may go on in the next one."""
 
 _LAST_WORD = re.compile(r"[^\W\d_]+(?:\.[^\W\d_]+)*$")
 _LONE_MARK = re.compile(r"\s*\(?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
 _TITLE = re.compile(r"\b(?:dr|drs|prof|mr|mrs|ms)\.", re.IGNORECASE)
-_INNER = re.compile(
-    r"approx|prof|vs|viz|incl|i\.e|e\.g|c\.?f|al|refs?|figs|drs?|mrs|jr|sr|sgt|capt"
-    r"|z\.n|v\.a|z\.b|d\.h|st\.p",
-    re.IGNORECASE,
+# By what may stand behind them: anything, a number or a small letter, or no capital.
+_INNER = frozenset(
+    _words(
+        "approx prof vs viz incl i.e e.g c.f cf al ref refs figs dr drs mrs jr sr sgt capt z.n v.a"
+        " z.b d.h st.p"
+    )
 )
-"""Abbreviations behind which a sentence always goes on."""
-_BEFORE_NUMBER = re.compile(
-    r"nos?|nr|fig|eq|pp|vol|ch|ver|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec", re.IGNORECASE
+_BEFORE_NUMBER = frozenset(
+    _words("no nos nr fig eq pp vol ch ver jan feb mar apr jun jul aug sep sept oct nov dec")
 )
-_NOT_BEFORE_CAPITAL = re.compile(
-    r"ca|est|avg|resp|calc|diam|dil|temp|dept|sq|cont|max|min|etc|inc|ltd|co|corp|dis|hx|fx|dx|rx"
-    r"|sx|pt|wt|ht|a\.m|p\.m|s\.p|ao|inf|ant|lat|post|sup|lt|rt|vel|grad|insuff|regurg|pulm|syst"
-    r"|diast|mon|tues?|wed|thu(?:rs)?|fri",
-    re.IGNORECASE,
+_NOT_BEFORE_CAPITAL = frozenset(
+    _words(
+        "ca est avg resp calc diam dil temp dept sq cont max min etc inc ltd co corp dis hx fx dx"
+        " rx sx pt wt ht a.m p.m s.p ao inf ant lat post sup lt rt vel grad insuff regurg pulm"
+        " syst diast mon tue tues wed thu thurs fri"
+    )
 )
-_GERMAN = re.compile(r"(?:^|[\s(])(?:z\. ?n|v\. ?a|z\. ?b|d\. ?h|st\. ?p)$", re.IGNORECASE)
-_OPENER = re.compile(
-    r"mod|sev|conc|gr|est|avg|ao|inf|ant|lat|post|sup|lt|rt|vel|grad|insuff|regurg|pulm|syst|diast"
+_OTHER = frozenset(_words("st mm mod sev conc gr"))
+_OPENERS = frozenset(
+    _words(
+        "mod sev conc gr est avg ao inf ant lat post sup lt rt vel grad insuff regurg pulm syst"
+        " diast"
+    )
 )
 """Abbreviations behind which the sentence that they begin goes on: `Sev. AS`."""
+_GERMAN = re.compile(r"(?:^|[\s(])(?:z\. ?n|v\. ?a|z\. ?b|d\. ?h|st\. ?p)$", re.IGNORECASE)
 _DATE = re.compile(r"(?:^|\s)[0-3]?\d\Z")
 _MONTH_YEAR = re.compile(
     r"(?:jan|feb|m(?:a|\u00e4)r|apr|ma[iy]|jun|jul|aug|sep|o[kc]t|nov|de[cz])\w{0,7}\.? \d{4}",
@@ -93,6 +118,11 @@ _MONTH_YEAR = re.compile(
 _NO_WORD = frozenset("0123456789%)]")
 _BEFORE_NAME = ("Mr", "Ms", "Mt", "Ste")
 """Titles as they are written; `MR.` and `mr.` are a finding."""
+ABBREVIATIONS = (
+    _INNER | _BEFORE_NUMBER | _NOT_BEFORE_CAPITAL | _OTHER | {name.lower() for name in _BEFORE_NAME}
+)
+"""Words in small letters whose stop may end no sentence; so may that of a single letter, and of a
+word with a stop inside."""
 
 
 def sentence_runs(text: str) -> Iterator[Run]:
@@ -100,22 +130,21 @@ def sentence_runs(text: str) -> Iterator[Run]:
 
     Linear in the length of the text.
     """
-    # Other line breaks become one of the same length, so that all places stay true.
     if not text.isascii() or "\r" in text or "\x0b" in text or "\x0c" in text:
-        text = _LINE_BREAK.sub(lambda found: "\n".rjust(len(found[0])), text)
+        text = unify_lines(text)
     start, begins, line_start = 0, True, 0
     for match in _STOP.finditer(text):
         at, behind = match.span()
         if at < start:
             continue
         if text[at] == "\n":
-            if text[max(start, line_start) : at].strip() and _goes_on(text, line_start, at, behind):
+            if text[max(start, line_start) : at].strip() and goes_on(text, line_start, at, behind):
                 line_start = behind
                 continue
             yield Run(start, at, behind, begins)
             start = line_start = behind
             begins = True
-        elif text[at] != "." or not _is_inner(text, start, at):
+        elif text[at] != "." or not is_inner(text, start, at):
             yield Run(start, at, behind, begins)
             start, begins = behind, False
     if start < len(text):
@@ -156,8 +185,19 @@ def number_sentences(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
     return numbers
 
 
-def _is_inner(text: str, start: int, at: int) -> bool:
-    """Whether the stop at `at` ends a word or the number of a list, and no sentence."""
+def unify_lines(text: str) -> str:
+    """A text whose other line breaks are one of the same length, so that all places stay true."""
+    return _LINE_BREAK.sub(lambda found: "\n".rjust(len(found[0])), text)
+
+
+def is_inner(text: str, start: int, at: int) -> bool:
+    """Whether the full stop at `at` ends a word or the number of a list, and no sentence.
+
+    Args:
+        text: the report.
+        start: where the sentence begins.
+        at: index of the stop.
+    """
     short = at - start <= 16
     head = text[start if short else at - 16 : at]
     if (
@@ -179,7 +219,7 @@ def _is_inner(text: str, start: int, at: int) -> bool:
     if not kind:
         return False
     lower, first = word.lower(), follows[0]
-    if kind == "inner" or (short and not before.strip() and _OPENER.fullmatch(lower)):
+    if kind == "inner" or (short and not before.strip() and lower in _OPENERS):
         return True
     if kind == "before number":
         return first.isdigit() or (word.istitle() and first.islower())
@@ -205,26 +245,29 @@ def _abbreviation(head: str) -> tuple[str, str, str]:
     if found is None:
         return "", "", ""
     word = found[0]
-    if _INNER.fullmatch(word):
+    lower = word.lower()
+    if lower in _INNER:
         kind = "inner"
-    elif _BEFORE_NUMBER.fullmatch(word):
+    elif lower in _BEFORE_NUMBER:
         kind = "before number"
-    elif _NOT_BEFORE_CAPITAL.fullmatch(word):
+    elif lower in _NOT_BEFORE_CAPITAL:
         kind = "not before capital"
-    elif (
-        word.lower() in ("st", "mm", "mod", "sev", "conc", "gr")
-        or word in _BEFORE_NAME
-        or len(word) == 1
-        or "." in word
-    ):
+    elif lower in _OTHER or word in _BEFORE_NAME or len(word) == 1 or "." in word:
         kind = "other"
     else:
         kind = ""
     return word, head[: found.start()], kind
 
 
-def _goes_on(text: str, line_start: int, at: int, behind: int) -> bool:
-    """Whether the line that ends at `at` is wrapped, and the next one goes on with it."""
+def goes_on(text: str, line_start: int, at: int, behind: int) -> bool:
+    """Whether the line that ends at `at` is wrapped, and the next one goes on with it.
+
+    Args:
+        text: the report.
+        line_start: where the line begins.
+        at: index of its line break.
+        behind: where the text of the next line begins.
+    """
     line = text[max(line_start, at - 80) : at].rstrip()
     following = text[behind : behind + 80]
     if not following.strip() or following[0] == "\n":

@@ -7,8 +7,10 @@ the fingerprint and the file, and checks what comes in.
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
 
@@ -126,9 +128,10 @@ class Tokenizer:
         content = self._content = dict(state["content"])
         self._merges_path = state["merges_path"]
         try:
-            self._table = artifact.unpack_table(content)
-            self._fallback = artifact.unpack_fallback(content)
-            self._engine = Engine.of(self._table, self._fallback, clip_merges=self._merges_path)
+            with _collector_paused():
+                self._table = artifact.unpack_table(content)
+                self._fallback = artifact.unpack_fallback(content)
+                self._engine = Engine.of(self._table, self._fallback, clip_merges=self._merges_path)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"the artifact does not hold all that its format needs ({error}); build it again"
@@ -651,6 +654,18 @@ class Tokenizer:
             f"{old._engine.vocabulary.texts[number]!r} became "
             + (repr(now) if now else "a spare row")
         )
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking, again and again, many new objects that all stay."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 # What those who come from Hugging Face reach for.

@@ -1,16 +1,21 @@
 """Random and adversarial text through both engines, with the sanitizers on.
 
     python benchmarks/tokenizer/fuzz_core.py --seconds 600 --seed 0
+    python benchmarks/tokenizer/fuzz_core.py --installed --characters 100_000_000
 
 builds the core with the address and undefined-behaviour sanitizers of GCC or Clang into a folder
-of its own, and holds ids, units and spans of the core to those of the Python engine: on the shipped
-tokenizers, on random tables, one by one and in batches. A memory error ends the run with the
-sanitizer's report, a difference with the text that shows it.
+of its own, and holds ids, units, spans and sentences of the core to those of the Python engine: on
+the shipped tokenizers, on random tables, one by one and in batches. A memory error ends the run
+with the sanitizer's report, a difference with the text that shows it. `--installed` takes the core
+as it is, without the sanitizers. `--coverage` lets libFuzzer (clang with its compiler-rt) look for
+texts that reach other code of the core, from the reports on, with the sanitizers on; what it found
+is kept in runs/fuzz, where the next run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
 import random
@@ -19,6 +24,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +34,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "echotok")]
 
 FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 BATCH = 50
+# What decides where a sentence ends.
+STOPS = [
+    ". ", ".\n", "\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\n\n", "! ", "? ", "?",
+    "...", ".)", '."', ".\u201d ", "Dr. ", "approx. ", "e.g. ", "St. Jude", "ST. ", "Mr. Doe",
+    "mr. ", "mod. ", "no. 5", "No. A", "1. ", "(2) ", "a) ", "iv. ", "A. B. ", "50.Mild",
+    "normal.LA", "fig. 3", "mm. of", "Mitral valve: ", "no evidence of\n", "and\n", "such as\n",
+    "-\n", ",\n", "x" * 45 + "\n", "\t\n", "thrombus", "\u0661. ", "\u00e9. ", "\u017ft. ",
+    "\n- ", "\n\u2022 ",
+]  # fmt: skip
 
 
 def _build(folder: Path) -> Path:
@@ -69,7 +84,7 @@ class Source:
         self.rng = random.Random(seed)
         folder = ROOT / "benchmarks" / "reports"
         self.reports = [report.text for report in read_reports(sorted(folder.iterdir()))]
-        self.fragments = [*ADVERSARIAL, *FRAGMENTS]
+        self.fragments = [*ADVERSARIAL, *FRAGMENTS, *STOPS]
         self.words = sorted({word for report in self.reports for word in report.split()})
 
     def text(self) -> str:
@@ -82,6 +97,9 @@ class Source:
             glue = ["", " ", " ", " ", ". ", "\n", ", "]
             words = rng.choices([*self.words, *self.fragments], k=rng.randrange(300))
             return "".join(word + rng.choice(glue) for word in words)
+        if kind < 0.65:
+            words = rng.choices([*self.words[::7], *STOPS], k=rng.randrange(300))
+            return "".join(word + rng.choice(["", " ", ". "]) for word in words)
         if kind < 0.85:
             return self._mutated(rng.choice(self.reports))
         if kind < 0.93:
@@ -156,7 +174,7 @@ def _check(tokenizer: Any, text: str) -> None:
 
     engine = tokenizer._engine
     ours, oracle = engine.core.encode(text), Trace(engine, text)
-    for name in ("ids", "ends", "unit_spans", "spans"):
+    for name in ("ids", "ends", "units", "unit_spans", "spans", "sentences"):
         if getattr(ours, name) != getattr(oracle, name):
             sys.exit(f"{tokenizer.name}: the {name} of the two engines differ on {text!r}")
 
@@ -182,7 +200,7 @@ def _check_batch(tokenizer: Any, texts: list[str], context_length: int) -> None:
         sys.exit(f"{tokenizer.name}: batches differ at {context_length} on {texts!r}")
 
 
-def _run(library: Path | None, seconds: float, seed: int) -> None:
+def _run(library: Path | None, seconds: float, most: int, seed: int) -> None:
     if library is not None:
         _load(library)
     from echotok import load
@@ -193,7 +211,7 @@ def _run(library: Path | None, seconds: float, seed: int) -> None:
     begin = time.monotonic()
     characters = texts = batches = tables = 0
     recent: list[str] = []
-    while time.monotonic() - begin < seconds:
+    while time.monotonic() - begin < seconds and characters < most:
         text = source.text()
         for tokenizer in (*shipped, small):
             _check(tokenizer, text)
@@ -215,17 +233,73 @@ def _run(library: Path | None, seconds: float, seed: int) -> None:
     )
 
 
+def make_check() -> Callable[[str], None]:
+    """For `fuzz_coverage.c`: a function that holds both engines to the same on one text."""
+    name = "echotok.engine._core"
+    sys.modules[name] = importlib.import_module("_fuzzed_core")
+    from echotok import load
+
+    tokenizers = [load("echo"), load("echo-clip"), Source(1).tokenizer()]
+
+    def check(text: str) -> None:
+        for tokenizer in tokenizers:
+            _check(tokenizer, text)
+        _check_batch(tokenizers[-1], [text, text[1:], text], 16)
+
+    return check
+
+
+def _fuzz_coverage(seconds: float, seed: int) -> int:
+    """Build the core with libFuzzer and run it."""
+    corpus = ROOT / "runs" / "fuzz"
+    corpus.mkdir(parents=True, exist_ok=True)
+    source = Source(seed)
+    for number, text in enumerate([*source.fragments, *source.reports]):
+        (corpus / f"seed{number}").write_bytes(text.encode("utf-8", "surrogatepass")[:400])
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "fuzz_coverage")
+        library = sysconfig.get_config_var("LIBDIR")
+        command = [os.environ.get("CC", "clang"), "-std=c11", "-g", "-O1", "-fsanitize=fuzzer"]
+        command += [*FLAGS, "-I", sysconfig.get_path("include")]
+        command += [str(Path(__file__).with_name("fuzz_coverage.c"))]
+        command += [str(ROOT / "echotok" / "engine" / "_core.c"), "-L", library]
+        command += [f"-lpython{sys.version_info[0]}.{sys.version_info[1]}"]
+        subprocess.run([*command, f"-Wl,-rpath,{library}", "-o", str(program)], check=True)
+        places = [str(ROOT), str(ROOT / "tests" / "echotok"), *filter(None, sys.path)]
+        environment = {
+            **os.environ,
+            "FUZZ_PATH": os.pathsep.join(places),
+            "PYTHONHOME": sys.base_prefix,
+            "PYTHONMALLOC": "malloc",
+            "ASAN_OPTIONS": "detect_leaks=0",
+        }
+        options = [f"-max_total_time={int(seconds)}", f"-seed={seed + 1}", "-max_len=400"]
+        options += ["-timeout=120", "-print_final_stats=1", f"-artifact_prefix={folder}/"]
+        command = [str(program), *options, str(corpus)]
+        code = subprocess.run(command, env=environment, check=False).returncode
+        for found in Path(folder).glob("*-*"):
+            (corpus.parent / found.name).write_bytes(found.read_bytes())
+            print(f"what failed is kept: {corpus.parent / found.name}")
+        return code
+
+
 def main() -> None:
     """Build the core, and start this file again under the sanitizers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seconds", type=float, help="default: 600, or as many as it takes")
+    parser.add_argument("--characters", type=int, help="stop behind as many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--installed", action="store_true", help="the installed core, as it is")
+    parser.add_argument("--coverage", action="store_true", help="guided by coverage, with clang")
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    seconds = options.seconds or (float("inf") if options.characters else 600.0)
+    most = options.characters or sys.maxsize
     if options.installed or options.library is not None:
-        _run(options.library, options.seconds, options.seed)
+        _run(options.library, seconds, most, options.seed)
         return
+    if options.coverage:
+        sys.exit(_fuzz_coverage(options.seconds or 600.0, options.seed))
     with tempfile.TemporaryDirectory() as folder:
         library = _build(Path(folder))
         environment = {
@@ -235,7 +309,8 @@ def main() -> None:
             "ASAN_OPTIONS": "detect_leaks=0",
         }
         command = [sys.executable, __file__, "--library", str(library)]
-        command += ["--seconds", str(options.seconds), "--seed", str(options.seed)]
+        command += ["--seconds", str(seconds), "--seed", str(options.seed)]
+        command += ["--characters", str(most)]
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
 

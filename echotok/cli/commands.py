@@ -39,7 +39,7 @@ def encode(arguments: Namespace) -> int:
             }
             print(json.dumps(record))
         else:
-            print(*encoding.ids)
+            print(" ".join(map(str, encoding.ids)))
     return 0
 
 

@@ -12,6 +12,7 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +20,19 @@
 #define LONGEST_WORD 256
 #define LONGEST_RUN 8
 #define MEMO_BITS 14
-#define MEMO_TEXT 22
+#define MEMO_TEXT 24
 #define MEMO_IDS 8
-#define KNOWN_BITS 14
+#if defined(__GNUC__)
+#define COLD __attribute__((cold, noinline)) /* made small */
+#define NOINLINE __attribute__((noinline))
+#else
+#define COLD
+#define NOINLINE
+#endif
+#define KNOWN_BITS 11
+#define KNOWN_WAYS 8
 #define KNOWN_TEXT 400
+#define LONGEST_STRETCH 65000 /* places in a stretch are 16 bits wide */
 #define KNOWN_ROOM (1 << 20)
 #define PADDING 16
 #define BARE_VALUE INT32_MAX
@@ -31,17 +41,26 @@ enum { OK = 0, HARD = 1, NO_MEMORY = -1 };
 enum { EDGE_PLAIN, EDGE_TIGHT, EDGE_HYPHEN, EDGE_OPEN, EDGE_WORD, EDGE_NONE };
 enum { IS_DIGIT = 1, IS_LETTER = 2, IS_CLOSER = 4, IS_STOP = 8, IS_UNIT_FIRST = 16 };
 #define IS_ALNUM (IS_DIGIT | IS_LETTER)
+enum { SHAPE_SPACE = 1, SHAPE_CLOSER = 2, SHAPE_UNIT = 4, SHAPE_OTHER = 8 };
 #define FOLD_SPACE 0x20
 #define FOLD_HARD 0x80
 
 /* ------------------------------------------------------------------ tables */
 
+/* A text as two numbers: its first 16 characters; of a longer one the first 8, and its hash. */
 typedef struct {
-    uint32_t hash, offset, length;
-    int32_t whole; /* id of the BPE token that is this word; -1 is none */
-    int32_t piece; /* number of the literal piece in the tries; 0 is none */
-    int32_t root;  /* node behind this piece at the start of a phrase; 0 is none */
-    int32_t types; /* where its list of types begins; 0 is none */
+    uint64_t head, tail;
+    uint32_t hash, length;
+} Key;
+
+/* Half a line of the cache: most words are found with one look at the memory. */
+typedef struct {
+    uint64_t head, tail; /* in the tail of a long text the place in the blob stands beside the hash */
+    int32_t whole;       /* id of the BPE token that is this word; -1 is none */
+    int32_t piece;       /* number of the literal piece in the tries; 0 is none */
+    int32_t root;        /* node behind this piece at the start of a phrase; 0 is none */
+    uint16_t types;      /* where its list of types begins; 0 is none */
+    uint16_t length;
 } Entry;
 
 typedef struct {
@@ -65,7 +84,8 @@ typedef struct {
 } Slot;
 
 typedef struct {
-    uint32_t hash, offset, length;
+    uint64_t head, tail; /* as in an Entry */
+    uint32_t length;
     int32_t role, position;
 } NumberToken;
 
@@ -75,27 +95,43 @@ typedef struct {
 } Unit;
 
 typedef struct {
-    uint32_t hash;
-    uint8_t length, count;
-    char text[MEMO_TEXT];
+    uint64_t text[MEMO_TEXT / 8];
     int32_t ids[MEMO_IDS];
+    uint8_t length, count;
 } Memo;
 
-/* A stretch that was met before. At its second sight what came out is kept, in `kept` of the
- * scratch: the text, then its ids, spans and units, as if it began its text. */
+/* Stretches that were met before, the last one first in each row. At its second sight what came out
+ * of a stretch is kept, in `kept` of the scratch: KEPT_HEAD numbers, the text, ids, spans, units. */
 typedef struct {
-    uint64_t hash;
-    uint32_t place;  /* in `kept`; 0: met once */
-    uint16_t length; /* of the text */
-    uint16_t num_ids, num_units, first;
+    uint32_t tag;
+    uint32_t place; /* in `kept`; 0: met once */
 } Known;
+#define KEPT_HEAD 3
 
 typedef struct {
-    uint32_t start, end; /* in the normalized stretch, without the space before it */
+    uint16_t start, end; /* in the normalized stretch, without the space before it */
     uint32_t hash;
     uint8_t spaced, number, word;
     const Entry *entry;
 } Piece;
+
+/* What came out of one stretch. */
+typedef struct {
+    int32_t begin;      /* in the text */
+    int32_t ids, units; /* how many */
+    int32_t hard;       /* number of its trace where the Python engine encoded it; -1: the core did */
+} Block;
+
+/* In the stretch: start in the low half, end in the high one. */
+typedef uint32_t Span;
+#define SPAN(start, end) ((Span)(start) | (Span)(end) << 16)
+#define SPAN_START(span) ((int32_t)((span) & 0xffff))
+#define SPAN_END(span) ((int32_t)((span) >> 16))
+
+/* Where a unit ends in the ids and in the pieces of its stretch. */
+typedef struct {
+    int32_t ids, pieces;
+} UnitEnd;
 
 typedef struct {
     int32_t type, first, last, id, parent;
@@ -109,22 +145,27 @@ typedef struct {
     int32_t phrase, end, values, num_values;
 } Match;
 
+#define WORDS_BITS 9
+typedef struct {
+    uint64_t rows[1 << WORDS_BITS][2]; /* the head and tail of a Key; 0 is none */
+} Words;
+
 #define VECTOR(type, name) type *name; size_t name##_size, name##_room
 
 typedef struct Scratch {
     struct Scratch *next;
     VECTOR(char, norm);
-    VECTOR(int32_t, origin);
+    VECTOR(uint16_t, origin); /* of each normalized character, in the stretch */
     VECTOR(Piece, pieces);
     VECTOR(Value, values);
     VECTOR(Way, ways);
     /* what comes out */
     VECTOR(int32_t, ids);
-    VECTOR(int32_t, spans);      /* start and end of each id */
-    VECTOR(int32_t, units);      /* id end, piece end, span start, span end of each unit */
-    VECTOR(int32_t, hard);       /* first id, end id, first unit, end unit, start in text */
-    VECTOR(int32_t, kept);
-    Known known[1 << KNOWN_BITS];
+    VECTOR(Span, spans); /* of each id */
+    VECTOR(UnitEnd, units);
+    VECTOR(Block, blocks);
+    VECTOR(uint32_t, kept);
+    Known known[1 << KNOWN_BITS][KNOWN_WAYS];
     int32_t word_ids[2 * LONGEST_WORD + 2];
     Memo memo[1 << MEMO_BITS];
 } Scratch;
@@ -167,8 +208,12 @@ typedef struct {
     int32_t num_numbers, longest_number;
     /* normalizing */
     uint8_t classes[256];
+    uint32_t shapes[256]; /* what a character is, what may not follow it, its folded form: 8 bits each */
     Unit *unit_names;
     int32_t num_unit_names;
+    /* sentences */
+    Words abbreviations, dangling;
+    PyObject *unify_lines, *is_inner, *goes_on;
     /* Python */
     PyObject *encode_hard, *span_hard;
     PyObject **integers;
@@ -178,7 +223,7 @@ typedef struct {
 static uint8_t FOLD[128];
 static uint8_t EXPECTS_SPACE[5][5];
 
-static int
+static COLD int
 grow(void **data, size_t *room, size_t need, size_t item)
 {
     size_t wanted = *room ? *room : 64;
@@ -215,7 +260,7 @@ load(const char *text, size_t length)
 }
 
 static inline uint32_t
-hash_text(const char *text, size_t length)
+hash_long(const char *text, size_t length)
 {
     uint64_t hash = length * 0x9E3779B97F4A7C15ULL;
     while (length > 8) {
@@ -237,16 +282,41 @@ hash_key(uint64_t key)
     return (uint32_t)(key >> 32);
 }
 
-static inline const Entry *
-find_entry(const Core *core, const char *text, uint32_t length, uint32_t hash)
+static inline Key
+key_of(const char *text, size_t length)
 {
-    for (uint32_t at = hash & core->entries_mask;; at = (at + 1) & core->entries_mask) {
+    Key key = {.length = (uint32_t)length};
+    if (length > 16) {
+        key.head = load(text, 8);
+        key.hash = hash_long(text, length);
+        key.tail = (uint64_t)key.hash << 32;
+        return key;
+    }
+    key.head = load(text, length < 8 ? length : 8);
+    uint64_t hash = (key.head ^ length * 0x9E3779B97F4A7C15ULL) * 0xD6E8FEB86659FD93ULL;
+    if (length > 8) {
+        key.tail = load(text + 8, length - 8);
+        hash = (hash ^ hash >> 32 ^ key.tail) * 0xD6E8FEB86659FD93ULL;
+    }
+    hash ^= hash >> 29;
+    key.hash = (uint32_t)(hash ^ hash >> 32);
+    return key;
+}
+
+static inline const Entry *
+find_entry(const Core *core, const char *text, Key key)
+{
+    for (uint32_t at = key.hash & core->entries_mask;; at = (at + 1) & core->entries_mask) {
         const Entry *entry = &core->entries[at];
+        if (entry->head == key.head && entry->length == key.length) {
+            if (entry->tail == key.tail)
+                return entry;
+            if (key.length > 16 && entry->tail >> 32 == key.tail >> 32 &&
+                memcmp(core->blob + (uint32_t)entry->tail, text, key.length) == 0)
+                return entry;
+        }
         if (entry->length == 0)
             return NULL;
-        if (entry->hash == hash && entry->length == length &&
-            memcmp(core->blob + entry->offset, text, length) == 0)
-            return entry;
     }
 }
 
@@ -324,19 +394,42 @@ unit_begins(const Core *core, int kind, const void *data, Py_ssize_t size, Py_ss
     return 0;
 }
 
+/* Places one behind the other, from `place` on. */
+static inline void
+count_up(uint16_t *to, size_t count, uint16_t place)
+{
+    for (size_t at = 0; at < count; at++)
+        to[at] = (uint16_t)(place + at);
+}
+
+/* Normalize characters that only have to be folded, up to the first other one; how many. */
+static inline size_t
+normalize_plain(const Core *core, const uint8_t *text, size_t size, char *norm, uint32_t refuse)
+{
+    size_t at = 0;
+    for (; at < size; at++) {
+        uint32_t shape = core->shapes[text[at]];
+        if (shape & refuse)
+            break;
+        norm[at] = (char)(shape >> 16);
+        refuse = shape >> 8 & 0xff;
+    }
+    return at;
+}
+
 /* Normalize one stretch from `*place`, which is at a visible character; move `*place` to the next
  * stretch, or the end. HARD: the stretch is one for the Python engine. */
 static inline int
 normalize_stretch(const Core *core, Scratch *s, int kind, const void *data, Py_ssize_t size,
                   Py_ssize_t *place)
 {
-    Py_ssize_t at = *place;
+    Py_ssize_t at = *place, begin = at;
     size_t length = 0;
     uint32_t last = 0; /* the character before */
     int run = 0;       /* of digits: 1 where a unit may follow, 2 behind a letter */
     int result = OK;
     char *norm = s->norm;
-    int32_t *origin = s->origin;
+    uint16_t *origin = s->origin;
     size_t room = s->origin_room < s->norm_room ? s->origin_room : s->norm_room;
     while (at < size) {
         /* Two characters may come out of one step. */
@@ -346,6 +439,34 @@ normalize_stretch(const Core *core, Scratch *s, int kind, const void *data, Py_s
             norm = s->norm;
             origin = s->origin;
             room = s->origin_room < s->norm_room ? s->origin_room : s->norm_room;
+        }
+        if (at - begin > LONGEST_STRETCH)
+            result = HARD;
+        if (kind == 1 && result == OK) {
+            size_t most = room - PADDING - 2 - length;
+            if (most > (size_t)(size - at))
+                most = (size_t)(size - at);
+            if (most > (size_t)(LONGEST_STRETCH - (at - begin)))
+                most = (size_t)(LONGEST_STRETCH - (at - begin));
+            size_t plain = normalize_plain(core, (const uint8_t *)data + at, most, norm + length,
+                                           core->shapes[last] >> 8 & 0xff);
+            if (plain && norm[length + plain - 1] == ' ')
+                plain--; /* what follows a space decides what becomes of it */
+            if (plain) {
+                count_up(origin + length, plain, (uint16_t)(at - begin));
+                length += plain;
+                at += (Py_ssize_t)plain;
+                last = (uint8_t)norm[length - 1];
+                run = 0;
+                if (core->classes[last] & IS_DIGIT) {
+                    size_t digits = length - 1;
+                    while (digits && (core->classes[(uint8_t)norm[digits - 1]] & IS_DIGIT))
+                        digits--;
+                    run = digits && (core->classes[(uint8_t)norm[digits - 1]] & IS_LETTER) ? 2 : 1;
+                }
+                if (at == size)
+                    break;
+            }
         }
         uint32_t folded = FOLDED(at);
         if (folded == FOLD_SPACE) {
@@ -364,7 +485,7 @@ normalize_stretch(const Core *core, Scratch *s, int kind, const void *data, Py_s
             if (last == '.' && core->sentences_part && following != FOLD_HARD)
                 break;
             norm[length] = ' ';
-            origin[length++] = (int32_t)(next - 1);
+            origin[length++] = (uint16_t)(next - 1 - begin);
             last = ' ';
             run = 0;
             continue;
@@ -383,16 +504,18 @@ normalize_stretch(const Core *core, Scratch *s, int kind, const void *data, Py_s
         else {
             if (run == 1 && (kinds & IS_UNIT_FIRST) && unit_begins(core, kind, data, size, at)) {
                 norm[length] = ' ';
-                origin[length++] = (int32_t)at;
+                origin[length++] = (uint16_t)(at - begin);
             }
             run = 0;
         }
         norm[length] = (char)folded;
-        origin[length++] = (int32_t)at;
+        origin[length++] = (uint16_t)(at - begin);
         last = folded;
         at++;
     }
     *place = at;
+    if (length > UINT16_MAX - 2 || at - begin > UINT16_MAX - 2)
+        result = HARD;
     if (result == OK) {
         if (RESERVE(s, norm, length + PADDING))
             return NO_MEMORY;
@@ -512,15 +635,16 @@ split_stretch(const Core *core, Scratch *s, int first)
                 }
             }
         }
-        piece->start = (uint32_t)at;
-        piece->end = (uint32_t)end;
-        piece->hash = hash_text(text + at, end - at);
-        piece->entry = find_entry(core, text + at, (uint32_t)(end - at), piece->hash);
+        piece->start = (uint16_t)at;
+        piece->end = (uint16_t)end;
+        Key key = key_of(text + at, end - at);
+        piece->hash = key.hash;
+        piece->entry = find_entry(core, text + at, key);
         at = end;
     }
     s->pieces_size = count;
     /* Matches nothing, so that every piece has a next one. */
-    s->pieces[count] = (Piece){.start = (uint32_t)length, .end = (uint32_t)length, .spaced = 1};
+    s->pieces[count] = (Piece){.start = (uint16_t)length, .end = (uint16_t)length, .spaced = 1};
     return OK;
 }
 
@@ -682,9 +806,15 @@ encode_word(const Core *core, Scratch *s, const char *text, size_t length, uint3
         return 1;
     }
     Memo *memo = &s->memo[hash >> (32 - MEMO_BITS)];
-    if (memo->length == length && memo->hash == hash && memcmp(memo->text, text, length) == 0) {
-        *ids = memo->ids;
-        return memo->count;
+    uint64_t parts_of_text[MEMO_TEXT / 8] = {0};
+    if (length <= MEMO_TEXT) {
+        for (size_t at = 0; 8 * at < length; at++)
+            parts_of_text[at] = load(text + 8 * at, length - 8 * at < 8 ? length - 8 * at : 8);
+        if (memo->length == length && memo->text[0] == parts_of_text[0] &&
+            memo->text[1] == parts_of_text[1] && memo->text[2] == parts_of_text[2]) {
+            *ids = memo->ids;
+            return memo->count;
+        }
     }
     int32_t *parts = s->word_ids;
     const Merge *pairs[2 * LONGEST_WORD + 2];
@@ -725,13 +855,20 @@ encode_word(const Core *core, Scratch *s, const char *text, size_t length, uint3
     }
     *ids = parts;
     if (length <= MEMO_TEXT && count <= MEMO_IDS) {
-        memo->hash = hash;
         memo->length = (uint8_t)length;
         memo->count = (uint8_t)count;
-        memcpy(memo->text, text, length);
+        memcpy(memo->text, parts_of_text, sizeof(parts_of_text));
         memcpy(memo->ids, parts, count * sizeof(*parts));
     }
     return count;
+}
+
+static size_t
+encode_text_word(const Core *core, Scratch *s, const char *text, size_t length,
+                 const int32_t **ids)
+{
+    Key key = key_of(text, length);
+    return encode_word(core, s, text, length, key.hash, find_entry(core, text, key), ids);
 }
 
 /* ------------------------------------------------------------------ numbers */
@@ -741,13 +878,16 @@ enum { ROLE_START, ROLE_CONTINUE, ROLE_PREFIX, ROLE_SEPARATOR };
 static int32_t
 find_number(const Core *core, int32_t role, const char *text, size_t length)
 {
-    uint32_t hash = hash_text(text, length) + (uint32_t)role;
-    for (uint32_t at = hash & core->numbers_mask;; at = (at + 1) & core->numbers_mask) {
+    if (length > 16)
+        return -1; /* no number token is as long */
+    Key key = key_of(text, length);
+    for (uint32_t at = (key.hash + (uint32_t)role) & core->numbers_mask;;
+         at = (at + 1) & core->numbers_mask) {
         const NumberToken *token = &core->numbers[at];
         if (token->length == 0)
             return -1;
-        if (token->hash == hash && token->role == role && token->length == length &&
-            memcmp(core->blob + token->offset, text, length) == 0)
+        if (token->head == key.head && token->tail == key.tail && token->length == length &&
+            token->role == role)
             return token->position;
     }
 }
@@ -776,7 +916,7 @@ push_number(const Core *core, Scratch *s, int32_t role, const char *text, size_t
             return status_;                                                                        \
     } while (0)
 
-static int
+static COLD int
 push_prefix(const Core *core, Scratch *s, const char *text, size_t length)
 {
     size_t at = 0;
@@ -792,7 +932,7 @@ push_prefix(const Core *core, Scratch *s, const char *text, size_t length)
     return OK;
 }
 
-static int
+static COLD int
 push_digits(const Core *core, Scratch *s, const char *text, size_t length)
 {
     if (find_number(core, ROLE_START, text, length) >= 0)
@@ -838,7 +978,7 @@ push_digits(const Core *core, Scratch *s, const char *text, size_t length)
     return OK;
 }
 
-static int
+static COLD int
 push_value_number(const Core *core, Scratch *s, const char *text, size_t length)
 {
     if (core->own_numbers) {
@@ -956,11 +1096,7 @@ word_end(const Core *core, Scratch *s, size_t at, int spaced, size_t *end)
     size_t length = pieces[behind - 1].end - begin;
     if (length > LONGEST_WORD)
         return HARD;
-    size_t tokens = encode_word(core, s, text + begin, length, hash_text(text + begin, length),
-                                behind == at + 1 ? pieces[at].entry
-                                                 : find_entry(core, text + begin, (uint32_t)length,
-                                                              hash_text(text + begin, length)),
-                                &ids);
+    size_t tokens = encode_text_word(core, s, text + begin, length, &ids);
     uint8_t right = right_edge(core, text + begin, length, spaced);
     while (behind - at < LONGEST_RUN && !pieces[behind].spaced) {
         int found = longest(core, s, behind, &ignored);
@@ -975,14 +1111,10 @@ word_end(const Core *core, Scratch *s, size_t at, int spaced, size_t *end)
         length = pieces[behind - 1].end - begin;
         if (length > LONGEST_WORD)
             return HARD;
-        uint32_t hash = hash_text(part, size);
-        tokens += encode_word(core, s, part, size, hash,
-                              find_entry(core, part, (uint32_t)size, hash), &ids);
+        tokens += encode_text_word(core, s, part, size, &ids);
         tokens += EXPECTS_SPACE[right][left_edge(part[0])];
         right = right_edge(core, part, size, 0);
-        hash = hash_text(text + begin, length);
-        if (encode_word(core, s, text + begin, length, hash,
-                        find_entry(core, text + begin, (uint32_t)length, hash), &ids) < tokens)
+        if (encode_text_word(core, s, text + begin, length, &ids) < tokens)
             best = behind;
     }
     *end = best;
@@ -990,12 +1122,11 @@ word_end(const Core *core, Scratch *s, size_t at, int spaced, size_t *end)
 }
 
 static inline int
-push_span(Scratch *s, int32_t start, int32_t end)
+push_span(Scratch *s, uint32_t start, uint32_t end)
 {
-    if (RESERVE(s, spans, s->spans_size + 2))
+    if (RESERVE(s, spans, s->spans_size + 1))
         return NO_MEMORY;
-    s->spans[s->spans_size++] = start;
-    s->spans[s->spans_size++] = end;
+    s->spans[s->spans_size++] = SPAN(start, end);
     return OK;
 }
 
@@ -1005,13 +1136,13 @@ push_text_span(Scratch *s, size_t begin, size_t end)
 {
     begin += s->norm[begin] == ' ';
     end -= s->norm[end - 1] == ' ';
-    int32_t start = s->origin[begin];
-    return push_span(s, start, begin >= end ? start : s->origin[end - 1] + 1);
+    uint32_t start = s->origin[begin];
+    return push_span(s, start, begin >= end ? start : s->origin[end - 1] + 1u);
 }
 
 /* Ids of a phrase or bare value, and their spans. */
 static int
-push_match(const Core *core, Scratch *s, const Match *match, int32_t start, uint8_t *edge,
+push_match(const Core *core, Scratch *s, const Match *match, uint32_t start, uint8_t *edge,
            size_t *behind)
 {
     size_t first_id = s->ids_size;
@@ -1061,82 +1192,87 @@ push_match(const Core *core, Scratch *s, const Match *match, int32_t start, uint
     return OK;
 }
 
+/* The unit of a BPE word of `length` characters. */
+static int
+push_word(const Core *core, Scratch *s, size_t begin, size_t length, const int32_t *ids, size_t count)
+{
+    if (RESERVE(s, ids, s->ids_size + count))
+        return NO_MEMORY;
+    memcpy(s->ids + s->ids_size, ids, count * sizeof(*ids));
+    s->ids_size += count;
+    size_t low = 0; /* in halves of a byte */
+    for (size_t turn = 0; turn < count; turn++) {
+        size_t high = low + core->halves[ids[turn]];
+        size_t from = (high > low ? low : low ? low - 1 : 0) / 2;
+        size_t to = high ? (high - 1) / 2 : 0;
+        if (from >= length || to >= length)
+            return HARD;
+        TRY(push_span(s, s->origin[begin + from], s->origin[begin + to] + 1u));
+        low = high;
+    }
+    return OK;
+}
+
 /* Encode the stretch that lies normalized in the scratch. */
 static int
 encode_stretch(const Core *core, Scratch *s, int first)
 {
     TRY(split_stretch(core, s, first));
-    size_t at = 0, size = s->pieces_size;
-    int32_t pieces_before = 0;
+    size_t at = 0, size = s->pieces_size, ids_before = s->ids_size;
     uint8_t right = first ? EDGE_NONE : EDGE_PLAIN;
-    if (s->units_size)
-        pieces_before = s->units[s->units_size - 3];
     while (at < size) {
         const Piece *piece = &s->pieces[at];
-        int spaced = piece->spaced;
+        const Entry *entry = piece->entry;
+        int spaced = piece->spaced, found = 0;
         size_t begin = piece->start, behind;
         Match match;
         uint8_t left, edge;
-        int found = longest(core, s, at, &match);
-        if (found < 0)
-            return NO_MEMORY;
+        if (piece->number || (entry != NULL && (entry->root || entry->types))) {
+            found = longest(core, s, at, &match);
+            if (found < 0)
+                return NO_MEMORY;
+        }
         if (found)
             left = match.phrase == BARE_VALUE ? EDGE_PLAIN : core->phrase_left[match.phrase];
         else
             left = left_edge(s->norm[begin]);
-        int32_t start = s->origin[begin];
+        uint32_t start = s->origin[begin];
         if (right != EDGE_NONE && EXPECTS_SPACE[right][left] != spaced) {
             TRY(push_id(s, spaced ? core->space : core->join));
             TRY(push_span(s, start, start));
         }
-        int32_t end;
         if (found) {
-            /* The closing belongs to the unit: the span of the whole is filled in below. */
             size_t first_span = s->spans_size;
             TRY(push_match(core, s, &match, start, &edge, &behind));
-            end = s->origin[s->pieces[behind - 1].end - 1] + 1;
-            int closed = behind != (size_t)match.end;
-            if (match.phrase != BARE_VALUE || closed) {
-                s->spans[first_span] = start;
-                s->spans[first_span + 1] = end;
-            }
+            /* The whole unit is the span of a phrase, and of a value with what closes it. */
+            if (match.phrase != BARE_VALUE || behind != (size_t)match.end)
+                s->spans[first_span] = SPAN(start, s->origin[s->pieces[behind - 1].end - 1] + 1u);
+        }
+        else if (piece->word && piece[1].spaced && entry != NULL && entry->whole >= 0) {
+            /* Most words: one token, and no other character beside it. */
+            behind = at + 1;
+            edge = EDGE_WORD;
+            TRY(push_id(s, entry->whole));
+            TRY(push_span(s, start, s->origin[piece->end - 1] + 1u));
         }
         else {
             TRY(word_end(core, s, at, spaced || right == EDGE_NONE, &behind));
             const char *word = s->norm + begin;
-            size_t length = s->pieces[behind - 1].end - begin;
+            size_t length = s->pieces[behind - 1].end - begin, count;
+            const int32_t *ids;
             if (length > LONGEST_WORD)
                 return HARD;
-            uint32_t hash = behind == at + 1 ? piece->hash : hash_text(word, length);
-            const Entry *entry =
-                behind == at + 1 ? piece->entry : find_entry(core, word, (uint32_t)length, hash);
-            const int32_t *ids;
-            size_t count = encode_word(core, s, word, length, hash, entry, &ids);
+            if (behind == at + 1)
+                count = encode_word(core, s, word, length, piece->hash, entry, &ids);
+            else
+                count = encode_text_word(core, s, word, length, &ids);
             edge = right_edge(core, word, length, spaced || right == EDGE_NONE);
-            end = s->origin[begin + length - 1] + 1;
-            if (RESERVE(s, ids, s->ids_size + count))
-                return NO_MEMORY;
-            memcpy(s->ids + s->ids_size, ids, count * sizeof(*ids));
-            s->ids_size += count;
-            size_t low = 0; /* in halves of a byte */
-            for (size_t turn = 0; turn < count; turn++) {
-                size_t high = low + core->halves[ids[turn]];
-                size_t from = (high > low ? low : low ? low - 1 : 0) / 2;
-                size_t to = high ? (high - 1) / 2 : 0;
-                if (from >= length || to >= length)
-                    return HARD;
-                TRY(push_span(s, s->origin[begin + from], s->origin[begin + to] + 1));
-                low = high;
-            }
+            TRY(push_word(core, s, begin, length, ids, count));
         }
-        if (RESERVE(s, units, s->units_size + 4))
+        if (RESERVE(s, units, s->units_size + 1))
             return NO_MEMORY;
-        int32_t *unit = s->units + s->units_size;
-        unit[0] = (int32_t)s->ids_size;
-        unit[1] = pieces_before + (int32_t)behind;
-        unit[2] = start;
-        unit[3] = end;
-        s->units_size += 4;
+        s->units[s->units_size++] =
+            (UnitEnd){(int32_t)(s->ids_size - ids_before), (int32_t)behind};
         right = edge;
         at = behind;
     }
@@ -1175,7 +1311,7 @@ stretch_end(const Core *core, const char *text, Py_ssize_t size, Py_ssize_t plac
     return size;
 }
 
-static inline uint64_t
+static inline uint32_t
 hash_stretch(const char *text, size_t length, int first)
 {
     uint64_t hash = (2 * length + (uint64_t)first + 1) * 0x9E3779B97F4A7C15ULL, word;
@@ -1187,51 +1323,58 @@ hash_stretch(const char *text, size_t length, int first)
     word = 0;
     memcpy(&word, text, length);
     hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
-    return (hash ^ (hash >> 29)) | 1; /* never 0, which stands for nothing known */
+    return (uint32_t)(hash >> 32) | 1; /* never 0, which stands for nothing known */
+}
+
+/* The numbers that stand before what is kept of a stretch. */
+static inline uint32_t
+kept_head(size_t length, int first)
+{
+    return (uint32_t)length << 1 | (uint32_t)first;
+}
+
+static int
+push_block(Scratch *s, Py_ssize_t begin, size_t ids, size_t units, int32_t hard)
+{
+    if (RESERVE(s, blocks, s->blocks_size + 1))
+        return NO_MEMORY;
+    s->blocks[s->blocks_size++] = (Block){(int32_t)begin, (int32_t)ids, (int32_t)units, hard};
+    return OK;
 }
 
 /* Put out what is kept of a stretch that begins at a place of its text. */
 static int
-repeat_known(Scratch *s, const Known *known, Py_ssize_t begin)
+repeat_known(Scratch *s, const uint32_t *kept, size_t length, Py_ssize_t begin)
 {
-    size_t num_ids = known->num_ids, num_units = known->num_units;
-    if (RESERVE(s, ids, s->ids_size + num_ids) || RESERVE(s, spans, s->spans_size + 2 * num_ids) ||
-        RESERVE(s, units, s->units_size + 4 * num_units))
+    size_t num_ids = kept[1], num_units = kept[2];
+    if (RESERVE(s, ids, s->ids_size + num_ids) || RESERVE(s, spans, s->spans_size + num_ids) ||
+        RESERVE(s, units, s->units_size + num_units) || push_block(s, begin, num_ids, num_units, -1))
         return NO_MEMORY;
-    const int32_t *from = s->kept + known->place + ((size_t)known->length + 3) / 4;
-    int32_t ids_before = (int32_t)s->ids_size, shift = (int32_t)begin;
-    int32_t pieces_before = s->units_size ? s->units[s->units_size - 3] : 0;
-    memcpy(s->ids + s->ids_size, from, num_ids * sizeof(int32_t));
+    kept += KEPT_HEAD + (length + 3) / 4;
+    memcpy(s->ids + s->ids_size, kept, num_ids * sizeof(*s->ids));
     s->ids_size += num_ids;
-    from += num_ids;
-    int32_t *spans = s->spans + s->spans_size;
-    for (size_t at = 0; at < 2 * num_ids; at++)
-        spans[at] = from[at] + shift;
-    s->spans_size += 2 * num_ids;
-    from += 2 * num_ids;
-    int32_t *units = s->units + s->units_size;
-    for (size_t at = 0; at < 4 * num_units; at += 4) {
-        units[at] = from[at] + ids_before;
-        units[at + 1] = from[at + 1] + pieces_before;
-        units[at + 2] = from[at + 2] + shift;
-        units[at + 3] = from[at + 3] + shift;
-    }
-    s->units_size += 4 * num_units;
+    kept += num_ids;
+    memcpy(s->spans + s->spans_size, kept, num_ids * sizeof(*s->spans));
+    s->spans_size += num_ids;
+    kept += num_ids;
+    memcpy(s->units + s->units_size, kept, num_units * sizeof(*s->units));
+    s->units_size += num_units;
     return OK;
 }
 
-/* Keep what came out of the stretch of `text` at `begin`; `ids` and `units` were there before. */
+/* Keep what came out of a stretch; `ids` and `units` were there before. */
 static int
-keep_known(Scratch *s, Known *known, const char *text, Py_ssize_t begin, size_t ids, size_t units)
+keep_known(Scratch *s, Known *known, const char *text, size_t length, int first, size_t ids,
+           size_t units)
 {
-    size_t num_ids = s->ids_size - ids, num_units = (s->units_size - units) / 4;
-    size_t words = ((size_t)known->length + 3) / 4, need = words + 3 * num_ids + 4 * num_units;
-    if (num_ids > UINT16_MAX || num_units > UINT16_MAX)
+    size_t num_ids = s->ids_size - ids, num_units = s->units_size - units;
+    size_t words = (length + 3) / 4, need = KEPT_HEAD + words + 2 * num_ids + 2 * num_units;
+    if (need > KNOWN_ROOM)
         return OK;
     if (s->kept_size + need > KNOWN_ROOM) { /* begin anew: a stream shall not fill the memory */
-        Known own = *known;
+        uint32_t tag = known->tag;
         memset(s->known, 0, sizeof(s->known));
-        *known = own;
+        known->tag = tag;
         s->kept_size = 0;
     }
     if (s->kept_size == 0)
@@ -1239,40 +1382,61 @@ keep_known(Scratch *s, Known *known, const char *text, Py_ssize_t begin, size_t 
     if (RESERVE(s, kept, s->kept_size + need))
         return NO_MEMORY;
     known->place = (uint32_t)s->kept_size;
-    known->num_ids = (uint16_t)num_ids;
-    known->num_units = (uint16_t)num_units;
-    int32_t *to = s->kept + s->kept_size, shift = (int32_t)begin;
+    uint32_t *to = s->kept + s->kept_size;
     s->kept_size += need;
-    memcpy(to, text + begin, known->length);
+    to[0] = kept_head(length, first);
+    to[1] = (uint32_t)num_ids;
+    to[2] = (uint32_t)num_units;
+    to += KEPT_HEAD;
+    memcpy(to, text, length);
     to += words;
-    memcpy(to, s->ids + ids, num_ids * sizeof(int32_t));
+    memcpy(to, s->ids + ids, num_ids * sizeof(*s->ids));
     to += num_ids;
-    const int32_t *spans = s->spans + 2 * ids;
-    for (size_t at = 0; at < 2 * num_ids; at++)
-        to[at] = spans[at] - shift;
-    to += 2 * num_ids;
-    const int32_t *from = s->units + units;
-    int32_t ids_before = (int32_t)ids, pieces_before = units ? s->units[units - 3] : 0;
-    for (size_t at = 0; at < 4 * num_units; at += 4) {
-        to[at] = from[at] - ids_before;
-        to[at + 1] = from[at + 1] - pieces_before;
-        to[at + 2] = from[at + 2] - shift;
-        to[at + 3] = from[at + 3] - shift;
-    }
+    memcpy(to, s->spans + ids, num_ids * sizeof(*s->spans));
+    to += num_ids;
+    memcpy(to, s->units + units, num_units * sizeof(*s->units));
     return OK;
+}
+
+/* The row's first place, for a stretch: with what is known of it, or new. */
+static inline Known *
+find_known(Scratch *s, const char *text, size_t length, int first, int *new)
+{
+    uint32_t tag = hash_stretch(text, length, first);
+    Known *row = s->known[tag >> (32 - KNOWN_BITS)], found = {tag, 0};
+    int at = 0;
+    *new = 1;
+    for (; at < KNOWN_WAYS - 1; at++)
+        if (row[at].tag == tag)
+            break;
+    if (row[at].tag == tag) {
+        const uint32_t *kept = row[at].place ? s->kept + row[at].place : NULL;
+        if (kept == NULL)
+            *new = 0;
+        else if (kept[0] == kept_head(length, first) &&
+                 memcmp(kept + KEPT_HEAD, text, length) == 0) {
+            *new = 0;
+            found = row[at];
+        }
+    }
+    for (; at > 0; at--)
+        row[at] = row[at - 1];
+    row[0] = found;
+    return row;
+}
+
+static COLD int
+normalize_wide(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
+{
+    return normalize_stretch(core, s, text->kind, text->data, text->size, place);
 }
 
 static int
 normalize_text(const Core *core, Scratch *s, const Text *text, Py_ssize_t *place)
 {
-    switch (text->kind) {
-    case 1:
+    if (text->kind == 1)
         return normalize_stretch(core, s, 1, text->data, text->size, place);
-    case 2:
-        return normalize_stretch(core, s, 2, text->data, text->size, place);
-    default:
-        return normalize_stretch(core, s, 4, text->data, text->size, place);
-    }
+    return normalize_wide(core, s, text, place);
 }
 
 static Py_ssize_t
@@ -1285,13 +1449,15 @@ skip_space(const Text *text)
     return place;
 }
 
-/* What the Python engine makes of text[begin:end]; its trace goes into the list. Needs the GIL; -2:
- * a Python error is set. */
-static int
-encode_hard(Core *core, Scratch *s, PyObject *string, PyObject *traces, Py_ssize_t begin,
+/* What the Python engine makes of text[begin:end]; its trace goes into the list, which is made where
+ * it is needed first. Needs the GIL; -2: a Python error is set. */
+static COLD int
+encode_hard(Core *core, Scratch *s, PyObject *string, PyObject **traces, Py_ssize_t begin,
             Py_ssize_t end)
 {
     int status = -2;
+    if (*traces == NULL && (*traces = PyList_New(0)) == NULL)
+        return -2;
     PyObject *stretch = PyUnicode_Substring(string, begin, end);
     if (stretch == NULL)
         return -2;
@@ -1302,53 +1468,53 @@ encode_hard(Core *core, Scratch *s, PyObject *string, PyObject *traces, Py_ssize
     PyObject *trace, *ids, *unit_ends, *piece_ends;
     if (!PyArg_ParseTuple(made, "OO!O!O!", &trace, &PyList_Type, &ids, &PyList_Type, &unit_ends,
                           &PyList_Type, &piece_ends) ||
-        PyList_Append(traces, trace) < 0)
+        PyList_Append(*traces, trace) < 0)
         goto done;
-    Py_ssize_t num_units = PyList_GET_SIZE(unit_ends);
+    Py_ssize_t num_units = PyList_GET_SIZE(unit_ends), num_ids = PyList_GET_SIZE(ids);
     if (PyList_GET_SIZE(piece_ends) != num_units) {
         PyErr_SetString(PyExc_SystemError, "the two lists of ends differ in length");
         goto done;
     }
-    int32_t ids_before = (int32_t)s->ids_size, first_unit = (int32_t)(s->units_size / 4);
-    int32_t pieces_before = s->units_size ? s->units[s->units_size - 3] : 0;
-    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(ids); at++) {
+    for (Py_ssize_t at = 0; at < num_ids; at++) {
         long id = PyLong_AsLong(PyList_GET_ITEM(ids, at));
         if (id < 0 || id >= core->vocab_size) {
             if (!PyErr_Occurred())
                 PyErr_SetString(PyExc_SystemError, "an id is out of range");
             goto done;
         }
-        if (push_id(s, (int32_t)id) || push_span(s, -1, -1)) {
+        if (push_id(s, (int32_t)id) || push_span(s, 0, 0)) {
             PyErr_NoMemory();
             goto done;
         }
     }
+    long last_id = 0, last_piece = 0;
     for (Py_ssize_t at = 0; at < num_units; at++) {
         long id_end = PyLong_AsLong(PyList_GET_ITEM(unit_ends, at));
         long piece_end = PyLong_AsLong(PyList_GET_ITEM(piece_ends, at));
         if (PyErr_Occurred())
             goto done;
-        if (RESERVE(s, units, s->units_size + 4)) {
+        if (id_end <= last_id || id_end > num_ids || piece_end <= last_piece ||
+            piece_end > INT32_MAX / 4) {
+            PyErr_SetString(PyExc_SystemError, "the end of a unit is out of range");
+            goto done;
+        }
+        if (RESERVE(s, units, s->units_size + 1)) {
             PyErr_NoMemory();
             goto done;
         }
-        int32_t *unit = s->units + s->units_size;
-        unit[0] = ids_before + (int32_t)id_end;
-        unit[1] = pieces_before + (int32_t)piece_end;
-        unit[2] = unit[3] = -1;
-        s->units_size += 4;
+        s->units[s->units_size++] = (UnitEnd){(int32_t)id_end, (int32_t)piece_end};
+        last_id = id_end;
+        last_piece = piece_end;
     }
-    if (RESERVE(s, hard, s->hard_size + 5)) {
+    if (last_id != num_ids) {
+        PyErr_SetString(PyExc_SystemError, "an id belongs to no unit");
+        goto done;
+    }
+    if (push_block(s, begin, (size_t)num_ids, (size_t)num_units,
+                   (int32_t)PyList_GET_SIZE(*traces) - 1)) {
         PyErr_NoMemory();
         goto done;
     }
-    int32_t *hard = s->hard + s->hard_size;
-    hard[0] = ids_before;
-    hard[1] = (int32_t)s->ids_size;
-    hard[2] = first_unit;
-    hard[3] = (int32_t)(s->units_size / 4);
-    hard[4] = (int32_t)begin;
-    s->hard_size += 5;
     status = OK;
 done:
     Py_DECREF(made);
@@ -1358,44 +1524,41 @@ done:
 /* Encode a text, BOS and EOS left out. Without `string` and `traces` there is no GIL, and a stretch
  * for the Python engine ends it: HARD. */
 static int
-encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject *traces)
+encode_text(Core *core, Scratch *s, const Text *text, PyObject *string, PyObject **traces)
 {
-    s->ids_size = s->spans_size = s->units_size = s->hard_size = 0;
+    s->ids_size = s->spans_size = s->units_size = s->blocks_size = 0;
     Py_ssize_t place = skip_space(text);
     int first = 1;
     while (place < text->size) {
         Py_ssize_t begin = place;
-        size_t ids = s->ids_size, spans = s->spans_size, units = s->units_size;
+        size_t ids = s->ids_size, units = s->units_size, length = 0;
         Known *known = NULL;
         if (text->ascii && core->sentences_part) {
-            const char *data = text->data;
-            size_t length = (size_t)(stretch_end(core, data, text->size, place) - place);
+            const char *data = (const char *)text->data + place;
+            length = (size_t)(stretch_end(core, text->data, text->size, place) - place);
             if (length <= KNOWN_TEXT) {
-                uint64_t hash = hash_stretch(data + place, length, first);
-                known = &s->known[hash >> (64 - KNOWN_BITS)];
-                int same = known->hash == hash && known->length == length && known->first == first;
-                if (same && known->place &&
-                    memcmp(s->kept + known->place, data + place, length) == 0) {
-                    if (repeat_known(s, known, place) != OK)
+                int new;
+                known = find_known(s, data, length, first, &new);
+                if (known->place) {
+                    if (repeat_known(s, s->kept + known->place, length, place) != OK)
                         return NO_MEMORY;
                     place += (Py_ssize_t)length;
                     first = 0;
                     continue;
                 }
-                if (!same) {
-                    *known = (Known){.hash = hash, .length = (uint16_t)length, .first = (uint16_t)first};
+                if (new)
                     known = NULL; /* kept at its second sight */
-                }
             }
         }
         int status = normalize_text(core, s, text, &place);
         if (status == OK)
             status = encode_stretch(core, s, first);
+        if (status == OK)
+            status = push_block(s, begin, s->ids_size - ids, s->units_size - units, -1);
         if (status == OK && known != NULL)
-            status = keep_known(s, known, text->data, begin, ids, units);
+            status = keep_known(s, known, (const char *)text->data + begin, length, first, ids, units);
         if (status == HARD && string != NULL) {
-            s->ids_size = ids;
-            s->spans_size = spans;
+            s->ids_size = s->spans_size = ids;
             s->units_size = units;
             status = encode_hard(core, s, string, traces, first ? 0 : begin, place);
         }
@@ -1432,7 +1595,7 @@ free_scratch(Scratch *s)
     free(s->ids);
     free(s->spans);
     free(s->units);
-    free(s->hard);
+    free(s->blocks);
     free(s->kept);
     free(s);
 }
@@ -1454,9 +1617,13 @@ give_scratch(Core *core, Scratch *s)
 typedef struct {
     PyObject_HEAD
     Core *core;
-    PyObject *text, *traces; /* the traces of the stretches for the Python engine */
-    int32_t num_ids, num_units, num_hard;
-    int32_t *data; /* ids, spans, units, hard */
+    PyObject *text, *traces; /* the traces of the stretches for the Python engine, or NULL */
+    int32_t num_ids, num_units, num_blocks;
+    int32_t *ids;
+    Span *spans;
+    UnitEnd *units;
+    Block *blocks;
+    char data[];
 } Trace;
 
 static PyTypeObject *TraceType;
@@ -1477,6 +1644,36 @@ integer(Core *core, int32_t number)
     return known;
 }
 
+/* The trace of what lies in the scratch. */
+static PyObject *
+make_trace(Core *core, const Scratch *s, PyObject *string, PyObject *traces)
+{
+    size_t ids = s->ids_size, units = s->units_size, blocks = s->blocks_size;
+    size_t bytes = ids * (sizeof(int32_t) + sizeof(Span)) + units * sizeof(UnitEnd) +
+                   blocks * sizeof(Block);
+    Trace *trace = PyObject_Malloc(offsetof(Trace, data) + bytes);
+    if (trace == NULL)
+        return PyErr_NoMemory();
+    PyObject_Init((PyObject *)trace, TraceType);
+    trace->core = (Core *)Py_NewRef((PyObject *)core);
+    trace->text = Py_NewRef(string);
+    trace->traces = Py_XNewRef(traces);
+    trace->num_ids = (int32_t)ids;
+    trace->num_units = (int32_t)units;
+    trace->num_blocks = (int32_t)blocks;
+    trace->blocks = (Block *)(void *)trace->data;
+    trace->units = (UnitEnd *)(trace->blocks + blocks);
+    trace->ids = (int32_t *)(trace->units + units);
+    trace->spans = (Span *)(trace->ids + ids);
+    if (blocks) {
+        memcpy(trace->blocks, s->blocks, blocks * sizeof(Block));
+        memcpy(trace->units, s->units, units * sizeof(UnitEnd));
+        memcpy(trace->ids, s->ids, ids * sizeof(int32_t));
+        memcpy(trace->spans, s->spans, ids * sizeof(Span));
+    }
+    return (PyObject *)trace;
+}
+
 static void
 trace_dealloc(PyObject *self)
 {
@@ -1485,8 +1682,7 @@ trace_dealloc(PyObject *self)
     Py_XDECREF((PyObject *)trace->core);
     Py_XDECREF(trace->text);
     Py_XDECREF(trace->traces);
-    PyMem_Free(trace->data);
-    type->tp_free(self);
+    PyObject_Free(self);
     Py_DECREF(type);
 }
 
@@ -1495,12 +1691,12 @@ trace_ids(PyObject *self, void *closure)
 {
     (void)closure;
     Trace *trace = (Trace *)self;
-    PyObject *list = PyList_New(trace->num_ids + 2);
+    PyObject *list = PyList_New((Py_ssize_t)trace->num_ids + 2);
     if (list == NULL)
         return NULL;
     for (int32_t at = -1; at <= trace->num_ids; at++) {
         int32_t id = at < 0 ? trace->core->bos
-                            : at == trace->num_ids ? trace->core->eos : trace->data[at];
+                            : at == trace->num_ids ? trace->core->eos : trace->ids[at];
         PyObject *number = integer(trace->core, id);
         if (number == NULL) {
             Py_DECREF(list);
@@ -1511,33 +1707,63 @@ trace_ids(PyObject *self, void *closure)
     return list;
 }
 
-static PyObject *
-unit_column(Trace *trace, int column, int32_t plus)
-{
-    const int32_t *units = trace->data + 3 * (size_t)trace->num_ids;
-    PyObject *list = PyList_New(trace->num_units);
-    for (int32_t at = 0; list != NULL && at < trace->num_units; at++) {
-        PyObject *number = integer(trace->core, units[4 * (size_t)at + column] + plus);
-        if (number == NULL)
-            Py_CLEAR(list);
-        else
-            PyList_SET_ITEM(list, at, number);
-    }
-    return list;
-}
-
-static PyObject *
+static COLD PyObject *
 trace_ends(PyObject *self, void *closure)
 {
     (void)closure;
-    PyObject *unit_ends = unit_column((Trace *)self, 0, 1);
-    PyObject *piece_ends = unit_column((Trace *)self, 1, 0);
-    if (unit_ends == NULL || piece_ends == NULL) {
-        Py_XDECREF(unit_ends);
-        Py_XDECREF(piece_ends);
-        return NULL;
+    Trace *trace = (Trace *)self;
+    PyObject *of_ids = PyList_New(trace->num_units), *of_pieces = PyList_New(trace->num_units);
+    if (of_ids == NULL || of_pieces == NULL)
+        goto failed;
+    int32_t ids = 1, pieces = 0, unit = 0;
+    for (int32_t turn = 0; turn < trace->num_blocks; turn++) {
+        const Block *block = &trace->blocks[turn];
+        for (int32_t end = unit + block->units; unit < end; unit++) {
+            PyObject *id_end = integer(trace->core, ids + trace->units[unit].ids);
+            PyObject *piece_end = integer(trace->core, pieces + trace->units[unit].pieces);
+            if (id_end == NULL || piece_end == NULL) {
+                Py_XDECREF(id_end);
+                Py_XDECREF(piece_end);
+                goto failed;
+            }
+            PyList_SET_ITEM(of_ids, unit, id_end);
+            PyList_SET_ITEM(of_pieces, unit, piece_end);
+        }
+        ids += block->ids;
+        pieces += block->units ? trace->units[unit - 1].pieces : 0;
     }
-    return Py_BuildValue("(NN)", unit_ends, piece_ends);
+    return Py_BuildValue("(NN)", of_ids, of_pieces);
+failed:
+    Py_XDECREF(of_ids);
+    Py_XDECREF(of_pieces);
+    return NULL;
+}
+
+static COLD PyObject *
+trace_units(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    PyObject *list = PyList_New((Py_ssize_t)trace->num_ids + 2);
+    if (list == NULL)
+        return NULL;
+    PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
+    PyList_SET_ITEM(list, trace->num_ids + 1, Py_NewRef(Py_None));
+    int32_t id = 1, unit = 0;
+    for (int32_t turn = 0; turn < trace->num_blocks; turn++) {
+        const Block *block = &trace->blocks[turn];
+        int32_t before = id;
+        for (int32_t end = unit + block->units; unit < end; unit++)
+            for (; id < before + trace->units[unit].ids; id++) {
+                PyObject *number = integer(trace->core, unit);
+                if (number == NULL) {
+                    Py_DECREF(list);
+                    return NULL;
+                }
+                PyList_SET_ITEM(list, id, number);
+            }
+    }
+    return list;
 }
 
 static PyObject *
@@ -1553,32 +1779,45 @@ span(Core *core, int32_t start, int32_t end)
     }
     PyTuple_SET_ITEM(pair, 0, low);
     PyTuple_SET_ITEM(pair, 1, high);
+    PyObject_GC_UnTrack(pair); /* two numbers make no circle: the collector need not walk them */
     return pair;
 }
 
-/* Put the spans that the Python engine finds for its stretches into a list of units or of ids. */
-static int
-fill_hard(Trace *trace, PyObject *list, int of_units)
+/* Put the spans that the Python engine finds for a stretch into a list, from `low` on. */
+static COLD int
+fill_hard(Trace *trace, const Block *block, PyObject *list, Py_ssize_t low, int of_units)
 {
-    const int32_t *ends = trace->data + 3 * (size_t)trace->num_ids;
-    const int32_t *hard = ends + 4 * (size_t)trace->num_units;
-    for (int32_t turn = 0; turn < trace->num_hard; turn++, hard += 5) {
-        PyObject *found = PyObject_CallFunction(trace->core->span_hard, "Oii",
-                                                PyList_GET_ITEM(trace->traces, turn), hard[4],
-                                                of_units);
-        if (found == NULL)
-            return -1;
-        Py_ssize_t low = of_units ? hard[2] : hard[0] + 1, high = of_units ? hard[3] : hard[1] + 1;
-        int fits = PyList_Check(found) && PyList_GET_SIZE(found) == high - low;
-        if (!fits)
-            PyErr_SetString(PyExc_SystemError, "the spans of a stretch are not as many as its ids");
-        else
-            fits = PyList_SetSlice(list, low, high, found) == 0;
-        Py_DECREF(found);
-        if (!fits)
-            return -1;
+    if (trace->traces == NULL || block->hard >= PyList_GET_SIZE(trace->traces)) {
+        PyErr_SetString(PyExc_SystemError, "a stretch has no trace");
+        return -1;
     }
+    PyObject *found =
+        PyObject_CallFunction(trace->core->span_hard, "Oii",
+                              PyList_GET_ITEM(trace->traces, block->hard), block->begin, of_units);
+    if (found == NULL)
+        return -1;
+    Py_ssize_t count = of_units ? block->units : block->ids;
+    if (!PyList_Check(found) || PyList_GET_SIZE(found) != count) {
+        Py_DECREF(found);
+        PyErr_SetString(PyExc_SystemError, "the spans of a stretch are not as many as its ids");
+        return -1;
+    }
+    for (Py_ssize_t at = 0; at < count; at++)
+        PyList_SET_ITEM(list, low + at, Py_NewRef(PyList_GET_ITEM(found, at)));
+    Py_DECREF(found);
     return 0;
+}
+
+/* The span of the unit of the ids from `first` to `last`. A mark has an empty span at its start; the
+ * span of a phrase, or of a value with what closes it, is on its first id. */
+static inline Span
+unit_span(const Trace *trace, int32_t first, int32_t last)
+{
+    int32_t start = SPAN_START(trace->spans[first]);
+    first += first < last &&
+             (trace->ids[first] == trace->core->join || trace->ids[first] == trace->core->space);
+    int32_t one = SPAN_END(trace->spans[first]), other = SPAN_END(trace->spans[last]);
+    return SPAN(start, one > other ? one : other);
 }
 
 static PyObject *
@@ -1586,20 +1825,34 @@ trace_unit_spans(PyObject *self, void *closure)
 {
     (void)closure;
     Trace *trace = (Trace *)self;
-    const int32_t *units = trace->data + 3 * (size_t)trace->num_ids;
     PyObject *list = PyList_New(trace->num_units);
     if (list == NULL)
         return NULL;
-    for (int32_t at = 0; at < trace->num_units; at++) {
-        PyObject *pair = span(trace->core, units[4 * (size_t)at + 2], units[4 * (size_t)at + 3]);
-        if (pair == NULL) {
-            Py_DECREF(list);
-            return NULL;
+    int32_t before = 0, unit = 0;
+    for (int32_t turn = 0; turn < trace->num_blocks; turn++) {
+        const Block *block = &trace->blocks[turn];
+        int32_t first = before, end = unit + block->units;
+        if (block->hard >= 0) {
+            if (fill_hard(trace, block, list, unit, 1)) {
+                Py_DECREF(list);
+                return NULL;
+            }
+            unit = end;
         }
-        PyList_SET_ITEM(list, at, pair);
+        for (; unit < end; unit++) {
+            int32_t behind = before + trace->units[unit].ids;
+            Span found = unit_span(trace, first, behind - 1);
+            PyObject *pair = span(trace->core, block->begin + SPAN_START(found),
+                                  block->begin + SPAN_END(found));
+            if (pair == NULL) {
+                Py_DECREF(list);
+                return NULL;
+            }
+            PyList_SET_ITEM(list, unit, pair);
+            first = behind;
+        }
+        before += block->ids;
     }
-    if (fill_hard(trace, list, 1))
-        Py_CLEAR(list);
     return list;
 }
 
@@ -1608,22 +1861,32 @@ trace_spans(PyObject *self, void *closure)
 {
     (void)closure;
     Trace *trace = (Trace *)self;
-    const int32_t *spans = trace->data + trace->num_ids;
-    PyObject *list = PyList_New(trace->num_ids + 2);
+    PyObject *list = PyList_New((Py_ssize_t)trace->num_ids + 2);
     if (list == NULL)
         return NULL;
     PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
     PyList_SET_ITEM(list, trace->num_ids + 1, Py_NewRef(Py_None));
-    for (int32_t at = 0; at < trace->num_ids; at++) {
-        PyObject *pair = span(trace->core, spans[2 * (size_t)at], spans[2 * (size_t)at + 1]);
-        if (pair == NULL) {
-            Py_DECREF(list);
-            return NULL;
+    int32_t id = 0;
+    for (int32_t turn = 0; turn < trace->num_blocks; turn++) {
+        const Block *block = &trace->blocks[turn];
+        int32_t end = id + block->ids;
+        if (block->hard >= 0) {
+            if (fill_hard(trace, block, list, id + 1, 0)) {
+                Py_DECREF(list);
+                return NULL;
+            }
+            id = end;
         }
-        PyList_SET_ITEM(list, at + 1, pair);
+        for (; id < end; id++) {
+            PyObject *pair = span(trace->core, block->begin + SPAN_START(trace->spans[id]),
+                                  block->begin + SPAN_END(trace->spans[id]));
+            if (pair == NULL) {
+                Py_DECREF(list);
+                return NULL;
+            }
+            PyList_SET_ITEM(list, id + 1, pair);
+        }
     }
-    if (fill_hard(trace, list, 0))
-        Py_CLEAR(list);
     return list;
 }
 
@@ -1634,12 +1897,422 @@ trace_text(PyObject *self, void *closure)
     return Py_NewRef(((Trace *)self)->text);
 }
 
+/* ------------------------------------------------------------------ sentences */
+
+/* `echotok.sentences` says where sentences end. Here each stop and line end is looked at; those that
+ * hang on an abbreviation, a list or a wrapped line are asked of its functions. */
+
+typedef struct {
+    const Core *core;
+    PyObject *string;
+    int kind;
+    const void *data;
+    Py_ssize_t size;
+} Report;
+
+/* Never inlined: it is asked for at many places, and seldom beside the search for stops. */
+static NOINLINE Py_UCS4
+character_at(const Report *report, Py_ssize_t at)
+{
+    return PyUnicode_READ(report->kind, report->data, at);
+}
+#define CHARACTER(at) character_at(report, (at))
+
+static inline int
+is_space(Py_UCS4 character)
+{
+    return Py_UNICODE_ISSPACE(character);
+}
+
+static inline int
+is_blank(Py_UCS4 character) /* white space within a line */
+{
+    return character != '\n' && is_space(character);
+}
+
+static inline int
+is_word_character(Py_UCS4 character)
+{
+    return character == '_' || Py_UNICODE_ISALNUM(character);
+}
+
+static inline int
+is_letter(Py_UCS4 character)
+{
+    return Py_UNICODE_ISALNUM(character) && !Py_UNICODE_ISDECIMAL(character);
+}
+
+static inline int
+is_lower_ascii(Py_UCS4 character)
+{
+    return character >= 'a' && character <= 'z';
+}
+
+static inline int
+is_upper_ascii(Py_UCS4 character)
+{
+    return character >= 'A' && character <= 'Z';
+}
+
+static COLD Py_ssize_t
+skip_closers(const Report *report, Py_ssize_t at)
+{
+    for (; at < report->size; at++) {
+        Py_UCS4 one = CHARACTER(at);
+        if (one != ')' && one != ']' && one != '"' && one != '\'' && one != 0x201d && one != 0x2019)
+            break;
+    }
+    return at;
+}
+
+static COLD Py_ssize_t
+skip_blanks(const Report *report, Py_ssize_t at)
+{
+    while (at < report->size && is_blank(CHARACTER(at)))
+        at++;
+    return at;
+}
+
+/* The end of the stop at a place, or 0 where none is. */
+static COLD Py_ssize_t
+stop_end(const Report *report, Py_ssize_t at)
+{
+    Py_UCS4 stop = CHARACTER(at);
+    Py_ssize_t size = report->size, next = at + 1;
+    if (stop == '\n')
+        return skip_blanks(report, next);
+    if (stop >= 128)
+        return skip_closers(report, next);
+    if (stop == '?') {
+        if (at == 0 || is_space(CHARACTER(at - 1)))
+            return 0;
+        Py_ssize_t word = skip_blanks(report, next), end = word;
+        while (end < size && end - word < 11 && is_word_character(CHARACTER(end)))
+            end++;
+        if (end > word && end - word < 11) {
+            Py_ssize_t behind = skip_blanks(report, end);
+            if (behind == size || CHARACTER(behind) == '.' || CHARACTER(behind) == '\n')
+                return 0; /* a doubt about the last word: "? thrombus." */
+        }
+        return skip_closers(report, next);
+    }
+    while (next < size && (CHARACTER(next) == '.' || CHARACTER(next) == '!'))
+        next++;
+    next = skip_closers(report, next);
+    if (next == size || is_space(CHARACTER(next)))
+        return next;
+    next = at + 1;
+    if (stop != '.')
+        return 0;
+    Py_UCS4 first = CHARACTER(next), before = at ? CHARACTER(at - 1) : 0;
+    if (is_upper_ascii(first)) {
+        if (next + 1 < size && is_lower_ascii(CHARACTER(next + 1)))
+            return next;
+        if (at >= 3 && is_lower_ascii(before) && is_lower_ascii(CHARACTER(at - 2)) &&
+            is_lower_ascii(CHARACTER(at - 3)))
+            return next;
+        return 0;
+    }
+    if (is_lower_ascii(before) || before == ')' || before == '%') {
+        Py_ssize_t end = next;
+        while (end < size && Py_UNICODE_ISDECIMAL(CHARACTER(end)))
+            end++;
+        if (end > next && end + 1 < size && (CHARACTER(end) == '.' || CHARACTER(end) == ')') &&
+            is_space(CHARACTER(end + 1)))
+            return next;
+    }
+    return 0;
+}
+
+/* A stop of Chinese or Japanese, which no space follows. */
+static inline int
+is_wide_stop(Py_UCS4 character)
+{
+    return character == 0x3002 || character == 0xff01 || character == 0xff1f;
+}
+
+static const uint8_t MAY_STOP[256] = {['.'] = 1, ['\n'] = 1, ['?'] = 1, ['!'] = 1};
+
+static int
+ask(PyObject *function, const Report *report, Py_ssize_t a, Py_ssize_t b, Py_ssize_t c)
+{
+    PyObject *answer = c < 0 ? PyObject_CallFunction(function, "Onn", report->string, a, b)
+                             : PyObject_CallFunction(function, "Onnn", report->string, a, b, c);
+    if (answer == NULL)
+        return -1;
+    int truth = PyObject_IsTrue(answer);
+    Py_DECREF(answer);
+    return truth;
+}
+
+/* Whether a word of the report is in a list, whatever its case; 1 too where only Python can say. */
+static COLD int
+in_words(const Report *report, const Words *words, Py_ssize_t begin, Py_ssize_t end)
+{
+    char word[16 + PADDING] = {0};
+    if (end - begin > 16)
+        return 0;
+    for (Py_ssize_t at = begin; at < end; at++) {
+        Py_UCS4 one = CHARACTER(at);
+        if (one >= 128)
+            return 1;
+        word[at - begin] = (char)FOLD[one];
+    }
+    Key key = key_of(word, (size_t)(end - begin));
+    for (uint32_t at = key.hash & ((1u << WORDS_BITS) - 1);; at = (at + 1) & ((1u << WORDS_BITS) - 1)) {
+        if (words->rows[at][0] == key.head && words->rows[at][1] == key.tail)
+            return 1;
+        if (words->rows[at][0] == 0)
+            return 0;
+    }
+}
+
+/* Whether a month may begin at a place, as in "3. April 2020". */
+static COLD int
+may_be_month(const Report *report, Py_ssize_t at)
+{
+    while (at < report->size && CHARACTER(at) == ' ')
+        at++;
+    if (at == report->size)
+        return 0;
+    Py_UCS4 one = CHARACTER(at);
+    return one >= 128 || (one != 0 && strchr("jfmasond", FOLD[one]) != NULL);
+}
+
+/* Whether the stop at `at` ends no sentence, as `is_inner` says; -1 is an error. */
+static COLD int
+stop_is_inner(const Report *report, Py_ssize_t start, Py_ssize_t at)
+{
+    int brief = at - start <= 16;
+    Py_UCS4 last = at ? CHARACTER(at - 1) : 0;
+    if (Py_UNICODE_ISDIGIT(last) && may_be_month(report, at + 1))
+        return ask(report->core->is_inner, report, start, at, -1);
+    if (!brief && ((last >= '0' && last <= '9') || last == '%' || last == ')' || last == ']'))
+        return 0;
+    Py_ssize_t head = brief ? start : at - 16, word = at;
+    if (at > head && last == '\n')
+        return ask(report->core->is_inner, report, start, at, -1);
+    while (word > head && is_letter(CHARACTER(word - 1)))
+        word--;
+    if (word < at) {
+        int dotted = word - 1 > head && CHARACTER(word - 1) == '.' && is_letter(CHARACTER(word - 2));
+        if (dotted || at - word == 1 || in_words(report, &report->core->abbreviations, word, at))
+            return ask(report->core->is_inner, report, start, at, -1);
+    }
+    if (!brief)
+        return 0;
+    /* Only the mark of a list is left, in a line that goes on. */
+    Py_ssize_t follows = at + 1, end = at + 40 < report->size ? at + 40 : report->size;
+    while (follows < end && (CHARACTER(follows) == ' ' || CHARACTER(follows) == '\t'))
+        follows++;
+    if (follows >= end || CHARACTER(follows) == '\n')
+        return 0;
+    while (head < at && is_space(CHARACTER(head)))
+        head++;
+    head += head < at && CHARACTER(head) == '(';
+    if (head == at)
+        return 0;
+    int digits = at - head <= 3, numeral = at - head <= 4;
+    for (Py_ssize_t place = head; place < at; place++) {
+        Py_UCS4 one = CHARACTER(place);
+        digits &= Py_UNICODE_ISDECIMAL(one) != 0;
+        numeral &= one == 'i' || one == 'v' || one == 'x' || one == 'I' || one == 'V' || one == 'X';
+    }
+    return digits || numeral; /* a single letter was asked for as a word */
+}
+
+/* Whether the line that ends at `at` is wrapped, as `goes_on` says; -1 is an error. */
+static COLD int
+line_goes_on(const Report *report, Py_ssize_t start, Py_ssize_t at, Py_ssize_t behind)
+{
+    Py_ssize_t size = report->size, next = behind, end = at;
+    Py_ssize_t most = behind + 80 < size ? behind + 80 : size;
+    while (next < most && is_space(CHARACTER(next)))
+        next++;
+    if (next >= most || CHARACTER(behind) == '\n')
+        return 0;
+    Py_ssize_t line = at - 80 > start ? at - 80 : start;
+    while (end > line && is_space(CHARACTER(end - 1)))
+        end--;
+    if (end > line) {
+        Py_UCS4 last = CHARACTER(end - 1);
+        if (last == '.' || last == '!' || last == '?' || last == ':' || last == ';')
+            return 0;
+        Py_ssize_t word = end;
+        while (word > line && is_word_character(CHARACTER(word - 1)))
+            word--;
+        int dangles = last == ',' || last == '/' || last == '&' || last == '(' ||
+                      last == '-' || (word < end && in_words(report, &report->core->dangling, word, end));
+        Py_UCS4 first = CHARACTER(behind);
+        int wrapped = (first >= 128 || is_lower_ascii(first)) && end - line >= 40;
+        if (!dangles && !wrapped)
+            return 0;
+    }
+    return ask(report->core->goes_on, report, start, at, behind);
+}
+
+/* Find the end of the sentence that begins at `*start`: 1 with the next one's start in `*start`, 0 at
+ * the end of the text, -1 for an error. `*place` and `*line` are where the search and the line are. */
+static int
+next_sentence(const Report *report, Py_ssize_t *start, Py_ssize_t *place, Py_ssize_t *line)
+{
+    for (Py_ssize_t at = *place; at < report->size; at++) {
+        if (report->kind == 1) {
+            const uint8_t *text = report->data;
+            while (at < report->size && !MAY_STOP[text[at]])
+                at++;
+            if (at == report->size)
+                break;
+        }
+        Py_UCS4 one = CHARACTER(at);
+        if (one != '.' && one != '\n' && one != '?' && one != '!' && !is_wide_stop(one))
+            continue;
+        Py_ssize_t behind = stop_end(report, at);
+        if (!behind)
+            continue;
+        if (one == '\n') {
+            Py_ssize_t low = *start > *line ? *start : *line;
+            while (low < at && is_space(CHARACTER(low)))
+                low++;
+            int on = low < at ? line_goes_on(report, *line, at, behind) : 0;
+            if (on < 0)
+                return -1;
+            *line = behind;
+            if (on) {
+                at = behind - 1;
+                continue;
+            }
+        }
+        else if (one == '.') {
+            int inner = stop_is_inner(report, *start, at);
+            if (inner < 0)
+                return -1;
+            if (inner) {
+                at = behind - 1;
+                continue;
+            }
+        }
+        *start = *place = behind;
+        return 1;
+    }
+    *place = report->size;
+    return 0;
+}
+
+/* Whether a text has line ends other than \n. */
+static COLD int
+has_other_lines(const Report *report)
+{
+    if (report->kind == 1) {
+        const uint8_t *text = report->data;
+        size_t size = (size_t)report->size;
+        return memchr(text, '\r', size) || memchr(text, 0x0b, size) || memchr(text, 0x0c, size) ||
+               (!PyUnicode_IS_ASCII(report->string) && memchr(text, 0x85, size));
+    }
+    for (Py_ssize_t at = 0; at < report->size; at++) {
+        Py_UCS4 one = CHARACTER(at);
+        if (one == '\r' || one == 0x0b || one == 0x0c || one == 0x85 || one == 0x2028 || one == 0x2029)
+            return 1;
+    }
+    return 0;
+}
+
+static void
+read_report(Report *report, PyObject *string)
+{
+    report->string = string;
+    report->kind = (int)PyUnicode_KIND(string);
+    report->data = PyUnicode_DATA(string);
+    report->size = PyUnicode_GET_LENGTH(string);
+}
+
+static COLD PyObject *
+trace_sentences(PyObject *self, void *closure)
+{
+    (void)closure;
+    Trace *trace = (Trace *)self;
+    Core *core = trace->core;
+    PyObject *list = PyList_New(trace->num_units), *string = Py_NewRef(trace->text);
+    Report report = {.core = core};
+    if (list == NULL)
+        goto failed;
+    read_report(&report, string);
+    if (has_other_lines(&report)) {
+        PyObject *other = PyObject_CallOneArg(core->unify_lines, string);
+        if (other == NULL)
+            goto failed;
+        Py_SETREF(string, other);
+        if (!PyUnicode_Check(string)) {
+            PyErr_SetString(PyExc_SystemError, "the lines are no text");
+            goto failed;
+        }
+        read_report(&report, string);
+    }
+    /* `start` is that of the sentence behind the one that a unit is in. */
+    Py_ssize_t start = 0, place = 0, line = 0;
+    int more = next_sentence(&report, &start, &place, &line);
+    if (more < 0)
+        goto failed;
+    int32_t number = 0;
+    int32_t before = 0, unit = 0;
+    for (int32_t turn = 0; turn < trace->num_blocks; turn++) {
+        const Block *block = &trace->blocks[turn];
+        int32_t first = before, end = unit + block->units;
+        PyObject *spans = NULL;
+        if (block->hard >= 0) {
+            spans = PyList_New(block->units);
+            if (spans == NULL || fill_hard(trace, block, spans, 0, 1)) {
+                Py_XDECREF(spans);
+                goto failed;
+            }
+        }
+        for (int32_t low = unit; unit < end; unit++) {
+            Py_ssize_t begin;
+            if (spans == NULL)
+                begin = block->begin + SPAN_START(trace->spans[first]);
+            else {
+                PyObject *pair = PyList_GET_ITEM(spans, unit - low);
+                begin = PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2
+                            ? PyLong_AsSsize_t(PyTuple_GET_ITEM(pair, 0))
+                            : 0;
+            }
+            int moved = 0;
+            while (more > 0 && start <= begin) {
+                moved = 1;
+                more = next_sentence(&report, &start, &place, &line);
+            }
+            if (more < 0) {
+                Py_XDECREF(spans);
+                goto failed;
+            }
+            number += moved && unit > 0;
+            PyObject *one = integer(core, number);
+            if (one == NULL) {
+                Py_XDECREF(spans);
+                goto failed;
+            }
+            PyList_SET_ITEM(list, unit, one);
+            first = before + trace->units[unit].ids;
+        }
+        Py_XDECREF(spans);
+        before += block->ids;
+    }
+    Py_DECREF(string);
+    return list;
+failed:
+    Py_XDECREF(list);
+    Py_DECREF(string);
+    return NULL;
+}
+
 static PyGetSetDef trace_getset[] = {
     {"text", trace_text, NULL, "The original text.", NULL},
     {"ids", trace_ids, NULL, "BOS, the ids of the text, EOS.", NULL},
     {"ends", trace_ends, NULL, "For each unit the index behind its last id, and last piece.", NULL},
+    {"units", trace_units, NULL, "The number of each id's unit; None for BOS and EOS.", NULL},
     {"unit_spans", trace_unit_spans, NULL, "The span of each unit.", NULL},
     {"spans", trace_spans, NULL, "The span of each id; None for BOS and EOS.", NULL},
+    {"sentences", trace_sentences, NULL, "The number of each unit's sentence, from 0.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -1688,47 +2361,18 @@ core_encode(PyObject *self, PyObject *string)
     Text text;
     if (as_text(string, &text) < 0)
         return NULL;
-    PyObject *traces = PyList_New(0);
-    if (traces == NULL)
-        return NULL;
     Scratch *s = take_scratch(core);
-    if (s == NULL) {
-        Py_DECREF(traces);
+    if (s == NULL)
         return PyErr_NoMemory();
-    }
-    int status = encode_text(core, s, &text, string, traces);
-    if (status != OK) {
-        give_scratch(core, s);
-        Py_DECREF(traces);
-        return status == -2 ? NULL : PyErr_NoMemory();
-    }
-    Trace *trace = PyObject_New(Trace, TraceType);
-    size_t ids = s->ids_size, units = s->units_size, hard = s->hard_size;
-    if (trace != NULL) {
-        trace->core = (Core *)Py_NewRef(self);
-        trace->text = Py_NewRef(string);
-        trace->traces = Py_NewRef(traces);
-        trace->num_ids = (int32_t)ids;
-        trace->num_units = (int32_t)(units / 4);
-        trace->num_hard = (int32_t)(hard / 5);
-        trace->data = PyMem_Malloc((3 * ids + units + hard + 1) * sizeof(int32_t));
-        if (trace->data == NULL) {
-            Py_CLEAR(trace);
-            PyErr_NoMemory();
-        }
-        else {
-            if (ids) {
-                memcpy(trace->data, s->ids, ids * sizeof(int32_t));
-                memcpy(trace->data + ids, s->spans, 2 * ids * sizeof(int32_t));
-                memcpy(trace->data + 3 * ids, s->units, units * sizeof(int32_t));
-            }
-            if (hard)
-                memcpy(trace->data + 3 * ids + units, s->hard, hard * sizeof(int32_t));
-        }
-    }
+    PyObject *traces = NULL, *trace = NULL;
+    int status = encode_text(core, s, &text, string, &traces);
+    if (status == OK)
+        trace = make_trace(core, s, string, traces);
+    else if (status != -2)
+        PyErr_NoMemory();
     give_scratch(core, s);
-    Py_DECREF(traces);
-    return (PyObject *)trace;
+    Py_XDECREF(traces);
+    return trace;
 }
 
 /* One row of a batch as it comes out. */
@@ -1750,16 +2394,17 @@ push_row(const Core *core, const Scratch *s, Flat *flat, Row *row, Py_ssize_t co
     row->dropped = 0;
     row->inside = 0;
     if (context_length && keep + 2 > (size_t)context_length) {
-        size_t room = (size_t)context_length - 2, low = 0, high = s->units_size / 4;
-        while (low < high) { /* how many units fit */
-            size_t middle = low + (high - low) / 2;
-            if ((size_t)s->units[4 * middle] <= room)
-                low = middle + 1;
-            else
-                high = middle;
+        size_t room = (size_t)context_length - 2, before = 0, units = 0, turn = 0;
+        while (before + (size_t)s->blocks[turn].ids <= room) { /* all stretches are too much */
+            before += (size_t)s->blocks[turn].ids;
+            units += (size_t)s->blocks[turn++].units;
         }
-        keep = low ? (size_t)s->units[4 * (low - 1)] : room;
-        row->inside = low == 0;
+        keep = before;
+        for (; before + (size_t)s->units[units].ids <= room; units++)
+            keep = before + (size_t)s->units[units].ids;
+        row->inside = keep == 0;
+        if (keep == 0)
+            keep = room;
         row->dropped = (int32_t)(s->ids_size - keep);
     }
     if (RESERVE(flat, flat, flat->flat_size + keep + 2))
@@ -1814,8 +2459,8 @@ core_encode_many(PyObject *self, PyObject *arguments)
     for (size_t at = 0; at < count && status == OK; at++) {
         if (!rows[at].hard)
             continue;
-        PyObject *string = PyTuple_GET_ITEM(list, (Py_ssize_t)at), *traces = PyList_New(0);
-        status = traces == NULL ? -2 : encode_text(core, s, &texts[at], string, traces);
+        PyObject *string = PyTuple_GET_ITEM(list, (Py_ssize_t)at), *traces = NULL;
+        status = encode_text(core, s, &texts[at], string, &traces);
         Py_XDECREF(traces);
         if (status == OK)
             status = push_row(core, s, &flat, &rows[at], context_length);
@@ -1856,7 +2501,7 @@ done:
 
 /* Building: every number that comes from Python is checked here. */
 
-static int
+static COLD int
 get_number(PyObject *spec, const char *name, long low, long high, int32_t *number)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -1872,7 +2517,7 @@ get_number(PyObject *spec, const char *name, long low, long high, int32_t *numbe
 }
 
 /* A column of int32 from bytes; its length is a multiple of `width`. */
-static const int32_t *
+static COLD const int32_t *
 get_column(PyObject *spec, const char *name, Py_ssize_t width, Py_ssize_t *rows)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -1885,7 +2530,7 @@ get_column(PyObject *spec, const char *name, Py_ssize_t width, Py_ssize_t *rows)
     return (const int32_t *)(const void *)PyBytes_AS_STRING(value);
 }
 
-static PyObject *
+static COLD PyObject *
 get_object(PyObject *spec, const char *name, PyTypeObject *type)
 {
     PyObject *value = PyDict_GetItemString(spec, name);
@@ -1911,31 +2556,24 @@ table_size(size_t count)
         return -1;                                                                                 \
     } while (0)
 
-static void
-add_blob(Core *core, const char *text, size_t length)
-{
-    memcpy(core->blob + core->blob_size, text, length);
-    core->blob_size += length;
-}
-
 /* The entry of a piece or word, new where there is none; the table has room for all. */
-static Entry *
+static COLD Entry *
 entry_of(Core *core, const char *padded, size_t length)
 {
-    uint32_t hash = hash_text(padded, length);
-    uint32_t at = hash & core->entries_mask;
-    for (;; at = (at + 1) & core->entries_mask) {
-        Entry *entry = &core->entries[at];
-        if (entry->length == 0)
-            break;
-        if (entry->hash == hash && entry->length == length &&
-            memcmp(core->blob + entry->offset, padded, length) == 0)
-            return entry;
+    Key key = key_of(padded, length);
+    Entry *found = (Entry *)find_entry(core, padded, key);
+    if (found != NULL)
+        return found;
+    uint32_t at = key.hash & core->entries_mask;
+    while (core->entries[at].length)
+        at = (at + 1) & core->entries_mask;
+    if (length > 16) {
+        key.tail |= (uint32_t)core->blob_size;
+        memcpy(core->blob + core->blob_size, padded, length);
+        core->blob_size += length;
     }
-    Entry *entry = &core->entries[at];
-    *entry = (Entry){hash, (uint32_t)core->blob_size, (uint32_t)length, -1, 0, 0, 0};
-    add_blob(core, padded, length);
-    return entry;
+    core->entries[at] = (Entry){key.head, key.tail, -1, 0, 0, 0, (uint16_t)length};
+    return &core->entries[at];
 }
 
 static int
@@ -1951,7 +2589,7 @@ half_value(Py_UCS4 character)
 }
 
 /* The ASCII word that a token ending in </w> stands for, as its length; 0 where it is none. */
-static size_t
+static COLD size_t
 word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
 {
     Py_ssize_t size = PyUnicode_GET_LENGTH(token);
@@ -1987,7 +2625,7 @@ word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
     return length;
 }
 
-static int
+static COLD int
 build_words(Core *core, PyObject *spec)
 {
     PyObject *tokens = get_object(spec, "tokens", &PyDict_Type);
@@ -2044,6 +2682,7 @@ build_words(Core *core, PyObject *spec)
         return -1;
     }
     core->entries_mask = size - 1;
+    core->blob_size = 1; /* place 0 stands for none */
     core->merges_mask = merges - 1;
     core->numbers_mask = numbers - 1;
     for (uint32_t at = 0; at < merges; at++)
@@ -2134,16 +2773,19 @@ build_words(Core *core, PyObject *spec)
         core->halves[id] = (uint8_t)halves;
     }
     place = 0;
-    while (PyDict_Next(ranks, &place, &key, &value)) {
+    PyObject *merged = get_object(spec, "merged", &PyList_Type);
+    if (merged == NULL)
+        return -1;
+    if (PyList_GET_SIZE(merged) != PyDict_GET_SIZE(ranks))
+        BAD("a merge makes one token");
+    for (Py_ssize_t turn = 0; PyDict_Next(ranks, &place, &key, &value); turn++) {
         if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2 || !PyLong_Check(value))
             BAD("a merge is a pair with a rank");
         PyObject *left = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 0));
         PyObject *right = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 1));
         if (left == NULL || right == NULL)
             continue; /* can never come together */
-        PyObject *both = PyUnicode_Concat(PyTuple_GET_ITEM(key, 0), PyTuple_GET_ITEM(key, 1));
-        PyObject *id = both ? PyDict_GetItem(tokens, both) : NULL;
-        Py_XDECREF(both);
+        PyObject *id = PyDict_GetItem(tokens, PyList_GET_ITEM(merged, turn));
         if (id == NULL)
             BAD("a merge makes no token");
         uint64_t pair = ((uint64_t)PyLong_AsLong(left) << 32) | (uint32_t)PyLong_AsLong(right);
@@ -2162,37 +2804,33 @@ build_words(Core *core, PyObject *spec)
             return -1;
         size_t length = (size_t)PyUnicode_GET_LENGTH(text);
         core->number_lengths[at] = (int32_t)length;
-        if (!PyUnicode_IS_ASCII(text) || length == 0 || length > LONGEST_WORD)
+        if (!PyUnicode_IS_ASCII(text) || length == 0)
             continue; /* stands for text that the Python engine encodes */
+        if (length > 16)
+            BAD("a number token is too long for the compiled core");
         int32_t number = strcmp(role, "start") == 0      ? ROLE_START
                          : strcmp(role, "continue") == 0 ? ROLE_CONTINUE
                          : strcmp(role, "prefix") == 0   ? ROLE_PREFIX
                                                          : ROLE_SEPARATOR;
         memset(word, 0, sizeof(word));
         memcpy(word, PyUnicode_DATA(text), length);
-        uint32_t hash = hash_text(word, length) + (uint32_t)number;
-        uint32_t slot = hash & core->numbers_mask;
-        int known = 0;
-        for (; core->numbers[slot].length; slot = (slot + 1) & core->numbers_mask)
-            if (core->numbers[slot].hash == hash && core->numbers[slot].role == number &&
-                core->numbers[slot].length == length &&
-                memcmp(core->blob + core->numbers[slot].offset, word, length) == 0) {
-                core->numbers[slot].position = (int32_t)at; /* the last one counts, as in a dict */
-                known = 1;
-                break;
-            }
-        if (known)
-            continue;
-        core->numbers[slot] = (NumberToken){hash, (uint32_t)core->blob_size, (uint32_t)length,
-                                            number, (int32_t)at};
-        add_blob(core, word, length);
+        Key key = key_of(word, length);
+        uint32_t slot = (key.hash + (uint32_t)number) & core->numbers_mask;
+        for (; core->numbers[slot].length; slot = (slot + 1) & core->numbers_mask) {
+            const NumberToken *one = &core->numbers[slot];
+            if (one->role == number && one->length == length && one->head == key.head &&
+                one->tail == key.tail)
+                break; /* the last one of the same text counts, as in a dict */
+        }
+        core->numbers[slot] =
+            (NumberToken){key.head, key.tail, (uint32_t)length, number, (int32_t)at};
         if ((int32_t)length > core->longest_number)
             core->longest_number = (int32_t)length;
     }
     return 0;
 }
 
-static int
+static COLD int
 build_tries(Core *core, PyObject *spec)
 {
     PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
@@ -2286,6 +2924,8 @@ build_tries(Core *core, PyObject *spec)
         Py_ssize_t length = PyUnicode_GET_LENGTH(text);
         if (!PyUnicode_IS_ASCII(text) || length == 0)
             continue; /* never met in ASCII */
+        if (length > UINT16_MAX || list > UINT16_MAX)
+            BAD("a piece is too long for the compiled core");
         char *padded = calloc((size_t)length + PADDING, 1);
         if (padded == NULL) {
             PyErr_NoMemory();
@@ -2296,12 +2936,12 @@ build_tries(Core *core, PyObject *spec)
         free(padded);
         entry->piece = (int32_t)at + 1;
         entry->root = root;
-        entry->types = list;
+        entry->types = (uint16_t)list;
     }
     return 0;
 }
 
-static int
+static COLD int
 build_text(Core *core, PyObject *spec)
 {
     PyObject *closings = get_object(spec, "closings", &PyUnicode_Type);
@@ -2345,10 +2985,65 @@ build_text(Core *core, PyObject *spec)
             BAD("a unit begins with a letter");
         core->classes[unit->first] |= IS_UNIT_FIRST;
     }
+    for (int at = 0; at < 256; at++) {
+        uint32_t folded = at < 128 ? FOLD[at] : 0, kinds = at < 128 ? core->classes[folded] : 0;
+        uint32_t shape = SHAPE_OTHER, refused = SHAPE_OTHER;
+        if (at == ' ') {
+            shape = SHAPE_SPACE;
+            refused |= SHAPE_SPACE | SHAPE_CLOSER;
+        }
+        else if (at < 128 && folded != FOLD_SPACE) {
+            shape = (kinds & (IS_CLOSER | IS_STOP) ? SHAPE_CLOSER : 0) |
+                    (kinds & IS_UNIT_FIRST ? SHAPE_UNIT : 0);
+            refused |= (kinds & IS_DIGIT ? SHAPE_UNIT : 0) | (at == '.' ? SHAPE_SPACE : 0);
+        }
+        core->shapes[at] = shape | refused << 8 | folded << 16;
+    }
     return 0;
 }
 
-static int
+static COLD int
+build_list(PyObject *spec, const char *name, Words *words)
+{
+    PyObject *list = get_object(spec, name, &PyList_Type);
+    if (list == NULL)
+        return -1;
+    if (PyList_GET_SIZE(list) > (1 << WORDS_BITS) / 2)
+        BAD("a list of words is too long");
+    for (Py_ssize_t turn = 0; turn < PyList_GET_SIZE(list); turn++) {
+        PyObject *text = PyList_GET_ITEM(list, turn);
+        char word[16 + PADDING] = {0};
+        if (!PyUnicode_Check(text) || !PyUnicode_IS_ASCII(text) || PyUnicode_GET_LENGTH(text) < 1 ||
+            PyUnicode_GET_LENGTH(text) > 16)
+            BAD("a word of a list is a short ASCII text");
+        size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+        memcpy(word, PyUnicode_DATA(text), length);
+        Key key = key_of(word, length);
+        uint32_t at = key.hash & ((1u << WORDS_BITS) - 1);
+        while (words->rows[at][0])
+            at = (at + 1) & ((1u << WORDS_BITS) - 1);
+        words->rows[at][0] = key.head;
+        words->rows[at][1] = key.tail;
+    }
+    return 0;
+}
+
+static COLD int
+build_sentences(Core *core, PyObject *spec)
+{
+    PyObject *unify = get_object(spec, "unify_lines", &PyBaseObject_Type);
+    PyObject *inner = unify ? get_object(spec, "is_inner", &PyBaseObject_Type) : NULL;
+    PyObject *on = inner ? get_object(spec, "goes_on", &PyBaseObject_Type) : NULL;
+    if (on == NULL || build_list(spec, "abbreviations", &core->abbreviations) ||
+        build_list(spec, "dangling", &core->dangling))
+        return -1;
+    core->unify_lines = Py_NewRef(unify);
+    core->is_inner = Py_NewRef(inner);
+    core->goes_on = Py_NewRef(on);
+    return 0;
+}
+
+static COLD int
 core_build(Core *core, PyObject *spec)
 {
     int32_t flag;
@@ -2386,31 +3081,38 @@ core_build(Core *core, PyObject *spec)
         return -1;
     core->encode_hard = Py_NewRef(hard);
     core->span_hard = Py_NewRef(spans);
-    if (build_text(core, spec) || build_words(core, spec) || build_tries(core, spec))
+    if (build_text(core, spec) || build_words(core, spec) || build_tries(core, spec) ||
+        build_sentences(core, spec))
         return -1;
     return 0;
 }
 
-static int
+static COLD int
 core_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Core *core = (Core *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(core->encode_hard);
     Py_VISIT(core->span_hard);
+    Py_VISIT(core->unify_lines);
+    Py_VISIT(core->is_inner);
+    Py_VISIT(core->goes_on);
     return 0;
 }
 
-static int
+static COLD int
 core_clear(PyObject *self)
 {
     Core *core = (Core *)self;
     Py_CLEAR(core->encode_hard);
     Py_CLEAR(core->span_hard);
+    Py_CLEAR(core->unify_lines);
+    Py_CLEAR(core->is_inner);
+    Py_CLEAR(core->goes_on);
     return 0;
 }
 
-static void
+static COLD void
 core_dealloc(PyObject *self)
 {
     Core *core = (Core *)self;
@@ -2444,7 +3146,7 @@ core_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-static PyObject *
+static COLD PyObject *
 core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     PyObject *spec;

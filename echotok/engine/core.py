@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from echotok import sentences
 from echotok.engine.encoder import Encoder
 from echotok.table.match import BARE_VALUE
 from echotok.table.phrases import PhraseTable
@@ -34,8 +35,10 @@ class CoreTrace(Protocol):
     text: str
     ids: list[int]
     ends: tuple[list[int], list[int]]
+    units: list[int | None]
     unit_spans: list[Span]
     spans: list[Span | None]
+    sentences: list[int]
 
 
 class Core(Protocol):
@@ -101,11 +104,17 @@ def compile_core(
         "own_numbers": int(table.numbers is not None),
         "tokens": encoder.bpe.ids,
         "ranks": encoder.bpe.ranks,
+        "merged": encoder.bpe.merged,
         "alphabet": encoder.bpe.alphabet,
         "number_tokens": table.number_tokens,
         "phrase_edges": _phrase_edges(table, encoder),
         "closings": layout.closings,
         "units": sorted((unit for unit in set(table.units) if unit.isascii()), key=len),
+        "abbreviations": sorted(sentences.ABBREVIATIONS),
+        "dangling": sorted(sentences.DANGLING),
+        "unify_lines": sentences.unify_lines,
+        "is_inner": sentences.is_inner,
+        "goes_on": sentences.goes_on,
         "encode_hard": encode_hard,
         "span_hard": span_hard,
     }
@@ -143,10 +152,10 @@ def _is_for_core(table: PhraseTable) -> bool:
 
 
 def _phrase_edges(table: PhraseTable, encoder: Encoder) -> bytes:
-    edges = array("i", [0, 0] * table.phrase_capacity)
+    edges = [0, 0] * table.phrase_capacity
     for number, (_, left, right) in encoder.phrase_units.items():
         edges[2 * number], edges[2 * number + 1] = left, right
-    return edges.tobytes()
+    return array("i", edges).tobytes()
 
 
 def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
@@ -154,7 +163,10 @@ def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
     matcher = encoder.matcher
     pieces: dict[str, int] = {}
     slot_types = {name: row for row, name in enumerate(("number", *matcher.enums))}
-    nodes, slots, steps = array("i"), array("i"), array("i")
+    # Lists, since an array takes longer to grow.
+    nodes: list[int] = []
+    slots: list[int] = []
+    steps: list[int] = []
     rows: dict[int, int] = {id(matcher.root): 0}
     queue = [matcher.root]
 
@@ -185,7 +197,7 @@ def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
         at += 1
 
     # The tries of the enumerations follow; a value is already its id in the vocabulary.
-    enum_roots = array("i", [0])
+    enum_roots = [0]
     for slot, trie in matcher.enums.items():
         enum_roots.append(len(nodes) // 4)
         tries = [trie]
@@ -202,9 +214,9 @@ def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
                         tries.append(branch)
                     steps.extend((row, piece_of(text), int(text[0] == " "), known[id(branch)]))
 
-    types = array("i", [0])
+    types = [0]
     lists: dict[tuple[str, ...], int] = {}
-    entries = array("i")
+    entries: list[int] = []
     for text in pieces:
         found = matcher.types.get(text, ())
         if found and found not in lists:
@@ -213,4 +225,7 @@ def _flatten_matcher(encoder: Encoder) -> dict[str, Any]:
         entries.extend((roots.get(text, 0), lists[found] if found else 0))
     columns = {"nodes": nodes, "slots": slots, "steps": steps, "types": types}
     columns |= {"entries": entries, "enum_roots": enum_roots}
-    return {"pieces": list(pieces), **{name: column.tobytes() for name, column in columns.items()}}
+    return {
+        "pieces": list(pieces),
+        **{name: array("i", column).tobytes() for name, column in columns.items()},
+    }

@@ -9,15 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from echotok.engine.core import CoreTrace
 from echotok.engine.engine import Engine, Trace
-from echotok.engine.spans import Span
+from echotok.engine.spans import Span, number_units
 from echotok.engine.vocabulary import begins_value
-from echotok.sentences import number_sentences
 
 __all__ = ["Encoding", "SlotValue", "check_context_length"]
+
+T = TypeVar("T")
 
 _OF_IDS = ("tokens", "kinds", "roles", "slot_types", "offsets")
 _PICKLED = (
@@ -211,6 +212,8 @@ class Encoding:
     def _ends(self) -> tuple[list[int], list[int]]:
         """For each unit the index behind its last id, and behind its last piece."""
         unit_ends, piece_ends = self._trace.ends
+        if not self.num_dropped:
+            return unit_ends, piece_ends
         last = len(self.ids) - 1
         kept = bisect_left(unit_ends, last) + 1 if unit_ends else 0
         return [*unit_ends[: kept - 1], last] if kept else [], piece_ends[:kept]
@@ -293,15 +296,15 @@ class Encoding:
 
         A unit is a phrase with its values, a value outside of a phrase, or one BPE word.
         """
-        units: list[int | None] = [None]
-        for unit, end in enumerate(self.unit_ends):
-            units += [unit] * (end - len(units))
-        return [*units, None]
+        if "_trace" not in self.__dict__:  # it came by pickle, or is a window
+            return number_units(self.unit_ends)
+        return self._cut(self._trace.units)
 
     @cached_property
     def unit_offsets(self) -> list[Span]:
         """The span of each unit in the original text; disjoint and in order."""
-        return self._trace.unit_spans[: len(self.unit_ends)]
+        spans = self._trace.unit_spans
+        return spans[: len(self.unit_ends)] if self.num_dropped else spans
 
     @cached_property
     def offsets(self) -> list[Span | None]:
@@ -311,12 +314,17 @@ class Encoding:
         `space` have an empty span at the start of their unit. The bytes of one character share its
         span.
         """
-        return [*self._trace.spans[: len(self.ids) - 1], None]
+        return self._cut(self._trace.spans)
+
+    def _cut(self, of_ids: list[T | None]) -> list[T | None]:
+        """What the trace says of all ids, for those that are kept."""
+        return [*of_ids[: len(self.ids) - 1], None] if self.num_dropped else of_ids
 
     @cached_property
     def sentences(self) -> list[int]:
         """For each unit the number of its sentence, from 0; see `echotok.sentences`."""
-        return number_sentences(self._trace.text, self.unit_offsets)
+        sentences = self._trace.sentences
+        return sentences[: len(self.unit_ends)] if self.num_dropped else sentences
 
 
 def check_context_length(context_length: int) -> None:

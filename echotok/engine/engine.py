@@ -16,8 +16,9 @@ from echotok.clip_merges import clip_merges as read_clip_merges
 from echotok.engine.core import Core, CoreTrace, compile_core
 from echotok.engine.decoder import Decoder
 from echotok.engine.encoder import Encoder
-from echotok.engine.spans import Places, Span, find_spans, find_unit_spans
+from echotok.engine.spans import Places, Span, find_spans, find_unit_spans, number_units
 from echotok.engine.vocabulary import Layout, Vocabulary
+from echotok.sentences import number_sentences
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
 from echotok.text import make_normalizer
@@ -65,6 +66,16 @@ class Trace:
     def unit_spans(self) -> list[Span]:
         """The span of each unit."""
         return find_unit_spans(self._places, self.ends[1])
+
+    @property
+    def units(self) -> list[int | None]:
+        """The number of each id's unit; None for BOS and EOS."""
+        return number_units(self.ends[0])
+
+    @property
+    def sentences(self) -> list[int]:
+        """The number of each unit's sentence, from 0."""
+        return number_sentences(self.text, self.unit_spans)
 
     @property
     def spans(self) -> list[Span | None]:

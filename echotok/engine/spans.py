@@ -10,7 +10,7 @@ from echotok.engine.encoder import Encoder
 from echotok.engine.vocabulary import Vocabulary
 from echotok.text import Offsets, split_pieces
 
-__all__ = ["Places", "Span", "find_spans", "find_unit_spans"]
+__all__ = ["Places", "Span", "find_spans", "find_unit_spans", "number_units"]
 
 Span = tuple[int, int]
 """Start and end in the original text."""
@@ -40,6 +40,18 @@ class Places:
         # The space may be all: a token can be a value's space.
         begin += self._normalized[begin] == " "
         return self._offsets.span(begin, end - (self._normalized[end - 1] == " "))
+
+
+def number_units(unit_ends: Sequence[int]) -> list[int | None]:
+    """The number of the unit of each id; None for BOS and EOS.
+
+    Args:
+        unit_ends: for each unit the index behind its last id.
+    """
+    units: list[int | None] = [None]
+    for unit, end in enumerate(unit_ends):
+        units += [unit] * (end - len(units))
+    return [*units, None]
 
 
 def find_unit_spans(places: Places, piece_ends: Sequence[int]) -> list[Span]:

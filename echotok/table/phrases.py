@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode, split_number
 from echotok.text import make_normalizer, split_pieces
@@ -23,8 +24,7 @@ _OTHER_SENTINEL = "qzslotzq"
 _SENTINEL = re.compile("9087056342178|qzslotzq")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(NamedTuple):
     """One step of a phrase: a literal piece, or a slot when `slot` is set.
 
     Attributes:
@@ -167,14 +167,16 @@ def parse_phrase(
         >>> [item.slot or item.text for item in parse_phrase("ef {number}%", slots=["number"])]
         ['ef', 'number', '%']
     """
-    names = _SLOT.findall(text)
+    names = _SLOT.findall(text) if "{" in text else []
     if unknown := [name for name in names if name not in slots]:
         raise ValueError(
             f"unknown slot {{{unknown[0]}}}; this table has {', '.join(sorted(slots))}"
         )
     sentinels = [_SENTINELS.get(name, _OTHER_SENTINEL) for name in names]
-    stands = iter(sentinels)
-    plain = _SLOT.sub(lambda _: next(stands), text)
+    plain = text
+    if names:
+        stands = iter(sentinels)
+        plain = _SLOT.sub(lambda _: next(stands), text)
     if "{" in plain or "}" in plain:
         raise ValueError("unbalanced brace; a slot is written {name}")
     normalized = make_normalizer(units)(plain)
@@ -184,19 +186,20 @@ def parse_phrase(
         )
     items: list[Item] = []
     remaining = iter(names)
+    may_be_glued = _SENTINEL.search(plain) is not None
     for piece in split_pieces(plain):
         bare = piece.removeprefix(" ")
         spaced = bare != piece
         if bare in sentinels:
             items.append(Item(text="", spaced=spaced, slot=next(remaining)))
-        elif _SENTINEL.search(bare):
+        elif may_be_glued and _SENTINEL.search(bare):
             raise ValueError(
                 "a slot is glued to its neighbour: a sign, comparison, decimal or range "
                 "('{number}-{number}', '{number} to {number}') belongs to ONE {number}, and "
                 "letters must be parted from a slot by a space or punctuation"
             )
         else:
-            items.append(Item(text=bare, spaced=spaced))
+            items.append(Item(bare, spaced))
     if not items:
         raise ValueError("empty phrase; delete the row, or fill `retired` if it once had a text")
     if all(item.slot is not None for item in items):

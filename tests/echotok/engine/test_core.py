@@ -31,6 +31,8 @@ def assert_same(engine: Engine, text: str) -> None:
     assert ours.ends == oracle.ends, repr(text)
     assert ours.unit_spans == oracle.unit_spans, repr(text)
     assert ours.spans == oracle.spans, repr(text)
+    assert ours.units == oracle.units, repr(text)
+    assert ours.sentences == oracle.sentences, repr(text)
     assert ours.text == text
 
 
