@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echotok.artifact import FORMAT
 from echotok.errors import InputError
 from echotok.spelling import did_you_mean
 from echotok.text import make_normalizer, replace_surrogates
@@ -32,7 +31,7 @@ __all__ = ["Peer", "comes_back", "find_peer"]
 _TIKTOKEN = "tiktoken:"
 # What a folder of a tokenizer without tokenizer.json holds; transformers makes one of them.
 _SLOW_FILES = ("tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
-_OURS = re.compile(rb'\s*\{\s*"format"\s*:\s*"' + FORMAT.encode() + b'"')
+_OURS = re.compile(rb'\s*\{\s*"format"\s*:')
 _fold = make_normalizer(())
 
 
