@@ -11,6 +11,7 @@ and are no dependencies of echotok.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ __all__ = ["Peer", "comes_back", "find_peer"]
 _TIKTOKEN = "tiktoken:"
 # What a folder of a tokenizer without tokenizer.json holds; transformers makes one of them.
 _SLOW_FILES = ("tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
+_OURS = re.compile(rb'\s*\{\s*"format"\s*:')
 _fold = make_normalizer(())
 
 
@@ -172,8 +174,20 @@ def _decode_transformers(tokenizer: Any, ids: Sequence[int]) -> str:
 
 def _is_tokenizer_json(path: Path) -> bool:
     """Whether a file is JSON as Hugging Face's tokenizers write it."""
+    # Ours is parsed by who reads it, and need not be parsed here first.
+    if _begins_as_ours(path):
+        return False
     content = _json_object(path)
     return "model" in content and "format" not in content
+
+
+def _begins_as_ours(path: Path) -> bool:
+    """Whether a file begins as `artifact.write` begins it; not if it was laid out anew."""
+    try:
+        with path.open("rb") as file:
+            return _OURS.match(file.read(100)) is not None
+    except OSError:
+        return False
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from echoclip_r.evaluation.plots.style import (
     ORANGE,
     add_legend,
     interval_text,
+    legend_name,
     thinned,
 )
 
@@ -44,7 +45,7 @@ def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
             color=COLOURS[place % 6],
             ls=DASHES[place % 6],
             lw=1.6,
-            label=f"{one.model}\nR@10 {interval_text(figure)}",
+            label=f"{legend_name(one.model)}\nR@10 {interval_text(figure)}",
         )
     ax.plot(k, k / pool, color=GREY, ls=":", lw=1, label="chance (were all reports different)")
     num = int(outcomes[0].items[column].notna().sum())

@@ -70,6 +70,16 @@ def interval_text(estimate: Estimate, digits: int = 2) -> str:
     return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
 
 
+def legend_name(name: str) -> str:
+    """A model's name as an entry of a legend, from which matplotlib drops what begins with `_`.
+
+    Example:
+        >>> legend_name("_old"), legend_name("new")
+        (' _old', 'new')
+    """
+    return f" {name}" if name.startswith("_") else name
+
+
 def add_legend(ax: Axes) -> None:
     """Add a legend below the picture, so that it hides no point; the figure becomes taller."""
     figure = ax.figure

@@ -21,6 +21,7 @@ from echoclip_r.evaluation.plots.style import (
     MARKERS,
     add_legend,
     interval_text,
+    legend_name,
     thinned,
 )
 
@@ -199,7 +200,7 @@ def draw_forest(ax: Axes, groups: Sequence[tuple[str, Sequence[Outcome]]]) -> No
 
 
 def _name(outcome: Outcome) -> str:
-    return outcome.model + ("" if outcome.dataset == "internal" else ", external")
+    return legend_name(outcome.model) + ("" if outcome.dataset == "internal" else ", external")
 
 
 def _roc(

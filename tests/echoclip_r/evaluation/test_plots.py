@@ -238,3 +238,13 @@ def test_agreement_identification_and_change_say_n_and_interval(evaluation: Eval
     assert "after the event, n = " in text
     assert "years since the event" in text
     assert INTERVAL.search(text)
+
+
+def test_a_model_whose_name_begins_with_an_underscore_has_its_entry(evaluation: Evaluation) -> None:
+    """Matplotlib drops such an entry by itself."""
+    ranks, *_ = of(evaluation, "retrieval")
+    roc = next(one for one in evaluation.outcomes if "auc" in one.scores.figures)
+    _, text = drawn(plot_pairs.draw_rank_curve, [replace(ranks, model="_old")], "video_to_report")
+    assert "_old\nR@10" in text
+    groups = [("title", [replace(roc, model="_old")])]
+    assert "_old" in drawn(plot_zero_shot.draw_forest, groups)[1]
