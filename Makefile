@@ -49,7 +49,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders,docs,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders,docs,dev]"
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
@@ -71,9 +71,9 @@ test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject
 	@echo "Installing the oldest allowed versions into $(LOWEST)"
 	@$(PYTHON) -m venv $(LOWEST)
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		$(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders]"
+		$(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders]"
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
-		build hatchling hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
+		build hatchling httpx hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
 	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
 	$(LOWEST)/bin/python -m pytest -n 2 -W default
 

@@ -33,7 +33,7 @@ from echoclip_r.model.study_pooling import MeanPooling
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["embed", "embed_texts", "embed_video"]
+__all__ = ["embed", "embed_parts", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def embed(
         held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
         raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
     if out is None:
-        return joined(_parts(model, index, split, batch_size, folder=None), index.folder)
+        return joined(list(_parts(model, index, split, batch_size, folder=None)), index.folder)
     folder, run = Path(out), _run(model, index, split)
     paths = [_part_path(folder, shard) for shard in index.shards[split]]
     if read_run(folder) == run and all(path.exists() for path in paths):
@@ -83,7 +83,36 @@ def embed(
         if len(parts) == len(paths):
             return joined(parts, index.folder)
     with claim_embeddings(folder, run, overwrite=overwrite):
-        return joined(_parts(model, index, split, batch_size, folder=folder), index.folder)
+        return joined(list(_parts(model, index, split, batch_size, folder=folder)), index.folder)
+
+
+def embed_parts(
+    model: TrainedModel,
+    shards_dir: Path | str,
+    *,
+    split: str,
+    out: Path | str,
+    batch_size: int = 256,
+) -> Iterator[tuple[Shard, Embedded]]:
+    """Embed a split as `embed` does, and give it shard by shard: no more is held in memory.
+
+    Args:
+        model: as in `embed`.
+        shards_dir: as in `embed`.
+        split: train, validation or test.
+        out: folder to keep the embeddings in; what lies there already is only read.
+        batch_size: number of frames at a time.
+
+    Raises:
+        ShardError: as in `embed`.
+        EvaluationError: an embedding holds NaN or infinity.
+    """
+    index = read_index(shards_dir)
+    check_kind(index.dimensions, model.reads_vectors, index.folder)
+    folder = Path(out)
+    with claim_embeddings(folder, _run(model, index, split), overwrite=False):
+        parts = _parts(model, index, split, batch_size, folder=folder)
+        yield from zip(index.shards[split], parts, strict=True)
 
 
 def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
@@ -110,9 +139,8 @@ def embed_video(model: TrainedModel, frames: Frames) -> Floats:
 
 def _parts(
     model: TrainedModel, index: ShardIndex, split: str, batch_size: int, *, folder: Path | None
-) -> list[Embedded]:
+) -> Iterator[Embedded]:
     """The embeddings of each shard: read from `folder`, or made, and then kept there."""
-    parts = []
     with Progress(index.num_clips(split), unit="clips", what="embed") as bar:
         for shard in index.shards[split]:
             part = None if folder is None else read_part(_part_path(folder, shard))
@@ -120,9 +148,8 @@ def _parts(
                 part = _embed_shard(model, shard, index, split, batch_size)
                 if folder is not None:
                     write_part(_part_path(folder, shard), part)
-            parts.append(part)
+            yield part
             bar.advance(shard.num_clips)
-    return parts
 
 
 def _part_path(folder: Path, shard: Shard) -> Path:
