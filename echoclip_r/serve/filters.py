@@ -108,25 +108,27 @@ def _conditions(text: str, table: Columns, rules: FindingsRules) -> list[tuple[s
         line = line.strip().rstrip(".")
         if not line:
             continue
-        if _begins_with_column(line, table) or line.startswith("("):
+        if _begins_with_column(line, table, rules) or line.startswith("("):
             found.append((line, line))
             continue
         for part in re.split(r"\s+and\s+|\s*,\s+", line, flags=re.IGNORECASE):
-            if _begins_with_column(part, table):
+            if _begins_with_column(part, table, rules):
                 found.append((part, part))
             else:
                 found.append(condition_of(part, rules))
     return found
 
 
-def _begins_with_column(text: str, table: Columns) -> bool:
+def _begins_with_column(text: str, table: Columns, rules: FindingsRules) -> bool:
+    """Whether a condition is on a column that is no finding."""
     match = re.match(
         r"\s*(?:not\s+)?(?:`([^`]+)`|([^\s<>=!≤≥≠(]+))\s*(?:[<>=!≤≥≠]|(?:not\s+)?in\b)", text
     )
     if match is None:
         return False
     name = (match[1] or match[2]).casefold()
-    return any(name == str(column).casefold() for column in table.columns)
+    columns = {str(column).casefold() for column in table.columns}
+    return name in columns - rules.findings.keys()
 
 
 def condition_of(text: str, rules: FindingsRules) -> tuple[str, str]:

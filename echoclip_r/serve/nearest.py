@@ -105,7 +105,9 @@ def spread(cosines: Floats) -> tuple[NDArray[np.int64], float, float]:
         return np.zeros(_BARS, np.int64), 0.0, 0.0
     low, high = float(cosines.min()), float(cosines.max())
     sample = cosines[:: max(1, len(cosines) // _SAMPLE)]
-    counts, _ = np.histogram(sample, bins=_BARS, range=(low, max(high, low + 1e-6)))
+    counts, _ = np.histogram(
+        sample, bins=_BARS, range=(low, max(high, low + 1e-3 * max(1, abs(low))))
+    )
     return counts.astype(np.int64), low, high
 
 
