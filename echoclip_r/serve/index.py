@@ -50,6 +50,7 @@ Step = Callable[[str, int, int], None]
 FORMAT = 1
 _RECORD = "index.json"
 _NO_TEXT = -1
+_MOST_COLUMNS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +147,13 @@ class ArchiveIndex:
 
     def __getitem__(self, name: str) -> pd.Series:
         """A column of `columns` (N): words are categories, so that each is read once."""
-        if name not in self._cells:
-            self._cells[name] = self._read_column(name)
-        return self._cells[name]
+        column = self._cells.get(name)
+        if column is None:
+            column = self._read_column(name)
+            if len(self._cells) >= _MOST_COLUMNS:  # each is some MB of a million clips
+                self._cells.pop(next(iter(self._cells)), None)
+            self._cells[name] = column
+        return column
 
     def _read_column(self, name: str) -> pd.Series:
         if name in ID_COLUMNS or name in self.labels:
