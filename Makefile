@@ -112,6 +112,7 @@ search: $(READY_TORCH) ## Search phantoms in a browser, set up from nothing: it 
 bench-search: $(READY_TORCH) ## Measure the search in a browser: what it finds on held-out phantoms, and a million clips
 	$(PY) -m benchmarks.search_demo --only data
 	$(PY) -m benchmarks.models.search_quality
+	$(PY) -m benchmarks.models.search_load
 	$(PY) -m benchmarks.models.search_scale
 
 docs: $(READY_TORCH) ## Build the documentation as a site of plain files, in runs/site
