@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 import echotok
 from echoclip_r.data.clips import Frames
@@ -55,6 +56,8 @@ Floats = NDArray[np.float32]
 _MOST_OTHERS = 8
 _MOST_REMEMBERED = 1000
 _MAX_HEAT_FRAMES = 12
+_BLACK = 16
+"""A picture's compression leaves traces of this much where it is masked."""
 _SHOWN_FRAMES = 16
 
 
@@ -288,8 +291,7 @@ class Engine:
             )
         with self._computing:
             cells = prompt_cam(self.model, frames, [text])
-        inside = frames.max(axis=(0, 3)) > 0
-        return overlay(frames, heatmaps(cells, frames.shape[1]), inside=inside)
+        return overlay(frames, heatmaps(cells, frames.shape[1]), inside=_lit(frames))
 
     def as_answer(self, question: Question, found: Found) -> Answer:
         """The answer as `echoclip_r.search` draws it, with the clips' frames."""
@@ -500,6 +502,16 @@ def title_of(question: Question) -> str:
         "filter": "Studies that fit the filter",
     }
     return names[question.kind]
+
+
+def _lit(frames: Frames) -> NDArray[np.bool_]:
+    """The sector of masked frames, (S, S): the largest part that is ever lit, its holes filled."""
+    lit = ndimage.binary_closing(frames.max(axis=(0, 3)) > _BLACK, iterations=2)
+    parts, num = ndimage.label(lit)
+    if not num:
+        return np.ones(lit.shape, bool)
+    largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    return np.asarray(ndimage.binary_fill_holes(parts == largest), bool)
 
 
 def _mark(nodes: Sequence[Node], kinds: list[str]) -> None:

@@ -6,8 +6,9 @@
     view = A4C and date >= 2020               columns, as `echoclip_r.search.where` reads them
 
 Conditions stand beside each other with `;`, a line break or `and`: all must hold. Findings are
-understood by the rules of `echotok.findings`, so a filter may be written as a report would say it.
-A study whose report says nothing of a finding fits no condition on it.
+understood by the rules of `echotok.findings`, so a filter may be written as a report would say it;
+a column's name counts before a finding's. A study whose report says nothing of a finding fits no
+condition on it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _LONGEST = 500
 _MOST = 20
 _SIGN = re.compile(r"(<=|>=|!=|<>|[<>=≤≥≠])")
 _PLAIN = {"≤": "<=", "≥": ">=", "≠": "!=", "<>": "!="}
+_PERCENT = re.compile(r"(\d)\s*%")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _SCALE = {
     "trace": 0.0, "trivial": 0.0, "mild": 1.0, "mild to moderate": 1.5, "moderate": 2.0,
@@ -109,11 +111,13 @@ def _conditions(text: str, table: Columns, rules: FindingsRules) -> list[tuple[s
         if not line:
             continue
         if _begins_with_column(line, table, rules) or line.startswith("("):
+            line = _PERCENT.sub(r"\1", line)
             found.append((line, line))
             continue
         for part in re.split(r"\s+and\s+|\s*,\s+", line, flags=re.IGNORECASE):
             if _begins_with_column(part, table, rules):
-                found.append((part, part))
+                column = _PERCENT.sub(r"\1", part)
+                found.append((column, column))
             else:
                 found.append(condition_of(part, rules))
     return found

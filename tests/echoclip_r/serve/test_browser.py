@@ -250,7 +250,8 @@ def test_it_fits_and_can_be_read(server: Running, visit: Callable[..., Any], wid
     back = "getComputedStyle(document.documentElement).backgroundColor"
     light = {}
     for theme in ("Dark", "Light"):
-        page.click(f".themes >> text={theme}")
+        with page.expect_navigation():
+            page.click(f".themes >> text={theme}")
         light[theme] = sum(map(int, re.findall(r"\d+", page.evaluate(back))[:3])) / 3
         assert low_contrast(page) == []
     assert light["Dark"] < 40 < 200 < light["Light"]

@@ -18,6 +18,7 @@ CLIPS = pd.DataFrame(
         "date": pd.Categorical(["2019-05-01", "2020-01-31", "2020-02-01", None]),
         "mitral_regurgitation": [3.0, 2.0, 0.0, NAN],
         "ejection_fraction": [30.0, 35.0, 60.0, NAN],
+        "gls": [15.0, 20.0, NAN, NAN],
         "pacemaker_lead": [1.0, 0.0, NAN, 0.0],
         "rhythm": pd.Categorical(["sinus", "atrial fibrillation", "sinus", None]),
     }
@@ -46,6 +47,8 @@ CLIPS = pd.DataFrame(
         ("MR >= mild, date = 2020-01", [1]),
         ("(view = A4C or view = PLAX) and mitral_regurgitation >= 2\nEF > 31", [1]),
         ("EF 30-40 %;;", [0, 1]),
+        ("gls > 18 %", [1]),
+        ("severe MR and gls < 18 %", [0]),
     ],
 )
 def test_a_filter_keeps_what_fits(text: str, kept: list[int]) -> None:
