@@ -51,6 +51,7 @@ _TOPS = (5, 10, 20, 50)
 _LONGEST_TEXT = 100_000
 _LONGEST_COLOURED = 20_000
 _MOST_FIELDS = 20
+_MOST_UPLOADS, _LARGE = 2, 1 << 20
 _KEY = re.compile(r"[\w.#-]{1,200}")
 _WAIT_WRONG_TOKEN = 0.5
 _HTML = "text/html; charset=utf-8"
@@ -107,6 +108,7 @@ class _Pages:
         files = resources.files("echoclip_r.serve") / "static"
         self._static = {name: (files / name).read_bytes() for name in _STATIC}
         # Each search takes all cores as it is; heat and clips that are brought are slow.
+        self._uploads = asyncio.Semaphore(_MOST_UPLOADS)
         self._searches, self._slow, self._quick = (
             _Turns(2), _Turns(1), _Turns(4),
         )  # fmt: skip
@@ -184,6 +186,13 @@ class _Pages:
         return self._page(request, "home.html", error="", **self._form())
 
     async def search(self, request: Request) -> Response:
+        if not _may_be_large(request):
+            return await self._search(request)
+        # Files lie in memory until they are read: the others are not received before.
+        async with self._uploads:
+            return await self._search(request)
+
+    async def _search(self, request: Request) -> Response:
         form = await self._read_form(request)
         values = {
             name: _field(form, name)
@@ -496,6 +505,12 @@ class _Turns:
         if self._limiter is None:  # it belongs to the loop that runs
             self._limiter = anyio.CapacityLimiter(self._at_a_time)
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _may_be_large(request: Request) -> bool:
+    """Whether a request may hold a clip: by its length, or since it does not tell that."""
+    length = request.headers.get("content-length", "")
+    return not length.isdigit() or int(length) > _LARGE
 
 
 def _field(form: FormData, name: str) -> str:

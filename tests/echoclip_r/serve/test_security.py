@@ -306,6 +306,22 @@ def test_a_clip_whose_sector_is_not_sure_is_refused_and_shown(
     assert "as it is in the file" in page.text
 
 
+def test_two_large_files_are_received_at_a_time(server: Running, searched: Archive) -> None:
+    """The others wait their turn, and small questions do not."""
+    padded = searched.clip.read_bytes() + bytes(2 << 20)
+    quick = []
+
+    def bring(_: int) -> int:
+        with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as client:
+            return client.post("/search", files={"clip": ("a.avi", padded)}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        brought = pool.map(bring, range(6))
+        quick.append(server.ask(text="Mild MR.")["status"])
+        assert list(brought) == [303] * 6
+    assert quick == [200]
+
+
 def test_a_reader_that_takes_too_long_is_ended(searched: Archive) -> None:
     """And the next file is read by another one."""
     reader = UploadReader(max_seconds=0.001)
