@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.common import ROOT
@@ -39,6 +40,8 @@ def main() -> int:
     config = steps.model_config(
         "echoclip-r", steps.default_tokenizer(), epochs=1 if arguments.quick else EPOCHS, seed=SEED
     )
+    if arguments.quick:
+        config = replace(config, warmup_steps=1)
     run = arguments.out / "echoclip-r"
     steps.train_model(config, arguments.out / "shards", run)
     if arguments.only == "data":

@@ -80,6 +80,9 @@ def main() -> None:
         service.build()
     engine = service.engines[0]
     pool = _pool(engine)
+    # A label that is called like a finding is the truth itself: filters must read the reports.
+    engine.index.labels = ()
+    engine.index._cells.clear()
     words = bm25s.BM25()
     words.index(bm25s.tokenize(list(pool["report"]), show_progress=False), show_progress=False)
     rows = [_row(name, engine, pool, words) for name in FINDINGS]
