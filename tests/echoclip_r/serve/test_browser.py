@@ -142,7 +142,7 @@ def test_keys_lead_through_the_hits(server: Running, visit: Callable[..., Any]) 
     page.keyboard.press("k")
     assert page.get_attribute("article.now", "aria-label") == "Number 1"
     image = page.locator("article.now img.clip").first
-    page.wait_for_function("document.querySelector('article.now img.clip').src.includes('loop')")
+    page.wait_for_selector("article.now img.clip[src*=loop]")
     page.keyboard.press(" ")
     assert "still.webp" in str(image.get_attribute("src"))
     page.keyboard.press("y")
@@ -216,7 +216,7 @@ def test_two_tabs_and_a_server_that_starts_again(
         first.wait_for_selector("article.hit")
         assert first.input_value("#text") == "Severe mitral regurgitation."
         second.click("a.heat >> nth=0")
-        second.wait_for_function("document.querySelector('.heated').innerText.includes('kept')")
+        second.wait_for_selector(".heated >> text=kept")
 
 
 def test_without_scripts_it_still_searches(server: Running, visit: Callable[..., Any]) -> None:
@@ -309,7 +309,7 @@ def test_the_progress_turns_into_the_search(
     service.progress = Progress(what="embedding clips", done=412, total=6000, since=0.0)
     with run_server(service, Access(hosts=HOSTS), tmp_path) as running:
         page = visit(running.url)
-        page.wait_for_function("document.body.innerText.includes('412 of 6,000')")
+        page.wait_for_selector("text=412 of 6,000")
         service.engines, service.progress = engines, None
         page.wait_for_selector("#ask")
 
