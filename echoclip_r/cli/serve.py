@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.cli.options import add_device, device_of
+from echoclip_r.errors import ExtraError
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
 
@@ -117,7 +118,16 @@ def _stopped(arguments: argparse.Namespace) -> str:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from echoclip_r.serve.server import ServeConfig, serve
+    try:
+        from echoclip_r.serve.server import ServeConfig, serve
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("starlette", "uvicorn"):
+            raise
+        raise ExtraError(
+            f"serve needs the Python package {missing}, which is not installed; "
+            'pip install "echotok[echoclip-r,serve]" installs it'
+        ) from error
 
     config = ServeConfig(
         checkpoints=[arguments.checkpoint, *([arguments.beside] if arguments.beside else [])],

@@ -45,6 +45,16 @@ def test_the_command_embeds_serves_and_ends(searched: Archive, tmp_path: Path) -
     assert (tmp_path / "kept" / "audit.jsonl").read_text().count("\n") == 1
 
 
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The packages of the server are not those of training."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "echoclip_r.serve.server", raising=False)
+    assert main(["serve", "run", "--shards", "shards", "--device", "cpu"]) == 1
+    assert 'pip install "echotok[echoclip-r,serve]"' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
