@@ -24,7 +24,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
-	bench-layered fallback echo-rows artifacts phantom-table house-table \
+	bench-layered bench-search search fallback echo-rows artifacts phantom-table house-table \
 	sample architecture readme wheel clean
 
 help: ## List the targets
@@ -49,7 +49,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders,docs,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders,docs,dev]"
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
@@ -71,9 +71,9 @@ test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject
 	@echo "Installing the oldest allowed versions into $(LOWEST)"
 	@$(PYTHON) -m venv $(LOWEST)
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		$(OVERRIDES) --editable ".[build,echoclip-r,gpl-decoders]"
+		$(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders]"
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
-		build hatchling hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
+		build hatchling httpx hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
 	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
 	$(LOWEST)/bin/python -m pytest -n 2 -W default
 
@@ -105,6 +105,15 @@ bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tab
 
 bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findings: cases, annotated reports, phantom labels, speed (PEER=PYTHON with medspacy)
 	$(PY) benchmarks/tokenizer/findings.py $(if $(PEER),--peer $(PEER))
+
+search: $(READY_TORCH) ## Search phantoms in a browser, set up from nothing: it prints the address (PORT=8080)
+	@$(PY) -m benchmarks.search_demo $(if $(PORT),--port $(PORT))
+
+bench-search: $(READY_TORCH) ## Measure the search in a browser: what it finds on held-out phantoms, and a million clips
+	$(PY) -m benchmarks.search_demo --only data
+	$(PY) -m benchmarks.models.search_quality
+	$(PY) -m benchmarks.models.search_load
+	$(PY) -m benchmarks.models.search_scale
 
 docs: $(READY_TORCH) ## Build the documentation as a site of plain files, in runs/site
 	$(PY) docs/site.py

@@ -11,7 +11,6 @@ from echoclip_r.cli.options import (
     add_checkpoint,
     add_frames,
     add_keep_unsure,
-    add_out_folder,
     add_seed,
     add_split,
     add_workers,
@@ -19,6 +18,8 @@ from echoclip_r.cli.options import (
     go_on,
     nothing_kept,
 )
+from echoclip_r.errors import OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_json, whole_number
 
@@ -41,10 +42,22 @@ def _add_evaluate(commands: Any) -> None:
         "with the reason. Several checkpoints are compared on the same items.",
     )
     add_checkpoint(parser, several=True)
-    data = parser.add_mutually_exclusive_group(required=True)
+    data = parser.add_mutually_exclusive_group()
     data.add_argument("--manifest", type=Path, metavar="FILE", help="archive to make shards from")
     data.add_argument("--shards", type=Path, metavar="DIR", help="shards from `prepare`")
-    add_out_folder(parser, "folder to write the report, figures and embeddings to")
+    data.add_argument(
+        "--marks",
+        type=Path,
+        metavar="FILE",
+        help="count readers' marks (marks.sqlite of `echoclip-r serve`) instead: how many of the "
+        "first five hits they call relevant, with intervals; needs no checkpoint and no --out",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to write the report, figures and embeddings to",
+    )
     parser.add_argument(
         "--external",
         type=Path,
@@ -92,7 +105,43 @@ def _add_evaluate(commands: Any) -> None:
     parser.set_defaults(run=_evaluate, stopped=go_on)
 
 
+def _count_marks(arguments: argparse.Namespace) -> None:
+    from echoclip_r.metrics.bootstrap import Resampling
+    from echoclip_r.serve.marks import count_marks
+
+    resampling = Resampling(num_draws=arguments.draws, seed=arguments.seed)
+    counts = count_marks(arguments.marks, resampling)
+    if arguments.json:
+        print(json_text([one.to_dict() for one in counts]))
+        return
+    for one in counts:
+        print(
+            f"{one.model}, by {one.kind}: precision at 5 {one.precision}, of {one.num_questions:,} "
+            f"questions marked to the end by {one.num_readers} readers ({one.num_marks:,} marks; "
+            f"{one.num_partly:,} questions marked in part do not count)"
+        )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what argparse cannot: what is needed differs with --marks."""
+    if arguments.marks is not None:
+        if arguments.checkpoints or arguments.out is not None:
+            raise OptionError("--marks takes no checkpoint and no --out: the marks name the models")
+        return
+    needed = {
+        "CHECKPOINT": arguments.checkpoints,
+        "--manifest, --shards or --marks": arguments.manifest or arguments.shards,
+        "--out": arguments.out,
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise OptionError(f"the following arguments are required: {', '.join(missing)}")
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
+    _check(arguments)
+    if arguments.marks is not None:
+        _count_marks(arguments)
+        return
     from echoclip_r.evaluation.config import EvaluateConfig
     from echoclip_r.evaluation.runner import evaluate
     from echoclip_r.metrics.bootstrap import Resampling

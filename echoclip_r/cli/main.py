@@ -14,6 +14,7 @@ from echoclip_r.cli import data as cli_data
 from echoclip_r.cli import evaluate as cli_evaluate
 from echoclip_r.cli import exchange as cli_exchange
 from echoclip_r.cli import search as cli_search
+from echoclip_r.cli import serve as cli_serve
 from echoclip_r.cli import train as cli_train
 from echoclip_r.errors import EchoclipError, OptionError
 from echotok import errors as echotok_errors
@@ -29,7 +30,7 @@ __all__ = ["build_parser", "main"]
 # Each has `add_commands(commands)`: it adds sub-parsers whose default `run` takes the arguments and
 # prints the result on stdout, and whose `stopped` says what to type after Ctrl-C.
 # What a command needs (torch, av, pandas, scipy) it imports when it runs: --help is instant.
-_COMMAND_MODULES = (cli_data, cli_train, cli_search, cli_evaluate, cli_exchange)
+_COMMAND_MODULES = (cli_data, cli_train, cli_search, cli_serve, cli_evaluate, cli_exchange)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -190,10 +190,13 @@ def add_out_folder(parser: ArgumentParser, what: str) -> None:
 
 
 def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
-    """Add the model or models, as an argument without a name, and `--device`."""
+    """Add the model or models, as an argument without a name, and `--device`.
+
+    Of several there may be none, which the command must check.
+    """
     what = "folder of a run, whose best checkpoint is taken, or folder of one checkpoint"
     if several:
-        parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help=what)
+        parser.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT", help=what)
     else:
         parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
     add_device(parser)

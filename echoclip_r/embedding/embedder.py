@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from echoclip_r.embedding.embeddings import (
     FORMAT,
     ID_COLUMNS,
     Embedded,
+    OldEmbeddings,
     claim_embeddings,
     joined,
     read_part,
@@ -33,7 +35,7 @@ from echoclip_r.model.study_pooling import MeanPooling
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["embed", "embed_texts", "embed_video"]
+__all__ = ["embed", "embed_parts", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,8 @@ def embed(
         shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
         split: train, validation or test.
         out: folder to keep the embeddings in. A run that was stopped continues there, and the
-            embeddings of a finished run are only read.
+            embeddings of a finished run are only read. Where the shards were made again, only
+            clips whose frames are new are embedded.
         batch_size: number of frames at a time.
         overwrite: replace embeddings of another model or of other shards in `out`.
 
@@ -74,7 +77,7 @@ def embed(
         held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
         raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
     if out is None:
-        return joined(_parts(model, index, split, batch_size, folder=None), index.folder)
+        return joined(list(_parts(model, index, split, batch_size, folder=None)), index.folder)
     folder, run = Path(out), _run(model, index, split)
     paths = [_part_path(folder, shard) for shard in index.shards[split]]
     if read_run(folder) == run and all(path.exists() for path in paths):
@@ -83,7 +86,36 @@ def embed(
         if len(parts) == len(paths):
             return joined(parts, index.folder)
     with claim_embeddings(folder, run, overwrite=overwrite):
-        return joined(_parts(model, index, split, batch_size, folder=folder), index.folder)
+        return joined(list(_parts(model, index, split, batch_size, folder=folder)), index.folder)
+
+
+def embed_parts(
+    model: TrainedModel,
+    shards_dir: Path | str,
+    *,
+    split: str,
+    out: Path | str,
+    batch_size: int = 256,
+) -> Iterator[tuple[Shard, Embedded]]:
+    """Embed a split as `embed` does, and give it shard by shard: no more is held in memory.
+
+    Args:
+        model: as in `embed`.
+        shards_dir: as in `embed`.
+        split: train, validation or test.
+        out: folder to keep the embeddings in; what lies there already is only read.
+        batch_size: number of frames at a time.
+
+    Raises:
+        ShardError: as in `embed`.
+        EvaluationError: an embedding holds NaN or infinity.
+    """
+    index = read_index(shards_dir)
+    check_kind(index.dimensions, model.reads_vectors, index.folder)
+    folder = Path(out)
+    with claim_embeddings(folder, _run(model, index, split), overwrite=False):
+        parts = _parts(model, index, split, batch_size, folder=folder)
+        yield from zip(index.shards[split], parts, strict=True)
 
 
 def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
@@ -110,19 +142,20 @@ def embed_video(model: TrainedModel, frames: Frames) -> Floats:
 
 def _parts(
     model: TrainedModel, index: ShardIndex, split: str, batch_size: int, *, folder: Path | None
-) -> list[Embedded]:
+) -> Iterator[Embedded]:
     """The embeddings of each shard: read from `folder`, or made, and then kept there."""
-    parts = []
+    old = None if folder is None else OldEmbeddings(folder)
     with Progress(index.num_clips(split), unit="clips", what="embed") as bar:
         for shard in index.shards[split]:
             part = None if folder is None else read_part(_part_path(folder, shard))
             if part is None:
-                part = _embed_shard(model, shard, index, split, batch_size)
+                part, contents = _embed_shard(model, shard, index, split, batch_size, old)
                 if folder is not None:
-                    write_part(_part_path(folder, shard), part)
-            parts.append(part)
+                    write_part(_part_path(folder, shard), part, contents)
+            yield part
             bar.advance(shard.num_clips)
-    return parts
+    if old is not None:
+        old.drop()
 
 
 def _part_path(folder: Path, shard: Shard) -> Path:
@@ -133,12 +166,19 @@ def _part_path(folder: Path, shard: Shard) -> Path:
 
 
 def _embed_shard(
-    model: TrainedModel, shard: Shard, index: ShardIndex, split: str, batch_size: int
-) -> Embedded:
+    model: TrainedModel,
+    shard: Shard,
+    index: ShardIndex,
+    split: str,
+    batch_size: int,
+    old: OldEmbeddings | None,
+) -> tuple[Embedded, list[bytes]]:
+    """The embeddings of a shard, and what names the frames of each of its clips."""
     rows: list[dict[str, Any]] = []
+    contents: list[bytes] = []
     embedded: list[Floats] = []
     owners: list[NDArray[np.int64]] = []
-    for clips, frames in _batches(shard, batch_size):
+    for clips, decoded in _batches(shard, batch_size, model.embed_dim, old):
         counts = []
         for clip in clips:
             record = clip.record
@@ -153,26 +193,55 @@ def _embed_shard(
                 "report": clip.report,
             }
             rows.append({**ids, **{name: float(labels.get(name, np.nan)) for name in index.labels}})
+            contents.append(_content(clip))
             counts.append(len(clip.frames_encoded))
         owners.append(np.repeat(np.arange(len(rows) - len(clips), len(rows)), counts))
-        found = model.embed_frames(frames, batch_size=batch_size)
+        new = [frame for held in decoded if isinstance(held, list) for frame in held]
+        found = model.embed_frames(new, batch_size=batch_size)
         check_embeddings(found, "frames")
-        embedded.append(found)
+        at = 0
+        for held in decoded:
+            if isinstance(held, list):
+                embedded.append(found[at : at + len(held)])
+                at += len(held)
+            else:
+                embedded.append(held)
     columns = [*ID_COLUMNS, "report", *index.labels]
-    return Embedded(
+    part = Embedded(
         clips=pd.DataFrame(rows, columns=columns),
         frames=np.concatenate(embedded) if embedded else np.zeros((0, model.embed_dim), np.float32),
         frame_clip=np.concatenate(owners) if owners else np.zeros(0, np.int64),
     )
+    return part, contents
 
 
-def _batches(shard: Shard, batch_size: int) -> Iterator[tuple[list[Clip], list[NDArray[np.uint8]]]]:
+_Held = list[NDArray[np.uint8]] | Floats
+"""A clip's frames, or their embeddings where these are known already."""
+
+
+def _content(clip: Clip) -> bytes:
+    """What names a clip's frames."""
+    digest = hashlib.sha256()
+    for encoded in clip.frames_encoded:
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.digest()
+
+
+def _batches(
+    shard: Shard, batch_size: int, width: int, old: OldEmbeddings | None
+) -> Iterator[tuple[list[Clip], list[_Held]]]:
     """Whole clips of at least `batch_size` frames together, the next decoded ahead of its use."""
+
+    def held(clip: Clip) -> _Held | BadClip:
+        known = None if old is None else old.find(_content(clip), width)
+        return _decode(clip) if known is None else known
+
     with ThreadPoolExecutor() as pool:
         ahead: list[Any] = []
         for clips in _groups(shard, batch_size):
             # Pillow decodes without holding the interpreter's lock.
-            ahead.append((clips, [pool.submit(_decode, clip) for clip in clips]))
+            ahead.append((clips, [pool.submit(held, clip) for clip in clips]))
             if len(ahead) > 1:
                 yield _decoded(*ahead.pop(0))
         for waiting in ahead:
@@ -199,17 +268,16 @@ def _decode(clip: Clip) -> list[NDArray[np.uint8]] | BadClip:
         return BadClip(clip.key, str(error))
 
 
-def _decoded(
-    clips: Sequence[Clip], waiting: Sequence[Any]
-) -> tuple[list[Clip], list[NDArray[np.uint8]]]:
-    kept, frames = [], []
+def _decoded(clips: Sequence[Clip], waiting: Sequence[Any]) -> tuple[list[Clip], list[_Held]]:
+    kept: list[Clip] = []
+    frames: list[_Held] = []
     for clip, future in zip(clips, waiting, strict=True):
         found = future.result()
         if isinstance(found, BadClip):
             _log.warning("%s is left out: %s", clip.key, found.reason)
             continue
         kept.append(clip)
-        frames += found
+        frames.append(found)
     return kept, frames
 
 

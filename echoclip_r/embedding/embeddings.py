@@ -33,6 +33,7 @@ __all__ = [
     "ID_COLUMNS",
     "REPORTS",
     "Embedded",
+    "OldEmbeddings",
     "claim_embeddings",
     "joined",
     "load_embedded",
@@ -51,7 +52,9 @@ FORMAT = 1
 CLIPS, REPORTS = "clips", "reports"
 """What the embeddings of a folder are of."""
 ID_COLUMNS = ("key", "study_id", "patient_id", "split", "view", "date")
-_FRAMES = "frames"  # the column of bytes
+_FRAMES, _CONTENT = "frames", "content"  # columns of bytes
+_OLD = "old-"
+_MOST_READ = 3
 
 writing_embeddings = partial(
     writing,
@@ -172,15 +175,30 @@ def claim_embeddings(
 ) -> AbstractContextManager[None]:
     """Lock a folder for this run; see `echoclip_r.storage.claim`.
 
+    Embeddings of the same model stay at hand as `old-*.parquet`, for the clips that are as before:
+    where the shards of the same folder were made again, from a manifest that grew, or with
+    `overwrite`.
+
     Raises:
         ShardError: the folder is in use, it holds embeddings of another run and `overwrite` is not
             set, or it holds other files.
     """
+    before = read_run(folder)
+    same_model = before is not None and all(
+        before.get(name) == run.get(name) for name in ("format", "fingerprint", "dimensions")
+    )
+    has_grown = same_model and all(
+        (before or {}).get(name) == run.get(name) for name in ("shards", "split")
+    )
 
-    def delete() -> None:
+    def replace() -> None:
+        parts = {f"{name}.parquet" for name in (before or {}).get("parts", ())}
         for pattern in ("*.parquet", "*.npy", "*.csv"):  # those for other tools, too
             for path in folder.glob(pattern):
-                path.unlink()
+                if same_model and path.name in parts:
+                    path.replace(path.with_name(f"{_OLD}{path.name}"))
+                elif not (same_model and path.name.startswith(_OLD)):
+                    path.unlink()
 
     return claim(
         folder / "run.json",
@@ -189,8 +207,8 @@ def claim_embeddings(
         what="embeddings",
         error=ShardError,
         differences=_differences,
-        replace=delete,
-        overwrite=overwrite,
+        replace=replace,
+        overwrite=overwrite or has_grown,
     )
 
 
@@ -206,15 +224,22 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [kind for name, kind in kinds.items() if old.get(name) != new.get(name)]
 
 
-def write_part(path: Path, part: Embedded) -> None:
-    """Write the embeddings of a finished shard; the file appears only when it is whole."""
+def write_part(path: Path, part: Embedded, contents: Sequence[bytes]) -> None:
+    """Write the embeddings of a finished shard; the file appears only when it is whole.
+
+    Args:
+        path: the file.
+        part: the embeddings.
+        contents: what names the frames of each clip, by which they are known again.
+    """
     ends = np.searchsorted(part.frame_clip, np.arange(1, len(part.clips) + 1))
     starts = [0, *ends[:-1]]
     table = part.clips.assign(
         **{
+            _CONTENT: list(contents),
             _FRAMES: [
                 part.frames[start:end].tobytes() for start, end in zip(starts, ends, strict=False)
-            ]
+            ],
         }
     )
     with writing_embeddings(path.parent, path.name), whole_file(path) as partial:
@@ -243,10 +268,47 @@ def read_part(path: Path) -> Embedded | None:
     frames = np.frombuffer(b"".join(encoded), dtype="<f4").reshape(-1, width)
     counts = [len(cell) // (4 * width) for cell in encoded]
     return Embedded(
-        clips=table.drop(columns=_FRAMES),
+        clips=table.drop(columns=[_FRAMES, _CONTENT], errors="ignore"),
         frames=frames.astype(np.float32, copy=False),
         frame_clip=np.repeat(np.arange(len(table)), counts),
     )
+
+
+class OldEmbeddings:
+    """Embeddings of an archive as it was before it grew, by the content of the clips' frames.
+
+    Args:
+        folder: folder that `claim_embeddings` locked.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = sorted(folder.glob(f"{_OLD}*.parquet"))
+        self._places: dict[bytes, tuple[int, int]] = {}
+        self._read: dict[int, list[bytes]] = {}
+        for number, path in enumerate(self._paths):
+            table = read_kept(path, needed=(_FRAMES, _CONTENT))
+            for row, content in enumerate(() if table is None else table[_CONTENT]):
+                self._places[content] = (number, row)
+
+    def find(self, content: bytes, width: int) -> Floats | None:
+        """The embeddings (T, D) of a clip's frames; None where they are not known."""
+        place = self._places.get(content)
+        if place is None:
+            return None
+        number, row = place
+        if number not in self._read:
+            while len(self._read) >= _MOST_READ:  # clips lie in nearly the order of before
+                del self._read[next(iter(self._read))]
+            table = read_kept(self._paths[number], needed=(_FRAMES,))
+            if table is None:
+                return None
+            self._read[number] = table[_FRAMES].tolist()
+        return np.frombuffer(self._read[number][row], "<f4").reshape(-1, width)
+
+    def drop(self) -> None:
+        """Delete them: all that was of use is in new files."""
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
 
 def write_table(embedded: Embedded, folder: Path, *, level: str, form: str) -> tuple[Path, ...]:

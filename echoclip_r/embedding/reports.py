@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,7 @@ def embed_reports(
     *,
     out: Path | str | None = None,
     overwrite: bool = False,
+    told: Callable[[int], None] = lambda _number: None,
 ) -> EmbeddedReports:
     """Embed reports, each different text once.
 
@@ -98,6 +99,7 @@ def embed_reports(
             stopped run continues and a grown table costs only what is new; reports that are no
             longer in the table are removed from the folder, which is said.
         overwrite: replace embeddings of another model, or of other reports, in `out`.
+        told: called with the number of texts that are left, again and again.
 
     Raises:
         EchoclipError: there is no report.
@@ -111,7 +113,7 @@ def embed_reports(
         )
     if out is None:
         keys = [text_key(text) for text in table.reports]
-        return _numbered(table, keys, dict(_embed(model, _first(table, keys))))
+        return _numbered(table, keys, dict(_embed(model, _first(table, keys), told)))
     folder = Path(out)
     run = {
         "format": FORMAT,
@@ -123,7 +125,7 @@ def embed_reports(
     if not overwrite and (kept := _kept(table, folder, run)) is not None:
         return kept  # nothing is written, so several searches may read it at a time
     with claim_embeddings(folder, run, overwrite=overwrite):
-        return _embed_into(model, table, folder, overwrite=overwrite)
+        return _embed_into(model, table, folder, told, overwrite=overwrite)
 
 
 def load_reports(folder: Path | str) -> tuple[EmbeddedReports, dict[str, Any]]:
@@ -219,7 +221,12 @@ def _kept(table: ReportTable, folder: Path, run: Mapping[str, Any]) -> EmbeddedR
 
 
 def _embed_into(
-    model: TrainedModel, table: ReportTable, folder: Path, *, overwrite: bool
+    model: TrainedModel,
+    table: ReportTable,
+    folder: Path,
+    told: Callable[[int], None],
+    *,
+    overwrite: bool,
 ) -> EmbeddedReports:
     before = _read(folder / _ROWS)
     known: dict[bytes, bytes] = {}
@@ -249,7 +256,7 @@ def _embed_into(
     _log.info("%s of %s texts are embedded already", len(wanted) - len(new), len(wanted))
     number = 1 + max((int(path.stem.removeprefix("part-")) for path in parts), default=-1)
     made: dict[bytes, bytes] = {}
-    for key, vector in _embed(model, new):
+    for key, vector in _embed(model, new, told):
         made[key] = known[key] = vector
         if len(made) == _PART:
             _write(
@@ -267,7 +274,9 @@ def _embed_into(
     return embedded
 
 
-def _embed(model: TrainedModel, texts: Mapping[bytes, str]) -> Iterator[tuple[bytes, bytes]]:
+def _embed(
+    model: TrainedModel, texts: Mapping[bytes, str], told: Callable[[int], None]
+) -> Iterator[tuple[bytes, bytes]]:
     """The embedding of each text, as bytes by its key."""
     # Texts of about one length together: a batch is as wide as its longest.
     order = sorted(texts, key=lambda key: len(texts[key]))
@@ -279,6 +288,7 @@ def _embed(model: TrainedModel, texts: Mapping[bytes, str]) -> Iterator[tuple[by
             check_embeddings(found, "reports")
             num_cut += sum(model.text.is_cut(texts[key]) for key in keys)
             bar.advance(len(keys))
+            told(len(order) - start - len(keys))
             yield from zip(keys, (row.tobytes() for row in found), strict=True)
     if num_cut:
         _log.warning(

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from echoclip_r.errors import OptionError
 from echotok.spelling import did_you_mean
 
-__all__ = ["Selection", "select_rows"]
+__all__ = ["Columns", "Selection", "select_rows"]
 
 Mask = NDArray[np.bool_]
 
@@ -67,12 +67,26 @@ class Selection:
     num_unknown: int
 
 
-def select_rows(expression: str, table: pd.DataFrame) -> Selection:
+class Columns(Protocol):
+    """Columns of one length by name: a DataFrame, or what reads a column when it is asked for."""
+
+    @property
+    def columns(self) -> Any:
+        """Names of the columns."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """A column, as a Series."""
+
+    def __len__(self) -> int: ...
+
+
+def select_rows(expression: str, table: pd.DataFrame | Columns) -> Selection:
     """Choose the rows of a table that fit an expression.
 
     Args:
         expression: as at the head of this module.
-        table: the table; blank cells are None, NaN or "".
+        table: the table; blank cells are None, NaN or "". Of a column of categories only these
+            are read, so that one of a million rows costs little.
 
     Raises:
         OptionError: the expression cannot be read, it names a column that is not there, a column
@@ -109,7 +123,7 @@ class _Known(NamedTuple):
 
 
 class _Parser:
-    def __init__(self, expression: str, table: pd.DataFrame) -> None:
+    def __init__(self, expression: str, table: pd.DataFrame | Columns) -> None:
         self._expression, self._table = expression, table
         self.said = f"where {textwrap.shorten(expression, 120, placeholder=' ...')!r}"
         self._tokens = list(self._split())
@@ -261,11 +275,22 @@ class _Column:
 
     def __init__(self, name: str, cells: pd.Series) -> None:
         self.name = name
+        self._rows: NDArray[Any] | None = None
+        if isinstance(cells.dtype, pd.CategoricalDtype):
+            # Each different cell once; the last one stands for a blank.
+            self._rows = cells.cat.codes.to_numpy(np.int64)
+            cells = pd.Series([*cells.cat.categories, None], dtype=object)
         self.kind, self._filled, self._cells = _read_cells(name, cells)
         self._written = cells
 
     def compare(self, sign: str, value: str) -> _Known:
         """Rows whose cell compares so with a value."""
+        known = self._compare(sign, value)
+        if self._rows is None:
+            return known
+        return _Known(known.true[self._rows], known.false[self._rows])
+
+    def _compare(self, sign: str, value: str) -> _Known:
         if not value.strip():
             if sign not in ("=", "!="):
                 raise OptionError(
@@ -299,6 +324,9 @@ class _Column:
 
     def describe(self) -> str:
         """What the column holds, in words; long or many texts are only counted."""
+        if self._rows is not None:
+            rows = self._written.iloc[self._rows].reset_index(drop=True)
+            return _Column(self.name, rows).describe()
         filled = self._cells[self._filled].tolist()
         if not filled:
             return f"{self.name} is blank everywhere"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from echoclip_r.cli.main import main
+from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_clips
 from echoclip_r.embedding.embedder import embed, embed_texts
 from echoclip_r.embedding.embeddings import Embedded, load_embedded
@@ -202,3 +204,43 @@ def test_the_command_writes_npy_with_ids_beside_it(
     assert array.shape == (6, 128)
     assert len(table) == 6
     assert "ejection" not in (out / "clips.csv").read_text()
+
+
+def test_of_an_archive_that_grew_only_new_clips_are_embedded(
+    untrained: TrainedModel, tmp_path: Path, helpers: SimpleNamespace, monkeypatch: Any
+) -> None:
+    """Clips lie in other shards then, and a report has changed; the same frames are known."""
+    rows = helpers.archive_rows(12)
+    for number, row in enumerate(rows):
+        row["split"] = "test"
+        helpers.write_video(
+            tmp_path / str(row["video"]), helpers.fan_frames(12 + number, seed=number)
+        )
+    options = {"size_px": 64, "frames_per_clip": 2, "clips_per_shard": 3, "workers": 0}
+    shards, kept = tmp_path / "shards", tmp_path / "kept"
+
+    def shards_of(num: int) -> None:
+        manifest = helpers.write_manifest(tmp_path / "manifest.csv", rows[:num])
+        prepare(manifest, shards, overwrite=True, **options)
+
+    shards_of(8)
+    before = embed(untrained, shards, split="test", out=kept)
+    rows[0]["report"] = "Another report: severe mitral regurgitation."
+    shards_of(12)
+    read: list[int] = []
+    compute = type(untrained).embed_frames
+
+    def count(model: TrainedModel, frames: Any, **options: Any) -> Any:
+        read.append(len(frames))
+        return compute(model, frames, **options)
+
+    monkeypatch.setattr(type(untrained), "embed_frames", count)
+    after = embed(untrained, shards, split="test", out=kept)
+    assert sum(read) == 4 * 2
+    assert not list(kept.glob("old-*"))
+    monkeypatch.undo()
+    fresh = embed(untrained, shards, split="test")
+    assert after.clips.equals(fresh.clips)
+    assert np.allclose(after.frames, fresh.frames, atol=1e-5)
+    assert len(before.clips) == 8
+    assert (after.clips["report"] == rows[0]["report"]).any()

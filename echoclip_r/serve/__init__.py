@@ -1,0 +1,1 @@
+"""A server that searches an archive in a browser."""
