@@ -52,21 +52,21 @@ folder = Path(sys.argv[1])
 with distributed_process("cpu") as process:
     whole = load_file(folder / "batch.safetensors")
     part = {k: v.chunk(process.world_size)[process.rank] for k, v in whole.items()}
-    batch = Batch(
-        frames=part["frames"],
-        gains=part["gains"],
-        texts=tuple(part[f"text{n}"] for n in range(5)),
-        answers=Answers(
-            text_ids=tuple(part[f"ids{n}"] for n in range(5)),
-            states=tuple(part[f"states{n}"] for n in range(5)),
-            said=part["said"],
-        ),
-        num_truncated=0,
-        bad=(),
-    )
     for case in sys.argv[2:]:
         recipe, *settings = case.split(",")
         config = with_settings(phantom_scale(RECIPES[recipe]()), settings)
+        batch = Batch(
+            frames=part["frames"],
+            gains=part["gains"],
+            texts=tuple(part[f"text{n}"] for n in range(len(config.texts))),
+            answers=Answers(
+                text_ids=tuple(part[f"ids{n}"] for n in range(len(config.texts))),
+                states=tuple(part[f"states{n}"] for n in range(len(config.texts))),
+                said=part["said"],
+            ),
+            num_truncated=0,
+            bad=(),
+        )
         codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
         torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
         model = build_model(model_config(config.model, codec), name=config.model.towers)
