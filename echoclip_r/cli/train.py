@@ -41,9 +41,10 @@ def add_commands(commands: Any) -> None:
     )
     what.add_argument(
         "--recipe",
-        choices=("echoclip", "echoclip-r", "echoclip-r-span"),
+        choices=("echoclip", "echoclip-r", "echoclip-r-span", "echoclip-r-findings"),
         help="echoclip: random 77-token spans through CLIP's tokenizer; echoclip-r: whole reports "
-        "through a phrase tokenizer; echoclip-r-span: whole reports and runs of their sentences",
+        "through a phrase tokenizer; echoclip-r-span: whole reports and runs of their sentences; "
+        "echoclip-r-findings: whole reports, and what studies share of findings",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

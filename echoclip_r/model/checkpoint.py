@@ -41,6 +41,7 @@ from echoclip_r.model.build import (
     load_open_clip_weights,
     preprocess_config,
 )
+from echoclip_r.model.number_rows import plain_weights
 from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
@@ -137,7 +138,7 @@ def save_checkpoint(
         writing(folder, "the checkpoint", error=CheckpointError, go_on=_GO_ON),
         whole_folder(folder) as partial,
     ):
-        _save_tensors(partial / WEIGHTS, model.state_dict())
+        _save_tensors(partial / WEIGHTS, plain_weights(model))
         _save_json(
             partial / MODEL,
             {"model_cfg": dict(model_config), "preprocess_cfg": preprocess_config(model)},

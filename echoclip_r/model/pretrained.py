@@ -189,7 +189,7 @@ def _load_trained(
     if codec.tokenizer is None and old.tokenizer is not None:
         raise CheckpointError(
             f"{folder}: its rows are those of tokenizer {old.name}, and this recipe reads "
-            "open_clip's own; take --recipe echoclip-r or echoclip-r-span"
+            "open_clip's own; take a recipe of phrases, such as --recipe echoclip-r"
         )
     if codec.tokenizer is not None:
         if old.tokenizer is None:

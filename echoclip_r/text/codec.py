@@ -145,6 +145,10 @@ class TextCodec:
         """A text's ids with BOS and EOS, cut between units where it does not fit."""
         return self._cut(self._report(text), 0, None)
 
+    def passing(self, text: str) -> list[int]:
+        """As `whole`, for a text that is made up for once: it is not remembered."""
+        return self._cut(self._encode_report(text), 0, None)
+
     def units(self, text: str) -> list[Unit]:
         """What a text is made of; numbers are left out, in phrases and outside of them.
 

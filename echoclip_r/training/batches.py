@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from echoclip_r.data.shards import (
@@ -29,9 +30,11 @@ from echoclip_r.data.shards import (
     read_samples,
 )
 from echoclip_r.errors import OptionError, ShardError
+from echoclip_r.text.claims import default_claims
 from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
 from echoclip_r.training.config import TrainConfig
+from echoclip_r.training.loss import Answers
 from echoclip_r.training.prefetch import made_ahead
 from echoclip_r.training.stopping import ignore_signals
 from echoclip_r.training.views import Reading
@@ -50,7 +53,7 @@ class Batch:
         frames: uint8 (B, S, S, 3), cropped and moved.
         gains: float32 (B,), factors of brightness.
         texts: int64 (B, L) for each text view of the recipe.
-        text_ids: int64 (B,) for each text view: equal where the texts are.
+        answers: which texts are right answers to which clips.
         num_truncated: items with a report that should have been read whole and did not fit.
         bad: clips that could not be used; another of the batch stands in their place.
     """
@@ -58,7 +61,7 @@ class Batch:
     frames: torch.Tensor
     gains: torch.Tensor
     texts: tuple[torch.Tensor, ...]
-    text_ids: tuple[torch.Tensor, ...]
+    answers: Answers
     num_truncated: int
     bad: tuple[BadClip, ...]
 
@@ -76,7 +79,7 @@ class Batch:
             frames=function(self.frames),
             gains=function(self.gains),
             texts=tuple(map(function, self.texts)),
-            text_ids=tuple(map(function, self.text_ids)),
+            answers=self.answers.map(function),
         )
 
 
@@ -252,7 +255,9 @@ class TrainData(IterableDataset[Batch]):
 
     def _make(self, items: Sequence[_Item | BadClip]) -> Batch:
         config, codec = self._config, self._codec
+        states = any(view.states_findings for view in config.texts)
         frames: list[Augmented] = []
+        said: list[NDArray[np.float32] | None] = []
         readings: list[tuple[Reading, ...]] = []
         bad: list[BadClip] = []
         for item in items:
@@ -265,6 +270,7 @@ class TrainData(IterableDataset[Batch]):
                 bad.append(BadClip(item.key, str(error)))
                 continue
             frames.append(config.augmentation.apply(picture, item.draw, size_px=self._size_px))
+            said.append(default_claims().of_report(item.report).values if states else None)
             readings.append(
                 tuple(view.read(item.report, codec, item.draw) for view in config.texts)
             )
@@ -277,12 +283,17 @@ class TrainData(IterableDataset[Batch]):
         for number in range(len(items) - good):
             frames.append(frames[number % good])
             readings.append(readings[number % good])
+            said.append(said[number % good])
         by_view = list(zip(*readings, strict=True))
         return Batch(
             frames=torch.from_numpy(np.stack([one.frame for one in frames])),
             gains=torch.tensor([one.gain for one in frames], dtype=torch.float32),
             texts=tuple(codec.pad([one.ids for one in view]) for view in by_view),
-            text_ids=tuple(text_ids([one.identity for one in view]) for view in by_view),
+            answers=Answers(
+                text_ids=tuple(text_ids([one.identity for one in view]) for view in by_view),
+                states=tuple(_rows([one.states for one in view], len(view)) for view in by_view),
+                said=_rows(said, len(frames)),
+            ),
             num_truncated=sum(
                 any(view.is_cut(item.report, codec) for view in config.texts)
                 for item in items
@@ -290,6 +301,12 @@ class TrainData(IterableDataset[Batch]):
             ),
             bad=tuple(bad),
         )
+
+
+def _rows(rows: Sequence[NDArray[np.float32] | None], num: int) -> torch.Tensor:
+    """Rows as one tensor; of no width where they are none."""
+    known = [row for row in rows if row is not None]
+    return torch.from_numpy(np.stack(known)) if known else torch.empty(num, 0)
 
 
 def _mix(items: Iterator[_Item | BadClip], draw: random.Random) -> Iterator[_Item | BadClip]:

@@ -16,13 +16,14 @@ from echoclip_r.errors import OptionError
 from echoclip_r.model.settings import Setting, check, rule, settings_of
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.augment import Augmentation
-from echoclip_r.training.loss import LOSSES, Contrastive
+from echoclip_r.training.loss import LOSSES, Contrastive, Loss, SharedFindings
 from echoclip_r.training.views import (
     FRAME_VIEWS,
     TEXT_VIEWS,
     FrameView,
     RandomFrame,
     SentenceRun,
+    Statement,
     TextView,
     TokenSpan,
     WholeReport,
@@ -46,7 +47,7 @@ class TrainConfig:
     """The model that is trained."""
     texts: tuple[TextView, ...]
     """What is read of a report: one text or several of each item."""
-    losses: tuple[Contrastive, ...]
+    losses: tuple[Loss, ...]
     """What the frames and these texts are taught; the loss of a step is the weighted sum."""
     frame: FrameView = field(default_factory=RandomFrame)
     """Which frame of a clip is shown."""
@@ -79,6 +80,9 @@ class TrainConfig:
     grad_checkpointing: bool = field(default=False, metadata=rule(may_change=True))
     """Whether activations are forgotten and computed again: less memory, a third more time."""
 
+    smooth_numbers: bool = False
+    """Whether the rows of numbers share a smooth function of their size while the model trains; see
+    `echoclip_r.model.number_rows`. It needs a phrase tokenizer."""
     seed: int = field(default=0, metadata=rule(least=0))
     """Decides the first weights, the order of the clips, and all that is drawn of each."""
     workers: int = field(default=0, metadata=rule(least=0, may_change=True))
@@ -120,11 +124,23 @@ class TrainConfig:
                 known = " or ".join(kind.__name__ for kind in kinds.values())
                 raise OptionError(f"{name} is {parts!r}; it takes {known}, in a tuple if several")
         for loss in self.losses:
-            if loss.text >= len(self.texts):
+            last = loss.text + (loss.num_texts - 1 if isinstance(loss, SharedFindings) else 0)
+            if last >= len(self.texts):
                 raise OptionError(
-                    f"a loss compares the frames with text {loss.text}, and the recipe reads "
+                    f"a loss compares the frames with text {last}, and the recipe reads "
                     f"{len(self.texts)} (they are counted from 0)"
                 )
+            for view in self.texts[loss.text : last + 1]:
+                if isinstance(loss, SharedFindings) and not view.states_findings:
+                    raise OptionError(
+                        f"the loss on shared findings asks what texts claim, and {view} does not "
+                        "say it; give it the number of a Statement"
+                    )
+        if self.smooth_numbers and self.model.tokenizer is None:
+            raise OptionError(
+                "smooth_numbers needs a phrase tokenizer, which has a row for a number: set "
+                "tokenizer to echo, echo-clip or an artifact"
+            )
         for view in self.texts:
             if self.model.tokenizer is None and view.needs_sentences:
                 raise OptionError(
@@ -160,8 +176,8 @@ class TrainConfig:
 def changed(config: TrainConfig, **values: Any) -> TrainConfig:
     """A config with some settings changed, in whichever of its parts they stand.
 
-    `model` names the towers; `sentence_weight` is the share of the losses on runs of sentences,
-    and the others keep the rest.
+    `model` names the towers; `sentence_weight` is the share of the losses on parts of reports (runs
+    of sentences, statements), and the others keep the rest.
 
     Args:
         config: what to start from.
@@ -292,7 +308,7 @@ def _settings(config: TrainConfig) -> dict[str, Setting]:
     for part in parts:
         own = settings_of(type(part))
         found |= {name: setting for name, setting in own.items() if _is_settable(setting)}
-    if any(type(view) is SentenceRun for view in config.texts):
+    if any(type(view) in _PARTS for view in config.texts):
         weight = settings_of(Contrastive)["weight"]
         found["sentence_weight"] = replace(weight, name="sentence_weight")
     return found
@@ -302,13 +318,17 @@ def _is_settable(setting: Setting) -> bool:
     return bool(setting.rule.get("settable", True))
 
 
-def _shared(config: TrainConfig, share: Any) -> tuple[Contrastive, ...]:
-    """The losses when those on runs of sentences have this share, and the others the rest."""
+_PARTS = (SentenceRun, Statement)
+
+
+def _shared(config: TrainConfig, share: Any) -> tuple[Loss, ...]:
+    """The losses when those on parts of reports have this share, and the others the rest."""
     _settings(config)["sentence_weight"].check(share)
-    on_runs = [type(config.texts[loss.text]) is SentenceRun for loss in config.losses]
+    on_parts = [type(config.texts[loss.text]) in _PARTS for loss in config.losses]
+    each = {True: share / max(sum(on_parts), 1), False: (1 - share) / max(on_parts.count(False), 1)}
     return tuple(
-        replace(loss, weight=share / sum(on_runs) if on_run else (1 - share) / on_runs.count(False))
-        for loss, on_run in zip(config.losses, on_runs, strict=True)
+        replace(loss, weight=each[on_part])
+        for loss, on_part in zip(config.losses, on_parts, strict=True)
     )
 
 

@@ -1,7 +1,11 @@
-"""open_clip's contrastive loss, with all of a batch's identical texts as right answers.
+"""What clips and texts are taught: open_clip's contrastive loss, and one on what they share.
 
+`Contrastive` takes a text as a whole: a clip's own is right, and so is every one that reads alike.
 Template reports repeat word for word. With one right answer a row, an image is taught to prefer
 its own copy of a sentence to the same sentence of its neighbour, which nothing can learn.
+
+`SharedFindings` takes a text as claims: right is every clip whose report says the same, wrong every
+clip whose report says otherwise, and a clip of which the report is silent is neither.
 """
 
 from __future__ import annotations
@@ -9,15 +13,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, gather_features
 from torch import distributed, nn
 from torch.nn import functional
 
 from echoclip_r.model.settings import check, rule
+from echoclip_r.text.claims import default_claims
 
-__all__ = ["LOSSES", "Contrastive", "ContrastiveLoss", "TotalLoss"]
+__all__ = [
+    "LOSSES",
+    "Answers",
+    "Contrastive",
+    "ContrastiveLoss",
+    "Loss",
+    "SharedFindings",
+    "SharedFindingsLoss",
+    "TotalLoss",
+    "shared_findings",
+]
+
+
+class Answers(NamedTuple):
+    """Which texts are right answers to which clips.
+
+    Attributes:
+        text_ids: int64 (B,) for each text view: equal where the texts are.
+        states: float32 (B, F) for each text view: what its texts claim of F findings, NaN where
+            they are silent; (B, 0) of a view that is compared as a whole.
+        said: float32 (B, F): what the clips' reports say of them; (B, 0) where no view claims.
+    """
+
+    text_ids: tuple[torch.Tensor, ...]
+    states: tuple[torch.Tensor, ...]
+    said: torch.Tensor
+
+    def map(self, function: Any) -> Answers:
+        """The same of every tensor."""
+        return Answers(
+            tuple(map(function, self.text_ids)),
+            tuple(map(function, self.states)),
+            function(self.said),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +74,28 @@ class Contrastive:
         check(self)
 
 
-LOSSES: Mapping[str, type] = MappingProxyType({"contrastive": Contrastive})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedFindings:
+    """A recipe's loss between the frames and what some of its texts claim."""
+
+    text: int = field(default=1, metadata=rule(least=0, settable=False))
+    """Number of the first text view, from 0, whose texts are statements."""
+    num_texts: int = field(default=1, metadata=rule(least=1, settable=False))
+    """How many views from there on are."""
+    weight: float = field(default=1.0, metadata=rule(least=0, settable=False))
+    """Its share in the loss of a step."""
+    findings_scale: float = field(default=20.0, metadata=rule(above=0))
+    """The temperature's inverse of this loss, which is fixed: many answers are right, so that the
+    one of whole reports, which is learned, would be far too sharp."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+Loss = Contrastive | SharedFindings
+LOSSES: Mapping[str, type] = MappingProxyType(
+    {"contrastive": Contrastive, "shared-findings": SharedFindings}
+)
 
 
 class TotalLoss(nn.Module):
@@ -47,13 +107,15 @@ class TotalLoss(nn.Module):
         world_size: processes; the same batch size in each.
     """
 
-    def __init__(
-        self, losses: Sequence[Contrastive], *, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, losses: Sequence[Loss], *, rank: int = 0, world_size: int = 1) -> None:
         super().__init__()
         self.losses = tuple(losses)
         self.terms = nn.ModuleList(
-            ContrastiveLoss(rank=rank, world_size=world_size, multi_positive=one.multi_positive)
+            SharedFindingsLoss(rank=rank, world_size=world_size, scale=one.findings_scale)
+            if isinstance(one, SharedFindings)
+            else ContrastiveLoss(
+                rank=rank, world_size=world_size, multi_positive=one.multi_positive
+            )
             for one in losses
         )
 
@@ -62,7 +124,7 @@ class TotalLoss(nn.Module):
         images_BD: torch.Tensor,
         texts: Sequence[torch.Tensor],
         logit_scale: torch.Tensor,
-        text_ids: Sequence[torch.Tensor],
+        answers: Answers,
     ) -> torch.Tensor:
         """The loss of this process's rows, a scalar.
 
@@ -70,12 +132,21 @@ class TotalLoss(nn.Module):
             images_BD: normalized features of the frames.
             texts: normalized features (B, D) of each text view.
             logit_scale: a scalar, not its logarithm.
-            text_ids: int64 (B,) of each text view, equal where the texts are.
+            answers: which texts are right.
         """
-        terms = [
-            one.weight * term(images_BD, texts[one.text], logit_scale, text_ids[one.text])
-            for one, term in zip(self.losses, self.terms, strict=True)
-        ]
+        terms = []
+        for one, term in zip(self.losses, self.terms, strict=True):
+            if isinstance(one, SharedFindings):
+                views = slice(one.text, one.text + one.num_texts)
+                value = term(
+                    images_BD,
+                    torch.cat(list(texts[views])),
+                    answers.said,
+                    torch.cat(answers.states[views]),
+                )
+            else:
+                value = term(images_BD, texts[one.text], logit_scale, answers.text_ids[one.text])
+            terms.append(one.weight * value)
         return torch.stack(terms).sum()
 
 
@@ -118,16 +189,135 @@ class ContrastiveLoss(ClipLoss):  # type: ignore[misc]  # open_clip is not annot
             loss: torch.Tensor = super().forward(image_features, text_features, logit_scale)
             return loss
         per_image, per_text = self.get_logits(image_features, text_features, logit_scale)
-        same = text_ids[:, None] == self._gather(text_ids)[None, :]
+        same = text_ids[:, None] == _gather(text_ids, self.world_size)[None, :]
         target = same / same.sum(dim=1, keepdim=True)
         total: torch.Tensor = functional.cross_entropy(
             per_image, target
         ) + functional.cross_entropy(per_text, target)
         return total / 2
 
-    def _gather(self, text_ids: torch.Tensor) -> torch.Tensor:
-        if self.world_size == 1:
-            return text_ids
-        parts = [torch.empty_like(text_ids) for _ in range(self.world_size)]
-        distributed.all_gather(parts, text_ids.contiguous())
-        return torch.cat(parts)
+
+class SharedFindingsLoss(nn.Module):
+    """Soft cross entropy between clips and statements, over what is known of each pair.
+
+    For a clip the statements that are true of it share the target, for a statement the clips that
+    it is true of; `shared_findings` says how true. A statement that is true of no clip of the batch
+    is a wrong answer to all of them, and no question.
+
+    Each process computes the rows of its own clips and statements, as `ContrastiveLoss` does. They
+    count alike over all processes, however many of each process's are questions.
+
+    Args:
+        rank: of this process.
+        world_size: processes; the same batch size in each.
+        scale: the temperature's inverse.
+    """
+
+    def __init__(self, *, rank: int = 0, world_size: int = 1, scale: float = 20.0) -> None:
+        super().__init__()
+        self.rank, self.world_size, self.scale = rank, world_size, scale
+        self.widths = torch.from_numpy(default_claims().widths)
+
+    def forward(
+        self,
+        images_BD: torch.Tensor,
+        statements_MD: torch.Tensor,
+        said_BF: torch.Tensor,
+        states_MF: torch.Tensor,
+    ) -> torch.Tensor:
+        """The loss of this process's rows, a scalar.
+
+        Args:
+            images_BD: normalized features of the frames.
+            statements_MD: normalized features of the statements.
+            said_BF: what the clips' reports say, NaN where they are silent.
+            states_MF: what the statements claim, NaN where they are silent.
+        """
+        all_images, all_statements = images_BD, statements_MD
+        if self.world_size > 1:
+            all_images, all_statements = gather_features(
+                images_BD,
+                statements_MD,
+                local_loss=True,
+                gather_with_grad=True,
+                rank=self.rank,
+                world_size=self.world_size,
+            )
+        widths = self.widths.to(said_BF.device)
+        ways = (
+            (
+                self.scale * images_BD @ all_statements.T,
+                *shared_findings(said_BF, _gather(states_MF, self.world_size), widths),
+            ),
+            (
+                self.scale * statements_MD @ all_images.T,
+                *(
+                    one.T
+                    for one in shared_findings(_gather(said_BF, self.world_size), states_MF, widths)
+                ),
+            ),
+        )
+        return torch.stack([self._way(*way) for way in ways]).mean()
+
+    def _way(self, logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        """The mean over the rows of all processes that have a right and a wrong answer."""
+        truth = truth * known
+        asks = (truth >= _TRUE).any(dim=1) & (known & (truth < _TRUE)).any(dim=1)
+        target = truth / truth.sum(dim=1, keepdim=True).clamp_min(1e-6)
+        likely = logits.masked_fill(~known, -torch.inf).log_softmax(dim=1)
+        # Where nothing is known all is -inf, whose gradient is none even at weight 0.
+        likely = torch.where(known & asks[:, None], likely, 0.0)
+        num = asks.sum()
+        if self.world_size > 1:
+            num = num.clone()
+            distributed.all_reduce(num)
+        return -(target * likely).sum() * self.world_size / num.clamp_min(1)
+
+
+_TRUE = 0.5
+"""A statement of which this much is true is a right answer."""
+
+
+def shared_findings(
+    said_BF: torch.Tensor, states_MF: torch.Tensor, widths_F: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How true statements are of clips, and of which pairs that is known.
+
+    A claim of a value that is g widths from what the report says is true to exp(-g^2 / 2), a
+    statement of several claims to the product of theirs. It is known where the report speaks of all
+    of them, or where what it says of some makes it false.
+
+    Args:
+        said_BF: what the clips' reports say, NaN where they are silent.
+        states_MF: what the statements claim, NaN where they are silent.
+        widths_F: how far apart two values begin to differ.
+
+    Returns:
+        Truth, float32 (B, M) from 0 to 1, and whether it is known, bool (B, M).
+
+    Example:
+        >>> said = torch.tensor([[55.0], [70.0], [float("nan")]])
+        >>> truth, known = shared_findings(said, torch.tensor([[60.0]]), torch.tensor([5.0]))
+        >>> truth.T, known.T
+        (tensor([[0.6065, 0.1353, 1.0000]]), tensor([[ True,  True, False]]))
+    """
+    truth = said_BF.new_ones(len(said_BF), len(states_MF))
+    silent = torch.zeros_like(truth, dtype=torch.bool)
+    claimed_MF = ~states_MF.isnan()
+    # Statements claim few of the findings, so that this takes less than all at once would.
+    for column in claimed_MF.any(dim=0).nonzero().flatten().tolist():
+        rows = claimed_MF[:, column].nonzero().flatten()
+        gap = (said_BF[:, column, None] - states_MF[rows, column]) / widths_F[column]
+        silent[:, rows] |= gap.isnan()
+        truth[:, rows] *= torch.where(gap.isnan(), 1.0, torch.exp(-(gap**2) / 2))
+    known = (~silent | (truth < _TRUE)) & claimed_MF.any(dim=1)
+    return truth, known
+
+
+def _gather(rows: torch.Tensor, world_size: int) -> torch.Tensor:
+    """The rows of all processes."""
+    if world_size == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(world_size)]
+    distributed.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)

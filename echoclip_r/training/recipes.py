@@ -3,6 +3,7 @@
     echoclip          a random frame; a random 77-token span of the report, by CLIP's own tokenizer
     echoclip_r        a random frame; the whole report, by a phrase tokenizer
     echoclip_r_span   a random frame; the whole report, and a random run of its sentences
+    echoclip_r_findings   a random frame; the whole report, and statements of single findings
 
 Settings are the published ones (Christensen et al., Nature Medicine 2024); `phantom_scale` turns
 any recipe into one for small frames and two CPU cores.
@@ -17,10 +18,20 @@ from types import MappingProxyType
 from echoclip_r.model.pretrained import default_tokenizer
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import TrainConfig, changed
-from echoclip_r.training.loss import Contrastive
-from echoclip_r.training.views import SentenceRun, TokenSpan, WholeReport
+from echoclip_r.training.loss import Contrastive, SharedFindings
+from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, WholeReport
 
-__all__ = ["RECIPES", "echoclip", "echoclip_r", "echoclip_r_span", "phantom_scale"]
+__all__ = [
+    "RECIPES",
+    "echoclip",
+    "echoclip_r",
+    "echoclip_r_findings",
+    "echoclip_r_span",
+    "phantom_scale",
+]
+
+_STATEMENTS = 4
+"""Statements of each item: of each finding there must be some in a batch."""
 
 
 def echoclip(*, pretrained: str | None = None) -> TrainConfig:
@@ -74,8 +85,33 @@ def echoclip_r_span(*, pretrained: str | None = None, tokenizer: str | None = No
     )
 
 
+def echoclip_r_findings(
+    *, pretrained: str | None = None, tokenizer: str | None = None
+) -> TrainConfig:
+    """Ours: half of the loss is on the whole report, half on which findings studies share.
+
+    Args:
+        pretrained: the weights to start from, see `ModelSpec.pretrained`.
+        tokenizer: as in `echoclip_r`.
+    """
+    return replace(
+        echoclip_r(pretrained=pretrained, tokenizer=tokenizer),
+        recipe="echoclip-r-findings",
+        texts=(WholeReport(), *[Statement()] * _STATEMENTS),
+        losses=(
+            Contrastive(text=0, weight=0.5),
+            SharedFindings(text=1, num_texts=_STATEMENTS, weight=0.5),
+        ),
+    )
+
+
 RECIPES: Mapping[str, Callable[..., TrainConfig]] = MappingProxyType(
-    {"echoclip": echoclip, "echoclip-r": echoclip_r, "echoclip-r-span": echoclip_r_span}
+    {
+        "echoclip": echoclip,
+        "echoclip-r": echoclip_r,
+        "echoclip-r-span": echoclip_r_span,
+        "echoclip-r-findings": echoclip_r_findings,
+    }
 )
 
 

@@ -38,6 +38,11 @@ from echoclip_r.model.checkpoint import (
     save_checkpoint,
     tasks_of,
 )
+from echoclip_r.model.number_rows import (
+    pack_number_rows,
+    share_number_rows,
+    unpack_number_rows,
+)
 from echoclip_r.model.precision import device_name, needs_scaler, resolve_precision
 from echoclip_r.model.pretrained import load_pretrained, trained_folder
 from echoclip_r.model.task_files import read_task_files
@@ -185,6 +190,9 @@ class Run:
         self.vocabulary = None
         if start is None and spec.pretrained is not None:
             self.vocabulary = load_pretrained(self.model, spec, self.codec)
+        if config.smooth_numbers:
+            assert self.codec.tokenizer is not None  # which the config has checked
+            share_number_rows(self.model, self.codec.tokenizer, fresh=spec.pretrained is None)
         freeze_towers(self.model, spec)
         size_px = image_size_px(self.model)
         self.data = TrainData(
@@ -372,7 +380,8 @@ class Run:
 
     def _save(self) -> None:
         """Write a checkpoint to go on from; the oldest is deleted once the next step went well."""
-        tensors = pack_state(self.optimizer, self.process)  # every process gives its part
+        # Every process gives its part.
+        tensors = pack_state(self.optimizer, self.process) | pack_number_rows(self.model)
         if broken := self._not_finite(tensors):
             lr = learning_rate(
                 self.progress.step - 1, config=self.config, num_steps=self.data.num_steps
@@ -445,6 +454,7 @@ class Run:
     def _restore(self, folder: Path, *, named: str | None) -> None:
         load_open_clip_weights(self.model, folder)
         tensors, state = load_state(folder)
+        unpack_number_rows(self.model, tensors)
         unpack_state(tensors, self.optimizer, self.process)
         if self.scaler is not None and state["scaler"] is not None:
             self.scaler.load_state_dict(state["scaler"])

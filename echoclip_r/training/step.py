@@ -82,7 +82,7 @@ def backward(
 
     def total(features: tuple[torch.Tensor, ...]) -> torch.Tensor:
         images, *texts, scale = features
-        value: torch.Tensor = loss(images, texts, scale, batch.text_ids)
+        value: torch.Tensor = loss(images, texts, scale, batch.answers)
         return value
 
     def scaled(value: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from echoclip_r.model.settings import check, rule
+from echoclip_r.text.claims import default_claims
+from echoclip_r.text.edits import EDITS, edit
 
 if TYPE_CHECKING:
     from echoclip_r.text.codec import TextCodec
@@ -24,6 +29,7 @@ __all__ = [
     "RandomFrame",
     "Reading",
     "SentenceRun",
+    "Statement",
     "TextView",
     "TokenSpan",
     "WholeReport",
@@ -36,10 +42,13 @@ class Reading(NamedTuple):
     Attributes:
         ids: the row that the text tower gets, with BOS and EOS.
         identity: the ids that say which text it is; items with the same are each other's answers.
+        states: what the text claims (num_findings,), as in `echoclip_r.text.claims`; None for a
+            text that is compared as a whole.
     """
 
     ids: list[int]
     identity: list[int]
+    states: NDArray[np.float32] | None = None
 
 
 class FrameView(Protocol):
@@ -60,6 +69,11 @@ class TextView(Protocol):
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
         """The ids of a report as this view shows it, by chance where it draws."""
+        ...
+
+    @property
+    def states_findings(self) -> bool:
+        """Whether it says what its texts claim."""
         ...
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
@@ -83,6 +97,11 @@ class TokenSpan:
     @property
     def needs_sentences(self) -> bool:
         """It cuts anywhere."""
+        return False
+
+    @property
+    def states_findings(self) -> bool:
+        """It is compared as a whole."""
         return False
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
@@ -110,6 +129,11 @@ class WholeReport:
     def needs_sentences(self) -> bool:
         """Only to leave some out."""
         return self.drop_sentences > 0
+
+    @property
+    def states_findings(self) -> bool:
+        """It is compared as a whole."""
+        return False
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
         """See `TextView.read`."""
@@ -139,6 +163,11 @@ class SentenceRun:
         """It is made of them."""
         return True
 
+    @property
+    def states_findings(self) -> bool:
+        """It is compared as a whole."""
+        return False
+
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
         """See `TextView.read`."""
         run = codec.sentence_run(report, draw, max_sentences=self.max_sentences)
@@ -149,7 +178,61 @@ class SentenceRun:
         return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A finding as a prompt says it: some sentences of the report that claim it, at times changed.
+
+    The finding is drawn first, so that a rare one is as likely as a common one in its report. What
+    was changed is no longer true of the clip itself, and may be of another one in the batch.
+    """
+
+    edited: float = field(default=0.5, metadata=rule(least=0, most=1))
+    """The share of statements in which one finding has another number, grade or side, or is
+    denied."""
+    longest: int = field(default=1, metadata=rule(least=1))
+    """The most sentences of a statement; their number is drawn from 1 to this."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def needs_sentences(self) -> bool:
+        """It finds them in the text, whatever the tokenizer."""
+        return False
+
+    @property
+    def states_findings(self) -> bool:
+        """It does."""
+        return True
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+        """See `TextView.read`; the text of a report that claims nothing is empty."""
+        claims = default_claims()
+        claimed = claims.of_report(report)
+        if not claimed.by_finding:
+            ids = codec.passing("")
+            return Reading(ids, ids, claims.nothing)
+        column, (start, end) = claimed.draw(draw, max_sentences=self.longest)
+        text = report[start:end]
+        if draw.random() < self.edited:
+            for kind in draw.sample(list(EDITS), len(EDITS)):
+                if (changed := edit(text, column, kind, claims, draw)) is not None:
+                    ids = codec.passing(changed.text)
+                    return Reading(ids, ids, changed.values)
+        ids = codec.passing(text)
+        return Reading(ids, ids, claims.read(text))
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """A statement is meant to be a part of its report."""
+        return False
+
+
 FRAME_VIEWS: Mapping[str, type] = MappingProxyType({"random-frame": RandomFrame})
 TEXT_VIEWS: Mapping[str, type] = MappingProxyType(
-    {"token-span": TokenSpan, "whole-report": WholeReport, "sentence-run": SentenceRun}
+    {
+        "token-span": TokenSpan,
+        "whole-report": WholeReport,
+        "sentence-run": SentenceRun,
+        "statement": Statement,
+    }
 )

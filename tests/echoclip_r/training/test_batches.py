@@ -44,8 +44,8 @@ def data(shards: Path, *, rank: int = 0, world_size: int = 1, **changes: Any) ->
 def same(first: Batch, second: Batch) -> bool:
     """Whether two batches are equal in every bit."""
     pairs = zip(
-        (first.frames, first.gains, *first.texts, *first.text_ids),
-        (second.frames, second.gains, *second.texts, *second.text_ids),
+        (first.frames, first.gains, *first.texts, *first.answers.text_ids),
+        (second.frames, second.gains, *second.texts, *second.answers.text_ids),
         strict=True,
     )
     return all(torch.equal(a, b) for a, b in pairs) and first.bad == second.bad
@@ -206,8 +206,8 @@ def test_batches_hold_what_the_recipe_reads(training_shards: Path) -> None:
     assert batch.frames.dtype == torch.uint8
     assert whole.shape[0] == run.shape[0] == 4
     assert ((batch.gains - 1).abs() <= config().augmentation.max_gain).all()
-    assert len(batch.text_ids) == 2
-    for ids, text in zip(batch.text_ids, batch.texts, strict=True):
+    assert len(batch.answers.text_ids) == 2
+    for ids, text in zip(batch.answers.text_ids, batch.texts, strict=True):
         for i in range(4):
             for j in range(4):
                 assert (ids[i] == ids[j]) == torch.equal(text[i], text[j])
@@ -224,7 +224,7 @@ def test_equal_reports_stay_equal_whatever_is_left_out(training_shards: Path) ->
     assert len(set(reports.values())) < len(reports)
     found = set()
     for batch in data(training_shards, drop_sentences=0.5, epochs=2).batches(0):
-        found.update(batch.text_ids[0].tolist())
+        found.update(batch.answers.text_ids[0].tolist())
     assert len(found) == len(set(reports.values()))
 
 

@@ -11,10 +11,16 @@ import pytest
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.augment import Augmentation
 from echoclip_r.training.config import config_from_dict, with_settings
-from echoclip_r.training.loss import Contrastive
-from echoclip_r.training.recipes import RECIPES, echoclip, echoclip_r_span, phantom_scale
+from echoclip_r.training.loss import Contrastive, SharedFindings
+from echoclip_r.training.recipes import (
+    RECIPES,
+    echoclip,
+    echoclip_r_findings,
+    echoclip_r_span,
+    phantom_scale,
+)
 from echoclip_r.training.recipes import echoclip_r as whole_report
-from echoclip_r.training.views import SentenceRun, WholeReport
+from echoclip_r.training.views import SentenceRun, Statement, WholeReport
 
 
 def test_a_config_comes_back_from_json() -> None:
@@ -62,6 +68,18 @@ def test_settings_reach_the_part_in_which_they_stand() -> None:
         Contrastive(text=1, weight=0.3, multi_positive=False),
     )
     assert config.augmentation == Augmentation(max_gain=0.0)
+
+
+def test_the_share_of_statements_is_set_as_that_of_runs_is() -> None:
+    """The loss on the whole report keeps the rest."""
+    config = with_settings(
+        echoclip_r_findings(), ["sentence_weight=.25", "edited=.1", "findings_scale=9"]
+    )
+    assert {view.edited for view in config.texts if isinstance(view, Statement)} == {0.1}
+    assert config.losses == (
+        Contrastive(text=0, weight=0.75),
+        SharedFindings(text=1, num_texts=4, weight=0.25, findings_scale=9.0),
+    )
 
 
 def test_settings_that_go_together_may_come_in_any_order() -> None:
@@ -155,9 +173,15 @@ def test_a_view_of_a_later_version_is_refused() -> None:
     [
         ({"epochs": "3"}, "epochs is '3'; it takes a whole number"),
         ({"model": "echoclip"}, "model is 'echoclip'; it takes a ModelSpec"),
-        ({"texts": "whole"}, "texts is 'whole'; it takes TokenSpan or WholeReport or SentenceRun"),
+        (
+            {"texts": "whole"},
+            "texts is 'whole'; it takes TokenSpan or WholeReport or SentenceRun or Statement",
+        ),
         ({"texts": ()}, "in a tuple if several"),
         ({"losses": (Contrastive(text=1),)}, "compares the frames with text 1, and .* reads 1"),
+        ({"losses": (SharedFindings(text=0),)}, r"TokenSpan\(\) does not say it; give it"),
+        ({"losses": (SharedFindings(text=0, num_texts=2),)}, "with text 1, and the recipe reads 1"),
+        ({"smooth_numbers": True}, "smooth_numbers needs a phrase tokenizer"),
         ({"frame": 3}, "it takes RandomFrame"),
         ({"augmentation": None}, "it takes an Augmentation"),
     ],

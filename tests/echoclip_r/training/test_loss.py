@@ -9,7 +9,16 @@ import torch
 from open_clip.loss import ClipLoss
 from torch.nn.functional import normalize
 
-from echoclip_r.training.loss import Contrastive, ContrastiveLoss, TotalLoss
+from echoclip_r.text.claims import default_claims
+from echoclip_r.training.loss import (
+    Answers,
+    Contrastive,
+    ContrastiveLoss,
+    SharedFindings,
+    SharedFindingsLoss,
+    TotalLoss,
+    shared_findings,
+)
 
 
 def features(rows: int, *, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,10 +78,102 @@ def test_the_losses_of_a_recipe_are_added_by_their_weights() -> None:
         Contrastive(text=1, weight=0.25),
         Contrastive(text=0, weight=0.75, multi_positive=False),
     )
-    value = TotalLoss(losses)(images, (first, second), scale, ids)
+    answers = Answers(ids, (torch.empty(6, 0),) * 2, torch.empty(6, 0))
+    value = TotalLoss(losses)(images, (first, second), scale, answers)
     expected = 0.25 * ContrastiveLoss()(images, second, scale, ids[1])
     expected = expected + 0.75 * ContrastiveLoss(multi_positive=False)(images, first, scale, ids[0])
     assert value.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def claimed(*cells: dict[str, float]) -> torch.Tensor:
+    """Rows of claims, float32 (len(cells), F)."""
+    claims = default_claims()
+    rows = torch.full((len(cells), len(claims.names)), math.nan)
+    for row, cell in zip(rows, cells, strict=True):
+        for name, value in cell.items():
+            row[claims.names.index(name)] = value
+    return rows
+
+
+SAID = claimed(
+    {"ejection_fraction": 60, "la_dilation": 0, "impella": 0},
+    {"ejection_fraction": 55, "impella": 1},
+    {"la_dilation": 2, "impella": 0},
+)
+STATES = claimed(
+    {"ejection_fraction": 60},
+    {"ejection_fraction": 20},
+    {"ejection_fraction": 60, "la_dilation": 0},
+    {"impella": 1},
+    {},
+)
+
+
+def test_right_are_those_that_say_the_same_and_silence_is_neither() -> None:
+    """Softened by distance in units of the rule's tolerance; several claims must all hold."""
+    truth, known = shared_findings(SAID, STATES, torch.from_numpy(default_claims().widths))
+    half = math.exp(-0.5)
+    expected = torch.tensor(
+        [
+            [1, math.exp(-32), 1, math.exp(-8), 1],
+            [half, math.exp(-24.5), half, 1, 1],
+            [1, 1, 0, 0, 1],
+        ]
+    )
+    seen = torch.tensor(
+        [[1, 1, 1, 1, 0], [1, 1, 0, 1, 0], [0, 0, 1, 1, 0]], dtype=torch.bool
+    )  # the second is silent of the atrium, the third of EF, but its atrium makes one false
+    assert torch.equal(known, seen)
+    torch.testing.assert_close(truth * known, expected * known, atol=4e-4, rtol=1e-4)
+
+
+def test_the_loss_on_shared_findings_term_by_term() -> None:
+    """Cross entropy over what is known, of the rows that have a right and a wrong answer."""
+    generator = torch.Generator().manual_seed(0)
+    images = normalize(torch.randn(3, 16, generator=generator), dim=-1).requires_grad_()
+    statements = normalize(torch.randn(5, 16, generator=generator), dim=-1).requires_grad_()
+    value = SharedFindingsLoss(scale=7.0)(images, statements, SAID, STATES)
+    logits = 7.0 * images.detach() @ statements.detach().T
+    truth, known = shared_findings(SAID, STATES, torch.from_numpy(default_claims().widths))
+    ways = []
+    for line, right, seen in ((logits, truth, known), (logits.T, truth.T, known.T)):
+        terms = []
+        for row, target, mask in zip(line, right, seen, strict=True):
+            true, false = (target[mask] >= 0.5), (target[mask] < 0.5)
+            if true.any() and false.any():
+                share = target[mask] / target[mask].sum()
+                terms.append(-(share * row[mask].log_softmax(0)).sum())
+        ways.append(torch.stack(terms).mean())
+    # Clips 0 and 1; nothing is false of statement 0, nothing true of 1 and nothing known of 4.
+    torch.testing.assert_close(value, torch.stack(ways).mean())
+    for gradient in torch.autograd.grad(value, (images, statements)):
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() > 0
+
+
+def test_where_nothing_is_known_nothing_is_taught() -> None:
+    """No loss, and a gradient of zeros rather than of NaN."""
+    images, statements = features(4)
+    silent = claimed({}, {}, {}, {})
+    value = SharedFindingsLoss()(images, statements, silent, silent)
+    assert value.item() == 0
+    for gradient in torch.autograd.grad(value, (images, statements)):
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+
+
+def test_shared_findings_reads_the_views_that_state() -> None:
+    """All of them together, beside the loss on the whole report."""
+    images, whole = features(3)
+    first, second = features(3, seed=1)
+    states = (torch.empty(3, 0), STATES[:3], STATES[1:4])
+    answers = Answers((torch.arange(3),) * 3, states, SAID)
+    losses = (Contrastive(weight=0.5), SharedFindings(text=1, num_texts=2, weight=0.5))
+    value = TotalLoss(losses)(images, (whole, first, second), torch.tensor(5.0), answers)
+    alone = SharedFindingsLoss()(
+        images, torch.cat([first, second]), SAID, torch.cat([STATES[:3], STATES[1:4]])
+    )
+    plain = ContrastiveLoss()(images, whole, torch.tensor(5.0), torch.arange(3))
+    torch.testing.assert_close(value, (alone + plain) / 2)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,12 @@ from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log
 from echoclip_r.training.loss import TotalLoss
-from echoclip_r.training.recipes import echoclip_r_span, phantom_scale
+from echoclip_r.training.recipes import (
+    RECIPES,
+    echoclip_r_findings,
+    echoclip_r_span,
+    phantom_scale,
+)
 from echoclip_r.training.run import train
 from echoclip_r.training.step import Towers, backward
 
@@ -35,8 +40,8 @@ from safetensors.torch import load_file, save_file
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from echoclip_r.training.config import with_settings
-from echoclip_r.training.recipes import echoclip_r_span, phantom_scale
-from echoclip_r.training.loss import TotalLoss
+from echoclip_r.training.recipes import RECIPES, phantom_scale
+from echoclip_r.training.loss import Answers, TotalLoss
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.batches import Batch
@@ -47,16 +52,21 @@ folder = Path(sys.argv[1])
 with distributed_process("cpu") as process:
     whole = load_file(folder / "batch.safetensors")
     part = {k: v.chunk(process.world_size)[process.rank] for k, v in whole.items()}
-    batch = Batch(
-        frames=part["frames"],
-        gains=part["gains"],
-        texts=(part["text0"], part["text1"]),
-        text_ids=(part["ids0"], part["ids1"]),
-        num_truncated=0,
-        bad=(),
-    )
     for case in sys.argv[2:]:
-        config = with_settings(phantom_scale(echoclip_r_span()), case.split(","))
+        recipe, *settings = case.split(",")
+        config = with_settings(phantom_scale(RECIPES[recipe]()), settings)
+        batch = Batch(
+            frames=part["frames"],
+            gains=part["gains"],
+            texts=tuple(part[f"text{n}"] for n in range(len(config.texts))),
+            answers=Answers(
+                text_ids=tuple(part[f"ids{n}"] for n in range(len(config.texts))),
+                states=tuple(part[f"states{n}"] for n in range(len(config.texts))),
+                said=part["said"],
+            ),
+            num_truncated=0,
+            bad=(),
+        )
         codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
         torch.manual_seed(process.rank)  # DDP hands the first process's weights to all
         model = build_model(model_config(config.model, codec), name=config.model.towers)
@@ -88,8 +98,11 @@ def torchrun(arguments: list[str], *, num_processes: int = 2) -> subprocess.Comp
 
 @pytest.fixture(scope="module")
 def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.Tensor]]:
-    """Eight clips, some of which share their report with a clip of the other half."""
-    config = replace(phantom_scale(echoclip_r_span()), batch_size=8, warmup_steps=1)
+    """Eight clips, some of which share their report with a clip of the other half.
+
+    Their second text is a statement, or, to a recipe of runs, any other part of the report.
+    """
+    config = replace(phantom_scale(echoclip_r_findings()), batch_size=8, warmup_steps=1)
     codec = TextCodec.load(config.model.tokenizer, context_length=config.model.context_length)
     data = TrainData(read_index(training_shards), config=config, codec=codec, size_px=64)
     batch = next(data.batches(0))
@@ -100,7 +113,7 @@ def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.
     batch = replace(
         batch,
         texts=tuple(map(repeat, batch.texts)),
-        text_ids=tuple(map(repeat, batch.text_ids)),
+        answers=batch.answers.map(repeat),
     )
     torch.manual_seed(0)
     model = build_model(model_config(config.model, codec), name=config.model.towers)
@@ -109,9 +122,11 @@ def batch_and_model(training_shards: Path) -> tuple[Batch, Any, dict[str, torch.
 
 
 CASES = [
-    "batch_size=8,accumulate=1,multi_positive=true",
-    "batch_size=8,accumulate=2,multi_positive=true",
-    "batch_size=8,accumulate=1,multi_positive=false",
+    "echoclip-r-span,batch_size=8,accumulate=1,multi_positive=true",
+    "echoclip-r-span,batch_size=8,accumulate=2,multi_positive=true",
+    "echoclip-r-span,batch_size=8,accumulate=1,multi_positive=false",
+    "echoclip-r-findings,batch_size=8,accumulate=1",
+    "echoclip-r-findings,batch_size=8,accumulate=2",
 ]
 
 
@@ -124,9 +139,14 @@ def two_processes(
     folder = tmp_path_factory.mktemp("two")
     batch, _, weights = batch_and_model
     save_file(weights, folder / "weights.safetensors")
-    tensors = {"frames": batch.frames, "gains": batch.gains}
-    for number in range(2):
-        tensors |= {f"text{number}": batch.texts[number], f"ids{number}": batch.text_ids[number]}
+    answers = batch.answers
+    tensors = {"frames": batch.frames, "gains": batch.gains, "said": answers.said}
+    for number, text in enumerate(batch.texts):
+        tensors |= {
+            f"text{number}": text,
+            f"ids{number}": answers.text_ids[number],
+            f"states{number}": answers.states[number],
+        }
     save_file(tensors, folder / "batch.safetensors")
     script = folder / "process.py"
     script.write_text(_PROCESS)
@@ -141,7 +161,8 @@ def test_two_processes_give_the_loss_and_gradients_of_one(
 ) -> None:
     """To 1e-5 in float32, also in parts, and with a right answer in the other process (I13)."""
     batch, model, _ = batch_and_model
-    config = with_settings(phantom_scale(echoclip_r_span()), case.split(","))
+    recipe, *settings = case.split(",")
+    config = with_settings(phantom_scale(RECIPES[recipe]()), settings)
     model = copy.deepcopy(model)
     if config.accumulate > 1:  # the tiny tower's batch norm takes a part for a batch of its own
         model.visual.trunk.norm = torch.nn.Identity()

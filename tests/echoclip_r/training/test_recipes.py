@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from echoclip_r.training.loss import Contrastive
-from echoclip_r.training.recipes import RECIPES, echoclip, echoclip_r_span, phantom_scale
+from echoclip_r.training.loss import Contrastive, SharedFindings
+from echoclip_r.training.recipes import (
+    RECIPES,
+    echoclip,
+    echoclip_r_findings,
+    echoclip_r_span,
+    phantom_scale,
+)
 from echoclip_r.training.recipes import echoclip_r as whole_report
-from echoclip_r.training.views import SentenceRun, TokenSpan, WholeReport
+from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, WholeReport
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
 def test_recipes_have_the_papers_settings(recipe: str) -> None:
-    """Batch 1,024, lr 5e-5, 2,000 warm-up steps and 50 epochs, in all three."""
+    """Batch 1,024, lr 5e-5, 2,000 warm-up steps and 50 epochs, in all of them."""
     config = RECIPES[recipe]()
     assert config.recipe == recipe
     assert (config.batch_size, config.lr) == (1024, 5e-5)
@@ -27,6 +33,16 @@ def test_recipes_read_what_they_say() -> None:
     assert echoclip().losses == whole_report().losses == (Contrastive(text=0, weight=1.0),)
     halves = (Contrastive(text=0, weight=0.5), Contrastive(text=1, weight=0.5))
     assert echoclip_r_span().losses == halves
+
+
+def test_findings_are_half_of_the_loss_beside_the_whole_report() -> None:
+    """The loss on whole reports stays as it is."""
+    config = echoclip_r_findings()
+    assert config.texts == (WholeReport(), *[Statement()] * 4)
+    assert config.losses == (
+        Contrastive(text=0, weight=0.5),
+        SharedFindings(text=1, num_texts=4, weight=0.5),
+    )
 
 
 def test_the_tokenizer_fits_the_weights() -> None:

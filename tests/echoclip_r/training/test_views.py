@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 import echotok
+from echoclip_r.text.claims import default_claims
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.training.views import (
     TEXT_VIEWS,
     RandomFrame,
     SentenceRun,
+    Statement,
     TextView,
     TokenSpan,
     WholeReport,
@@ -29,13 +32,15 @@ def codec() -> TextCodec:
 
 
 @pytest.mark.parametrize(
-    "view", [TokenSpan(), WholeReport(), WholeReport(drop_sentences=0.5), SentenceRun()]
+    "view",
+    [TokenSpan(), WholeReport(), WholeReport(drop_sentences=0.5), SentenceRun(), Statement()],
 )
 def test_a_draw_gives_one_reading(view: TextView, codec: TextCodec) -> None:
     """The same source of chance, the same ids; with BOS and EOS, within the context (I13)."""
     for seed in range(20):
         first, again = (view.read(REPORT, codec, random.Random(seed)) for _ in range(2))
-        assert first == again
+        assert (first.ids, first.identity) == (again.ids, again.identity)
+        np.testing.assert_array_equal(first.states, again.states)  # type: ignore[arg-type]
         assert first.ids[0] == codec.bos_id
         assert first.ids[-1] == codec.eos_id
         assert len(first.ids) <= codec.context_length
@@ -43,7 +48,7 @@ def test_a_draw_gives_one_reading(view: TextView, codec: TextCodec) -> None:
 
 def test_every_view_is_tried_above() -> None:
     """A view that is added is added there."""
-    assert set(TEXT_VIEWS.values()) == {TokenSpan, WholeReport, SentenceRun}
+    assert set(TEXT_VIEWS.values()) == {TokenSpan, WholeReport, SentenceRun, Statement}
 
 
 def test_a_whole_report_keeps_its_identity_whatever_is_left_out(codec: TextCodec) -> None:
@@ -71,6 +76,36 @@ def test_a_sentence_run_is_no_longer_than_asked(codec: TextCodec) -> None:
         assert reading.ids == reading.identity
         found.add(tuple(reading.ids))
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("edited", [0.0, 1.0])
+def test_a_statement_states_what_its_text_says(codec: TextCodec, edited: float) -> None:
+    """True of its own report where nothing is edited; else nearly always another's.
+
+    A number may be moved to where it was, once it is rounded.
+    """
+    claims = default_claims()
+    said = claims.read(REPORT)
+    view = Statement(edited=edited)
+    num_true = 0
+    for seed in range(20):
+        reading = view.read(REPORT, codec, random.Random(seed))
+        assert reading.states is not None
+        stated = ~np.isnan(reading.states)
+        assert stated.any()
+        num_true += np.array_equal(reading.states[stated], said[stated])
+        assert codec.tokenizer is not None
+        text = codec.tokenizer.decode(reading.ids)
+        np.testing.assert_array_equal(claims.read(text), reading.states)
+    assert num_true == 20 if edited == 0 else num_true <= 3
+
+
+def test_a_report_that_claims_nothing_gives_a_statement_of_nothing(codec: TextCodec) -> None:
+    """It is no answer and no question."""
+    reading = Statement().read("Poor windows.", codec, random.Random(0))
+    assert reading.states is not None
+    assert np.isnan(reading.states).all()
+    assert reading.ids == [codec.bos_id, codec.eos_id]
 
 
 def test_only_a_whole_report_can_be_cut(codec: TextCodec) -> None:
