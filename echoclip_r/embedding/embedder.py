@@ -29,6 +29,7 @@ from echoclip_r.errors import EchoclipError, ShardError
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.study_pooling import MeanPooling
+from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -168,7 +169,7 @@ def _embed_shard(
 
 def _batches(shard: Shard, batch_size: int) -> Iterator[tuple[list[Clip], list[NDArray[np.uint8]]]]:
     """Whole clips of at least `batch_size` frames together, the next decoded ahead of its use."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(num_cpus()) as pool:
         ahead: list[Any] = []
         for clips in _groups(shard, batch_size):
             # Pillow decodes without holding the interpreter's lock.
