@@ -168,9 +168,9 @@ def read_run(folder: Path, kind: str = CLIPS) -> dict[str, Any] | None:
 
 
 def claim_embeddings(
-    folder: Path, run: Mapping[str, Any], *, overwrite: bool
+    folder: Path, run: Mapping[str, Any], *, overwrite: bool, shared: bool = False
 ) -> AbstractContextManager[None]:
-    """Lock a folder for this run; see `echoclip_r.storage.claim`.
+    """Lock a folder for this run, or for a part of it; see `echoclip_r.storage.claim`.
 
     Raises:
         ShardError: the folder is in use, it holds embeddings of another run and `overwrite` is not
@@ -191,6 +191,7 @@ def claim_embeddings(
         differences=_differences,
         replace=delete,
         overwrite=overwrite,
+        shared=shared,
     )
 
 
