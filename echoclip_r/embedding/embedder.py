@@ -87,8 +87,8 @@ def embed(
     with claim_embeddings(folder, run, overwrite=overwrite and finish is None):
         missing = [number for number, path in enumerate(paths) if not path.exists()]
         if finish is not None and missing:
-            parts = ", ".join(map(str, parts_of(missing, finish.count)))
-            again = f"part {parts} of {finish.count}" if finish.count > 1 else "their parts"
+            numbers = ", ".join(map(str, parts_of(missing, finish.count)))
+            again = f"part {numbers} of {finish.count}" if finish.count > 1 else "their parts"
             raise ShardError(
                 f"{folder}: {len(missing):,} of {len(paths):,} shards are not embedded, the first "
                 f"{paths[missing[0]].stem}. Run {again} again: what is "
