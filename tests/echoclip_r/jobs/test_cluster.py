@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,17 @@ def test_a_cluster_that_is_not_there_is_said(
     assert main([*command, *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
+    """What Dask raises when it gives work up becomes what `run_jobs` tries again."""
+    theirs: Future[int] = Future()
+    theirs.set_exception(distributed.KilledWorker("task", None, 3))
+    ours: Future[int] = Future()
+    cluster._pass_on(theirs, ours)
+    assert type(ours.exception()) is BrokenExecutor
+    gone: Future[int] = Future()
+    gone.cancel()
+    lost: Future[int] = Future()
+    cluster._pass_on(gone, lost)
+    assert isinstance(lost.exception(), ConnectionError)
