@@ -49,7 +49,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders,docs,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,cluster,gpl-decoders,docs,dev]"
 	@touch $@
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)

@@ -31,6 +31,7 @@ _GUIDES = {
     "findings": "Findings",
     "clips": "Clips and masks",
     "archives": "Archives",
+    "scale": "More than one machine",
     "exchange": "open_clip and models of others",
     "evaluation": "Evaluation",
     "search": "Search",

@@ -1,14 +1,15 @@
 """Files and folders that appear whole, folders that belong to one run, and a full disk.
 
     whole_file, whole_folder  write under another name, and rename once everything is on the disk
-    lock                      lets one process write in a folder; the system frees it at any end
+    lock                      lets one process write in a folder, or several that share it; the
+                              system frees it at any end
     claim                     locks a folder, and checks that what lies in it belongs to this run
     json_text                 JSON that every reader takes
     writing                   turns errors of the file system into the caller's error, with advice
 
-The other name begins with a dot and ends in the process's id and `.partial`: no pattern for
-finished files finds it, and a file that a worker of a killed run is still writing is never taken
-for ours. `claim` deletes the unfinished files of a killed run.
+The other name begins with a dot and ends in some drawn letters and `.partial`: no pattern for
+finished files finds it, and a file that another process is writing, on this or on another machine,
+is never taken for ours. `claim` deletes the unfinished files of a killed run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +45,7 @@ __all__ = [
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP)  # said of folders by some network file systems
 _LOCK = ".lock"
+_SHARES = 1 << 20  # of a lock on Windows: who shares it takes one of them, who does not, all
 _held: list[TextIO] = []
 
 
@@ -189,13 +192,17 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[None]:
+def lock(
+    folder: Path, *, what: str, error: type[EchoclipError], shared: bool = False
+) -> Iterator[None]:
     """Make a folder and keep other processes from writing there until the block ends.
 
     Args:
         folder: the folder, which is made with its parents.
         what: name of the things that this run writes there, e.g. "shards", for the message.
         error: class of the error to raise.
+        shared: whether others that share the folder may write there, too, as the parts of a run
+            do; who does not share it, may not.
 
     Raises:
         EchoclipError: of the class `error`: another run is writing there, or the folder cannot be
@@ -206,8 +213,8 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
         folder.mkdir(parents=True, exist_ok=True)
     while True:
         with writing(folder, "the folder", error=error):
-            file = path.open("a")
-            if not _take(file):
+            file = path.open("a+")  # a shared lock on NFS needs a file that is read
+            if not _take(file, shared=shared):
                 file.close()
                 raise error(
                     f"{folder}: another run is writing {what} there; wait for it, or choose "
@@ -224,14 +231,15 @@ def lock(folder: Path, *, what: str, error: type[EchoclipError]) -> Iterator[Non
         _held.remove(file)
         if sys.platform == "win32":
             file.close()  # an open file cannot be deleted there, and the next run may open it now
-            with suppress(PermissionError):
+            with suppress(PermissionError):  # others share it still
                 path.unlink(missing_ok=True)
         else:
-            path.unlink(missing_ok=True)
+            if not shared:  # others may hold it still; a file without a lock keeps nobody out
+                path.unlink(missing_ok=True)
             file.close()
 
 
-def _take(file: TextIO) -> bool:
+def _take(file: TextIO, *, shared: bool) -> bool:
     """Take the lock of an open file, which the system frees at any end of this process.
 
     Not by the package filelock: to let go of what a fork inherited, it would free the parent's.
@@ -244,14 +252,15 @@ def _take(file: TextIO) -> bool:
         import msvcrt
 
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(secrets.randbelow(_SHARES) if shared else 0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1 if shared else _SHARES)
         except PermissionError:
             return False
     else:
         import fcntl
 
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
     return True
@@ -268,11 +277,15 @@ def claim(
     differences: Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[str]] | None = None,
     replace: Callable[[], None] | None = None,
     overwrite: bool = False,
+    shared: bool = False,
 ) -> Iterator[None]:
     """Lock a folder for a run, after making sure that it holds nothing of another run.
 
     A new or empty folder gets the run's record. In a folder with the same record the run continues,
     and the unfinished files in it and in the folders right below it are deleted.
+
+    Where parts of a run share the folder, the first one writes the record, and no part deletes
+    anything: unfinished files may be those of another one.
 
     Args:
         record: the file, in `folder` or right below it, that says which run the folder belongs to.
@@ -285,18 +298,21 @@ def claim(
         replace: function that deletes the files of another run; None where such a folder is always
             refused.
         overwrite: whether to call `replace` when the folder holds files of another run.
+        shared: whether this is a part of the run; see `lock`.
 
     Raises:
         EchoclipError: of the class `error`: the folder is in use, holds something else, or cannot
             be written to.
     """
-    with lock(folder, what=what, error=error):
+    with lock(folder, what=what, error=error, shared=shared):
         with writing(folder, record.name, error=error):
+            if shared:
+                _write_first(record, run, folder=folder, what=what, error=error)
             before = read_json(record)
             if not record.exists():
                 _refuse_others(folder, record, what=what, error=error)
             elif different := (differences or _differences)(before or {}, run):
-                if replace is None or not overwrite:
+                if replace is None or not overwrite or shared:
                     advice = (
                         "give the same options to continue that run"
                         if replace is None
@@ -307,12 +323,41 @@ def claim(
                         f"choose another folder, or {advice}"
                     )
                 replace()
-            for rest in [*folder.glob("*.partial"), *folder.glob("*/*.partial")]:
+            unfinished = [*folder.glob("*.partial"), *folder.glob("*/*.partial")]
+            for rest in () if shared else unfinished:
                 shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
-            if before != run:
+            if before != run and not shared:
                 record.parent.mkdir(exist_ok=True)
                 write_text(record, json.dumps(run, indent=1) + "\n")
         yield
+
+
+def _write_first(
+    record: Path, run: Mapping[str, Any], *, folder: Path, what: str, error: type[EchoclipError]
+) -> None:
+    """Write the record of a run unless another part has: of parts that differ, one must lose."""
+    if record.exists():
+        return
+    try:
+        _refuse_others(folder, record, what=what, error=error)
+    except error:
+        if read_json(record) is None:  # else another part has begun since, and these are its files
+            raise
+        return
+    record.parent.mkdir(exist_ok=True)
+    partial = _partial(record)
+    try:
+        partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8", newline="\n")
+        _sync(partial)
+        try:
+            record.hardlink_to(partial)  # which never replaces a file, as renaming would
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            partial.replace(record)
+        _sync(record.parent)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _refuse_others(folder: Path, record: Path, *, what: str, error: type[EchoclipError]) -> None:
@@ -332,7 +377,8 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Not the process's id: in containers every one may be the same.
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
 
 
 def _sync(path: Path) -> None:

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
+from echotok.cpus import num_cpus
 from echotok.engine.encoding import Encoding
-from echotok.engine.rows import num_cores
 from echotok.errors import MergesError
 from echotok.leftovers import find_leftovers
 from echotok.peers import Peer, comes_back
@@ -257,7 +257,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _map(measurer: _Measurer, batches: Iterator[list[str]], workers: int) -> Iterator[CorpusStats]:
-    workers = min(workers, num_cores())  # more would only take turns
+    workers = min(workers, num_cpus())  # more would only take turns
     num_alone, begun = 0, time.monotonic()
     for batch in batches:
         yield measurer(batch)

@@ -21,6 +21,7 @@ EXPECTED_SKIPS = (
     "no polars:",
     "no transformers:",
     "no compiled core:",
+    "no distributed:",
 )
 
 

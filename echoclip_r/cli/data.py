@@ -11,20 +11,24 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from echoclip_r.cli.options import (
+    add_cluster,
     add_frames,
     add_keep_unsure,
     add_labels,
     add_manifest,
     add_out_folder,
     add_overwrite,
+    add_parts,
     add_sectors,
     add_seed,
     add_size,
     add_table_form,
     add_workers,
     at_least_zero,
+    executor_of,
     go_on,
     nothing_kept,
+    part_of,
     picture_or_page,
     table_form,
 )
@@ -52,6 +56,9 @@ _OF_CLIPS = (
     "sector",
     "masked",
     "min_free_gb",
+    "part",
+    "finish",
+    "cluster",
 )
 
 
@@ -172,6 +179,8 @@ def _add_prepare(commands: Any) -> None:
         metavar="GB",
         help="stop when the disk has less free space than this (default: 1.0)",
     )
+    add_cluster(parser)
+    add_parts(parser, "settle doubtful clips and write the index")
     add_overwrite(parser, "shards that were made with other options")
     add_json(parser, "print the result as JSON")
     of_clips = {name: parser.get_default(name) for name in _OF_CLIPS}
@@ -184,24 +193,36 @@ def _prepare(arguments: argparse.Namespace) -> None:
     if arguments.frames_from is not None:
         _prepare_vectors(arguments)
         return
-    result = prepare(
-        arguments.manifest,
-        arguments.out,
-        size_px=arguments.size,
-        frames_per_clip=arguments.frames,
-        image_format=arguments.format,
-        workers=arguments.workers,
-        seed=arguments.seed,
-        clips_per_shard=arguments.clips_per_shard,
-        labels=_names(arguments.labels),
-        keep_unsure=arguments.keep_unsure,
-        sectors=arguments.sector,
-        masked=arguments.masked,
-        form=table_form(arguments),
-        hash_salt=_salt(arguments.hash_ids),
-        min_free_bytes=int(arguments.min_free_gb * 1e9),
-        overwrite=arguments.overwrite,
-    )
+    part = part_of(arguments)
+    if arguments.part is not None and arguments.overwrite:
+        raise OptionError(
+            "--overwrite would delete what other parts have made; empty DIR, or run --overwrite "
+            "without --part"
+        )
+    if arguments.part is not None and arguments.cluster is not None:
+        raise OptionError("--part is done by this machine, and --cluster does all of the work")
+    with executor_of(arguments) as executor:
+        result = prepare(
+            arguments.manifest,
+            arguments.out,
+            size_px=arguments.size,
+            frames_per_clip=arguments.frames,
+            image_format=arguments.format,
+            workers=arguments.workers,
+            seed=arguments.seed,
+            clips_per_shard=arguments.clips_per_shard,
+            labels=_names(arguments.labels),
+            keep_unsure=arguments.keep_unsure,
+            sectors=arguments.sector,
+            masked=arguments.masked,
+            form=table_form(arguments),
+            hash_salt=_salt(arguments.hash_ids),
+            min_free_bytes=int(arguments.min_free_gb * 1e9),
+            overwrite=arguments.overwrite,
+            part=part,
+            finish=arguments.finish is not None,
+            executor=executor,
+        )
     figures = {
         "out_dir": str(result.out_dir),
         "num_clips": result.num_clips,
@@ -220,8 +241,17 @@ def _prepare(arguments: argparse.Namespace) -> None:
         ],
         "num_resumed": result.num_resumed,
     }
+    if part is not None and arguments.part is not None:
+        figures |= {"part": part.number, "num_parts": part.count}
     if arguments.json:
         print(json_text(figures))
+        return
+    if part is not None and arguments.part is not None:
+        print(
+            f"{part}: {result.num_clips:,} clips in {len(result.shards):,} shards, "
+            f"{len(result.rejects):,} rows left out, {result.num_resumed:,} clips made before: "
+            f"{result.out_dir}; after all parts, run the command with --finish {part.count}"
+        )
         return
     print(
         f"{result.num_clips:,} clips ({result.num_frames:,} frames) of {result.num_studies:,} "
@@ -492,6 +522,7 @@ def _add_phantom(commands: Any) -> None:
         help="which files show a screen with an invented name and an ECG trace (default: dicom)",
     )
     add_workers(parser, least=1)
+    add_cluster(parser)
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_phantom, stopped=go_on)
 
@@ -499,16 +530,18 @@ def _add_phantom(commands: Any) -> None:
 def _phantom(arguments: argparse.Namespace) -> None:
     from echoclip_r.phantom.archive import write_archive
 
-    result = write_archive(
-        arguments.out,
-        arguments.patients,
-        seed=arguments.seed,
-        workers=arguments.workers,
-        size_px=arguments.size,
-        num_frames=arguments.frames,
-        clips_per_study=arguments.clips,
-        overlays=arguments.overlays,
-    )
+    with executor_of(arguments) as executor:
+        result = write_archive(
+            arguments.out,
+            arguments.patients,
+            seed=arguments.seed,
+            workers=arguments.workers,
+            size_px=arguments.size,
+            num_frames=arguments.frames,
+            clips_per_study=arguments.clips,
+            overlays=arguments.overlays,
+            executor=executor,
+        )
     if arguments.json:
         figures = asdict(result) | {"manifest": str(result.manifest)}
         print(json_text(figures))

@@ -6,19 +6,24 @@ import argparse
 import codecs
 import math
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from echoclip_r.errors import OptionError
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
 
 if TYPE_CHECKING:
     from echoclip_r.data.cells import TableFormat
+    from echoclip_r.jobs.parts import Part
 
 __all__ = [
     "add_batch_size",
     "add_checkpoint",
+    "add_cluster",
     "add_device",
     "add_frames",
     "add_keep_unsure",
@@ -26,6 +31,7 @@ __all__ = [
     "add_manifest",
     "add_out_folder",
     "add_overwrite",
+    "add_parts",
     "add_sectors",
     "add_seed",
     "add_size",
@@ -34,8 +40,10 @@ __all__ = [
     "add_workers",
     "at_least_zero",
     "device_of",
+    "executor_of",
     "go_on",
     "nothing_kept",
+    "part_of",
     "picture",
     "picture_or_page",
     "table_form",
@@ -277,6 +285,67 @@ def add_workers(parser: ArgumentParser, *, least: int = 0) -> None:
         help="number of processes that do the work"
         f"{'' if least else ', or 0 for only this process'} (default: 1)",
     )
+
+
+def add_parts(parser: ArgumentParser, what: str) -> None:
+    """Add `--part` and `--finish`.
+
+    Args:
+        parser: parser of the sub-command.
+        what: what `--finish` makes.
+    """
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--part",
+        nargs="?",
+        const="",
+        metavar="I/N",
+        help="do the work of one part alone, e.g. 17/400, on any machine that sees DIR; /400 takes "
+        "the number, and no value also the count, from the batch system (arrays of Slurm, LSF, "
+        "PBS, Grid Engine, AWS Batch; indexed jobs of Kubernetes). See docs/scale.md",
+    )
+    group.add_argument(
+        "--finish",
+        nargs="?",
+        const=0,
+        type=whole_number(1),
+        metavar="N",
+        help=f"after the parts: {what}, or name what is missing, and in which of N parts it is",
+    )
+
+
+def part_of(arguments: argparse.Namespace) -> Part | None:
+    """What `--part` says; for `--finish N` any part of so many; None for neither."""
+    from echoclip_r.jobs.parts import Part, part_from
+
+    if arguments.part is not None:
+        return part_from(arguments.part)
+    return Part(number=1, count=arguments.finish) if arguments.finish else None
+
+
+def add_cluster(parser: ArgumentParser) -> None:
+    """Add `--cluster`."""
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="let the workers of a Dask cluster do the work, which see the same files under the "
+        "same names; address of its scheduler, e.g. tcp://10.0.0.1:8786 (needs the extra cluster). "
+        "See docs/scale.md",
+    )
+
+
+@contextmanager
+def executor_of(arguments: argparse.Namespace) -> Iterator[Executor | None]:
+    """The cluster that `--cluster` means, or None."""
+    if arguments.cluster is None:
+        yield None
+        return
+    if arguments.workers != 1:
+        raise OptionError("--workers is for this machine; the workers of --cluster have begun")
+    from echoclip_r.jobs.cluster import connected
+
+    with connected(arguments.cluster) as executor:
+        yield executor
 
 
 def add_batch_size(parser: ArgumentParser) -> None:

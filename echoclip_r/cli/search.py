@@ -17,10 +17,12 @@ from echoclip_r.cli.options import (
     add_keep_unsure,
     add_out_folder,
     add_overwrite,
+    add_parts,
     add_split,
     device_of,
     go_on,
     nothing_kept,
+    part_of,
     picture,
 )
 from echoclip_r.errors import EchoclipError, OptionError
@@ -103,6 +105,7 @@ def _add_embed(commands: Any) -> None:
         "parquet)",
     )
     add_batch_size(parser)
+    add_parts(parser, "write the clips' or studies' embeddings for other tools")
     add_overwrite(parser, "embeddings of another model or of other data")
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_embed, stopped=go_on)
@@ -125,6 +128,13 @@ def _embed(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json_text(figures))
         return
+    if "part" in figures:
+        print(
+            f"part {figures['part']} of {figures['num_parts']}: {figures['num_clips']:,} clips in "
+            f"{figures['num_shards']:,} shards; after all parts, run the command with --finish "
+            f"{figures['num_parts']}"
+        )
+        return
     if arguments.reports is None:
         what = (
             f"{figures['num_clips']:,} clips ({figures['num_frames']:,} frames) of "
@@ -136,12 +146,32 @@ def _embed(arguments: argparse.Namespace) -> None:
 
 
 def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
-    from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.embedder import embed, embed_part
     from echoclip_r.embedding.embeddings import write_table
+    from echoclip_r.jobs.parts import Part
 
     for option, value in (("--column", arguments.column), ("--id-column", arguments.id_column)):
         if value is not None:
             raise OptionError(f"{option} is for --reports; the shards hold the clips' own reports")
+    if arguments.overwrite and (arguments.part is not None or arguments.finish is not None):
+        raise OptionError("--overwrite would delete what other parts have made; empty DIR instead")
+    part = part_of(arguments)
+    if part is not None and arguments.part is not None:
+        made = embed_part(
+            _loader(arguments)(),
+            arguments.shards,
+            split=arguments.split,
+            out=arguments.out,
+            part=part,
+            batch_size=arguments.batch_size,
+        )
+        return {
+            "part": part.number,
+            "num_parts": part.count,
+            "num_shards": len(made),
+            "num_clips": sum(len(one.clips) for one in made),
+        }
+    finish = None if arguments.finish is None else part or Part(number=1, count=1)
     embedded = embed(
         _loader(arguments)(),
         arguments.shards,
@@ -149,6 +179,7 @@ def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
         out=arguments.out,
         batch_size=arguments.batch_size,
         overwrite=arguments.overwrite,
+        finish=finish,
     )
     level = arguments.level or "clip"
     paths = write_table(embedded, arguments.out, level=level, form=arguments.format)
@@ -167,6 +198,8 @@ def _embed_reports(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.level is not None:
         raise OptionError("--level is for the clips of --shards; a report has one embedding")
+    if arguments.part is not None or arguments.finish is not None:
+        raise OptionError("--part and --finish are for the clips of --shards")
     load = _loader(arguments)
     table = read_report_table(
         arguments.reports, column=arguments.column, id_column=arguments.id_column

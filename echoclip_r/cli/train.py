@@ -13,6 +13,7 @@ from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_json
+from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
     from echoclip_r.training.config import TrainConfig
@@ -263,7 +264,7 @@ def _prepare(arguments: argparse.Namespace, shards: Path, config: TrainConfig) -
         arguments.manifest,
         shards,
         size_px=frame_size_px(config.model.towers),
-        workers=os.cpu_count() or 1,
+        workers=num_cpus(),
         seed=config.seed,
         overwrite=arguments.overwrite,
     )

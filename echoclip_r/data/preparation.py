@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from echoclip_r.data.cells import AS_IT_IS, TableFormat
 from echoclip_r.data.manifest import read_manifest
@@ -48,16 +51,19 @@ from echoclip_r.data.siblings import ClipLook, Sibling, groups_of, settle
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
+from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
 
 __all__ = ["PrepareResult", "prepare"]
 
 _log = logging.getLogger(__name__)
 
+_MAX_NAMED = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareResult:
-    """The shards that `prepare` made.
+    """The shards that `prepare` made; of a part of the run, what is in its own shards.
 
     Attributes:
         out_dir: folder of the shards.
@@ -116,12 +122,19 @@ def prepare(
     hash_salt: str | None = None,
     min_free_bytes: int = 1 << 30,
     overwrite: bool = False,
+    part: Part | None = None,
+    finish: bool = False,
+    executor: Executor | None = None,
 ) -> PrepareResult:
     """Turn an archive into shards: clips masked to the sector, cropped, resized, with reports.
 
     The same manifest, options and seed give the same bytes, whatever the number of workers and
     however often the run was stopped. In a folder with unfinished shards a new call continues; in a
     folder with finished shards it makes again only those whose clips changed on disk.
+
+    Parts of a run can be made by processes on several machines that see the same folder, in any
+    order and at once; `finish` then settles doubtful clips by their siblings, which may be in any
+    shard, and writes the index. The bytes are those of one call without parts.
 
     Worker processes start afresh, so a script must call this under `if __name__ == "__main__":`.
 
@@ -146,7 +159,13 @@ def prepare(
             patient ids, and dates moved by up to a year, by the same time for all studies of a
             patient. The reports' text is never changed: remove names from it before.
         min_free_bytes: stop before a shard when less disk space than this is free.
-        overwrite: first delete shards of other options or of another manifest from `out_dir`.
+        overwrite: first delete shards of other options or of another manifest from `out_dir`;
+            never done by a part.
+        part: make only the shards of this part, without an index.
+        finish: the parts have been made: make no shard, but an error that names those that are
+            missing; `part` then says among how many parts they are looked for.
+        executor: what does the work in place of processes of this machine; see
+            `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
 
     Returns:
         The counts, shards and rejected rows.
@@ -154,8 +173,8 @@ def prepare(
     Raises:
         ManifestError: the manifest or the file of sectors cannot be used; see `read_manifest` and
             `read_outlines`.
-        ShardError: there is no usable row, `out_dir` holds something else or is in use, or the disk
-            is full.
+        ShardError: there is no usable row, `out_dir` holds something else or is in use, the
+            disk is full, or shards are missing that parts should have made.
         OptionError: an option is out of range.
     """
     options = SampleOptions(
@@ -169,6 +188,8 @@ def prepare(
     )
     if workers < 0:
         raise OptionError(f"workers is {workers}; it must be 0 or more")
+    if executor is not None:  # its processes may stand in another folder
+        manifest_path, out_dir = Path(manifest_path).absolute(), Path(out_dir).absolute()
     outlines = None if sectors is None else read_outlines(sectors)
     manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False, form=form)
     plan = make_plan(manifest, options, clips_per_shard=clips_per_shard, outlines=outlines)
@@ -186,28 +207,32 @@ def prepare(
         options=plan.options,
         rows_fingerprint=plan.rows_fingerprint,
         overwrite=overwrite,
+        shared=part is not None and not finish,
     ):
+        due = plan.shards if part is None or finish else part.of(plan.shards)
         records = {
             shard.name: record
-            for shard in plan.shards
+            for shard in due
             if (record := load_record(out_dir, shard.name)) is not None
             and record.sources == source_fingerprint(plan.rows(shard))
         }
         num_resumed = sum(record.info.num_clips for record in records.values())
         if num_resumed:
             _log.info("%d clips were finished by an earlier run", num_resumed)
-        done = sum(len(shard.indices) for shard in plan.shards if shard.name in records)
-        tasks = {
-            shard.name: _task(plan, shard, out_dir, options, min_free_bytes)
-            for shard in plan.shards
-        }
+        if finish and len(records) < len(due):
+            raise _missing(plan, records, out_dir, part)
+        done = sum(len(shard.indices) for shard in due if shard.name in records)
+        tasks = {shard.name: _task(plan, shard, out_dir, options, min_free_bytes) for shard in due}
         left = (
             Job(name=name, payload=task()) for name, task in tasks.items() if name not in records
         )
-        with Progress(len(manifest.frame), unit="clips", what="prepare", done=done) as bar:
-            records |= _run(left, write_shard, out_dir, workers, bar)
+        num_clips = sum(len(shard.indices) for shard in due)
+        with Progress(num_clips, unit="clips", what="prepare", done=done) as bar:
+            records |= _run(left, write_shard, out_dir, workers, bar, executor)
+        if part is not None and not finish:
+            return _result(plan, due, out_dir, records, num_resumed)
         if not masked:
-            _settle(records, tasks, out_dir, workers)
+            _settle(records, tasks, out_dir, workers, executor)
         return _finish(plan, out_dir, records, num_resumed)
 
 
@@ -230,6 +255,7 @@ def _run(
     out_dir: Path,
     workers: int,
     bar: Progress,
+    executor: Executor | None,
 ) -> dict[str, Record]:
     """Write shards in worker processes, and show clip by clip how far they are."""
     records = {}
@@ -243,6 +269,7 @@ def _run(
         work,
         workers=workers,
         error=ShardError,
+        executor=executor,
         item_at_crash=lambda name: noted_item(out_dir, name),
         meanwhile=meanwhile,
     ):
@@ -257,6 +284,7 @@ def _settle(
     tasks: Mapping[str, Callable[[], ShardTask]],
     out_dir: Path,
     workers: int,
+    executor: Executor | None,
 ) -> None:
     """Give doubtful clips the outlines of their siblings, where these have one."""
     wanted = _siblings_of_doubtful(out_dir, list(records))
@@ -267,7 +295,7 @@ def _settle(
         # Siblings have changed since: back to what the clips themselves say.
         jobs = (Job(name=name, payload=tasks[name]()) for name in spoilt)
         with Progress(len(spoilt), unit="shards", what="again") as bar:
-            records |= _run(jobs, write_shard, out_dir, workers, bar)
+            records |= _run(jobs, write_shard, out_dir, workers, bar, executor)
     if due:
         num_clips = sum(len(wanted[name]) for name in due)
         _log.info("%d doubtful clips have siblings whose sectors are sure", num_clips)
@@ -275,7 +303,7 @@ def _settle(
             Job(name=name, payload=replace(tasks[name](), siblings=wanted[name])) for name in due
         )
         with Progress(num_clips, unit="doubtful clips", what="siblings") as bar:
-            records |= _run(jobs, settle_shard, out_dir, workers, bar)
+            records |= _run(jobs, settle_shard, out_dir, workers, bar, executor)
 
 
 def _siblings_of_doubtful(out_dir: Path, names: Sequence[str]) -> dict[str, dict[str, Sibling]]:
@@ -300,19 +328,71 @@ def _siblings_of_doubtful(out_dir: Path, names: Sequence[str]) -> dict[str, dict
     return found
 
 
+def _missing(
+    plan: Plan, records: Mapping[str, Record], out_dir: Path, part: Part | None
+) -> ShardError:
+    """Names the shards that parts have not made, and the parts, where it is said how many."""
+    missing = [number for number, shard in enumerate(plan.shards) if shard.name not in records]
+    names = [f"{plan.shards[number].name}.tar" for number in missing]
+    message = (
+        f"{out_dir}: {len(missing):,} of {len(plan.shards):,} shards are missing, or their clips "
+        f"have changed since: {_some(names)}. "
+    )
+    if part is None:
+        return ShardError(message + "Run their parts again: finished shards are kept")
+    parts = [*map(str, parts_of(missing, part.count))]
+    return ShardError(
+        f"{message}Run part {_some(parts)} of {part.count} again: finished shards are kept"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+def _result(
+    plan: Plan,
+    due: Sequence[PlannedShard],
+    out_dir: Path,
+    records: Mapping[str, Record],
+    num_resumed: int,
+) -> PrepareResult:
+    """What has become of some shards; of all, with what was wrong with the manifest."""
+    found = [records[shard.name] for shard in due]
+    rejects = [reject for record in found for reject in record.rejects]
+    used = {rule for record in found for rule in record.rules}
+    whole = len(due) == len(plan.shards)
+    if whole:
+        rejects += plan.manifest.rejects
+    rows = np.concatenate([np.empty(0, np.int64), *(shard.indices for shard in due)])
+    frame = plan.manifest.frame.iloc[rows]
+    kept = frame[~frame["row"].isin([reject.row for reject in rejects])]
+    return PrepareResult(
+        out_dir=out_dir,
+        shards=tuple(record.info for record in found if record.info.num_clips),
+        rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
+        remarks=tuple(
+            sorted(
+                (remark for record in found for remark in record.remarks),
+                key=lambda remark: remark.row,
+            )
+        ),
+        unused_rules=plan.outlines.unused(used) if plan.outlines is not None and whole else (),
+        num_given=sum(record.num_given for record in found),
+        num_settled=sum(record.num_settled for record in found),
+        num_studies=int(kept["study_id"].nunique()),
+        num_resumed=num_resumed,
+    )
+
+
 def _finish(
     plan: Plan, out_dir: Path, records: Mapping[str, Record], num_resumed: int
 ) -> PrepareResult:
     """Write index and rejects once every shard is finished."""
-    found = [records[shard.name] for shard in plan.shards]
-    rejects = [*plan.manifest.rejects, *(reject for record in found for reject in record.rejects)]
-    rejects.sort(key=lambda reject: reject.row)
-    remarks = [remark for record in found for remark in record.remarks]
-    used = {rule for record in found for rule in record.rules}
-    remarks.sort(key=lambda remark: remark.row)
-    shards = tuple(record.info for record in found if record.info.num_clips)
+    result = _result(plan, plan.shards, out_dir, records, num_resumed)
     frame = plan.manifest.frame
-    kept = frame[~frame["row"].isin([reject.row for reject in rejects])]
+    kept = frame[~frame["row"].isin([reject.row for reject in result.rejects])]
     counts = {}
     for split in SPLITS:
         part = kept[kept["split"] == split]
@@ -321,34 +401,22 @@ def _finish(
             "num_studies": int(part["study_id"].nunique()),
             "num_clips": len(part),
         }
-    num_given = sum(record.num_given for record in found)
-    num_settled = sum(record.num_settled for record in found)
     with writing_shards(out_dir, "the index"):
-        write_rejects(out_dir, rejects)
-        write_remarks(out_dir, remarks)
+        write_rejects(out_dir, result.rejects)
+        write_remarks(out_dir, result.remarks)
         write_index(
             out_dir,
-            shards,
+            result.shards,
             options=plan.options,
             rows_fingerprint=plan.rows_fingerprint,
             counts=counts,
-            num_rejects=len(rejects),
-            num_given=num_given,
-            num_settled=num_settled,
+            num_rejects=len(result.rejects),
+            num_given=result.num_given,
+            num_settled=result.num_settled,
         )
-    if not shards:
+    if not result.shards:
         raise ShardError(
-            f"{out_dir}: every clip was rejected, the first, row {rejects[0].row}, because: "
-            f"{rejects[0].reason}; rejects.csv there names them all"
+            f"{out_dir}: every clip was rejected, the first, row {result.rejects[0].row}, because: "
+            f"{result.rejects[0].reason}; rejects.csv there names them all"
         )
-    return PrepareResult(
-        out_dir=out_dir,
-        shards=shards,
-        rejects=tuple(rejects),
-        remarks=tuple(remarks),
-        unused_rules=() if plan.outlines is None else plan.outlines.unused(used),
-        num_given=num_given,
-        num_settled=num_settled,
-        num_studies=int(kept["study_id"].nunique()),
-        num_resumed=num_resumed,
-    )
+    return result

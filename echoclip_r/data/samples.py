@@ -230,7 +230,10 @@ def sample_of(
 
 
 def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
-    """Sha256 over the clips as they are on disk now, and over the rules that may hold for them."""
+    """Sha256 over the clips as they are on disk now, and over the rules that may hold for them.
+
+    A clip's name is that of the manifest: on another machine the archive may be mounted elsewhere.
+    """
     digest = hashlib.sha256()
     for row in rows:
         try:
@@ -238,7 +241,7 @@ def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
             state = f"{status.st_size}:{status.st_mtime_ns}"
         except OSError:
             state = "missing"
-        digest.update(f"{row.path}\0{state}\0{fingerprint_of(row.rules)}\n".encode())
+        digest.update(f"{row.video}\0{state}\0{fingerprint_of(row.rules)}\n".encode())
     return digest.hexdigest()
 
 

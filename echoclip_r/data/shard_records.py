@@ -113,9 +113,17 @@ class Record:
 
 
 def claim_shards(
-    out_dir: Path, *, options: Mapping[str, Any], rows_fingerprint: str, overwrite: bool
+    out_dir: Path,
+    *,
+    options: Mapping[str, Any],
+    rows_fingerprint: str,
+    overwrite: bool,
+    shared: bool = False,
 ) -> AbstractContextManager[None]:
-    """Lock a folder for this run; see `echoclip_r.storage.claim`.
+    """Lock a folder for this run, or for a part of it; see `echoclip_r.storage.claim`.
+
+    The record that the first part writes freezes the plan: which clip goes into which shard follows
+    from what it holds, and a part that finds another record is refused.
 
     Raises:
         ShardError: the folder is in use, it holds shards of another run and `overwrite` is not set,
@@ -130,6 +138,7 @@ def claim_shards(
         differences=_differences,
         replace=lambda: _delete_shards(out_dir),
         overwrite=overwrite,
+        shared=shared,
     )
 
 

@@ -202,7 +202,7 @@ def _write(job: Job[ShardTask], attempt: Callable[[int, ClipRow], Attempt]) -> R
                 sha256 = sha256_of(partial)
                 num_bytes = partial.stat().st_size
             if not samples:  # readers of WebDataset take an empty shard for an error
-                final.unlink()
+                final.unlink(missing_ok=True)  # two may have made it
         finally:
             drop_note(task.out_dir, name)
     # The note is gone before the record is there: a run killed between makes the shard again.

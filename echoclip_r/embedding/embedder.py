@@ -28,14 +28,16 @@ from echoclip_r.embedding.embeddings import (
     write_part,
 )
 from echoclip_r.errors import EchoclipError, ShardError
+from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.study_pooling import MeanPooling
+from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["embed", "embed_parts", "embed_texts", "embed_video"]
+__all__ = ["embed", "embed_by_shard", "embed_part", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ def embed(
     out: Path | str | None = None,
     batch_size: int = 256,
     overwrite: bool = False,
+    finish: Part | None = None,
 ) -> Embedded:
     """Embed every frame of a split.
 
@@ -62,34 +65,75 @@ def embed(
             clips whose frames are new are embedded.
         batch_size: number of frames at a time.
         overwrite: replace embeddings of another model or of other shards in `out`.
+        finish: parts have been made by `embed_part`: an error names those of so many that are
+            missing, instead of making them here.
 
     Returns:
         The clips in the order of the shards; a clip that cannot be read is logged and left out.
 
     Raises:
-        ShardError: the shards cannot be read, the split holds no clip, or `out` holds something
-            else or is in use.
+        ShardError: the shards cannot be read, the split holds no clip, `out` holds something else
+            or is in use, or parts are missing.
         EvaluationError: an embedding holds NaN or infinity.
     """
-    index = read_index(shards_dir)
-    check_kind(index.dimensions, model.reads_vectors, index.folder)
-    if not index.shards.get(split):
-        held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
-        raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
+    index = _index_for(model, shards_dir, split)
+    shards = index.shards[split]
     if out is None:
-        return joined(list(_parts(model, index, split, batch_size, folder=None)), index.folder)
+        return joined(list(_parts(model, index, shards, split, batch_size)), index.folder)
     folder, run = Path(out), _run(model, index, split)
-    paths = [_part_path(folder, shard) for shard in index.shards[split]]
+    paths = [_part_path(folder, shard) for shard in shards]
     if read_run(folder) == run and all(path.exists() for path in paths):
         # Without the lock, so that several searches can read one folder.
         parts = [part for path in paths if (part := read_part(path)) is not None]
         if len(parts) == len(paths):
             return joined(parts, index.folder)
-    with claim_embeddings(folder, run, overwrite=overwrite):
-        return joined(list(_parts(model, index, split, batch_size, folder=folder)), index.folder)
+    with claim_embeddings(folder, run, overwrite=overwrite and finish is None):
+        missing = [number for number, path in enumerate(paths) if not path.exists()]
+        if finish is not None and missing:
+            numbers = ", ".join(map(str, parts_of(missing, finish.count)))
+            again = f"part {numbers} of {finish.count}" if finish.count > 1 else "their parts"
+            raise ShardError(
+                f"{folder}: {len(missing):,} of {len(paths):,} shards are not embedded, the first "
+                f"{paths[missing[0]].stem}. Run {again} again: what is "
+                "embedded is kept"
+            )
+        parts = _parts(model, index, shards, split, batch_size, folder)
+        return joined(list(parts), index.folder)
 
 
-def embed_parts(
+def embed_part(
+    model: TrainedModel,
+    shards_dir: Path | str,
+    *,
+    split: str,
+    out: Path | str,
+    part: Part,
+    batch_size: int = 256,
+) -> list[Embedded]:
+    """Embed a part of a split's shards, as `embed` does, while others do the other parts.
+
+    Args:
+        model: model from `echoclip_r.model.checkpoint.load_checkpoint`.
+        shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
+        split: train, validation or test.
+        out: folder to keep the embeddings in, the same for all parts. What is there is kept.
+        part: which of the split's shards are embedded.
+        batch_size: number of frames at a time.
+
+    Returns:
+        The embeddings of each of the part's shards; none where there are more parts than shards.
+
+    Raises:
+        ShardError, EvaluationError: as `embed`.
+    """
+    index = _index_for(model, shards_dir, split)
+    folder = Path(out)
+    with claim_embeddings(folder, _run(model, index, split), overwrite=False, shared=True):
+        shards = part.of(index.shards[split])
+        return list(_parts(model, index, shards, split, batch_size, folder, whole=False))
+
+
+def embed_by_shard(
     model: TrainedModel,
     shards_dir: Path | str,
     *,
@@ -110,12 +154,20 @@ def embed_parts(
         ShardError: as in `embed`.
         EvaluationError: an embedding holds NaN or infinity.
     """
+    index = _index_for(model, shards_dir, split)
+    folder, shards = Path(out), index.shards[split]
+    with claim_embeddings(folder, _run(model, index, split), overwrite=False):
+        parts = _parts(model, index, shards, split, batch_size, folder)
+        yield from zip(shards, parts, strict=True)
+
+
+def _index_for(model: TrainedModel, shards_dir: Path | str, split: str) -> ShardIndex:
     index = read_index(shards_dir)
     check_kind(index.dimensions, model.reads_vectors, index.folder)
-    folder = Path(out)
-    with claim_embeddings(folder, _run(model, index, split), overwrite=False):
-        parts = _parts(model, index, split, batch_size, folder=folder)
-        yield from zip(index.shards[split], parts, strict=True)
+    if not index.shards.get(split):
+        held = ", ".join(f"{name} {index.num_clips(name):,}" for name in index.shards)
+        raise ShardError(f"{index.folder}: no clip in split {split!r} (clips: {held})")
+    return index
 
 
 def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
@@ -141,12 +193,23 @@ def embed_video(model: TrainedModel, frames: Frames) -> Floats:
 
 
 def _parts(
-    model: TrainedModel, index: ShardIndex, split: str, batch_size: int, *, folder: Path | None
+    model: TrainedModel,
+    index: ShardIndex,
+    shards: Sequence[Shard],
+    split: str,
+    batch_size: int,
+    folder: Path | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[Embedded]:
-    """The embeddings of each shard: read from `folder`, or made, and then kept there."""
+    """The embeddings of each shard: read from `folder`, or made, and then kept there.
+
+    `whole` says that these are all shards of the split, so that what is old is not needed any more.
+    """
     old = None if folder is None else OldEmbeddings(folder)
-    with Progress(index.num_clips(split), unit="clips", what="embed") as bar:
-        for shard in index.shards[split]:
+    num_clips = sum(shard.num_clips for shard in shards)
+    with Progress(num_clips, unit="clips", what="embed") as bar:
+        for shard in shards:
             part = None if folder is None else read_part(_part_path(folder, shard))
             if part is None:
                 part, contents = _embed_shard(model, shard, index, split, batch_size, old)
@@ -154,7 +217,7 @@ def _parts(
                     write_part(_part_path(folder, shard), part, contents)
             yield part
             bar.advance(shard.num_clips)
-    if old is not None:
+    if old is not None and whole:
         old.drop()
 
 
@@ -237,7 +300,7 @@ def _batches(
         known = None if old is None else old.find(_content(clip), width)
         return _decode(clip) if known is None else known
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(num_cpus()) as pool:
         ahead: list[Any] = []
         for clips in _groups(shard, batch_size):
             # Pillow decodes without holding the interpreter's lock.

@@ -171,9 +171,9 @@ def read_run(folder: Path, kind: str = CLIPS) -> dict[str, Any] | None:
 
 
 def claim_embeddings(
-    folder: Path, run: Mapping[str, Any], *, overwrite: bool
+    folder: Path, run: Mapping[str, Any], *, overwrite: bool, shared: bool = False
 ) -> AbstractContextManager[None]:
-    """Lock a folder for this run; see `echoclip_r.storage.claim`.
+    """Lock a folder for this run, or for a part of it; see `echoclip_r.storage.claim`.
 
     Embeddings of the same model stay at hand as `old-*.parquet`, for the clips that are as before:
     where the shards of the same folder were made again, from a manifest that grew, or with
@@ -209,6 +209,7 @@ def claim_embeddings(
         differences=_differences,
         replace=replace,
         overwrite=overwrite or has_grown,
+        shared=shared,
     )
 
 

@@ -1,9 +1,10 @@
-"""Jobs in worker processes of this machine; a crash costs one item of one job, not the run.
+"""Jobs in worker processes, here or of an executor; a crash costs one item of one job, not the run.
 
 One call of `run_jobs` does all jobs. A decoder that meets a broken file can end its process
 outright (by a segmentation fault, or because the system ends it when memory runs out), which no
 `except` catches. So a job notes each item before it touches it. After a crash the jobs that were
-running are tried again one at a time; an item that ends the process twice is then skipped.
+running are tried again one at a time; an item that ends the process twice is then skipped. An
+executor of a cluster goes on by itself with other processes, so that only the job is tried again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
@@ -25,6 +34,7 @@ from echoclip_r.errors import EchoclipError
 __all__ = ["Job", "run_jobs"]
 
 _TICK_S = 1.0
+_MAX_LOST = 5  # times that the processes of a job may end, whose items are not to blame
 
 PayloadT = TypeVar("PayloadT")
 ResultT = TypeVar("ResultT")
@@ -51,6 +61,7 @@ def run_jobs(
     *,
     workers: int,
     error: type[EchoclipError],
+    executor: Executor | None = None,
     item_at_crash: Callable[[str], int | None] = lambda name: None,
     meanwhile: Callable[[Sequence[str]], None] | None = None,
 ) -> Iterator[tuple[Job[PayloadT], ResultT]]:
@@ -61,16 +72,31 @@ def run_jobs(
         work: function that does a job; it must stand in a module, so that processes can import it.
         workers: number of processes; 0 works in this process, without any guard against crashes.
         error: class of the error to raise when a job cannot be done.
+        executor: what does the work in place of processes of this machine: anything of the
+            interface of `concurrent.futures`, such as a cluster's. It gets twice as many jobs as it
+            has workers: its own attribute `num_workers` where it has one, else `workers`.
         item_at_crash: function from a job's name to the item that it noted last; None if it noted
             no item, as jobs do of which no part can be skipped.
         meanwhile: function that is called about once a second with the names of the jobs that are
             running, to show how far they are.
 
     Raises:
-        EchoclipError: of the class `error`: a process ended before its job noted an item.
+        EchoclipError: of the class `error`: a process ended before its job noted an item, or the
+            executor has broken down.
         Exception: any error that `work` raises; jobs that are running are finished first.
     """
     waiting = iter(jobs)
+    if executor is not None:
+        yield from _run_on(
+            executor,
+            waiting,
+            work,
+            workers=max(1, workers),
+            error=error,
+            item_at_crash=item_at_crash,
+            meanwhile=meanwhile,
+        )
+        return
     if workers == 0:
         for job in waiting:
             yield job, work(job)
@@ -127,6 +153,62 @@ def run_jobs(
             if crashes[suspect.name, item] > 1:
                 suspect = replace(suspect, skip=suspect.skip | {item})
             suspects.appendleft(suspect)
+
+
+def _run_on(
+    executor: Executor,
+    waiting: Iterator[Job[PayloadT]],
+    work: Callable[[Job[PayloadT]], ResultT],
+    *,
+    workers: int,
+    error: type[EchoclipError],
+    item_at_crash: Callable[[str], int | None],
+    meanwhile: Callable[[Sequence[str]], None] | None,
+) -> Iterator[tuple[Job[PayloadT], ResultT]]:
+    """`run_jobs` by an executor of others."""
+    again: deque[Job[PayloadT]] = deque()
+    crashes: Counter[tuple[str, int | None]] = Counter()
+    lost: Counter[str] = Counter()
+    running: dict[Future[ResultT], Job[PayloadT]] = {}
+    try:
+        while True:
+            # Asked each time, since workers of a cluster come and go.
+            while len(running) < 2 * max(1, getattr(executor, "num_workers", workers)):
+                job = again.popleft() if again else next(waiting, None)
+                if job is None:
+                    break
+                running[executor.submit(work, job)] = job
+            if not running:
+                return
+            finished = wait(running, _TICK_S, return_when=FIRST_COMPLETED).done
+            if meanwhile is not None and not finished:
+                meanwhile([job.name for job in running.values()])
+            for future in finished:
+                job = running.pop(future)
+                try:
+                    result = future.result()
+                except BrokenExecutor as cause:
+                    item = item_at_crash(job.name)
+                    crashes[job.name, item] += 1
+                    lost[job.name] += 1
+                    if item is not None and crashes[job.name, item] > 1:
+                        job, lost[job.name] = replace(job, skip=job.skip | {item}), 0
+                    elif lost[job.name] > (_MAX_LOST if item is not None else 1):
+                        raise error(
+                            f"the processes that had {job.name} ended again and again; is there "
+                            "enough memory? Run the command again to continue"
+                        ) from cause
+                    again.append(job)
+                    continue
+                yield job, result
+    except (BrokenExecutor, ConnectionError, CancelledError) as cause:
+        raise error(
+            f"the executor has broken down ({cause or type(cause).__name__}); run the command "
+            "again to continue"
+        ) from cause
+    finally:
+        for future in running:
+            future.cancel()
 
 
 def _drain(jobs: deque[Job[PayloadT]]) -> Iterator[Job[PayloadT]]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from echoclip_r.errors import OptionError
+from echotok.cpus import num_cpus
 
 __all__ = ["autocast", "device_name", "needs_scaler", "pick_device", "resolve_precision"]
 
@@ -35,6 +36,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
             f"device {str(name)!r} cannot be used here ({reason}); leave --device out to take the "
             "best one there is, or give cpu (--device cpu)"
         ) from error
+    if torch.get_num_threads() > num_cpus():  # PyTorch asks for the cores, not for the quota
+        torch.set_num_threads(num_cpus())
     return device
 
 

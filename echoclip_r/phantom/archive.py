@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def write_archive(
     clips_per_study: int = 1,
     overlays: Overlays = "dicom",
     formats: Mapping[str, float] = DEFAULT_FORMATS,
+    executor: Executor | None = None,
 ) -> ArchiveResult:
     """Write an archive of phantom patients, or continue one.
 
@@ -108,6 +110,8 @@ def write_archive(
         overlays: which files show a scanner's screen with an invented name, a date and an ECG
             trace around the picture: those in DICOM, all, or none.
         formats: share of each of `echoclip_r.phantom.clip_files.FORMATS`.
+        executor: what does the work in place of processes of this machine; see
+            `echoclip_r.jobs.local.run_jobs`.
 
     Returns:
         The size of the archive.
@@ -128,6 +132,8 @@ def write_archive(
         formats=formats,
     )
     out_dir = Path(out_dir)
+    if executor is not None:  # its processes may stand in another folder
+        out_dir = out_dir.absolute()
     with (
         claim(
             out_dir / "archive.json",
@@ -138,7 +144,7 @@ def write_archive(
         ),
         writing(out_dir, "the rest of the archive", error=EchoclipError, go_on=_GO_ON),
     ):
-        result, shown = _write_rows(out_dir, num_patients, options, workers)
+        result, shown = _write_rows(out_dir, num_patients, options, workers, executor)
         picked = [shown[index] for index in choose_clips(shown)]
         with whole_file(out_dir / "contact_sheet.png") as partial:
             draw_sheet(out_dir, picked, seed=options.seed).save(partial, "PNG")
@@ -150,7 +156,11 @@ def write_archive(
 
 
 def _write_rows(
-    out_dir: Path, num_patients: int, options: ArchiveOptions, workers: int
+    out_dir: Path,
+    num_patients: int,
+    options: ArchiveOptions,
+    workers: int,
+    executor: Executor | None,
 ) -> tuple[ArchiveResult, list[dict[str, str]]]:
     """Write clips and tables; also the rows of the first patients, without reports."""
     studies = resumed = clips = 0
@@ -161,7 +171,7 @@ def _write_rows(
         Progress(num_patients, unit="patients", what="phantom") as bar,
     ):
         for patient, (rows, finished) in enumerate(
-            _in_order(out_dir, num_patients, options, workers)
+            _in_order(out_dir, num_patients, options, workers, executor)
         ):
             split = assign_split(rows[0].manifest["patient_id"], seed=options.seed)
             for row in rows:
@@ -185,7 +195,11 @@ def _write_rows(
 
 
 def _in_order(
-    out_dir: Path, num_patients: int, options: ArchiveOptions, workers: int
+    out_dir: Path,
+    num_patients: int,
+    options: ArchiveOptions,
+    workers: int,
+    executor: Executor | None,
 ) -> Iterator[tuple[list[ClipRow], bool]]:
     """Patients by number, however the workers finish them."""
     jobs = (
@@ -207,6 +221,7 @@ def _in_order(
         write_patients,
         workers=0 if workers == 1 else workers,
         error=EchoclipError,
+        executor=executor,
     ):
         early[job.payload.first] = patients
         while due in early:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.data.report_table import ReportTable
 from echoclip_r.data.shards import Shard, ShardIndex, read_index
-from echoclip_r.embedding.embedder import embed_parts
+from echoclip_r.embedding.embedder import embed_by_shard
 from echoclip_r.embedding.embeddings import ID_COLUMNS, Embedded, writing_embeddings
 from echoclip_r.embedding.reports import embed_reports, text_key
 from echoclip_r.errors import ShardError
@@ -296,7 +296,7 @@ def _parts(
 ) -> Iterator[tuple[Shard, Embedded]]:
     for split in shards.shards:
         if shards.num_clips(split):
-            yield from embed_parts(model, shards.folder, split=split, out=folder / split)
+            yield from embed_by_shard(model, shards.folder, split=split, out=folder / split)
 
 
 def _places(shard: Shard) -> dict[str, tuple[int, int]]:

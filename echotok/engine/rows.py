@@ -6,7 +6,6 @@ where they lie; nothing is copied to other processes. Without the core one threa
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +13,14 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from echotok.cpus import num_cpus
 from echotok.engine.encoding import Encoding
 from echotok.engine.engine import Engine
 
 if TYPE_CHECKING:
     from echotok.engine.batch import PackedBatch
 
-__all__ = ["encode_slices", "num_cores"]
+__all__ = ["encode_slices"]
 
 _SLICE = 256
 """Texts that a thread takes at a time, where the caller does not ask for slices of a size."""
@@ -48,7 +48,7 @@ def encode_slices(
         The rows of each slice, in order.
     """
     if num_threads is None:
-        num_threads = num_cores()
+        num_threads = num_cpus()
     texts = iter(texts)
     slices = iter(lambda: tuple(islice(texts, size)), ())
     first = next(slices, ())
@@ -120,10 +120,3 @@ def _encode_slice(
         num_dropped=np.array([dropped for _, dropped, _ in rows], dtype=np.int64),
         cut_inside_unit=np.array([inside for _, _, inside in rows], dtype=np.bool_),
     )
-
-
-def num_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on Windows and macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

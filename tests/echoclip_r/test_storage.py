@@ -231,6 +231,29 @@ while done < 40:
     assert (tmp_path / "number").read_text() == "160"
 
 
+def test_those_who_share_a_folder_keep_out_those_who_do_not(tmp_path: Path) -> None:
+    """And the other way round; a part that was killed keeps nobody out."""
+    out = tmp_path / "out"
+    part = start(
+        "with lock(Path(sys.argv[1]), what='shards', error=ValueError, shared=True):\n"
+        "  print('held', flush=True)\n  time.sleep(600)",
+        out,
+    )
+    wait_for(part, "held")
+    for _ in range(2):
+        with lock(out, what="shards", error=ShardError, shared=True):
+            pass
+        with pytest.raises(ShardError, match="another run is writing shards there"):
+            enter(lock(out, what="shards", error=ShardError))
+    kill(part)
+    with (
+        lock(out, what="shards", error=ShardError),
+        pytest.raises(ShardError, match="another run is writing shards there"),
+    ):
+        enter(lock(out, what="shards", error=ShardError, shared=True))
+    assert names(out) == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file in its place, for instance."""
     (tmp_path / "file").touch()
@@ -266,6 +289,53 @@ def test_a_new_folder_is_claimed_and_the_same_run_goes_on(tmp_path: Path) -> Non
         assert names(out) == [".lock", "finished.tar", "state"]
         assert names(out / "state") == ["run.json"]
     assert json.loads((out / "state" / "run.json").read_text()) == RUN
+
+
+def test_parts_of_a_run_claim_a_folder_together(tmp_path: Path) -> None:
+    """None deletes what another may be writing, nor anything of another run."""
+    with claimed(tmp_path, shared=True), claimed(tmp_path, shared=True):
+        (tmp_path / ".half.tar.1.partial").touch()
+        (tmp_path / "finished.tar").touch()
+        enter(claimed(tmp_path, shared=True))
+        with pytest.raises(ShardError, match=r"another run \(size_px 64, now 32\); choose another"):
+            enter(
+                claimed(
+                    tmp_path, RUN | {"size_px": 32}, shared=True, overwrite=True, replace=lambda: 0
+                )
+            )
+        assert (tmp_path / ".half.tar.1.partial").exists()
+    enter(claimed(tmp_path))
+    assert names(tmp_path) == ["finished.tar", "state"]
+    (tmp_path / "state" / "run.json").unlink()
+    with pytest.raises(ShardError, match=r"it holds other files \(finished\.tar\) and no things"):
+        enter(claimed(tmp_path, shared=True))
+
+
+def test_of_parts_that_differ_one_wins_whenever_they_begin(tmp_path: Path) -> None:
+    """Eight begin at once with four plans: those of one plan go on, the others are refused."""
+    code = """
+print("ready", flush=True)
+folder, size = Path(sys.argv[1]), int(sys.argv[2])
+while not (folder.parent / "go").exists():
+    pass
+try:
+    run, record = {"size_px": size}, folder / "s" / "run.json"
+    with claim(record, run, folder=folder, what="x", error=ValueError, shared=True):
+        print(size, flush=True)
+        (folder / f"{size}.tar").touch()
+except ValueError as error:
+    print("refused" if "another run" in str(error) else error, flush=True)
+"""
+    parts = [start(code, tmp_path / "out", number // 2) for number in range(8)]
+    for part in parts:
+        wait_for(part, "ready")
+    (tmp_path / "go").touch()
+    said = sorted(part.communicate(timeout=60)[0].strip() for part in parts)
+    assert said[0] == said[1] != "refused"
+    assert said[2:] == ["refused"] * 6
+    assert json.loads((tmp_path / "out" / "s" / "run.json").read_text()) == {
+        "size_px": int(said[0])
+    }
 
 
 def test_a_folder_in_use_is_not_claimed(tmp_path: Path) -> None:

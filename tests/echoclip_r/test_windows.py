@@ -41,7 +41,7 @@ def windows(monkeypatch):
     fcntl = pytest.importorskip("fcntl")
 
     def locking(descriptor, how, num_bytes):
-        assert (how, num_bytes) == (2, 1)
+        assert (how, num_bytes) == (2, 1 << 20)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

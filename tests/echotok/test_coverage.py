@@ -39,7 +39,7 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.touch()
     monkeypatch.setenv("ECHOTOK_TEST_NOTES", str(path))
     monkeypatch.setattr(coverage, "_BATCH", 4)
-    monkeypatch.setattr(coverage, "num_cores", lambda: 2)
+    monkeypatch.setattr(coverage, "num_cpus", lambda: 2)
     monkeypatch.setattr(coverage, "_ALONE", 0.0)
     return path
 
@@ -82,7 +82,7 @@ def test_workers_that_are_slower_are_let_go(notes: Path, monkeypatch: pytest.Mon
 def test_no_worker_without_a_processor_for_it(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one processor may be used, workers would only take turns."""
     monkeypatch.setattr(coverage, "_work", _fast)
-    monkeypatch.setattr(coverage, "num_cores", lambda: 1)
+    monkeypatch.setattr(coverage, "num_cpus", lambda: 1)
     assert measure(reports(40), echotok.load("echo"), workers=4).num_reports == 40
     assert not notes.read_text()
 

@@ -448,6 +448,21 @@ def test_settling_does_not_depend_on_workers_or_stops(study, tmp_path):
     assert contents(study.folder / "killed") == contents(study.folder / "none")
 
 
+def test_siblings_in_other_parts_settle_a_clip(study):
+    """Its part refuses it, since the siblings may be in any other; finishing settles it."""
+    assert study.prepare("whole") == 0
+    for number in (2, 1):
+        assert study.prepare("parts", "--part", f"{number}/2") == 0
+    looks = [json.loads(path.read_text()) for path in study.folder.glob("parts/state/*-*.json")]
+    assert not any(look["settled"] for look in looks)
+    assert study.prepare("parts", "--finish") == 0
+    assert contents(study.folder / "parts") == contents(study.folder / "whole")
+    # A part that runs once more finds its shards as they are.
+    assert study.prepare("parts", "--part", "1/2") == 0
+    (study.folder / "parts" / ".lock").unlink()
+    assert contents(study.folder / "parts") == contents(study.folder / "whole")
+
+
 def test_a_sibling_that_changes_takes_its_word_back(study, helpers):
     """Without siblings that agree the clip is refused as it would have been at once."""
     assert study.prepare("out") == 0

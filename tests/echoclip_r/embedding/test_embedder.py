@@ -16,9 +16,10 @@ import torch
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_clips
-from echoclip_r.embedding.embedder import embed, embed_texts
+from echoclip_r.embedding.embedder import embed, embed_part, embed_texts
 from echoclip_r.embedding.embeddings import Embedded, load_embedded
 from echoclip_r.errors import EvaluationError, ShardError
+from echoclip_r.jobs.parts import Part
 from echoclip_r.model.trained import TrainedModel
 
 
@@ -244,3 +245,26 @@ def test_of_an_archive_that_grew_only_new_clips_are_embedded(
     assert np.allclose(after.frames, fresh.frames, atol=1e-5)
     assert len(before.clips) == 8
     assert (after.clips["report"] == rows[0]["report"]).any()
+
+
+def test_parts_give_the_embeddings_of_one_run(
+    untrained: TrainedModel, training_shards: Path, tmp_path: Path, embedded: Embedded
+) -> None:
+    """In any order, also where there are more parts than shards; what is missing is named."""
+    for number in (7, 2, 3, 4, 5, 6):
+        part = Part(number=number, count=7)
+        made = embed_part(
+            untrained, training_shards, split="train", out=tmp_path, part=part, batch_size=8
+        )
+        assert len(made) == (number <= 5)
+    options: dict[str, Any] = {"split": "train", "out": tmp_path, "batch_size": 8}
+    with pytest.raises(ShardError, match=r"1 of 5 shards are not embedded, .* Run part 1 of 7"):
+        embed(untrained, training_shards, finish=Part(number=1, count=7), **options)
+    embed_part(untrained, training_shards, part=Part(number=1, count=7), **options)
+    whole = embed(untrained, training_shards, finish=Part(number=1, count=7), **options)
+    assert whole.clips.equals(embedded.clips)
+    assert whole.frames == pytest.approx(embedded.frames, abs=1e-6)
+    assert load_embedded(tmp_path)[0].frame_clip.tolist() == embedded.frame_clip.tolist()
+    options["split"] = "test"
+    with pytest.raises(ShardError, match="another split"):
+        embed_part(untrained, training_shards, part=Part(number=1, count=7), **options)

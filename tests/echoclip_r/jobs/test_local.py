@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +107,81 @@ def test_who_waits_is_told_each_second_what_is_running(tmp_path: Path) -> None:
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.stdout.strip(), done.stderr) == ("2.5 [['long']] True", "")
+
+
+def double(job: Job[int]) -> int:
+    return 2 * job.payload
+
+
+def test_any_executor_does_the_jobs(tmp_path: Path) -> None:
+    """It gets twice as many as it has workers, whatever the number of jobs is."""
+    taken = 0
+
+    def jobs() -> Iterator[Job[int]]:
+        nonlocal taken
+        for number in range(20):
+            taken += 1
+            yield Job(name=str(number), payload=number)
+
+    with ThreadPoolExecutor(2) as executor:
+        results = run_jobs(jobs(), double, workers=2, error=ShardError, executor=executor)
+        found = [next(results)[1]]
+        assert taken == 4
+        found += [result for _, result in results]
+    assert sorted(found) == [2 * number for number in range(20)]
+
+
+class Losing(Executor):
+    """Loses the processes of some jobs, as often as is said."""
+
+    num_workers = 3
+
+    def __init__(self, times: dict[str, int]) -> None:
+        self.times, self.skipped = times, {}
+
+    def submit(self, fn, job):
+        future: Future[int] = Future()
+        self.skipped[job.name] = sorted(job.skip)
+        if self.times.get(job.name, 0) and not job.skip:
+            self.times[job.name] -= 1
+            future.set_exception(BrokenExecutor("a worker died"))
+        else:
+            future.set_result(fn(job))
+        return future
+
+
+def run_losing(times: dict[str, int], item_at_crash: Callable[[str], int | None]) -> Any:
+    executor = Losing(times)
+    jobs = [Job(name=str(number), payload=number) for number in range(5)]
+    results = run_jobs(
+        jobs, double, workers=1, error=ShardError, executor=executor, item_at_crash=item_at_crash
+    )
+    assert sorted(result for _, result in results) == [0, 2, 4, 6, 8]
+    return executor.skipped
+
+
+def test_an_executor_that_loses_a_worker_costs_one_item_at_most() -> None:
+    """A job is tried again; an item at which two processes ended is left out, and no other."""
+    assert run_losing({"3": 1}, lambda name: 7)["3"] == []
+    assert run_losing({"3": 9}, lambda name: 7)["3"] == [7]
+    others = iter(range(100))
+    assert run_losing({"3": 5}, lambda name: next(others))["3"] == []
+    with pytest.raises(ShardError, match="the processes that had 3 ended again and again; is ther"):
+        run_losing({"3": 9}, lambda name: next(others))
+    with pytest.raises(ShardError, match="the processes that had 2 ended again and again"):
+        run_losing({"2": 2}, lambda name: None)
+
+
+def test_an_executor_that_is_broken_is_said() -> None:
+    """As a pool whose process was killed: it takes no more work."""
+    executor = Losing({})
+    executor.submit = lambda fn, job: (_ for _ in ()).throw(BrokenExecutor("no more"))
+    jobs = [Job(name="a", payload=1)]
+    with pytest.raises(ShardError, match=r"the executor has broken down \(no more\); run the com"):
+        list(run_jobs(jobs, double, workers=1, error=ShardError, executor=executor))
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ZeroDivisionError):
+        list(run_jobs(jobs, fail, workers=1, error=ShardError, executor=threads))
+
+
+def fail(job: Job[int]) -> int:
+    return job.payload // 0

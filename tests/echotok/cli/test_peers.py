@@ -99,7 +99,7 @@ def test_workers_measure_a_tokenizer_of_others(tmp_path: Path, reports: Path) ->
         "if __name__ == '__main__':\n"
         "    multiprocessing.set_start_method('spawn')\n"
         "    import echotok.coverage as c\n"
-        "    c._ALONE, c.num_cores = 0.0, lambda: 2\n"
+        "    c._ALONE, c.num_cpus = 0.0, lambda: 2\n"
         "    from echotok.cli.main import main\n"
         "    sys.exit(main(sys.argv[1:]))\n",
         encoding="utf-8",

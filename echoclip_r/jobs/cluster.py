@@ -1,0 +1,143 @@
+"""A cluster of Dask as a standard executor; `distributed` (extra `cluster`) is needed for it alone.
+
+Dask's workers may be processes started by hand, by dask-jobqueue on Slurm, LSF, PBS or Grid Engine,
+or by dask-kubernetes. They must see the same files under the same names, and have the same packages
+as the process that asks them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from echoclip_r.errors import EchoclipError, OptionError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["ClusterExecutor", "connected"]
+
+_log = logging.getLogger(__name__)
+
+_WAIT_S = 60.0
+# What decides bytes: one of another version would give other shards, which nobody would notice.
+_PACKAGES = ("echotok", "av", "numpy", "pillow", "pydicom", "scipy")
+
+Arguments = ParamSpec("Arguments")
+ResultT = TypeVar("ResultT")
+
+
+class ClusterExecutor(Executor):
+    """Work on the workers of a Dask cluster, as `concurrent.futures` has it.
+
+    A worker that dies costs nothing: Dask gives its work to another one. Work whose workers die
+    again and again fails with a `BrokenExecutor`, as it would in a pool of processes.
+
+    Args:
+        client: a client of the cluster.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        # Not pure: work that failed is done anew when it is submitted again.
+        self._executor = client.get_executor(pure=False)
+
+    @property
+    def num_workers(self) -> int:
+        """How many pieces of work the cluster does at once by now; workers come and go."""
+        return sum(self._client.nthreads().values())
+
+    def submit(
+        self, fn: Callable[Arguments, ResultT], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[ResultT]:
+        """See `concurrent.futures.Executor.submit`."""
+        theirs: Future[ResultT] = self._executor.submit(fn, *args, **kwargs)
+        ours: Future[ResultT] = Future()
+        ours.set_running_or_notify_cancel()
+        theirs.add_done_callback(lambda done: _pass_on(done, ours))
+        return ours
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See `concurrent.futures.Executor.shutdown`; the cluster itself lives on."""
+        self._executor.shutdown(wait=wait and not cancel_futures)
+
+
+def _pass_on(theirs: Future[ResultT], ours: Future[ResultT]) -> None:
+    from distributed import KilledWorker
+
+    try:
+        ours.set_result(theirs.result())
+    except CancelledError:
+        ours.set_exception(ConnectionError("the scheduler of the cluster is gone"))
+    except KilledWorker:
+        ours.set_exception(BrokenExecutor("every worker that had it died"))
+    except BaseException as error:
+        ours.set_exception(error)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[ClusterExecutor]:
+    """An executor of the cluster with this scheduler; what it still does at the end is given up.
+
+    Args:
+        address: of the scheduler, e.g. `tcp://10.0.0.1:8786`.
+
+    Raises:
+        OptionError: `distributed` is not installed, or no scheduler or no worker answers.
+        EchoclipError: a worker has another version of a package that decides bytes.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise OptionError(
+            '--cluster needs the package distributed: pip install "echotok[cluster]"'
+        ) from error
+    try:
+        client = Client(address, timeout=_WAIT_S / 4, set_as_default=False)
+    except (OSError, ValueError) as error:  # its TimeoutError is an OSError
+        raise OptionError(
+            f"--cluster {address}: no scheduler of Dask answers there ({type(error).__name__}); "
+            "start one with `dask scheduler` and give the address that it prints, e.g. "
+            "tcp://10.0.0.1:8786"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT_S)
+        except TimeoutError as error:
+            raise OptionError(
+                f"--cluster {address}: there is a scheduler and no worker; start some with `dask "
+                f"worker {address} --nthreads 1`"
+            ) from error
+        _check(client.run(versions))
+        executor = ClusterExecutor(client)
+        _log.info("%d threads of workers at %s", executor.num_workers, address)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that decide what is written."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def _check(workers: Mapping[str, Mapping[str, str]]) -> None:
+    ours = versions()
+    for address, theirs in sorted(workers.items()):
+        for name, own in ours.items():
+            if theirs.get(name) != own:
+                raise EchoclipError(
+                    f"the worker {address} has {name} {theirs.get(name)}, and this process {own}: "
+                    "shards would differ; install the same versions on both"
+                )

@@ -1,0 +1,154 @@
+"""Work on a cluster of Dask: the bytes of one machine, whoever dies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echoclip_r.cli.main import main
+from echoclip_r.data.preparation import prepare
+from echoclip_r.errors import EchoclipError
+from echoclip_r.jobs import cluster
+from echoclip_r.jobs.cluster import connected
+
+distributed = pytest.importorskip("distributed", reason="no distributed: it is not installed")
+
+SMALL = {"size_px": 32, "frames_per_clip": 4, "clips_per_shard": 2, "min_free_bytes": 0}
+COMMAND = ["--size", "32", "--frames", "4", "--clips-per-shard", "2", "--min-free-gb", "0"]
+# What its threads leave to the garbage collector when workers are killed is not ours.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def local_cluster() -> Iterator[Any]:
+    """A scheduler and two worker processes on loopback."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def whole(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "out"
+    prepare(archive / "manifest.csv", out, workers=0, **SMALL)
+    return out
+
+
+def test_a_cluster_writes_the_bytes_of_one_machine(
+    local_cluster: Any, archive: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command, with names of files relative to a folder in which the workers are not."""
+    monkeypatch.chdir(tmp_path)
+    manifest = os.path.relpath(archive / "manifest.csv")
+    command = ["prepare", manifest, "--out", "out", *COMMAND]
+    assert main([*command, "--cluster", local_cluster.scheduler_address]) == 0
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def test_a_worker_that_is_killed_costs_nothing(
+    local_cluster: Any, archive: Path, whole: Path, tmp_path: Path
+) -> None:
+    """Its shard is made by another worker: no clip is lost, none is doubled."""
+    out, killed = tmp_path / "out", []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("state/*.at")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        for worker in list(local_cluster.workers.values()):
+            os.kill(worker.pid, signal.SIGKILL)
+            killed.append(worker.pid)
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with connected(local_cluster.scheduler_address) as executor:
+        result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
+    thread.join()
+    assert len(killed) == 2
+    assert result.num_clips == 12
+    made = contents(out)
+    assert {name: made[name] for name in made if ".partial" not in name} == contents(whole)
+    # What a worker was writing when it was killed is cleared away by the next run.
+    prepare(archive / "manifest.csv", out, workers=0, finish=True, **SMALL)
+    assert contents(out) == contents(whole)
+
+
+def test_phantoms_are_made_on_a_cluster(local_cluster: Any, tmp_path: Path) -> None:
+    """The same files as in this process."""
+    command = ["phantom", "--patients", "6", "--size", "32", "--frames", "3"]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    address = local_cluster.scheduler_address
+    assert main([*command, "--out", str(tmp_path / "two"), "--cluster", address]) == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_worker_of_other_versions_is_refused(
+    local_cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shards would differ, and nobody would notice."""
+    monkeypatch.setattr(cluster, "_PACKAGES", ("echotok", "dask", "none-such"))
+    with (
+        pytest.raises(EchoclipError, match=r"the worker tcp:.* has dask None, and this process 20"),
+        connected(local_cluster.scheduler_address),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--cluster", "tcp://127.0.0.1:1"], "no scheduler of Dask answers there"),
+        (["--cluster", "nowhere"], "no scheduler of Dask answers there"),
+        (["--cluster", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is for this machine"),
+        (["--cluster", "tcp://127.0.0.1:1", "--part", "1/2"], "--cluster does all of the work"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_said(
+    archive: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
+) -> None:
+    """With what to do; nothing is written."""
+    monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
+    command = ["prepare", str(archive / "manifest.csv"), "--out", str(tmp_path / "out")]
+    assert main([*command, *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
+    """What Dask raises when it gives work up becomes what `run_jobs` tries again."""
+    theirs: Future[int] = Future()
+    theirs.set_exception(distributed.KilledWorker("task", None, 3))
+    ours: Future[int] = Future()
+    cluster._pass_on(theirs, ours)
+    assert type(ours.exception()) is BrokenExecutor
+    gone: Future[int] = Future()
+    gone.cancel()
+    lost: Future[int] = Future()
+    cluster._pass_on(gone, lost)
+    assert isinstance(lost.exception(), ConnectionError)
