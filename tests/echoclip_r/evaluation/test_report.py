@@ -255,7 +255,10 @@ def test_paper_is_no_phone(
 ) -> None:
     """A sheet of A4 is narrow, and still has figures beside their bars and tables with columns."""
     path = tmp_path / "report.html"
-    path.write_text(render_report(named(evaluation, ["a", LONG, "b"]), []), encoding="utf-8")
+    reason = "no label column 'annuloplasty_ring', and no report has a phrase of 'mitral_ring'"
+    left = Skipped(section="binary", task="r", title=LONG, dataset="internal", reason=reason)
+    shown = replace(named(evaluation, ["a", LONG, "b"]), skipped=(left,))
+    path.write_text(render_report(shown, []), encoding="utf-8")
     page = browse(path, viewport={"width": 680, "height": 1000}, color_scheme="dark")
     page.emulate_media(media="print")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -268,6 +271,13 @@ def test_paper_is_no_phone(
     assert page.evaluate("getComputedStyle(document.querySelector('.figures td')).display") == (
         "table-cell"
     )
+    heights = page.evaluate(
+        "[...document.querySelectorAll('#skipped td:nth-of-type(1)')].map((cell) => {"
+        " const all = document.createRange(); all.selectNodeContents(cell);"
+        " return new Set([...all.getClientRects()].map((one) => one.top)).size; })"
+    )
+    assert heights
+    assert set(heights) == {1}, "the name of the data is not broken within a word"
 
 
 class Strips(HTMLParser):
