@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -143,6 +144,11 @@ def _embed(arguments: argparse.Namespace) -> None:
     else:
         what = f"{figures['num_reports']:,} reports ({figures['num_texts']:,} different texts)"
     print(f"{what}, {figures['dimensions']} dimensions: {' and '.join(figures['files'])}")
+    query = "--video CLIP" if arguments.reports is not None else '--text "..."'
+    print(
+        f"search them: echoclip-r retrieve {shlex.quote(str(arguments.checkpoint))} {query} "
+        f"--embeddings {shlex.quote(str(arguments.out))}"
+    )
 
 
 def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -336,6 +342,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _answer(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
     from echoclip_r.data.report_table import read_report_table
     from echoclip_r.embedding.embedder import embed
+    from echoclip_r.embedding.embeddings import REPORTS, read_run
     from echoclip_r.embedding.reports import EmbeddedReports, embed_reports
     from echoclip_r.search.answers import Item, find_reports, find_videos
 
@@ -344,6 +351,11 @@ def _answer(arguments: argparse.Namespace) -> tuple[TrainedModel, Answer]:
     query = _query_text(arguments)
     table = None
     if arguments.reports is not None:
+        if read_run(Path(arguments.reports), REPORTS) is not None:
+            raise OptionError(
+                f"--reports {arguments.reports}: this folder holds embeddings of reports; give it "
+                f"as --embeddings {arguments.reports}, without --reports"
+            )
         table = read_report_table(
             arguments.reports, column=arguments.column, id_column=arguments.id_column
         )

@@ -169,6 +169,7 @@ def _train(arguments: argparse.Namespace) -> None:
             "loss": result.loss,
             "validation": None if best is None else best.to_dict(),
             "num_bad": result.num_bad,
+            "truncated": round(result.truncated, 4),
             "seconds": round(result.seconds, 1),
         }
         print(json_text(figures))
@@ -182,6 +183,12 @@ def _train(arguments: argparse.Namespace) -> None:
             f"best validation: MCMRR (the mean rank of the right answer, both ways) "
             f"{best.mcmrr:.1f} of {best.num_clips:,} (chance about "
             f"{(best.num_clips + 1) / 2:.0f}), R@10 {100 * best.recall_at_10:.1f} %"
+        )
+    if result.truncated:
+        print(
+            f"{100 * result.truncated:.0f} % of the reports did not fit into the model's context: "
+            "what stands behind it was not read. `echoclip-r summary --tokenizer` shows their "
+            "lengths, a tokenizer of your own (`echotok mine`) or --set context_length=N fits more"
         )
     if result.num_bad:
         print(f"{result.num_bad:,} clips could not be used; {result.out / 'rejects.csv'} says why")

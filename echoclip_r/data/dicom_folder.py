@@ -48,6 +48,7 @@ _TAGS = (
     "Rows",
 )
 _DICOMDIR = "1.2.840.10008.1.3.10"
+_FORM_LENGTH = 40
 _TEXTS = ("report", "text", "report_text")
 _VIEW_NAME = re.compile(
     r"(?:a|ap|apical)?[ -]?(?:[2-5]|two|three|four|five)[ -]?(?:c|ch|chamber|chambers)(?: view)?"
@@ -213,7 +214,7 @@ def _check_match(
     if not both:
         raise ManifestError(
             f"{reports}: none of its {len(texts):,} values of {key!r} is one of the {len(ids):,} "
-            f"of the files in {root}{_hint(ids, texts)}"
+            f"of the files in {root}{_hint(ids, texts) or _forms(key, ids, set(texts))}"
         )
     if without := len(ids - both):
         findings.remarks.append(
@@ -222,6 +223,21 @@ def _check_match(
         )
     if unused := len(set(texts) - both):
         findings.remarks.append(f"{unused:,} of {len(texts):,} reports are of no study there")
+
+
+def _forms(key: str, ids: set[str], texts: set[str]) -> str:
+    """What ids of either side look like, where nothing else is known: no id is quoted."""
+
+    def form(values: set[str]) -> str:
+        forms = Counter(
+            re.sub(r"[^\W\d_]", "A", re.sub(r"\d", "0", value))[:_FORM_LENGTH] for value in values
+        )
+        return max(sorted(forms), key=forms.__getitem__, default="nothing")
+
+    return (
+        f"; most look like {form(texts)} in the table and like {form(ids)} in the files, each "
+        f"digit shown as 0 and each letter as A. If another column holds them: --columns {key}=NAME"
+    )
 
 
 def _hint(ids: set[str], texts: Mapping[str, str] | set[str]) -> str:

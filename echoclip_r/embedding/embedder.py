@@ -97,8 +97,8 @@ def embed(
                 f"{paths[missing[0]].stem}. Run {again} again: what is "
                 "embedded is kept"
             )
-        parts = _parts(model, index, shards, split, batch_size, folder)
-        return joined(list(parts), index.folder)
+        parts = list(_parts(model, index, shards, split, batch_size, folder))
+        return joined(parts, index.folder)
 
 
 def embed_part(

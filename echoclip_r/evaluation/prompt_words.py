@@ -18,6 +18,7 @@ from echoclip_r.text.word_counts import KnownWords, Remark
 __all__ = ["add_remarks", "as_json", "look_up_prompts", "say_remarks"]
 
 _log = logging.getLogger(__name__)
+_MOST_PROMPTS = 3
 
 
 def look_up_prompts(tasks: Tasks, known: KnownWords) -> dict[str, Remark]:
@@ -37,13 +38,22 @@ def look_up_prompts(tasks: Tasks, known: KnownWords) -> dict[str, Remark]:
 
 
 def say_remarks(model: str, remarks: Mapping[str, Remark]) -> None:
-    """Log the prompts with unknown words, one by one, and how many others there are."""
+    """Log the first prompts with unknown words, and how many others there are."""
     others = []
+    num_unknown = 0
     for wording, remark in remarks.items():
         if remark.unknown or remark.needs_stop:
-            _log.warning("%s: prompt %r: %s", model, wording, remark)
+            num_unknown += 1
+            if num_unknown <= _MOST_PROMPTS:
+                _log.warning("%s: prompt %r: %s", model, wording, remark)
         else:
             others.append(remark)
+    if num_unknown > _MOST_PROMPTS:
+        _log.warning(
+            "%s: and so of %d more prompts; metrics.json names them",
+            model,
+            num_unknown - _MOST_PROMPTS,
+        )
     if others:
         _log.warning(
             "%s: most words of %d prompts are words that it %s; metrics.json names them",

@@ -31,6 +31,9 @@ class Verdict(NamedTuple):
 def verdict(outcome: Outcome, name: str) -> Verdict | None:
     """Say plainly whether a figure is any good; None where there is nothing to say."""
     figure = outcome.scores.figures[name]
+    few = too_few(outcome)
+    if few is not None:
+        return Verdict(f"too few to tell: {few}", "weak")
     if outcome.section == "regression":
         gain = outcome.scores.figures["gain"]
         if math.isnan(gain.low):
@@ -44,9 +47,6 @@ def verdict(outcome: Outcome, name: str) -> Verdict | None:
         if gain.value < 0.1:
             return Verdict("weak", "weak")
         return Verdict(f"saves {gain.value:.0%} of the median guess's error", "fair")
-    few = too_few(outcome)
-    if few is not None:
-        return Verdict(f"too few to tell: {few}", "weak")
     if math.isnan(figure.chance) or math.isnan(figure.low):
         return None
     below = is_better_low(name)

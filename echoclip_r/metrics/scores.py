@@ -287,7 +287,8 @@ def binary_scores(
     check_finite(score)
     if positive.all() or not positive.any():
         raise EvaluationError(
-            f"all {len(positive)} items are {'positive' if positive.all() else 'negative'}: with "
+            f"{'the only item is' if len(positive) == 1 else f'all {len(positive)} items are'} "
+            f"{'positive' if positive.all() else 'negative'}: with "
             "one class only there is no AUC"
         )
     figures: dict[str, Callable[[Weights], Floats]] = {

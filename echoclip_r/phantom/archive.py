@@ -56,7 +56,7 @@ works on people.
 seed {seed}.
 
 manifest.csv       one row a clip; the labels are the truth, the reports are off by a little
-clips/             apical four-chamber clips
+clips/             apical four-chamber clips; the accession number of a DICOM file is its study_id
 provenance.csv     the format of each clip, the invented name, where the picture is on the screen
 contact_sheet.png  some of the clips
 """

@@ -47,6 +47,7 @@ class DicomStudy:
         day: date of the study.
         heart_rate_bpm: heart rate in whole beats per minute.
         key: text from which the file's unique identifiers are made; every clip has its own.
+        study_id: id of the study in the manifest, which is the accession number, too.
         study_key: such a text for the study, the same for all clips of one study.
     """
 
@@ -55,6 +56,7 @@ class DicomStudy:
     day: date
     heart_rate_bpm: int
     key: str
+    study_id: str
     study_key: str
 
 
@@ -170,13 +172,14 @@ def _describe(study: DicomStudy, fps_hz: int) -> Dataset:
     data.PatientSex = study.sex
     data.StudyDate = data.ContentDate = study.day.strftime("%Y%m%d")
     data.StudyTime = data.ContentTime = "101500"
-    data.AccessionNumber = f"A{study.identity.record_number[-5:]}"
+    data.AccessionNumber = study.study_id
     data.ReferringPhysicianName = "PHANTOM^REFERRER"
     data.InstitutionName = "PHANTOM HOSPITAL"
     data.Manufacturer = "echoclip_r phantom"
     data.ImageComments = "Simulated. Not a recording of any person."
     data.Modality = "US"
     data.StudyID = "1"
+    data.SeriesDescription = "A4C"
     data.SeriesNumber = data.InstanceNumber = 1
     data.HeartRate = study.heart_rate_bpm
     data.FrameTime = round(1000 / fps_hz, 3)

@@ -216,6 +216,7 @@ def _write(
             day=latents.date,
             heart_rate_bpm=round(latents.heart_rate_bpm),
             key=f"{study_key}:{clip}",
+            study_id=_study_id(latents),
             study_key=study_key,
         ),
     )

@@ -9,6 +9,7 @@ Reports that normalize to the same text are one hit, and so are clips with the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def find_reports(
             )
         )
     if len(cosines) < k:
-        notes.append(_fewer(len(cosines), k, "different reports"))
+        notes.append(_fewer(len(cosines), k, "different report"))
     return Answer(
         query=query,
         hits=tuple(hits),
@@ -250,7 +251,7 @@ def find_videos(
             )
         )
     if len(hits) < k:
-        notes.append(_fewer(len(hits), k, "different clips"))
+        notes.append(_fewer(len(hits), k, "different clip"))
     return Answer(
         query=query,
         hits=tuple(hits),
@@ -394,11 +395,13 @@ def _clip_name(row: pd.Series) -> str:
 
 
 def _percentile(cosines: Floats, place: int) -> float:
-    return float(100 * np.mean(cosines < cosines[place]))
+    """Percentage of the others that are lower, of all; of one alone there is nothing to say."""
+    return float(100 * np.mean(cosines < cosines[place])) if len(cosines) > 1 else math.nan
 
 
 def _fewer(num: int, k: int, what: str) -> str:
-    return f"{num:,} {what} are all that there are, fewer than the {k:,} asked for"
+    there = f"{what} is all that there is" if num == 1 else f"{what}s are all that there are"
+    return f"{num:,} {there}, fewer than the {k:,} asked for"
 
 
 def _where_note(where: str, mask: NDArray[np.bool_], num_unknown: int, what: str) -> str:

@@ -197,7 +197,7 @@ def _draw_grid(
             draw.text((left, y), cut_text(text, _COLUMN_PX - 8, font(13)), fill=ink, font=font(13))
     if total > len(rows):
         y = top + len(rows) * _ROW_PX
-        text = f"… {total - len(rows)} more findings of the query"
+        text = f"… {total - len(rows)} more findings"
         draw.text((_MARGIN_PX, y), text, fill=_SOFT, font=font(13))
 
 

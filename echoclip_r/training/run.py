@@ -297,6 +297,7 @@ class Run:
             loss=progress.loss,
             best=progress.best,
             num_bad=log.num_bad,
+            truncated=progress.truncated,
             seconds=progress.seconds,
         )
 

@@ -46,6 +46,11 @@ class Progress:
     validated: int = 0
     began_at: str | None = None
 
+    @property
+    def truncated(self) -> float:
+        """Share of the items shown whose report did not fit the context."""
+        return self.num_truncated / max(self.num_texts, 1)
+
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Progress:
         """The progress that `to_state` gave, read back from a checkpoint."""
@@ -92,7 +97,7 @@ class Progress:
             "lr": lr,
             "logit_scale": logit_scale,
             "frames_per_s": round(frames_per_s, 2),
-            "truncated": round(self.num_truncated / max(self.num_texts, 1), 4),
+            "truncated": round(self.truncated, 4),
             "seconds": round(self.seconds, 1),
         }
 
@@ -107,6 +112,7 @@ class TrainResult:
         loss: of the last step.
         best: the best validation, None without a validation split.
         num_bad: clips that could not be used; `rejects.csv` names them.
+        truncated: share of the texts read that did not fit into the context and were cut.
         seconds: of training, earlier parts of a resumed run included.
     """
 
@@ -115,6 +121,7 @@ class TrainResult:
     loss: float
     best: Validation | None
     num_bad: int
+    truncated: float
     seconds: float
 
 

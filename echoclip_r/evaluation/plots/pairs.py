@@ -49,7 +49,7 @@ def draw_rank_curve(ax: Axes, outcomes: Sequence[Outcome], way: str) -> None:
         )
     ax.plot(k, k / pool, color=GREY, ls=":", lw=1, label="chance (were all reports different)")
     num = int(outcomes[0].items[column].notna().sum())
-    ax.set(xscale="log", ylim=(0, 1.01), xlim=(1, pool))
+    ax.set(xscale="log", ylim=(0, 1.01), xlim=(1, max(pool, 2)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(LogFormatter())  # the usual one writes formulas
     ax.set(xlabel=f"k of {pool:,} candidates", ylabel=f"share of {num:,} queries found")

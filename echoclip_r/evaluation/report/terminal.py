@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echoclip_r.evaluation.figures import has_unit, label_of
-from echoclip_r.evaluation.outcomes import Evaluation, Outcome, where_text
+from echoclip_r.evaluation.outcomes import Evaluation, Outcome, Skipped, where_text
 from echoclip_r.evaluation.report.tables import (
     Cell,
     count_text,
@@ -43,11 +43,18 @@ def show(evaluation: Evaluation) -> None:
             soft_wrap=not console.is_terminal,
         )
         notes = [f"Note: {remark}" for remark in evaluation.remarks]
-        notes += [
-            f"{one.title} ({one.dataset}) not run: {one.reason}" for one in evaluation.skipped
-        ]
+        notes += _not_run(evaluation.skipped)
         for note in notes:
             console.print(Text(visible(note), style="dim"), soft_wrap=not console.is_terminal)
+
+
+def _not_run(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """A line for each reason, with the tasks that it kept from running."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for one in skipped:
+        tasks.setdefault((one.dataset, one.reason), []).append(one.title)
+    for (dataset, reason), titles in tasks.items():
+        yield f"Not run ({dataset}), since {reason}: {', '.join(titles)}"
 
 
 def _rows(evaluation: Evaluation, models: Sequence[str]) -> Iterator[list[Text]]:

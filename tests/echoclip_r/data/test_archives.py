@@ -102,6 +102,7 @@ def make(tmp_path, helpers):
             path = f"files/p10/p{subject}/s{study}/{study}_0001.dcm"
             (root / path).parent.mkdir(parents=True)
             tags = DicomStudy(
+                study_id="A1",
                 identity=Identity(
                     family_name="A", given_name="B", record_number="1", birth_date="19500101"
                 ),

@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 from echoclip_r.cli.main import main
 from echoclip_r.data.dicom_folder import _view
 from echoclip_r.data.manifest import read_manifest
+from echoclip_r.phantom.archive import write_archive
 
 REPORT = "The left ventricle is normal."
 
@@ -98,6 +99,27 @@ def test_headers_and_reports_make_a_manifest(root, tmp_path, capsys):
     assert len(manifest.frame) == 6
 
 
+def test_the_dicom_files_of_a_phantom_find_their_reports(tmp_path, capsys):
+    """By accession number, each study its own: the way to try a folder of DICOM files."""
+    archive = write_archive(
+        tmp_path / "phantom", 10, seed=0, size_px=64, num_frames=2, overlays="none"
+    )
+    folder = tmp_path / "dicom"
+    for file in sorted(archive.manifest.parent.rglob("*.dcm")):
+        folder.mkdir(exist_ok=True)
+        shutil.copy(file, folder)
+    out = tmp_path / "m.csv"
+    columns = ("--reports", archive.manifest, "--columns", "accession=study_id")
+    assert run(capsys, folder, *columns, "--out", out)[0] == 0
+    truth = {row["study_id"]: row for row in rows(archive.manifest)}
+    found = rows(out)
+    assert len({row["patient_id"] for row in found}) < len(found)
+    for row in found:
+        assert row["report"] == truth[row["study_id"]]["report"]
+        assert row["date"] == truth[row["study_id"]]["date"]
+        assert row["view"] == "A4C"
+
+
 def test_ids_that_do_not_match_are_said(root, tmp_path, capsys):
     """None: an error with a hint; some: counts on both sides. No id is quoted."""
     table = tmp_path / "reports.csv"
@@ -113,6 +135,12 @@ def test_ids_that_do_not_match_are_said(root, tmp_path, capsys):
         "does one of the two have a prefix?"
         in run(capsys, root, "--reports", table, "--out", out)[2]
     )
+    table.write_text(f"accession,report\nQZ-917,{REPORT}\n")
+    err = run(capsys, root, "--reports", table, "--out", out)[2]
+    assert "most look like AA-000 in the table and like 00A0 in the files" in err
+    assert "If another column holds them: --columns accession=NAME" in err
+    assert "917" not in err
+    assert "QZ" not in err
     assert not out.exists()
     table.write_text(f"accession,report\n00A1,{REPORT}\n00a2,{REPORT}\n77,{REPORT}\n")
     status, said, _ = run(capsys, root, "--reports", table, "--out", out)

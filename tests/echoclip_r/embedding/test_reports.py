@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,13 @@ def test_the_command_embeds_reports(
     assert main([str(word) for word in command]) == 0
     out = capsys.readouterr().out
     assert out.startswith("4 reports (3 different texts), 128 dimensions: ")
+    # What it says to type next is right, and the slip beside it is told what it should have been.
+    said = next(line for line in out.splitlines() if line.startswith("search them: echoclip-r "))
+    words = shlex.split(said.partition("echoclip-r ")[2])
+    assert words[2:4] == ["--video", "CLIP"]
+    folder = words[words.index("--embeddings") + 1]
+    assert main(["retrieve", words[1], "--text", "mild MR", "--reports", folder]) != 0
+    assert f"give it as --embeddings {folder}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,16 @@ def test_models_of_like_names_have_predictions_of_their_own(
     assert len({tuple(table.columns) for table in tables}) == 1
 
 
+def test_a_pool_of_one_is_drawn_without_a_warning(evaluation: Evaluation) -> None:
+    """The axis has a width, though there is one candidate alone."""
+    (one, *_) = of(evaluation, "retrieval")
+    alone = replace(one, about={**one.about, "num_reports": 1})
+    with mpl.rc_context(RC):
+        ax, _ = drawn(plot_pairs.draw_rank_curve, [alone], "video_to_report")
+    low, high = ax.get_xlim()
+    assert low < high
+
+
 @pytest.mark.parametrize("num_reports", [3, 8, 40])
 def test_few_candidates_have_plain_ticks(evaluation: Evaluation, num_reports: int) -> None:
     """Where the axis is short, its small ticks are named, and no formula is seen."""

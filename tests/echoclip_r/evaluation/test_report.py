@@ -149,6 +149,33 @@ def test_every_outcome_is_there_with_interval_chance_and_n(
     assert page[1].unlabelled == 0, "a phone shows the label in place of the column's head"
 
 
+def test_few_patients_are_too_few_for_an_error_too(evaluation: Evaluation) -> None:
+    """One patient gives an interval of no width, and no verdict on a measurement."""
+    one = outcome(evaluation, "regression")
+    gain = Figure(value=-0.5, low=-0.5, high=-0.5, chance=0.0)
+    scores = replace(one.scores, num_items=1, figures={**one.scores.figures, "gain": gain})
+    found = verdict(replace(one, scores=scores), "mae")
+    assert found is not None
+    assert found.text == "too few to tell: 1"
+
+
+def test_the_terminal_gives_a_reason_once_for_all_its_tasks(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tasks that were not run for the same reason share a line."""
+    names = [("A", "no label"), ("B", "one class"), ("C", "no label")]
+    skipped = tuple(
+        Skipped(section="binary", task=task, title=task, dataset="internal", reason=reason)
+        for task, reason in names
+    )
+    show(replace(evaluation, skipped=skipped))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Not run")] == [
+        "Not run (internal), since no label: A, C",
+        "Not run (internal), since one class: B",
+    ]
+
+
 def test_a_terminal_gets_a_table_of_the_same(
     evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,7 +255,10 @@ def test_paper_is_no_phone(
 ) -> None:
     """A sheet of A4 is narrow, and still has figures beside their bars and tables with columns."""
     path = tmp_path / "report.html"
-    path.write_text(render_report(named(evaluation, ["a", LONG, "b"]), []), encoding="utf-8")
+    reason = "no label column 'annuloplasty_ring', and no report has a phrase of 'mitral_ring'"
+    left = Skipped(section="binary", task="r", title=LONG, dataset="internal", reason=reason)
+    shown = replace(named(evaluation, ["a", LONG, "b"]), skipped=(left,))
+    path.write_text(render_report(shown, []), encoding="utf-8")
     page = browse(path, viewport={"width": 680, "height": 1000}, color_scheme="dark")
     page.emulate_media(media="print")
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -241,6 +271,13 @@ def test_paper_is_no_phone(
     assert page.evaluate("getComputedStyle(document.querySelector('.figures td')).display") == (
         "table-cell"
     )
+    heights = page.evaluate(
+        "[...document.querySelectorAll('#skipped td:nth-of-type(1)')].map((cell) => {"
+        " const all = document.createRange(); all.selectNodeContents(cell);"
+        " return new Set([...all.getClientRects()].map((one) => one.top)).size; })"
+    )
+    assert heights
+    assert set(heights) == {1}, "the name of the data is not broken within a word"
 
 
 class Strips(HTMLParser):

@@ -123,6 +123,8 @@ def test_one_class_has_no_auc_and_no_threshold() -> None:
     everyone = np.ones(5, bool)
     with pytest.raises(EvaluationError, match=r"all 5 items are positive.*no AUC"):
         binary_scores(everyone, np.arange(5.0), np.arange(5), operating=None)
+    with pytest.raises(EvaluationError, match="the only item is negative: "):
+        binary_scores(~everyone[:1], np.arange(1.0), np.arange(1), operating=None)
     with pytest.raises(EvaluationError, match="all 5 items are negative"):
         binary_scores(~everyone, np.arange(5.0), np.arange(5), operating=None)
     assert fit_operating(everyone, np.arange(5.0)) is None

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from echoclip_r.cli.main import main
 from echoclip_r.data.shards import read_clips
 from echoclip_r.errors import TrainingError
 from echoclip_r.model.checkpoint import load_checkpoint
@@ -121,6 +122,25 @@ def test_a_folder_with_a_run_is_not_written_over(run: TrainResult, training_shar
         train(other, training_shards, run.out, device="cpu")
     finished = train(chosen, training_shards, run.out, device="cpu")
     assert (finished.num_steps, finished.best) == (30, run.best)
+
+
+@pytest.mark.parametrize(("context_length", "share"), [(4, "100 %"), (77, None)])
+def test_reports_that_were_cut_are_said_at_the_end(
+    training_shards: Path, tmp_path: Path, capsys: Any, context_length: int, share: str | None
+) -> None:
+    """A person reads it, a machine has it as `truncated`; if nothing was cut, nothing is said."""
+    command = ["train", "--recipe", "echoclip-r", "--scale", "phantom", "--device", "cpu"]
+    command += ["--shards", str(training_shards), "--out", str(tmp_path / "run")]
+    settings = ("batch_size=44", "epochs=1", "warmup_steps=0", f"context_length={context_length}")
+    for setting in settings:
+        command += ["--set", setting]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    cut = f"{share} of the reports did not fit into the model's context" in said
+    assert cut == (share is not None)
+    assert ("did not fit" in said) == cut
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["truncated"] == (1 if cut else 0)
 
 
 def test_more_warm_up_than_steps_is_refused(training_shards: Path, tmp_path: Path) -> None:
