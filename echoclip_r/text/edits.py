@@ -72,7 +72,7 @@ def edit(text: str, column: int, kind: str, claims: Claims, draw: random.Random)
         >>> claims = Claims()
         >>> column = claims.names.index("pericardial_effusion")
         >>> edit("No pericardial effusion.", column, "denied", claims, random.Random(0)).text
-        'a pericardial effusion.'
+        'moderate pericardial effusion.'
     """
     rows = claims.mentions(text).get(column, [])
     rows = [row for row in rows if row.status in ("present", "absent")]
