@@ -19,8 +19,9 @@ All problems are reported at once, with file and line.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from echotok.table.rows import VERSION, Place, TableReader, read_phrases, read_v
 from echotok.table.values import SEVERITY, NumberCode
 
 __all__ = ["read_clip_fallback", "read_fallback", "read_table", "read_with_places"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INSTALLED = _PACKAGE / "phrase_tables" / "echo"
 
 
 def read_table(folder: Path | str) -> PhraseTable:
@@ -172,10 +176,11 @@ def read_fallback(folder: Path | str) -> Fallback | None:
     """
     reader = TableReader(Path(folder))
     path = reader.folder / "merges.txt"
-    if not path.exists():
+    lines = _merge_lines(path, "echo")
+    if lines is None:
         return None
     base = (reader.toml() or {}).get("fallback", {}).get("base")
-    pairs = _read_merges(reader, path)
+    pairs = _read_merges(reader, path, lines)
     if not reader.problems:
         try:
             known = set(ByteBPE((), base=base).tokens)
@@ -203,15 +208,29 @@ def read_clip_fallback(folder: Path | str) -> Fallback:
     """
     reader = TableReader(Path(folder))
     path = reader.folder / "clip_merges.txt"
-    pairs = _read_merges(reader, path) if path.exists() else []
+    pairs = _read_merges(reader, path, _merge_lines(path, "echo-clip") or [])
     if reader.problems:
         raise TableError(reader.problems)
     return Fallback(kind="clip", merges=tuple(pairs))
 
 
-def _read_merges(reader: TableReader, path: Path) -> list[tuple[str, str]]:
+def _merge_lines(path: Path, artifact: str) -> list[str] | None:
+    """The lines of a file of merges; None where there is none.
+
+    An installed package holds the merges of its own table once, in the artifact.
+    """
+    if path.exists():
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    if path.parent.resolve() != _INSTALLED:
+        return None
+    content = (_PACKAGE / "artifacts" / f"{artifact}.json").read_text(encoding="utf-8")
+    merges: list[str] = json.loads(content)["fallback"]["merges"]
+    return merges
+
+
+def _read_merges(reader: TableReader, path: Path, lines: Sequence[str]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
-    for line, merge in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], 1):
+    for line, merge in enumerate(lines, 1):
         left, space, right = merge.partition(" ")
         if not (left and space and right) or " " in right:
             reader.problem("bad-merge", path, line, "a merge is two pieces with a space between")

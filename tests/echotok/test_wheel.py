@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from hashlib import sha256
 from importlib.metadata import distribution, requires
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from guides import README, blocks, commands
+
+from echotok.table.reading import read_clip_fallback, read_fallback
 
 REPORT = "Mild to moderate mitral regurgitation. LVEF is 55 - 60 %. Qzvwk\u2019s sign."
 # -I -S: neither the directory, the environment nor site-packages is on the path; what follows is.
@@ -102,12 +105,14 @@ def test_the_wheel_holds_what_it_needs(wheel: Path) -> None:
     ):
         assert name in names
     tables = {path.name for path in (ROOT / "phrase_tables" / "echo").iterdir()}
-    assert {name.rpartition("/")[2] for name in names if "/phrase_tables/echo/" in name} == tables
+    assert {name.rpartition("/")[2] for name in names if "/phrase_tables/echo/" in name} == (
+        tables - {"merges.txt", "clip_merges.txt"}  # the artifacts hold them
+    )
     folders = {name.split("/")[2] for name in names if name.startswith("echotok/phrase_tables/")}
     assert folders == {"README.md", "echo"}  # what was mined for a benchmark stays here
     # The tokenizer stays small by itself; the companion with its pages comes on top.
-    assert sum(size for name, size in sizes.items() if name.startswith("echotok/")) < 0.75e6
-    assert wheel.stat().st_size < 1.4e6
+    assert sum(size for name, size in sizes.items() if name.startswith("echotok/")) < 0.6e6
+    assert wheel.stat().st_size < 1.25e6
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"echotok", "echoclip_r"}
     assert not [name for name in names if "tests" in name or name.endswith((".jsonl", ".gz"))]
@@ -159,6 +164,26 @@ def test_the_wheel_gives_the_ids_of_the_checkout(
     code = f"import echotok; print(echotok.load('echo').encode({REPORT!r}).ids)"
     expected = str(echotok.load("echo").encode(REPORT).ids)
     assert python(code, installed, needed, cwd=tmp_path).strip() == expected
+
+
+def test_a_table_grows_from_the_installed_one(
+    installed: Path, needed: Path, tmp_path: Path
+) -> None:
+    """The wheel holds the merges of `echo` once, and its table folder reads as the checkout's."""
+    code = """
+from hashlib import sha256
+from echotok.table.reading import read_clip_fallback, read_fallback
+for read in (read_fallback, read_clip_fallback):
+    print(sha256(repr(read(FOLDER)).encode()).hexdigest())
+"""
+    folder = installed / "echotok" / "phrase_tables" / "echo"
+    assert not list(folder.glob("*merges.txt"))
+    theirs = python(f"FOLDER = {str(folder)!r}\n{code}", installed, needed, cwd=tmp_path)
+    ours = [
+        sha256(repr(read(ROOT / "phrase_tables" / "echo")).encode()).hexdigest()
+        for read in (read_fallback, read_clip_fallback)
+    ]
+    assert theirs.split() == ours
 
 
 def test_echo_clip_without_open_clip_says_what_to_do(
