@@ -23,7 +23,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
-	bench-sector bench-phantom-labels bench-phantom bench-retrieval bench-evaluation \
+	bench-sector bench-phantom-labels bench-phantom bench-recipes bench-retrieval bench-evaluation \
 	bench-layered bench-search search fallback echo-rows artifacts phantom-table house-table \
 	sample architecture readme wheel clean
 
@@ -150,6 +150,9 @@ bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels 
 
 bench-phantom: $(READY_TORCH) ## Train three recipes on phantoms, three seeds (an hour; resumable)
 	$(PY) benchmarks/models/phantom_training.py
+
+bench-recipes: $(READY_TORCH) ## Train nine recipes on phantoms, three seeds, every task (many hours; goes on where it stopped)
+	$(PY) benchmarks/models/recipes.py
 
 bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_clip's
 	$(PY) benchmarks/models/retrieval_speed.py

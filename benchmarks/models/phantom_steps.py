@@ -35,7 +35,7 @@ from echoclip_r.evaluation.datasets import Dataset, Items, make_items
 from echoclip_r.evaluation.outcomes import Judgement, Outcome
 from echoclip_r.evaluation.retrieval import judge_retrieval
 from echoclip_r.evaluation.runner import evaluate_model
-from echoclip_r.evaluation.tasks import read_tasks
+from echoclip_r.evaluation.tasks import Tasks, read_tasks
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import Resampling
 from echoclip_r.metrics.scores import Scores
@@ -212,17 +212,8 @@ def judge(run: Path, shards: Path, *, num_test: int, seed: int = 0) -> Judged:
         events=(),
     )
 
-    def items(split: str, num_studies: int | None) -> Items:
-        found = embed(model, shards, split=split, out=run / f"{split}-embeddings", overwrite=True)
-        return make_items(_first_studies(found, num_studies), "study", tasks.findings)
-
-    dataset = Dataset(
-        name="internal", test=items("test", num_test), validation=items("validation", None)
-    )
-    rows = dataset.test.rows
-    if len(rows) < num_test:
-        raise SystemExit(f"{len(rows)} studies are left for testing, and {num_test} are needed")
-    reports = rows["report"].tolist()
+    dataset = held_out(model, run, shards, tasks, num_test=num_test)
+    reports = dataset.test.rows["report"].tolist()
     resampling = Resampling(seed=seed)
     outcomes, _ = evaluate_model(
         model.name, [dataset], partial(embed_texts, model), tasks, resampling=resampling
@@ -230,16 +221,8 @@ def judge(run: Path, shards: Path, *, num_test: int, seed: int = 0) -> Judged:
     by_task = {one.task: one for one in outcomes}
     retrieval: dict[str, Judgement | Outcome] = {WHOLE: by_task["retrieval"]}
     if model.text.tokenizer is None:
-        averaged = Trial(
-            dataset=dataset,
-            tasks=tasks,
-            prompts={},
-            reports=embed_windows(model, reports),
-            thresholds_from=None,
-            events=None,
-            resampling=resampling,
-        )
-        retrieval = {ONE_WINDOW: by_task["retrieval"], EVERY_WINDOW: judge_retrieval(averaged)}
+        averaged = judge_windows(model, dataset, tasks, resampling)
+        retrieval = {ONE_WINDOW: by_task["retrieval"], EVERY_WINDOW: averaged}
     lengths = token_counts(model, reports)
     ef = by_task["ejection_fraction"].scores.figures
     figures = {
@@ -268,6 +251,43 @@ def judge(run: Path, shards: Path, *, num_test: int, seed: int = 0) -> Judged:
     )
 
 
+def held_out(
+    model: TrainedModel, run: Path, shards: Path, tasks: Tasks, *, num_test: int
+) -> Dataset:
+    """Exactly `num_test` held-out studies, and the validation split, as a model sees them."""
+
+    def items(split: str, num_studies: int | None) -> Items:
+        found = embed(model, shards, split=split, out=run / f"{split}-embeddings", overwrite=True)
+        return make_items(_first_studies(found, num_studies), "study", tasks.findings)
+
+    found = Dataset(
+        name="internal", test=items("test", num_test), validation=items("validation", None)
+    )
+    if len(found.test.rows) < num_test:
+        raise SystemExit(
+            f"{len(found.test.rows)} studies are left for testing, and {num_test} are needed"
+        )
+    return found
+
+
+def judge_windows(
+    model: TrainedModel, dataset: Dataset, tasks: Tasks, resampling: Resampling
+) -> Judgement:
+    """Retrieval where a report is the mean of all its windows of the model's context."""
+    return judge_retrieval(
+        Trial(
+            dataset=dataset,
+            tasks=tasks,
+            prompts={},
+            reports=embed_windows(model, dataset.test.rows["report"].tolist()),
+            embed_texts=partial(embed_texts, model),
+            thresholds_from=None,
+            events=None,
+            resampling=resampling,
+        )
+    )
+
+
 def _first_studies(embedded: Embedded, num_studies: int | None) -> Embedded:
     """The clips of the first studies; of all where None is given."""
     study, _ = pd.factorize(embedded.clips["study_id"])
@@ -283,7 +303,7 @@ def _first_studies(embedded: Embedded, num_studies: int | None) -> Embedded:
 
 def embed_windows(model: TrainedModel, texts: list[str]) -> Floats:
     """What the base model may do about long reports: embed all windows, average, unit again."""
-    whole = TextCodec(None, context_length=1 << 16)
+    whole = TextCodec(model.text.tokenizer, context_length=1 << 16)
     room = model.context_length - 2
     rows: list[list[int]] = []
     owner: list[int] = []

@@ -45,7 +45,8 @@ def add_commands(commands: Any) -> None:
         choices=("echoclip", "echoclip-r", "echoclip-r-span", "echoclip-r-findings"),
         help="echoclip: random 77-token spans through CLIP's tokenizer; echoclip-r: whole reports "
         "through a phrase tokenizer; echoclip-r-span: whole reports and runs of their sentences; "
-        "echoclip-r-findings: whole reports, and what studies share of findings",
+        "echoclip-r-findings: three frames as one picture, whole reports, single findings, and "
+        "texts that differ in one",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
@@ -258,7 +259,8 @@ def _on_vectors(arguments: argparse.Namespace, config: TrainConfig, shards: Path
     for sentence in made.remarks:
         tell(sentence)
     tiny = "-tiny" if arguments.scale == "phantom" else ""
-    model = replace(config.model, towers=f"vectors-{made.dimensions}{tiny}", freeze_image=True)
+    towers = f"vectors-{made.dimensions}{tiny}"
+    model = replace(config.model, towers=towers, freeze_image=True, channels="color")
     return replace(config, model=model, augmentation=Augmentation.none())
 
 

@@ -31,6 +31,7 @@ from echoclip_r.errors import EchoclipError, ShardError
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
+from echoclip_r.model.channels import shown
 from echoclip_r.model.study_pooling import MeanPooling
 from echotok.cpus import num_cpus
 
@@ -241,7 +242,7 @@ def _embed_shard(
     contents: list[bytes] = []
     embedded: list[Floats] = []
     owners: list[NDArray[np.int64]] = []
-    for clips, decoded in _batches(shard, batch_size, model.embed_dim, old):
+    for clips, decoded in _batches(model, shard, batch_size, old):
         counts = []
         for clip in clips:
             record = clip.record
@@ -259,8 +260,8 @@ def _embed_shard(
             contents.append(_content(clip))
             counts.append(len(clip.frames_encoded))
         owners.append(np.repeat(np.arange(len(rows) - len(clips), len(rows)), counts))
-        new = [frame for held in decoded if isinstance(held, list) for frame in held]
-        found = model.embed_frames(new, batch_size=batch_size)
+        new = [picture for held in decoded if isinstance(held, list) for picture in held]
+        found = model.embed_pictures(new, batch_size=batch_size)
         check_embeddings(found, "frames")
         at = 0
         for held in decoded:
@@ -279,7 +280,7 @@ def _embed_shard(
 
 
 _Held = list[NDArray[np.uint8]] | Floats
-"""A clip's frames, or their embeddings where these are known already."""
+"""A clip's pictures, or their embeddings where these are known already."""
 
 
 def _content(clip: Clip) -> bytes:
@@ -292,13 +293,13 @@ def _content(clip: Clip) -> bytes:
 
 
 def _batches(
-    shard: Shard, batch_size: int, width: int, old: OldEmbeddings | None
+    model: TrainedModel, shard: Shard, batch_size: int, old: OldEmbeddings | None
 ) -> Iterator[tuple[list[Clip], list[_Held]]]:
     """Whole clips of at least `batch_size` frames together, the next decoded ahead of its use."""
 
     def held(clip: Clip) -> _Held | BadClip:
-        known = None if old is None else old.find(_content(clip), width)
-        return _decode(clip) if known is None else known
+        known = None if old is None else old.find(_content(clip), model.embed_dim)
+        return _decode(clip, model.spec.channels) if known is None else known
 
     with ThreadPoolExecutor(num_cpus()) as pool:
         ahead: list[Any] = []
@@ -324,9 +325,10 @@ def _groups(shard: Shard, batch_size: int) -> Iterator[list[Clip]]:
         yield group
 
 
-def _decode(clip: Clip) -> list[NDArray[np.uint8]] | BadClip:
+def _decode(clip: Clip, channels: str) -> list[NDArray[np.uint8]] | BadClip:
     try:
-        return [clip.decode(number) for number in range(len(clip.frames_encoded))]
+        frames = [clip.decode(number) for number in range(len(clip.frames_encoded))]
+        return shown(frames, channels)
     except ShardError as error:
         return BadClip(clip.key, str(error))
 

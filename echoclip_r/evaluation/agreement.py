@@ -17,7 +17,7 @@ from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.retrieval import top_reports
 from echoclip_r.evaluation.trial import Trial
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights
-from echoclip_r.metrics.scores import Scores, measure
+from echoclip_r.metrics.scores import Scores, measure, ratio
 from echotok.findings.table import PRESENT
 
 __all__ = ["agreement_scores", "families", "is_number", "judge_agreement"]
@@ -96,7 +96,7 @@ def agreement_scores(
 
     def add(name: str, hits: NDArray[np.bool_], of: NDArray[np.bool_], guess: float) -> None:
         hit, total = hits.sum(axis=1, dtype=np.float64), of.sum(axis=1, dtype=np.float64)
-        figures[name] = lambda weights: _ratio(weights @ hit, weights @ total)
+        figures[name] = lambda weights: ratio(weights @ hit, weights @ total)
         chance[name] = guess
 
     everything = [column for columns in families(findings).values() for column in columns]
@@ -114,7 +114,7 @@ def agreement_scores(
             add(f"grade{ending}", both & close[:, columns], both, float("nan"))
     hit = (present & said)[:, everything].sum(axis=1, dtype=np.float64)
     parts = (present.astype(np.float64) + said)[:, everything].sum(axis=1)
-    figures["f1"] = lambda weights: _ratio(weights @ (2 * hit), weights @ parts)
+    figures["f1"] = lambda weights: ratio(weights @ (2 * hit), weights @ parts)
     low, high = chance["precision"], chance["recall"]
     chance["f1"] = _divide(2 * low * high, low + high)
     for column, finding in enumerate(findings):
@@ -138,12 +138,6 @@ def _random_within(truth: Floats, pool: Floats, tolerance: float) -> float:
     above = np.searchsorted(pool, truth + tolerance + 1e-9, side="right")
     below = np.searchsorted(pool, truth - tolerance - 1e-9, side="left")
     return float((above - below).mean() / len(pool))
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    out: Floats = np.full(len(whole), np.nan)
-    np.divide(part, whole, out=out, where=whole > 0)
-    return out
 
 
 def _divide(part: float, whole: float) -> float:

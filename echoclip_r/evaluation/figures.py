@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from echoclip_r.metrics.retrieval import RECALL_AT, WAYS
+from echoclip_r.text.edits import EDITS
 
 __all__ = [
     "FIGURES",
@@ -24,7 +25,9 @@ __all__ = [
     "label_of",
 ]
 
-Section = Literal["retrieval", "agreement", "regression", "binary", "identification", "change"]
+Section = Literal[
+    "retrieval", "agreement", "edited", "regression", "binary", "identification", "change"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +95,25 @@ SECTIONS: Mapping[Section, SectionFacts] = MappingProxyType(
             main=("f1",),
             compared=("f1",),
         ),
+        "edited": SectionFacts(
+            heading="One finding changed",
+            definition=(
+                "Each report is compared with itself after one finding was changed: another "
+                "number (two tolerances off or more), another grade, the other side, or denied in "
+                "place of said. Counted is how often the video is nearer to the true one."
+            ),
+            figures=("true_preferred", *(f"true_preferred:{kind}" for kind in EDITS)),
+            main=("true_preferred",),
+            compared=("true_preferred",),
+        ),
         "regression": SectionFacts(
             heading="Zero-shot measurements",
             definition=(
                 "A prompt for every value is compared with every frame; the values of the best "
                 "fifth give the prediction. The guess is to say the median of other patients of "
                 "everyone; 'error saved' is the part of its mean absolute error that the model "
-                "saves."
+                "saves. Calibrated: a rising curve from prediction to number, fitted on the "
+                "validation split, is applied to it; that is a use of labels."
             ),
             figures=(
                 "mae",
@@ -109,6 +124,8 @@ SECTIONS: Mapping[Section, SectionFacts] = MappingProxyType(
                 "pearson",
                 "mae:published_code",
                 "pearson:published_code",
+                "mae:calibrated",
+                "pearson:calibrated",
             ),
             main=("mae",),
             compared=("mae", "pearson"),
@@ -191,7 +208,14 @@ FIGURES: Mapping[str, FigureFacts] = MappingProxyType(
             label="MAE, published code's rule", has_unit=True, is_better_low=True
         ),
         "pearson:published_code": FigureFacts(label="Pearson r, published code's rule"),
+        "mae:calibrated": FigureFacts(label="MAE, calibrated", has_unit=True, is_better_low=True),
+        "pearson:calibrated": FigureFacts(label="Pearson r, calibrated"),
         "gain": FigureFacts(label="Error saved"),
+        "true_preferred": FigureFacts(label="True report preferred"),
+        **{
+            f"true_preferred:{kind}": FigureFacts(label=f"True report preferred, {kind}")
+            for kind in EDITS
+        },
         "auc": FigureFacts(label="AUC"),
         "auc:contrast": FigureFacts(label="AUC, contrast"),
         "average_precision": FigureFacts(label="Average precision"),

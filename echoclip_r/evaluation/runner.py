@@ -32,6 +32,7 @@ from echoclip_r.evaluation.datasets import (
     load_split,
     make_shards,
 )
+from echoclip_r.evaluation.edited import judge_edited
 from echoclip_r.evaluation.events import match_events, read_events
 from echoclip_r.evaluation.figures import SECTIONS, Section
 from echoclip_r.evaluation.files import write_evaluation
@@ -257,6 +258,7 @@ def evaluate_model(
             tasks=tasks,
             prompts=prompts,
             reports=embed_texts(list(test.rows["report"].iloc[test.pool])),
+            embed_texts=embed_texts,
             thresholds_from=dataset.validation or datasets[0].validation,
             events=events,
             resampling=resampling,
@@ -306,6 +308,7 @@ def _questions(tasks: Tasks) -> Iterator[_Question]:
     if tasks.findings:
         title = "Clinical agreement of the report at rank 1"
         yield _Question("agreement", "agreement", title, "", judge_agreement)
+    yield _Question("edited", "edited", "One finding changed", "", judge_edited)
     title = "Patient identification"
     yield _Question("identification", "identification", title, "", judge_identification)
     for event in tasks.events:

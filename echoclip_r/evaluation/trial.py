@@ -33,6 +33,7 @@ class Trial:
         tasks: all tasks.
         prompts: the model's embeddings of the tasks' prompts.
         reports: the model's embeddings of the reports of `dataset.test.pool` (M, D).
+        embed_texts: the model's embeddings of any other texts.
         thresholds_from: the items on which thresholds and calibration are chosen: the validation
             part of this data set or of another one; or None.
         events: dates of events, in place of label columns; or None.
@@ -43,6 +44,7 @@ class Trial:
     tasks: Tasks
     prompts: Prompts
     reports: NDArray[np.float32]
+    embed_texts: EmbedTexts
     thresholds_from: Items | None
     events: Events | None
     resampling: Resampling

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.datasets import Items, Truth, find_labels
@@ -21,6 +22,7 @@ from echoclip_r.evaluation.tasks import Binary, Regression, Tasks
 from echoclip_r.evaluation.trial import Prompts, Trial
 from echoclip_r.metrics.scores import (
     Operating,
+    Scores,
     binary_scores,
     fit_operating,
     regression_scores,
@@ -77,7 +79,7 @@ def predict_regression(
 
 
 def judge_regression(trial: Trial, task: Regression) -> Judgement:
-    """Judge a number by the paper's rule, with some figures by the published code's rule too.
+    """Judge a number by the paper's rule, with some figures by other rules too.
 
     Raises:
         EvaluationError: the truth is not known.
@@ -90,7 +92,7 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
         guess, guess_from = float(np.median(truth[known])), "these items themselves"
     patients = items.rows["patient_id"].to_numpy()[known]
     table = {"truth": truth[known]}
-    by_rule = {}
+    by_rule: dict[str, Scores] = {}
     for rule, column in _RULES.items():
         predicted = predict_regression(
             task, trial.prompts, items.frames, items.frame_item, rule=rule
@@ -99,25 +101,53 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
         by_rule[rule] = regression_scores(
             truth[known], predicted[known], patients, guess=guess, resampling=trial.resampling
         )
-    scores, other = by_rule["paper"], by_rule["published_code"]
-    beside = {f"{name}:published_code": name for name in ("mae", "pearson", "bias")}
+    calibrated = _calibrated(trial, task, table["predicted"])
+    if calibrated is not None:
+        table["predicted_calibrated"] = calibrated
+        by_rule["calibrated"] = regression_scores(
+            truth[known], calibrated, patients, guess=guess, resampling=trial.resampling
+        )
+    scores = by_rule.pop("paper")
+    beside = {
+        f"{name}:{rule}": (other, name)
+        for rule, other in by_rule.items()
+        for name in ("mae", "pearson", "bias")
+    }
     return Judgement(
         scores=replace(
             scores,
-            figures={**scores.figures, **{new: other.figures[old] for new, old in beside.items()}},
-            draws={**scores.draws, **{new: other.draws[old] for new, old in beside.items()}},
+            figures=dict(scores.figures)
+            | {new: other.figures[old] for new, (other, old) in beside.items()},
+            draws=dict(scores.draws)
+            | {new: other.draws[old] for new, (other, old) in beside.items()},
         ),
         items=pd.DataFrame(table, index=known),
         about={
             "unit": task.unit,
             "labels": source,
             "remarks": [remark] if remark else [],
-            "rule": "paper; figures that end in :published_code by the other one",
+            "rule": "paper; figures that end in :published_code by the other one, those in "
+            ":calibrated after a rising curve that validation gave",
             "guess": guess,
             "guess_from": guess_from,
             "human_range": task.human_range,
         },
     )
+
+
+def _calibrated(trial: Trial, task: Regression, predicted: Floats) -> Floats | None:
+    """Predictions through the rising curve that fits those of other patients to their numbers."""
+    items = trial.thresholds_from
+    if items is None:
+        return None
+    try:
+        truth = find_labels(task.label, items, trial.tasks.findings).values
+    except EvaluationError:
+        return None
+    known = ~np.isnan(truth)
+    found = predict_regression(task, trial.prompts, items.frames, items.frame_item)
+    curve = IsotonicRegression(out_of_bounds="clip").fit(found[known], truth[known])
+    return np.asarray(curve.predict(predicted), np.float64)
 
 
 def judge_binary(trial: Trial, task: Binary) -> Judgement:

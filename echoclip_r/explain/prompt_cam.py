@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from echoclip_r.errors import EvaluationError, OptionError
 from echoclip_r.model.build import normalize_frames
+from echoclip_r.model.channels import shown
 from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["Method", "prompt_cam"]
@@ -45,7 +46,8 @@ def prompt_cam(
 
     Args:
         model: a model with a ConvNeXt or a small ResNet of this package as its image tower.
-        frames: uint8 RGB (N, H, W, 3), of the model's size.
+        frames: uint8 RGB (N, H, W, 3), of the model's size; of one clip, in their order, where its
+            channels are `cine`.
         prompts: texts whose mean cosine is the target.
         against: texts whose mean cosine is subtracted from it, such as the prompt's opposite.
         method: `gradcam`, or `elementwise` (HiResCAM, Draelos and Carin 2020), which keeps each
@@ -84,12 +86,13 @@ def prompt_cam(
         kept.append(maps)
         return maps
 
+    pictures = np.stack(shown(frames, model.spec.channels)) if len(frames) else frames
     handle = layer.register_forward_hook(keep)
     heat: list[NDArray[np.float32]] = []
     try:
-        for start in range(0, len(frames), batch_size):
+        for start in range(0, len(pictures), batch_size):
             kept.clear()
-            batch = torch.from_numpy(np.ascontiguousarray(frames[start : start + batch_size]))
+            batch = torch.from_numpy(np.ascontiguousarray(pictures[start : start + batch_size]))
             image = normalize_frames(batch.to(model.device), model.model)
             embedded = functional.normalize(model.model.encode_image(image).float(), dim=-1)
             (slopes,) = torch.autograd.grad((embedded @ wanted).sum(), kept)

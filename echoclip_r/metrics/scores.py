@@ -133,6 +133,13 @@ def measure(
     )
 
 
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """Part by whole, NaN where there is no whole."""
+    out: Floats = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
 def difference(first: Scores, second: Scores, name: str) -> Estimate:
     """How much more one figure is in the first scores than in the second, by paired bootstrap.
 

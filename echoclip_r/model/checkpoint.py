@@ -225,6 +225,8 @@ def fingerprint_of(
     facts = [str(description.facts.get("weights_sha256")), codec.fingerprint]
     if grown is not None:
         facts.append(grown.fingerprint)
+    if description.spec.channels != "color":
+        facts.append(description.spec.channels)
     return hashlib.sha256(":".join(facts).encode()).hexdigest()
 
 

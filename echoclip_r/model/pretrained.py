@@ -67,7 +67,7 @@ def load_published(spec: ModelSpec, *, device: str | torch.device | None = None)
     codec = TextCodec.load(spec.tokenizer, context_length=spec.context_length)
     model = build_model(model_config(spec, codec), name=spec.towers)
     load_pretrained(model, spec, codec)
-    digest = hashlib.sha256(codec.fingerprint.encode())
+    digest = hashlib.sha256(codec.fingerprint.encode() + spec.channels.encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     model.eval()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from echoclip_r.errors import OptionError
+from echoclip_r.model.channels import CHANNELS
 from echoclip_r.model.settings import check, rule
 
 __all__ = ["ModelSpec"]
@@ -52,6 +53,10 @@ class ModelSpec:
         metadata=rule(choices=("auto", "fp32", "bf16", "fp16"), may_change=True),
     )
     """`fp32`, `bf16`, `fp16`, or `auto`: bf16 where the GPU has it, else fp16; fp32 on a CPU."""
+
+    channels: str = field(default="color", metadata=rule(choices=CHANNELS))
+    """What the image tower's three channels show: `color`, those of one frame; or `cine`, the
+    brightness of three frames, a third of the clip apart, so that a picture shows motion."""
 
     def __post_init__(self) -> None:
         check(self)

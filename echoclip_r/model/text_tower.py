@@ -18,6 +18,7 @@ __all__ = ["encode_text", "is_plain_text_tower"]
 
 # On a CPU rows are done in so many groups of like length, since padding costs there what ids cost.
 _GROUPS = 4
+_WORTH_IT = 0.1
 
 
 def is_plain_text_tower(model: Any) -> bool:
@@ -35,17 +36,23 @@ def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:
     """Text embeddings (B, D), not normalized, of rows that may be shorter than the context.
 
     They are those of open_clip's `encode_text` at full length, up to rounding. Rows of the full
-    length are handed to it, untouched.
+    length are handed to it, untouched, unless a CPU trains on them and much of them is padding.
 
     Args:
         model: `open_clip.CLIP` with a plain text tower.
         ids_BL: int64; the highest id of a row is its EOS.
     """
-    if ids_BL.shape[1] == model.context_length:
+    eos_B = ids_BL.argmax(dim=-1)
+    on_cpu_in_groups = not ids_BL.is_cuda and len(ids_BL) >= 2 * _GROUPS
+    if ids_BL.shape[1] == model.context_length and not (
+        on_cpu_in_groups
+        and model.training
+        and is_plain_text_tower(model)
+        and _padding(eos_B, ids_BL.shape[1]) > _WORTH_IT
+    ):
         full: torch.Tensor = model.encode_text(ids_BL)
         return full
-    eos_B = ids_BL.argmax(dim=-1)
-    if ids_BL.is_cuda or len(ids_BL) < 2 * _GROUPS:
+    if not on_cpu_in_groups:
         return _encode(model, ids_BL, eos_B)
     order_B = torch.argsort(eos_B, stable=True)
     parts = [
@@ -53,6 +60,11 @@ def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:
         for rows in order_B.chunk(_GROUPS)
     ]
     return torch.cat(parts)[torch.argsort(order_B)]
+
+
+def _padding(eos_B: torch.Tensor, length: int) -> float:
+    """The share of a batch's places that stand behind EOS."""
+    return 1 - float((eos_B + 1).sum()) / (len(eos_B) * length)
 
 
 def _encode(model: Any, ids_BL: torch.Tensor, eos_B: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from echoclip_r.model.build import fit_frames, image_size_px, normalize_frames
+from echoclip_r.model.channels import shown
 from echoclip_r.model.precision import autocast, resolve_precision
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import encode_text
@@ -75,12 +76,28 @@ class TrainedModel:
     def embed_frames(
         self, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, batch_size: int = 256
     ) -> NDArray[np.float32]:
-        """Embed frames.
+        """Embed the frames of a clip.
 
         Args:
             frames: (N, H, W, 3) uint8 RGB, or a list of (H, W, 3) of any sizes; other sizes than
-                the model's are resized and cropped at the centre, as open_clip does it.
+                the model's are resized and cropped at the centre, as open_clip does it. All frames
+                of one clip, in their order, where the spec's `channels` are `cine`.
             batch_size: frames at a time.
+
+        Returns:
+            (N, D) float32 rows of length 1.
+        """
+        return self.embed_pictures(shown(frames, self.spec.channels), batch_size=batch_size)
+
+    def embed_pictures(
+        self, pictures: Sequence[NDArray[np.uint8]], *, batch_size: int = 256
+    ) -> NDArray[np.float32]:
+        """Embed pictures whose channels are those that the image tower reads.
+
+        Args:
+            pictures: (H, W, 3) uint8 each, of any sizes, and of any clips; see
+                `echoclip_r.model.channels.shown`.
+            batch_size: pictures at a time.
 
         Returns:
             (N, D) float32 rows of length 1.
@@ -88,8 +105,8 @@ class TrainedModel:
         precision = resolve_precision(self.spec.precision, self.device)
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(frames), batch_size):
-                batch = fit_frames(frames[start : start + batch_size], self.model)
+            for start in range(0, len(pictures), batch_size):
+                batch = fit_frames(pictures[start : start + batch_size], self.model)
                 image = normalize_frames(batch.to(self.device), self.model)
                 with autocast(precision, self.device):
                     features = self.model.encode_image(image)

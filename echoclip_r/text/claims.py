@@ -50,7 +50,8 @@ class Claimed(NamedTuple):
 
         Args:
             draw: the source of chance.
-            max_sentences: the longest run; its length is drawn from 1 to this.
+            max_sentences: the longest run; its length is drawn from 1 to this, and one longer than
+                the report is all of it.
 
         Returns:
             The finding's column, and the run's characters.
@@ -63,7 +64,8 @@ class Claimed(NamedTuple):
         column = draw.choice(list(self.by_finding))
         at = draw.choice(self.by_finding[column])
         length = draw.randint(1, max_sentences)
-        first = draw.randint(max(at - length + 1, 0), at)
+        most = max(len(self.sentences) - length, 0)
+        first = draw.randint(min(max(at - length + 1, 0), most), min(at, most))
         last = min(first + length, len(self.sentences)) - 1
         return column, (self.sentences[first][0], self.sentences[last][1])
 

@@ -23,7 +23,7 @@ from echoclip_r.text.claims import Claims, Floats
 from echotok.findings.reading import Finding
 from echotok.findings.rules import FindingRule
 
-__all__ = ["EDITS", "Edit", "edit"]
+__all__ = ["EDITS", "Edit", "edit", "edit_somehow"]
 
 _NUMERAL = re.compile(r"\d+(?:[.,]\d+)?")
 _ARTICLE = re.compile(r"\b(?:an?|(the))\s+$", re.IGNORECASE)
@@ -94,6 +94,14 @@ def edit(text: str, column: int, kind: str, claims: Claims, draw: random.Random)
         if kind == "denied":
             differs = differs and (values[column] == 0) != (before[column] == 0)
     return Edit(changed, values) if differs else None
+
+
+def edit_somehow(text: str, column: int, claims: Claims, draw: random.Random) -> Edit | None:
+    """Change one finding of a text in a way that it allows, drawn; None where it allows none."""
+    for kind in draw.sample(list(EDITS), len(EDITS)):
+        if (changed := edit(text, column, kind, claims, draw)) is not None:
+            return changed
+    return None
 
 
 def _numbers(text: str, rows: list[Finding], rule: FindingRule, draw: random.Random) -> list[Place]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from echoclip_r.data.shards import (
@@ -30,6 +31,7 @@ from echoclip_r.data.shards import (
     read_samples,
 )
 from echoclip_r.errors import OptionError, ShardError
+from echoclip_r.model.channels import cine, cine_frames
 from echoclip_r.text.claims import default_claims
 from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
@@ -84,10 +86,10 @@ class Batch:
 
 
 class _Item(NamedTuple):
-    """A clip with the one frame that was drawn."""
+    """A clip with the frames of the one picture that was drawn."""
 
     key: str
-    frame: bytes
+    frames: tuple[bytes, ...]
     report: str
     draw: random.Random
 
@@ -239,7 +241,7 @@ class TrainData(IterableDataset[Batch]):
         return iter(self._kept[shard])
 
     def _pick(self, sample: Any, epoch: int) -> _Item | BadClip:
-        """Draw the frame now, so that only one of a clip's frames is kept in the buffer."""
+        """Draw the frame now, so that only what its picture shows is kept in the buffer."""
         if isinstance(sample, BadClip):
             return sample
         key = str(sample["__key__"])
@@ -247,9 +249,12 @@ class TrainData(IterableDataset[Batch]):
         if not names or "txt" not in sample:
             return BadClip(key, "frames or report are missing")
         draw = random.Random(f"{self._config.seed}:{epoch}:{key}")
-        frame = sample[names[self._config.frame.pick(len(names), draw)]]
+        number = self._config.frame.pick(len(names), draw)
+        is_cine = self._config.model.channels == "cine"
+        numbers = cine_frames(number, len(names)) if is_cine else (number,)
+        frames = tuple(sample[names[one]] for one in numbers)
         try:
-            return _Item(key, frame, sample["txt"].decode(), draw)
+            return _Item(key, frames, sample["txt"].decode(), draw)
         except ValueError:
             return BadClip(key, "its report is not UTF-8 text")
 
@@ -265,14 +270,20 @@ class TrainData(IterableDataset[Batch]):
                 if isinstance(item, BadClip):
                     bad.append(item)
                     continue
-                picture = decode_frame(item.frame)
+                pictures = [decode_frame(frame) for frame in item.frames]
             except ValueError as error:
                 bad.append(BadClip(item.key, str(error)))
                 continue
-            frames.append(config.augmentation.apply(picture, item.draw, size_px=self._size_px))
+            frames.append(
+                config.augmentation.apply(_one(pictures), item.draw, size_px=self._size_px)
+            )
             said.append(default_claims().of_report(item.report).values if states else None)
             readings.append(
-                tuple(view.read(item.report, codec, item.draw) for view in config.texts)
+                tuple(
+                    reading
+                    for view in config.texts
+                    for reading in view.read(item.report, codec, item.draw)
+                )
             )
         if not frames:
             raise ShardError(
@@ -301,6 +312,10 @@ class TrainData(IterableDataset[Batch]):
             ),
             bad=tuple(bad),
         )
+
+
+def _one(pictures: Sequence[Image.Image]) -> Image.Image:
+    return cine(pictures) if len(pictures) > 1 else pictures[0]
 
 
 def _rows(rows: Sequence[NDArray[np.float32] | None], num: int) -> torch.Tensor:

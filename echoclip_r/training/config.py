@@ -16,7 +16,7 @@ from echoclip_r.errors import OptionError
 from echoclip_r.model.settings import Setting, check, rule, settings_of
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.augment import Augmentation
-from echoclip_r.training.loss import LOSSES, Contrastive, Loss, SharedFindings
+from echoclip_r.training.loss import LOSSES, Contrastive, Loss, Preference
 from echoclip_r.training.views import (
     FRAME_VIEWS,
     TEXT_VIEWS,
@@ -26,6 +26,7 @@ from echoclip_r.training.views import (
     Statement,
     TextView,
     TokenSpan,
+    Twins,
     WholeReport,
 )
 from echotok.spelling import did_you_mean
@@ -124,18 +125,24 @@ class TrainConfig:
                 known = " or ".join(kind.__name__ for kind in kinds.values())
                 raise OptionError(f"{name} is {parts!r}; it takes {known}, in a tuple if several")
         for loss in self.losses:
-            last = loss.text + (loss.num_texts - 1 if isinstance(loss, SharedFindings) else 0)
-            if last >= len(self.texts):
+            views = self.views_of_texts
+            last = loss.text + loss.num_texts - 1
+            if last >= len(views):
                 raise OptionError(
                     f"a loss compares the frames with text {last}, and the recipe reads "
-                    f"{len(self.texts)} (they are counted from 0)"
+                    f"{len(views)} (they are counted from 0)"
                 )
-            for view in self.texts[loss.text : last + 1]:
-                if isinstance(loss, SharedFindings) and not view.states_findings:
+            for view in views[loss.text : last + 1]:
+                if loss.needs_claims and not view.states_findings:
                     raise OptionError(
                         f"the loss on shared findings asks what texts claim, and {view} does not "
                         "say it; give it the number of a Statement"
                     )
+            if isinstance(loss, Preference) and not isinstance(views[loss.text], Twins):
+                raise OptionError(
+                    f"the loss on preference compares a text with its changed twin, and "
+                    f"{views[loss.text]} has none; give it the number of Twins"
+                )
         if self.smooth_numbers and self.model.tokenizer is None:
             raise OptionError(
                 "smooth_numbers needs a phrase tokenizer, which has a row for a number: set "
@@ -148,6 +155,11 @@ class TrainConfig:
                     "does not know where sentences end; set tokenizer to echo, echo-clip or an "
                     "artifact"
                 )
+
+    @property
+    def views_of_texts(self) -> tuple[TextView, ...]:
+        """The view of each text of an item; a view may show several."""
+        return tuple(view for view in self.texts for _ in range(view.num_texts))
 
     @property
     def num_readers(self) -> int:
@@ -318,13 +330,13 @@ def _is_settable(setting: Setting) -> bool:
     return bool(setting.rule.get("settable", True))
 
 
-_PARTS = (SentenceRun, Statement)
+_PARTS = (SentenceRun, Statement, Twins)
 
 
 def _shared(config: TrainConfig, share: Any) -> tuple[Loss, ...]:
     """The losses when those on parts of reports have this share, and the others the rest."""
     _settings(config)["sentence_weight"].check(share)
-    on_parts = [type(config.texts[loss.text]) in _PARTS for loss in config.losses]
+    on_parts = [type(config.views_of_texts[loss.text]) in _PARTS for loss in config.losses]
     each = {True: share / max(sum(on_parts), 1), False: (1 - share) / max(on_parts.count(False), 1)}
     return tuple(
         replace(loss, weight=each[on_part])

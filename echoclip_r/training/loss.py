@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from open_clip.loss import ClipLoss, gather_features
 from torch import distributed, nn
+from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 
 from echoclip_r.model.settings import check, rule
@@ -29,6 +30,8 @@ __all__ = [
     "Contrastive",
     "ContrastiveLoss",
     "Loss",
+    "Preference",
+    "PreferenceLoss",
     "SharedFindings",
     "SharedFindingsLoss",
     "TotalLoss",
@@ -73,6 +76,20 @@ class Contrastive:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def num_texts(self) -> int:
+        """How many texts it compares."""
+        return 1
+
+    def term(self, *, rank: int, world_size: int) -> nn.Module:
+        """The module that computes it, see `TotalLoss`."""
+        return ContrastiveLoss(rank=rank, world_size=world_size, multi_positive=self.multi_positive)
+
+    @property
+    def needs_claims(self) -> bool:
+        """Whether it asks what they claim."""
+        return False
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedFindings:
@@ -84,17 +101,55 @@ class SharedFindings:
     """How many views from there on are."""
     weight: float = field(default=1.0, metadata=rule(least=0, settable=False))
     """Its share in the loss of a step."""
-    findings_scale: float = field(default=20.0, metadata=rule(above=0))
+    findings_scale: float = field(default=40.0, metadata=rule(above=0))
     """The temperature's inverse of this loss, which is fixed: many answers are right, so that the
     one of whole reports, which is learned, would be far too sharp."""
 
     def __post_init__(self) -> None:
         check(self)
 
+    def term(self, *, rank: int, world_size: int) -> nn.Module:
+        """The module that computes it, see `TotalLoss`."""
+        return SharedFindingsLoss(rank=rank, world_size=world_size, scale=self.findings_scale)
 
-Loss = Contrastive | SharedFindings
+    @property
+    def needs_claims(self) -> bool:
+        """It does."""
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """A recipe's loss between the frames and two texts that differ in one finding."""
+
+    text: int = field(default=1, metadata=rule(least=0, settable=False))
+    """Number of the first of the two, from 0."""
+    weight: float = field(default=1.0, metadata=rule(least=0, settable=False))
+    """Its share in the loss of a step."""
+    preference_scale: float = field(default=40.0, metadata=rule(above=0))
+    """The temperature's inverse of this loss."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def num_texts(self) -> int:
+        """How many texts it compares."""
+        return 2
+
+    def term(self, *, rank: int, world_size: int) -> nn.Module:
+        """The module that computes it, see `TotalLoss`."""
+        return PreferenceLoss(rank=rank, world_size=world_size, scale=self.preference_scale)
+
+    @property
+    def needs_claims(self) -> bool:
+        """It does."""
+        return True
+
+
+Loss = Contrastive | SharedFindings | Preference
 LOSSES: Mapping[str, type] = MappingProxyType(
-    {"contrastive": Contrastive, "shared-findings": SharedFindings}
+    {"contrastive": Contrastive, "shared-findings": SharedFindings, "preference": Preference}
 )
 
 
@@ -110,14 +165,7 @@ class TotalLoss(nn.Module):
     def __init__(self, losses: Sequence[Loss], *, rank: int = 0, world_size: int = 1) -> None:
         super().__init__()
         self.losses = tuple(losses)
-        self.terms = nn.ModuleList(
-            SharedFindingsLoss(rank=rank, world_size=world_size, scale=one.findings_scale)
-            if isinstance(one, SharedFindings)
-            else ContrastiveLoss(
-                rank=rank, world_size=world_size, multi_positive=one.multi_positive
-            )
-            for one in losses
-        )
+        self.terms = nn.ModuleList(one.term(rank=rank, world_size=world_size) for one in losses)
 
     def forward(
         self,
@@ -136,7 +184,7 @@ class TotalLoss(nn.Module):
         """
         terms = []
         for one, term in zip(self.losses, self.terms, strict=True):
-            if isinstance(one, SharedFindings):
+            if not isinstance(one, Contrastive):
                 views = slice(one.text, one.text + one.num_texts)
                 value = term(
                     images_BD,
@@ -200,12 +248,14 @@ class ContrastiveLoss(ClipLoss):  # type: ignore[misc]  # open_clip is not annot
 class SharedFindingsLoss(nn.Module):
     """Soft cross entropy between clips and statements, over what is known of each pair.
 
-    For a clip the statements that are true of it share the target, for a statement the clips that
-    it is true of; `shared_findings` says how true. A statement that is true of no clip of the batch
-    is a wrong answer to all of them, and no question.
+    A clip is asked about one finding at a time: of the batch's statements on it, which are true?
+    That is how prompts ask, and statements on different findings are no answers to one question. A
+    statement is asked which clips it is true of. The true ones share the target; `shared_findings`
+    says how true. A statement that is true of no clip of the batch is a wrong answer, and no
+    question.
 
-    Each process computes the rows of its own clips and statements, as `ContrastiveLoss` does. They
-    count alike over all processes, however many of each process's are questions.
+    Each process computes the rows of its own clips and statements, as `ContrastiveLoss` does. The
+    questions of a kind count alike over all processes, however many of each process's there are.
 
     Args:
         rank: of this process.
@@ -213,7 +263,7 @@ class SharedFindingsLoss(nn.Module):
         scale: the temperature's inverse.
     """
 
-    def __init__(self, *, rank: int = 0, world_size: int = 1, scale: float = 20.0) -> None:
+    def __init__(self, *, rank: int = 0, world_size: int = 1, scale: float = 40.0) -> None:
         super().__init__()
         self.rank, self.world_size, self.scale = rank, world_size, scale
         self.widths = torch.from_numpy(default_claims().widths)
@@ -244,34 +294,125 @@ class SharedFindingsLoss(nn.Module):
                 world_size=self.world_size,
             )
         widths = self.widths.to(said_BF.device)
-        ways = (
-            (
-                self.scale * images_BD @ all_statements.T,
-                *shared_findings(said_BF, _gather(states_MF, self.world_size), widths),
-            ),
-            (
-                self.scale * statements_MD @ all_images.T,
-                *(
-                    one.T
-                    for one in shared_findings(_gather(said_BF, self.world_size), states_MF, widths)
-                ),
-            ),
+        all_states = _gather(states_MF, self.world_size)
+        per_image = self.scale * images_BD @ all_statements.T
+        truth, known = shared_findings(said_BF, all_states, widths)
+        claimed = ~all_states.isnan()
+        # Where nothing is claimed there is one question without an answer, which counts nothing.
+        columns = claimed.any(dim=0).nonzero().flatten().tolist() or [0]
+        of_findings = [
+            _questions(*(one[:, claimed[:, column]] for one in (per_image, truth, known)))
+            for column in columns
+        ]
+        per_statement = self.scale * statements_MD @ all_images.T
+        all_said = _gather(said_BF, self.world_size)
+        of_clips = _questions(
+            per_statement, *(one.T for one in shared_findings(all_said, states_MF, widths))
         )
-        return torch.stack([self._way(*way) for way in ways]).mean()
+        return (self._mean(of_findings) + self._mean([of_clips])) / 2
 
-    def _way(self, logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """The mean over the rows of all processes that have a right and a wrong answer."""
-        truth = truth * known
-        asks = (truth >= _TRUE).any(dim=1) & (known & (truth < _TRUE)).any(dim=1)
-        target = truth / truth.sum(dim=1, keepdim=True).clamp_min(1e-6)
-        likely = logits.masked_fill(~known, -torch.inf).log_softmax(dim=1)
-        # Where nothing is known all is -inf, whose gradient is none even at weight 0.
-        likely = torch.where(known & asks[:, None], likely, 0.0)
-        num = asks.sum()
+    def _mean(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+        """Over the questions of all processes."""
+        total = torch.stack([loss for loss, _ in parts]).sum()
+        num = torch.stack([count for _, count in parts]).sum()
+        return _mean_over_processes(total, num, self.world_size)
+
+
+def _questions(
+    logits: torch.Tensor, truth: torch.Tensor, known: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum of the losses of rows with a right and a wrong answer, and their number."""
+    truth = truth * known
+    asks = (truth >= _TRUE).any(dim=1) & (known & (truth < _TRUE)).any(dim=1)
+    target = truth / truth.sum(dim=1, keepdim=True).clamp_min(1e-6)
+    likely = logits.masked_fill(~known, -torch.inf).log_softmax(dim=1)
+    # Where nothing is known all is -inf, whose gradient is none even at weight 0.
+    likely = torch.where(known & asks[:, None], likely, 0.0)
+    return -(target * likely).sum(), asks.sum()
+
+
+class PreferenceLoss(nn.Module):
+    """Cross entropy of which of two twins is nearer to a clip, over all that know the answer.
+
+    A clip whose report says of the changed finding what the first twin says should prefer that one,
+    a clip whose report says what the second says, the second; in between the odds are those of the
+    two claims (`shared_findings`). So a changed text is no sign of a wrong one.
+
+    Args:
+        rank: of this process.
+        world_size: processes; the same batch size in each.
+        scale: the temperature's inverse.
+    """
+
+    def __init__(self, *, rank: int = 0, world_size: int = 1, scale: float = 40.0) -> None:
+        super().__init__()
+        self.rank, self.world_size, self.scale = rank, world_size, scale
+        self.widths = torch.from_numpy(default_claims().widths)
+
+    def forward(
+        self,
+        images_BD: torch.Tensor,
+        twins_MD: torch.Tensor,
+        said_BF: torch.Tensor,
+        states_MF: torch.Tensor,
+    ) -> torch.Tensor:
+        """The loss of this process's clips, a scalar.
+
+        Args:
+            images_BD: normalized features of the frames.
+            twins_MD: normalized features of the first twins, then of the second ones.
+            said_BF: what the clips' reports say, NaN where they are silent.
+            states_MF: what the twins claim, NaN where they are silent.
+        """
+        first_BD, second_BD = twins_MD.chunk(2)
+        first, second = states_MF.chunk(2)
+        between_BD = first_BD - second_BD
         if self.world_size > 1:
-            num = num.clone()
-            distributed.all_reduce(num)
-        return -(target * likely).sum() * self.world_size / num.clamp_min(1)
+            between_BD = torch.cat(all_gather(between_BD))  # type: ignore[no-untyped-call]
+        odds, known = _odds(
+            said_BF,
+            _gather(first, self.world_size),
+            _gather(second, self.world_size),
+            self.widths.to(said_BF.device),
+        )
+        logits = self.scale * images_BD @ between_BD.T
+        each = functional.binary_cross_entropy_with_logits(logits, odds.sigmoid(), reduction="none")
+        return _mean_over_processes(
+            torch.where(known, each, 0.0).sum(), known.sum(), self.world_size
+        )
+
+
+_MOST_ODDS = 4.0  # log odds; more would ask of a cosine what no reader is sure of
+
+
+def _odds(
+    said_BF: torch.Tensor, first_MF: torch.Tensor, second_MF: torch.Tensor, widths_F: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log odds (B, M) that the first twin is true rather than the second, and where it is known.
+
+    What both claim alike decides nothing. It is known where the report speaks of all else.
+    """
+    alike = (first_MF == second_MF) | (first_MF.isnan() & second_MF.isnan())
+    odds = said_BF.new_zeros(len(said_BF), len(first_MF))
+    silent = torch.zeros_like(odds, dtype=torch.bool)
+    for column in (~alike).any(dim=0).nonzero().flatten().tolist():
+        rows = (~alike[:, column]).nonzero().flatten()
+        for states, sign in ((first_MF, -1), (second_MF, 1)):
+            gap = (said_BF[:, column, None] - states[rows, column]) / widths_F[column]
+            # A twin that does not claim it is not made false by it.
+            gap = torch.where(states[rows, column].isnan(), 0.0, gap)
+            silent[:, rows] |= gap.isnan()
+            odds[:, rows] += sign * gap.nan_to_num() ** 2 / 2
+    known = ~silent & ~alike.all(dim=1)
+    return odds.clamp(-_MOST_ODDS, _MOST_ODDS), known
+
+
+def _mean_over_processes(total: torch.Tensor, num: torch.Tensor, world_size: int) -> torch.Tensor:
+    """This process's part of the mean over the questions of all; the parts' mean is the mean."""
+    if world_size > 1:
+        num = num.clone()
+        distributed.all_reduce(num)
+    return total * world_size / num.clamp_min(1)
 
 
 _TRUE = 0.5

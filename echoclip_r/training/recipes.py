@@ -3,7 +3,8 @@
     echoclip          a random frame; a random 77-token span of the report, by CLIP's own tokenizer
     echoclip_r        a random frame; the whole report, by a phrase tokenizer
     echoclip_r_span   a random frame; the whole report, and a random run of its sentences
-    echoclip_r_findings   a random frame; the whole report, and statements of single findings
+    echoclip_r_findings   three frames as one cine picture; the whole report, statements of single
+                          findings, and texts that differ in one
 
 Settings are the published ones (Christensen et al., Nature Medicine 2024); `phantom_scale` turns
 any recipe into one for small frames and two CPU cores.
@@ -18,8 +19,8 @@ from types import MappingProxyType
 from echoclip_r.model.pretrained import default_tokenizer
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import TrainConfig, changed
-from echoclip_r.training.loss import Contrastive, SharedFindings
-from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, WholeReport
+from echoclip_r.training.loss import Contrastive, Preference, SharedFindings
+from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, Twins, WholeReport
 
 __all__ = [
     "RECIPES",
@@ -88,19 +89,26 @@ def echoclip_r_span(*, pretrained: str | None = None, tokenizer: str | None = No
 def echoclip_r_findings(
     *, pretrained: str | None = None, tokenizer: str | None = None
 ) -> TrainConfig:
-    """Ours: half of the loss is on the whole report, half on which findings studies share.
+    """Ours: cine pictures, and half of the loss on what the report claims.
+
+    A cine picture shows motion, which the ejection fraction lies in. Beside the whole report the
+    loss asks which statements on a finding are true of a clip, and which of two texts that differ
+    in one finding.
 
     Args:
         pretrained: the weights to start from, see `ModelSpec.pretrained`.
         tokenizer: as in `echoclip_r`.
     """
+    base = echoclip_r(pretrained=pretrained, tokenizer=tokenizer)
     return replace(
-        echoclip_r(pretrained=pretrained, tokenizer=tokenizer),
+        base,
         recipe="echoclip-r-findings",
-        texts=(WholeReport(), *[Statement()] * _STATEMENTS),
+        model=replace(base.model, channels="cine"),
+        texts=(WholeReport(), Twins(), *[Statement()] * _STATEMENTS),
         losses=(
             Contrastive(text=0, weight=0.5),
-            SharedFindings(text=1, num_texts=_STATEMENTS, weight=0.5),
+            Preference(text=1, weight=0.25),
+            SharedFindings(text=3, num_texts=_STATEMENTS, weight=0.25),
         ),
     )
 

@@ -187,6 +187,11 @@ class Run:
         check_kind(self.index.dimensions, reads_vectors(self.model), self.index.folder)
         if self.index.center is not None:
             set_center(self.model, self.index.center)
+            if spec.channels != "color":
+                raise OptionError(
+                    f"channels is {spec.channels}, and embeddings of another encoder have no "
+                    "channels; leave it at color (--set channels=color)"
+                )
         self.vocabulary = None
         if start is None and spec.pretrained is not None:
             self.vocabulary = load_pretrained(self.model, spec, self.codec)

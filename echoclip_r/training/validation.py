@@ -20,6 +20,7 @@ from echoclip_r.data.shards import BadClip, ShardIndex, read_clips
 from echoclip_r.errors import ShardError
 from echoclip_r.metrics.ranks import retrieval_ranks
 from echoclip_r.model.build import normalize_frames
+from echoclip_r.model.channels import cine, cine_frames
 from echoclip_r.model.precision import autocast
 from echoclip_r.model.text_tower import encode_text
 from echoclip_r.text.codec import TextCodec
@@ -70,9 +71,12 @@ class ValidationSet:
         frames, reports = [], []
         clips = read_clips(index.folder, split="validation", bad=self.bad)
         for clip in islice(clips, config.validation_clips):
-            middle = len(clip.frames_encoded) // 2
+            num = len(clip.frames_encoded)
             try:
-                picture = clip.picture(middle)
+                if config.model.channels == "cine":
+                    picture = cine([clip.picture(one) for one in cine_frames(num // 2, num)])
+                else:
+                    picture = clip.picture(num // 2)
             except ShardError as error:
                 self.bad.append(BadClip(clip.key, str(error)))
                 continue

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.model.settings import check, rule
 from echoclip_r.text.claims import default_claims
-from echoclip_r.text.edits import EDITS, edit
+from echoclip_r.text.edits import edit_somehow
 
 if TYPE_CHECKING:
     from echoclip_r.text.codec import TextCodec
@@ -32,6 +32,7 @@ __all__ = [
     "Statement",
     "TextView",
     "TokenSpan",
+    "Twins",
     "WholeReport",
 ]
 
@@ -67,8 +68,13 @@ class TextView(Protocol):
         """Whether it must know where sentences end, as open_clip's own tokenizer does not."""
         ...
 
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
-        """The ids of a report as this view shows it, by chance where it draws."""
+    @property
+    def num_texts(self) -> int:
+        """How many texts it shows."""
+        ...
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
+        """The ids of each of its texts of a report, by chance where it draws."""
         ...
 
     @property
@@ -104,10 +110,15 @@ class TokenSpan:
         """It is compared as a whole."""
         return False
 
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+    @property
+    def num_texts(self) -> int:
+        """One."""
+        return 1
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
         span = codec.token_span(report, draw)
-        return Reading(span, span)
+        return (Reading(span, span),)
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
         """A span is meant to be a part of its report."""
@@ -135,13 +146,18 @@ class WholeReport:
         """It is compared as a whole."""
         return False
 
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+    @property
+    def num_texts(self) -> int:
+        """One."""
+        return 1
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
         whole = codec.whole(report)
         if not self.drop_sentences:
-            return Reading(whole, whole)
+            return (Reading(whole, whole),)
         drop = draw.random() * self.drop_sentences
-        return Reading(codec.thinned(report, draw, drop=drop), whole)
+        return (Reading(codec.thinned(report, draw, drop=drop), whole),)
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
         """See `TextView.is_cut`."""
@@ -168,10 +184,15 @@ class SentenceRun:
         """It is compared as a whole."""
         return False
 
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+    @property
+    def num_texts(self) -> int:
+        """One."""
+        return 1
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
         run = codec.sentence_run(report, draw, max_sentences=self.max_sentences)
-        return Reading(run, run)
+        return (Reading(run, run),)
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
         """A run is meant to be a part of its report."""
@@ -205,26 +226,82 @@ class Statement:
         """It does."""
         return True
 
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> Reading:
+    @property
+    def num_texts(self) -> int:
+        """One."""
+        return 1
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`; the text of a report that claims nothing is empty."""
         claims = default_claims()
         claimed = claims.of_report(report)
         if not claimed.by_finding:
-            ids = codec.passing("")
-            return Reading(ids, ids, claims.nothing)
+            return (_stated("", codec, claims.nothing),)
         column, (start, end) = claimed.draw(draw, max_sentences=self.longest)
         text = report[start:end]
         if draw.random() < self.edited:
-            for kind in draw.sample(list(EDITS), len(EDITS)):
-                if (changed := edit(text, column, kind, claims, draw)) is not None:
-                    ids = codec.passing(changed.text)
-                    return Reading(ids, ids, changed.values)
-        ids = codec.passing(text)
-        return Reading(ids, ids, claims.read(text))
+            changed = edit_somehow(text, column, claims, draw)
+            if changed is not None:
+                return (_stated(changed.text, codec, changed.values),)
+        return (_stated(text, codec, claims.read(text)),)
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
         """A statement is meant to be a part of its report."""
         return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twins:
+    """Some sentences of the report, and the same with one finding changed.
+
+    The two differ in nothing else, so whoever prefers one of them has to look at the finding. Where
+    nothing can be changed both are the same, and ask nothing.
+    """
+
+    longest_twin: int = field(default=40, metadata=rule(least=1))
+    """The most sentences of a twin; their number is drawn from 1 to this, so that most are the
+    whole report."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def needs_sentences(self) -> bool:
+        """It finds them in the text, whatever the tokenizer."""
+        return False
+
+    @property
+    def states_findings(self) -> bool:
+        """It does."""
+        return True
+
+    @property
+    def num_texts(self) -> int:
+        """The text as it is, and the changed one."""
+        return 2
+
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
+        """See `TextView.read`; the texts of a report that claims nothing are empty."""
+        claims = default_claims()
+        claimed = claims.of_report(report)
+        if not claimed.by_finding:
+            return (_stated("", codec, claims.nothing),) * 2
+        column, (start, end) = claimed.draw(draw, max_sentences=self.longest_twin)
+        text = report[start:end]
+        said = _stated(text, codec, claims.read(text))
+        changed = edit_somehow(text, column, claims, draw)
+        if changed is None:
+            return said, said
+        return said, _stated(changed.text, codec, changed.values)
+
+    def is_cut(self, report: str, codec: TextCodec) -> bool:
+        """A twin is meant to be a part of its report."""
+        return False
+
+
+def _stated(text: str, codec: TextCodec, states: NDArray[np.float32]) -> Reading:
+    ids = codec.passing(text)
+    return Reading(ids, ids, states)
 
 
 FRAME_VIEWS: Mapping[str, type] = MappingProxyType({"random-frame": RandomFrame})
@@ -234,5 +311,6 @@ TEXT_VIEWS: Mapping[str, type] = MappingProxyType(
         "whole-report": WholeReport,
         "sentence-run": SentenceRun,
         "statement": Statement,
+        "twins": Twins,
     }
 )

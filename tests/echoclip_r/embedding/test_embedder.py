@@ -229,13 +229,13 @@ def test_of_an_archive_that_grew_only_new_clips_are_embedded(
     rows[0]["report"] = "Another report: severe mitral regurgitation."
     shards_of(12)
     read: list[int] = []
-    compute = type(untrained).embed_frames
+    compute = type(untrained).embed_pictures
 
     def count(model: TrainedModel, frames: Any, **options: Any) -> Any:
         read.append(len(frames))
         return compute(model, frames, **options)
 
-    monkeypatch.setattr(type(untrained), "embed_frames", count)
+    monkeypatch.setattr(type(untrained), "embed_pictures", count)
     after = embed(untrained, shards, split="test", out=kept)
     assert sum(read) == 4 * 2
     assert not list(kept.glob("old-*"))

@@ -57,7 +57,7 @@ def run(
 def test_every_task_of_the_paper_is_run(evaluation: Evaluation) -> None:
     """Both data sets and models have every task, with n, interval and what guessing gives."""
     names = {task.name for task in (*TASKS.regressions, *TASKS.binaries, *TASKS.events)}
-    names |= {"retrieval", "agreement", "identification"}
+    names |= {"retrieval", "agreement", "edited", "identification"}
     for model in evaluation.facts["models"]:
         for dataset in ("internal", "external"):
             of = {o.task for o in evaluation.outcomes if (o.model, o.dataset) == (model, dataset)}
@@ -66,6 +66,7 @@ def test_every_task_of_the_paper_is_run(evaluation: Evaluation) -> None:
             assert not of & missing
     for one in evaluation.outcomes:
         main_figure = {"retrieval": "mcmrr", "agreement": "f1", "regression": "mae"}
+        main_figure["edited"] = "true_preferred"
         figure = one.scores.figures[main_figure.get(one.section, "auc")]
         assert figure.low <= figure.value <= figure.high
         assert figure.chance > 0
@@ -142,7 +143,8 @@ def test_without_any_label_every_task_is_skipped_with_a_reason(helpers: SimpleNa
     found, skipped = run(helpers, bare)
     assert set(found) == {"retrieval", "agreement", "identification"}
     assert set(skipped) == {
-        task.name for task in (*TASKS.regressions, *TASKS.binaries, *TASKS.events)
+        "edited",
+        *(task.name for task in (*TASKS.regressions, *TASKS.binaries, *TASKS.events)),
     }
     assert "no label column 'ef'" in skipped["ejection_fraction"]
     assert "no report has a phrase of the finding 'tavr'" in skipped["tavr"]

@@ -19,6 +19,7 @@ from echoclip_r.cli.main import main
 from echoclip_r.errors import EvaluationError
 from echoclip_r.explain.prompt_cam import prompt_cam
 from echoclip_r.model.build import build_model, model_config
+from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.masks import device_mask
@@ -63,6 +64,7 @@ def known_model(trunk: nn.Module | None = None) -> Any:
     return SimpleNamespace(
         model=Clip(trunk or Trunk()),
         image_size_px=32,
+        spec=ModelSpec(towers="known"),
         device=torch.device("cpu"),
         embed_texts=embed_texts,
         name="known",

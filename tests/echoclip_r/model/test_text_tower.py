@@ -69,10 +69,30 @@ def test_trimmed_rows_give_open_clips_embeddings(phrases: tuple[Any, TextCodec],
 
 
 def test_rows_of_full_length_go_to_open_clip_itself() -> None:
-    """The base model's path is open_clip's, bit for bit."""
+    """The base model's path is open_clip's, bit for bit: of any text, and of spans in training."""
     model, codec = make(TINY)
+    spans = codec.encode([" ".join(REPORTS * 4)] * 9).ids
+    assert torch.equal(encode_text(model, spans), model.encode_text(spans))
+    model.eval()
     ids = codec.encode(REPORTS).ids
     assert torch.equal(encode_text(model, ids), model.encode_text(ids))
+
+
+def test_one_long_row_does_not_make_the_others_long(
+    phrases: tuple[Any, TextCodec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a CPU trains, rows of the full context are grouped, too, with the same result."""
+    model, codec = phrases
+    long = " ".join(f"A strange word {number}." for number in range(200))
+    ids = codec.encode([*REPORTS, long]).ids
+    assert ids.shape[1] == codec.context_length
+    expected = model.encode_text(ids)
+    model.train()
+    monkeypatch.setattr(model, "encode_text", None)
+    try:
+        torch.testing.assert_close(encode_text(model, ids), expected, atol=1e-5, rtol=1e-5)
+    finally:
+        model.eval()
 
 
 def test_gradient_checkpointing_gives_the_same(phrases: tuple[Any, TextCodec]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.augment import Augmentation
 from echoclip_r.training.config import config_from_dict, with_settings
-from echoclip_r.training.loss import Contrastive, SharedFindings
+from echoclip_r.training.loss import Contrastive, Preference, SharedFindings
 from echoclip_r.training.recipes import (
     RECIPES,
     echoclip,
@@ -78,7 +78,8 @@ def test_the_share_of_statements_is_set_as_that_of_runs_is() -> None:
     assert {view.edited for view in config.texts if isinstance(view, Statement)} == {0.1}
     assert config.losses == (
         Contrastive(text=0, weight=0.75),
-        SharedFindings(text=1, num_texts=4, weight=0.25, findings_scale=9.0),
+        Preference(text=1, weight=0.125),
+        SharedFindings(text=3, num_texts=4, weight=0.125, findings_scale=9.0),
     )
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from open_clip.loss import ClipLoss
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoclip_r.text.claims import default_claims
@@ -14,6 +15,7 @@ from echoclip_r.training.loss import (
     Answers,
     Contrastive,
     ContrastiveLoss,
+    PreferenceLoss,
     SharedFindings,
     SharedFindingsLoss,
     TotalLoss,
@@ -128,22 +130,32 @@ def test_right_are_those_that_say_the_same_and_silence_is_neither() -> None:
 
 
 def test_the_loss_on_shared_findings_term_by_term() -> None:
-    """Cross entropy over what is known, of the rows that have a right and a wrong answer."""
+    """Over what is known: clips are asked of one finding at a time, statements of clips."""
     generator = torch.Generator().manual_seed(0)
     images = normalize(torch.randn(3, 16, generator=generator), dim=-1).requires_grad_()
     statements = normalize(torch.randn(5, 16, generator=generator), dim=-1).requires_grad_()
     value = SharedFindingsLoss(scale=7.0)(images, statements, SAID, STATES)
     logits = 7.0 * images.detach() @ statements.detach().T
     truth, known = shared_findings(SAID, STATES, torch.from_numpy(default_claims().widths))
-    ways = []
-    for line, right, seen in ((logits, truth, known), (logits.T, truth.T, known.T)):
+
+    def questions(line: Tensor, right: Tensor, seen: Tensor) -> list[Tensor]:
         terms = []
         for row, target, mask in zip(line, right, seen, strict=True):
             true, false = (target[mask] >= 0.5), (target[mask] < 0.5)
             if true.any() and false.any():
                 share = target[mask] / target[mask].sum()
                 terms.append(-(share * row[mask].log_softmax(0)).sum())
-        ways.append(torch.stack(terms).mean())
+        return terms
+
+    by_finding = []
+    for column in range(STATES.shape[1]):
+        on = ~STATES[:, column].isnan()
+        if on.any():
+            by_finding += questions(logits[:, on], truth[:, on], known[:, on])
+    # Of EF clips 0 and 1 are asked; the third is silent of it, and one answer is no question.
+    assert len(by_finding) == 2
+    by_statement = questions(logits.T, truth.T, known.T)
+    ways = [torch.stack(terms).mean() for terms in (by_finding, by_statement)]
     # Clips 0 and 1; nothing is false of statement 0, nothing true of 1 and nothing known of 4.
     torch.testing.assert_close(value, torch.stack(ways).mean())
     for gradient in torch.autograd.grad(value, (images, statements)):
@@ -174,6 +186,49 @@ def test_shared_findings_reads_the_views_that_state() -> None:
     )
     plain = ContrastiveLoss()(images, whole, torch.tensor(5.0), torch.arange(3))
     torch.testing.assert_close(value, (alone + plain) / 2)
+
+
+def test_which_twin_is_true_is_asked_of_every_clip_that_knows() -> None:
+    """Term by term: odds by distance, at most 4; no question where the report is silent."""
+    first = claimed(
+        {"ejection_fraction": 60, "impella": 1}, {"la_dilation": 1}, {"impella": 0}, {"impella": 1}
+    )
+    second = claimed(
+        {"ejection_fraction": 52, "impella": 1}, {"ra_dilation": 1}, {"impella": 0}, {}
+    )
+    # Of 60 or 52 a report that says 60 is 1.28 for the first; one that says 55 is .32 for the
+    # second; the third is silent. Of the atria, one clip alone knows both. Equal twins ask nothing.
+    said = claimed(
+        {"ejection_fraction": 60, "la_dilation": 1, "ra_dilation": 0},
+        {"ejection_fraction": 55, "impella": 1},
+        {"la_dilation": 2, "impella": 0},
+    )
+    generator = torch.Generator().manual_seed(0)
+    images = normalize(torch.randn(3, 16, generator=generator), dim=-1).requires_grad_()
+    twins = normalize(torch.randn(8, 16, generator=generator), dim=-1).requires_grad_()
+    value = PreferenceLoss(scale=7.0)(images, twins, said, torch.cat([first, second]))
+    nearer = (7.0 * images @ (twins[:4] - twins[4:]).T).sigmoid()
+    expected = []
+    for clip, pair, odds in (
+        (0, 0, 1.28),
+        (1, 0, (9 - 25) / 50),
+        (0, 1, 2.0),  # a grade, half a step wide, that is one off
+        (1, 3, 0.0),  # the second twin does not speak of it, which makes it no less true
+        (2, 3, -4.0),
+    ):
+        right = torch.tensor(odds).sigmoid()
+        chance = nearer[clip, pair]
+        expected.append(-(right * chance.log() + (1 - right) * (1 - chance).log()))
+    torch.testing.assert_close(value, torch.stack(expected).mean())
+    for gradient in torch.autograd.grad(value, (images, twins)):
+        assert gradient.isfinite().all()
+
+
+def test_twins_that_nobody_knows_teach_nothing() -> None:
+    """No loss and no gradient."""
+    images, twins = features(4)
+    value = PreferenceLoss()(images, twins, SAID[:1].expand(4, -1), claimed({}, {}, {}, {}))
+    assert value.item() == 0
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ with distributed_process("cpu") as process:
         batch = Batch(
             frames=part["frames"],
             gains=part["gains"],
-            texts=tuple(part[f"text{n}"] for n in range(len(config.texts))),
+            texts=tuple(part[f"text{n}"] for n in range(len(config.views_of_texts))),
             answers=Answers(
-                text_ids=tuple(part[f"ids{n}"] for n in range(len(config.texts))),
-                states=tuple(part[f"states{n}"] for n in range(len(config.texts))),
+                text_ids=tuple(part[f"ids{n}"] for n in range(len(config.views_of_texts))),
+                states=tuple(part[f"states{n}"] for n in range(len(config.views_of_texts))),
                 said=part["said"],
             ),
             num_truncated=0,

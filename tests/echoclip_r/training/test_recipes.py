@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from echoclip_r.training.loss import Contrastive, SharedFindings
+from echoclip_r.training.loss import Contrastive, Preference, SharedFindings
 from echoclip_r.training.recipes import (
     RECIPES,
     echoclip,
@@ -13,7 +13,7 @@ from echoclip_r.training.recipes import (
     phantom_scale,
 )
 from echoclip_r.training.recipes import echoclip_r as whole_report
-from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, WholeReport
+from echoclip_r.training.views import SentenceRun, Statement, TokenSpan, Twins, WholeReport
 
 
 @pytest.mark.parametrize("recipe", list(RECIPES))
@@ -38,10 +38,11 @@ def test_recipes_read_what_they_say() -> None:
 def test_findings_are_half_of_the_loss_beside_the_whole_report() -> None:
     """The loss on whole reports stays as it is."""
     config = echoclip_r_findings()
-    assert config.texts == (WholeReport(), *[Statement()] * 4)
+    assert config.texts == (WholeReport(), Twins(), *[Statement()] * 4)
     assert config.losses == (
         Contrastive(text=0, weight=0.5),
-        SharedFindings(text=1, num_texts=4, weight=0.5),
+        Preference(text=1, weight=0.25),
+        SharedFindings(text=3, num_texts=4, weight=0.25),
     )
 
 

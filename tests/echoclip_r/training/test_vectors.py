@@ -104,6 +104,20 @@ def test_weights_for_the_text_tower_may_be_given(files, tmp_path, helpers, capsy
     assert "tokenizer echo-clip" in capsys.readouterr().err
 
 
+def test_a_recipe_of_cine_pictures_reads_vectors_as_they_are(files, tmp_path, capsys):
+    """They have no channels; who asks for them by hand is told."""
+    command = ["train", "--recipe", "echoclip-r-findings", "--scale", "phantom", *QUICK]
+    data = ["--frames-from", str(files[0]), "--manifest", str(files[1])]
+    run = tmp_path / "run"
+    assert main([*command, *data, "--out", str(run), "--set", "epochs=3"]) == 0
+    assert load_checkpoint(run).spec.channels == "color"
+    given = ["--shards", str(run / "shards"), "--model", "vectors-64-tiny"]
+    other = ["--out", str(tmp_path / "other"), "--set", "epochs=3"]
+    capsys.readouterr()
+    assert main([*command, *given, *other]) == 2
+    assert "have no channels; leave it at color" in capsys.readouterr().err
+
+
 def test_what_does_not_go_together_is_refused(files, tmp_path, training_shards, archive, capsys):
     """Pictures for a model of vectors, vectors for one of pictures, and a video for either."""
     run = tmp_path / "run"

@@ -17,6 +17,7 @@ from echoclip_r.training.views import (
     Statement,
     TextView,
     TokenSpan,
+    Twins,
     WholeReport,
 )
 
@@ -33,28 +34,43 @@ def codec() -> TextCodec:
 
 @pytest.mark.parametrize(
     "view",
-    [TokenSpan(), WholeReport(), WholeReport(drop_sentences=0.5), SentenceRun(), Statement()],
+    [
+        TokenSpan(),
+        WholeReport(),
+        WholeReport(drop_sentences=0.5),
+        SentenceRun(),
+        Statement(),
+        Twins(),
+    ],
 )
 def test_a_draw_gives_one_reading(view: TextView, codec: TextCodec) -> None:
     """The same source of chance, the same ids; with BOS and EOS, within the context (I13)."""
     for seed in range(20):
-        first, again = (view.read(REPORT, codec, random.Random(seed)) for _ in range(2))
-        assert (first.ids, first.identity) == (again.ids, again.identity)
-        np.testing.assert_array_equal(first.states, again.states)  # type: ignore[arg-type]
-        assert first.ids[0] == codec.bos_id
-        assert first.ids[-1] == codec.eos_id
-        assert len(first.ids) <= codec.context_length
+        readings = [view.read(REPORT, codec, random.Random(seed)) for _ in range(2)]
+        assert [len(reading) for reading in readings] == [view.num_texts] * 2
+        for first, again in zip(*readings, strict=True):
+            assert (first.ids, first.identity) == (again.ids, again.identity)
+            np.testing.assert_array_equal(first.states, again.states)  # type: ignore[arg-type]
+            assert first.ids[0] == codec.bos_id
+            assert first.ids[-1] == codec.eos_id
+            assert len(first.ids) <= codec.context_length
 
 
 def test_every_view_is_tried_above() -> None:
     """A view that is added is added there."""
-    assert set(TEXT_VIEWS.values()) == {TokenSpan, WholeReport, SentenceRun, Statement}
+    assert set(TEXT_VIEWS.values()) == {
+        TokenSpan,
+        WholeReport,
+        SentenceRun,
+        Statement,
+        Twins,
+    }
 
 
 def test_a_whole_report_keeps_its_identity_whatever_is_left_out(codec: TextCodec) -> None:
     """Fewer sentences are read, and the text stays the same one."""
     view = WholeReport(drop_sentences=0.9)
-    readings = [view.read(REPORT, codec, random.Random(seed)) for seed in range(50)]
+    readings = [view.read(REPORT, codec, random.Random(seed))[0] for seed in range(50)]
     assert {tuple(reading.identity) for reading in readings} == {tuple(codec.whole(REPORT))}
     assert len({tuple(reading.ids) for reading in readings}) > 4
 
@@ -63,7 +79,7 @@ def test_a_whole_report_draws_nothing_where_nothing_is_left_out(codec: TextCodec
     """What is drawn after it does not depend on it (I13)."""
     draw = random.Random(0)
     before = draw.getstate()
-    assert WholeReport().read(REPORT, codec, draw).ids == codec.whole(REPORT)
+    assert WholeReport().read(REPORT, codec, draw)[0].ids == codec.whole(REPORT)
     assert draw.getstate() == before
 
 
@@ -72,7 +88,7 @@ def test_a_sentence_run_is_no_longer_than_asked(codec: TextCodec) -> None:
     view = SentenceRun(max_sentences=1)
     found = set()
     for seed in range(60):
-        reading = view.read(REPORT, codec, random.Random(seed))
+        (reading,) = view.read(REPORT, codec, random.Random(seed))
         assert reading.ids == reading.identity
         found.add(tuple(reading.ids))
     assert len(found) == 4
@@ -89,7 +105,7 @@ def test_a_statement_states_what_its_text_says(codec: TextCodec, edited: float) 
     view = Statement(edited=edited)
     num_true = 0
     for seed in range(20):
-        reading = view.read(REPORT, codec, random.Random(seed))
+        (reading,) = view.read(REPORT, codec, random.Random(seed))
         assert reading.states is not None
         stated = ~np.isnan(reading.states)
         assert stated.any()
@@ -102,10 +118,43 @@ def test_a_statement_states_what_its_text_says(codec: TextCodec, edited: float) 
 
 def test_a_report_that_claims_nothing_gives_a_statement_of_nothing(codec: TextCodec) -> None:
     """It is no answer and no question."""
-    reading = Statement().read("Poor windows.", codec, random.Random(0))
+    (reading,) = Statement().read("Poor windows.", codec, random.Random(0))
     assert reading.states is not None
     assert np.isnan(reading.states).all()
     assert reading.ids == [codec.bos_id, codec.eos_id]
+
+
+def test_twins_differ_in_one_finding(codec: TextCodec) -> None:
+    """The first is the report's own text; of the second some claim differs, and the text says it.
+
+    Each finding that can be changed comes up, with the whole report around it more often than not.
+    """
+    claims = default_claims()
+    said = claims.read(REPORT)
+    changed_columns, num_whole = set(), 0
+    for seed in range(60):
+        first, second = Twins(longest_twin=8).read(REPORT, codec, random.Random(seed))
+        assert first.states is not None
+        assert second.states is not None
+        stated = ~np.isnan(first.states)
+        np.testing.assert_array_equal(first.states[stated], said[stated])
+        assert codec.tokenizer is not None
+        for reading in (first, second):
+            text = codec.tokenizer.decode(reading.ids)
+            np.testing.assert_array_equal(claims.read(text), reading.states)
+        differs = ~(np.isnan(first.states) & np.isnan(second.states))
+        differs &= first.states != second.states
+        assert differs.any() == (first.ids != second.ids)
+        changed_columns |= {claims.names[column] for column in np.flatnonzero(differs)}
+        num_whole += first.ids == codec.whole(REPORT)
+    assert changed_columns >= {"ejection_fraction", "mitral_regurgitation", "pericardial_effusion"}
+    assert num_whole > 30
+
+
+def test_a_report_that_claims_nothing_has_no_twin(codec: TextCodec) -> None:
+    """Both are of nothing."""
+    first, second = Twins().read("Poor windows.", codec, random.Random(0))
+    assert first.ids == second.ids == [codec.bos_id, codec.eos_id]
 
 
 def test_only_a_whole_report_can_be_cut(codec: TextCodec) -> None:

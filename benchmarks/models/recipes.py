@@ -1,0 +1,329 @@
+"""Every recipe on the same phantoms, judged on every task: `make bench-recipes`.
+
+Two by two, what is read of a report and by which tokenizer:
+
+    snippet-clip     77 ids of CLIP's vocabulary, from anywhere: the published base model
+    snippet-echotok  about the same text in phrases
+    whole-clip       the whole report in CLIP's vocabulary, 640 ids
+    echoclip-r       the whole report in phrases: the published retrieval model
+
+beside a BPE of 1,000 trained on such reports (whole-bpe1000), and our recipes, each also with what
+the other one brings taken away: `echoclip-r-cine` has the cine pictures of `echoclip-r-findings`
+and none of its losses, `findings-color` the losses and single frames.
+
+All have the same clips, towers and passes over the data. Each (seed, recipe) is a stage under
+runs/bench-recipes: one that is done is skipped, one that was stopped goes on. Writes
+results/recipes.md.
+
+    python benchmarks/models/recipes.py [--seeds 1 2 3] [--recipes ...] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import echotok
+from benchmarks.common import ROOT, facts, write_results
+from benchmarks.models import phantom_steps as steps
+from echoclip_r.data.shards import read_clips
+from echoclip_r.embedding.embedder import embed_texts
+from echoclip_r.evaluation.runner import evaluate_model
+from echoclip_r.evaluation.tasks import read_tasks
+from echoclip_r.metrics.bootstrap import Resampling
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.training.config import TrainConfig, changed
+from echotok.bpe_training import train_merges
+from echotok.building import build
+from echotok.cpus import num_cpus
+from echotok.text import split_pieces
+
+FIRST_SEED = 1000  # the patients of bench-phantom
+NUM_TRAIN, EPOCHS = 8000, 25
+DEVICES = ("pacemaker_lead", "impella", "tavr", "mitraclip")
+CHAMBERS = ("lv", "rv", "la", "ra")
+_WHOLE_CLIP, _WHOLE_BPE = 640, 320
+_SNIPPET = 12  # ids of phrases that hold about as much as 77 of CLIP's vocabulary
+
+
+def main() -> int:
+    """Run the stages that are not done, then write the results of those that are."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench-recipes")
+    parser.add_argument("--num-train", type=int, default=NUM_TRAIN)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--quick", action="store_true", help="tiny; checks that it runs")
+    arguments = parser.parse_args()
+    stages: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in arguments.recipes}
+    for seed in arguments.seeds:
+        for name in arguments.recipes:
+            print(f"== seed {seed}, {name}", flush=True)
+            stages[name][seed] = run_stage(arguments, seed, name)
+    results = {
+        "stages": stages,
+        "facts": facts(
+            "python benchmarks/models/recipes.py " + " ".join(sys.argv[1:]),
+            ["torch", "open_clip_torch", "numpy"],
+            seeds=arguments.seeds,
+        ),
+    }
+    if arguments.quick:
+        print(to_markdown(results))
+    else:
+        write_results("recipes", results, to_markdown(results))
+    return 0
+
+
+def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any]:
+    """One recipe on one seed's patients: its figures, from disk where the stage is done."""
+    folder = arguments.out / f"seed-{seed}"
+    data = steps.Data(
+        seed=FIRST_SEED + seed,
+        num_train=130 if arguments.quick else arguments.num_train,
+        num_test=30 if arguments.quick else 500,
+        num_validation=16 if arguments.quick else 200,
+    )
+    steps.make_shards(folder, data, workers=num_cpus())
+    config = replace(
+        RECIPES[name](folder),
+        seed=seed,
+        epochs=2 if arguments.quick else arguments.epochs,
+        warmup_steps=2 if arguments.quick else 100,
+    )
+    path = folder / f"{name}.json"
+    named = config.to_dict()
+    if config.model.tokenizer is not None:
+        made = echotok.load(config.model.tokenizer)
+        named["model"]["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
+    asked = {"config": named, "data": asdict(data)}
+    if path.exists():
+        stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if stage["asked"] == asked:
+            return stage
+    took = steps.train_model(config, folder / "shards", folder / name)
+    stage = {
+        "asked": asked,
+        "training": took,
+        **judge(folder / name, folder / "shards", num_test=data.num_test),
+    }
+    path.write_text(json.dumps(stage, indent=1) + "\n", encoding="utf-8")
+    return stage
+
+
+def judge(run: Path, shards: Path, *, num_test: int) -> dict[str, Any]:
+    """All figures of all tasks on the held-out studies."""
+    model = load_checkpoint(run)
+    tasks = read_tasks("phantom")
+    dataset = steps.held_out(model, run, shards, tasks, num_test=num_test)
+    resampling = Resampling(seed=0)
+    outcomes, _ = evaluate_model(
+        model.name, [dataset], partial(embed_texts, model), tasks, resampling=resampling
+    )
+    figures = {
+        one.task: {name: asdict(figure) for name, figure in one.scores.figures.items()}
+        for one in outcomes
+    }
+    lengths = steps.token_counts(model, dataset.test.rows["report"].tolist())
+    truncated = float((lengths > model.context_length).mean())
+    if truncated > 0.5:  # of a snippet model, what it makes of all windows of a report
+        averaged = steps.judge_windows(model, dataset, tasks, resampling)
+        found = averaged.scores.figures.items()
+        figures["windows"] = {name: asdict(figure) for name, figure in found}
+    return {
+        "figures": figures,
+        "tokens_a_report": float(lengths.mean()),
+        "truncated": truncated,
+        "num_studies": num_test,
+    }
+
+
+# The recipes
+
+
+def _phrases(recipe: str, folder: Path, **settings: Any) -> TrainConfig:
+    config = steps.model_config(recipe, steps.default_tokenizer(), epochs=EPOCHS, seed=0)
+    return changed(config, **settings)
+
+
+def _snippet_phrases(folder: Path) -> TrainConfig:
+    config = steps.model_config("echoclip", Path(), epochs=EPOCHS, seed=0)
+    phrases = _phrases("echoclip-r", folder).model
+    return replace(config, model=replace(phrases, context_length=_SNIPPET))
+
+
+def _whole_clip(folder: Path) -> TrainConfig:
+    """Without leaving sentences out: CLIP's tokenizer does not know where they end."""
+    config = _phrases("echoclip-r", folder, drop_sentences=0.0)
+    base = steps.model_config("echoclip", Path(), epochs=EPOCHS, seed=0).model
+    return replace(config, model=replace(base, context_length=_WHOLE_CLIP))
+
+
+def _whole_bpe(folder: Path) -> TrainConfig:
+    model = replace(
+        _phrases("echoclip-r", folder).model,
+        tokenizer=str(_domain_bpe(folder)),
+        context_length=_WHOLE_BPE,
+    )
+    return replace(_phrases("echoclip-r", folder), model=model)
+
+
+def _domain_bpe(folder: Path, *, size: int = 1000) -> Path:
+    """A BPE of 1,000 entries without phrases, trained on the reports of the training split."""
+    path = folder / "bpe1000.json"
+    if not path.exists():
+        counts: Counter[str] = Counter()
+        for clip in read_clips(folder / "shards", split="train"):
+            counts.update(piece.strip() for piece in split_pieces(clip.report.lower()))
+        del counts[""]
+        table = folder / "bpe1000"
+        table.mkdir(exist_ok=True)
+        (table / "table.toml").write_text(
+            'name = "bpe1000"\nversion = "1.0.0"\nlocale = "en"\nlicence = "Apache-2.0"\n'
+            'provenance = "A BPE of phantom reports, without phrases."\n',
+            encoding="utf-8",
+        )
+        merges = train_merges(counts, size - 512)
+        (table / "merges.txt").write_text(
+            "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8"
+        )
+        build(table).save(path)
+    return path
+
+
+RECIPES: Mapping[str, Callable[[Path], TrainConfig]] = {
+    "snippet-clip": lambda folder: steps.model_config("echoclip", Path(), epochs=EPOCHS, seed=0),
+    "snippet-echotok": _snippet_phrases,
+    "whole-clip": _whole_clip,
+    "whole-bpe1000": _whole_bpe,
+    "echoclip-r": lambda folder: _phrases("echoclip-r", folder),
+    "echoclip-r-span": lambda folder: _phrases("echoclip-r-span", folder),
+    "echoclip-r-findings": lambda folder: _phrases("echoclip-r-findings", folder),
+    "echoclip-r-cine": lambda folder: _phrases("echoclip-r", folder, channels="cine"),
+    "findings-color": lambda folder: _phrases("echoclip-r-findings", folder, channels="color"),
+}
+
+
+# The page
+
+Stages = Mapping[str, Mapping[int, Mapping[str, Any]]]
+
+
+def to_markdown(results: Mapping[str, Any]) -> str:
+    """Means over the seeds with the range, then every figure of every seed with its interval."""
+    stages: Stages = results["stages"]
+    about = results["facts"]
+    first = next(iter(next(iter(stages.values())).values()))
+    asked = first["asked"]
+    ef, pap = (first["figures"][name]["mae"]["chance"] for name in _NUMBERS)
+    lines = [
+        "# Recipes on phantoms",
+        "",
+        "Simulated patients throughout: this compares recipes, and is no clinical evidence.",
+        "",
+        f"{first['num_studies']} held-out studies a seed, about {asked['data']['num_train']:,} to "
+        f"train on, {asked['config']['epochs']} passes, seeds "
+        f"{', '.join(map(str, about['seeds']))} (patients, splits, weights, order). Means over the "
+        "seeds, range in brackets. Numbers by the paper's rule; the guess says the median of "
+        f"other patients of everyone: MAE {ef:.1f} for EF, {pap:.1f} for pulmonary pressure. "
+        "'Devices' and 'dilation' are the lowest AUC of four devices, and of at least moderate "
+        "dilation of four chambers, by the paper's score. 'True preferred': how often a clip is "
+        "nearer to its report than to the same with one finding changed.",
+        "",
+        "| recipe | tokens | cut, % | MCMRR | EF r | EF MAE | calibrated | PAP MAE | devices "
+        "| dilation | effusion | true preferred | minutes |",
+        "|" + " --- |" * 13,
+    ]
+    for name, by_seed in stages.items():
+        found = list(by_seed.values())
+        cells = [
+            f"{np.mean([one['tokens_a_report'] for one in found]):.0f}",
+            f"{100 * np.mean([one['truncated'] for one in found]):.0f}",
+            _spread([_mcmrr(one) for one in found], ".1f"),
+            _spread([_value(one, "ejection_fraction", "pearson") for one in found], ".2f"),
+            _spread([_value(one, "ejection_fraction", "mae") for one in found], ".1f"),
+            _spread([_value(one, "ejection_fraction", "mae:calibrated") for one in found], ".1f"),
+            _spread([_value(one, "pulmonary_artery_pressure", "mae") for one in found], ".1f"),
+            _spread([min(_value(one, task, "auc") for task in DEVICES) for one in found], ".3f"),
+            _spread([min(_dilation(one).values()) for one in found], ".3f"),
+            _spread([_value(one, "pericardial_effusion", "auc") for one in found], ".3f"),
+            _spread([_value(one, "edited", "true_preferred") for one in found], ".2f"),
+            f"{np.mean([one['training']['seconds'] for one in found]) / 60:.1f}",
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "Each seed, with 95 % intervals from 1,000 resamples of the patients:", ""]
+    shown = (
+        *(("retrieval", name) for name in ("mcmrr",)),
+        *((task, name) for task in _NUMBERS for name in ("pearson", "mae")),
+        *((task, "auc") for task in DEVICES),
+        *((f"{chamber}_dilation_moderate", "auc") for chamber in CHAMBERS),
+        *(("edited", f"true_preferred:{kind}") for kind in ("number", "grade", "denied", "side")),
+    )
+    columns = [(name, seed) for name, by_seed in stages.items() for seed in by_seed]
+    lines += [
+        "| task | figure | " + " | ".join(f"{name}, {seed}" for name, seed in columns) + " |",
+        "| --- |" * 1 + " --- |" * (len(columns) + 1),
+    ]
+    for task, figure in shown:
+        cells = [_estimate(stages[name][seed], task, figure) for name, seed in columns]
+        lines.append(f"| {task} | {figure} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"{about['machine']}; Python {about['python']}; "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+        + ". Where more than half of the reports are cut, MCMRR is that of the mean of all "
+        "windows, if it is better. Minutes are those of training, on a machine that may have been "
+        f"shared. `{about['command']}`",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_NUMBERS = ("ejection_fraction", "pulmonary_artery_pressure")
+
+
+def _value(stage: Mapping[str, Any], task: str, figure: str) -> float:
+    found = stage["figures"].get(task, {}).get(figure)
+    return float("nan") if found is None else float(found["value"])
+
+
+def _mcmrr(stage: Mapping[str, Any]) -> float:
+    return min(
+        _value(stage, task, "mcmrr")
+        for task in ("retrieval", "windows")
+        if task in stage["figures"]
+    )
+
+
+def _dilation(stage: Mapping[str, Any]) -> dict[str, float]:
+    return {name: _value(stage, f"{name}_dilation_moderate", "auc") for name in CHAMBERS}
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    middle = format(float(np.mean(values)), form)
+    if len(values) == 1:
+        return middle
+    return f"{middle} [{format(min(values), form)}, {format(max(values), form)}]"
+
+
+def _estimate(stage: Mapping[str, Any], task: str, figure: str) -> str:
+    found = stage["figures"].get(task, {}).get(figure)
+    if found is None:
+        return ""
+    form = ".1f" if figure in ("mcmrr", "mae") else ".2f"
+    value, low, high = (format(found[name], form) for name in ("value", "low", "high"))
+    return f"{value} ({low}, {high})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
