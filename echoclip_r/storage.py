@@ -32,6 +32,7 @@ from echoclip_r.errors import EchoclipError
 
 __all__ = [
     "claim",
+    "differences_of",
     "json_text",
     "lock",
     "read_json",
@@ -311,7 +312,7 @@ def claim(
             before = read_json(record)
             if not record.exists():
                 _refuse_others(folder, record, what=what, error=error)
-            elif different := (differences or _differences)(before or {}, run):
+            elif different := (differences or differences_of)(before or {}, run):
                 if replace is None or not overwrite or shared:
                     advice = (
                         "give the same options to continue that run"
@@ -370,7 +371,8 @@ def _refuse_others(folder: Path, record: Path, *, what: str, error: type[Echocli
         )
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Every value of a new record that is not that of the old one, in words."""
     return [
         f"{name} {old.get(name)!r}, now {new[name]!r}" for name in new if old.get(name) != new[name]
     ]

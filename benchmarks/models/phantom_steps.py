@@ -74,6 +74,7 @@ class Data:
         num_validation: studies for choosing the checkpoint, about.
         size_px: side of the frames.
         num_frames: of a clip.
+        site: the laboratory, see `echoclip_r.phantom.study.SITES`.
     """
 
     seed: int
@@ -82,6 +83,11 @@ class Data:
     num_validation: int = 200
     size_px: int = 64
     num_frames: int = 6
+    site: int = 0
+
+    def asked(self) -> dict[str, int]:
+        """What the data are kept under; those of the first site need no word of it."""
+        return {name: value for name, value in asdict(self).items() if name != "site" or value}
 
 
 def make_shards(folder: Path, data: Data, *, workers: int) -> dict[str, float]:
@@ -94,11 +100,11 @@ def make_shards(folder: Path, data: Data, *, workers: int) -> dict[str, float]:
     with (folder / "data.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-        if known.get("asked") == asdict(data) and (folder / "shards" / "index.json").exists():
+        if known.get("asked") == data.asked() and (folder / "shards" / "index.json").exists():
             found: dict[str, float] = known["times"]
             return found
         times = _make_shards(folder, data, workers)
-        note.write_text(json.dumps({"asked": asdict(data), "times": times}), encoding="utf-8")
+        note.write_text(json.dumps({"asked": data.asked(), "times": times}), encoding="utf-8")
     return times
 
 
@@ -112,6 +118,7 @@ def _make_shards(folder: Path, data: Data, workers: int) -> dict[str, float]:
         workers=workers,
         size_px=data.size_px,
         num_frames=data.num_frames,
+        site=data.site,
     )
     written = time.perf_counter()
     _write_manifest(archive.manifest, folder / "manifest.csv", data)

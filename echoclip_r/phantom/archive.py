@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -34,7 +34,7 @@ from echoclip_r.phantom.patient_files import (
     write_patients,
 )
 from echoclip_r.phantom.sheet import choose_clips, draw_sheet
-from echoclip_r.storage import claim, whole_file, write_text, writing
+from echoclip_r.storage import claim, differences_of, whole_file, write_text, writing
 
 __all__ = ["ArchiveResult", "write_archive"]
 
@@ -92,6 +92,7 @@ def write_archive(
     clips_per_study: int = 1,
     overlays: Overlays = "dicom",
     formats: Mapping[str, float] = DEFAULT_FORMATS,
+    site: int = 0,
     executor: Executor | None = None,
 ) -> ArchiveResult:
     """Write an archive of phantom patients, or continue one.
@@ -110,6 +111,7 @@ def write_archive(
         overlays: which files show a scanner's screen with an invented name, a date and an ECG
             trace around the picture: those in DICOM, all, or none.
         formats: share of each of `echoclip_r.phantom.clip_files.FORMATS`.
+        site: the laboratory, see `echoclip_r.phantom.study.SITES`.
         executor: what does the work in place of processes of this machine; see
             `echoclip_r.jobs.local.run_jobs`.
 
@@ -130,6 +132,7 @@ def write_archive(
         clips_per_study=clips_per_study,
         overlays=overlays,
         formats=formats,
+        site=site,
     )
     out_dir = Path(out_dir)
     if executor is not None:  # its processes may stand in another folder
@@ -141,6 +144,7 @@ def write_archive(
             folder=out_dir,
             what="phantom patients",
             error=EchoclipError,
+            differences=_differences,
         ),
         writing(out_dir, "the rest of the archive", error=EchoclipError, go_on=_GO_ON),
     ):
@@ -238,7 +242,13 @@ def _as_json(options: ArchiveOptions) -> dict[str, Any]:
         "clips_per_study": options.clips_per_study,
         "overlays": options.overlays,
         "formats": dict(options.formats),
+        "site": options.site,
     }
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Sequence[str]:
+    """Archives that were made before there were two sites say nothing of theirs, and go on."""
+    return differences_of({"site": 0} | dict(old), new)
 
 
 @contextmanager

@@ -29,6 +29,11 @@ _RV_LIMITS_MM = (41.5, 46.5, 51.5)
 _RA_LIMITS_CM2 = (18.5, 22.5, 27.5)
 
 
+# By site: odds of a normal, a reduced and a severely reduced function, and how common devices are.
+_EF_ODDS = ((0.46, 0.27, 0.27), (0.62, 0.24, 0.14))
+_DEVICE_RATES = (1.0, 0.6)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Patient:
     """What a patient keeps: liabilities are standard normal deviates."""
@@ -49,13 +54,14 @@ class _Patient:
     akinesia: Akinesia
 
 
-def sample_patient(patient_index: int, seed: int) -> list[Latents]:
+def sample_patient(patient_index: int, seed: int, *, site: int = 0) -> list[Latents]:
     """Draw one patient's studies.
 
     Args:
         patient_index: Which patient, from 0; becomes `patient_id`.
         seed: The archive's seed. The same pair always gives the same patient, whichever other
             patients are drawn.
+        site: the laboratory, see `echoclip_r.phantom.study.SITES`.
 
     Returns:
         One to four studies in order of date.
@@ -72,7 +78,7 @@ def sample_patient(patient_index: int, seed: int) -> list[Latents]:
             f"patient_index and seed are {patient_index} and {seed}; both must be 0 or more"
         )
     rng = np.random.default_rng([seed, patient_index])
-    patient = _draw_patient(rng)
+    patient = _draw_patient(rng, _EF_ODDS[site])
     num_studies = int(rng.choice([1, 2, 3, 4], p=[0.45, 0.27, 0.17, 0.11]))
     when = date(2012, 1, 2) + timedelta(days=int(rng.integers(0, 3650)))
     age_years = float(np.clip(rng.normal(64, 15), 20, 92))
@@ -98,13 +104,14 @@ def sample_patient(patient_index: int, seed: int) -> list[Latents]:
             when=when,
             age_years=int(age_years),
             anatomy_seed=seeds[0],
+            site=site,
         )
         studies.append(previous)
     return studies
 
 
-def _draw_patient(rng: np.random.Generator) -> _Patient:
-    mean, spread = [(61.0, 5.0), (43.0, 7.0), (26.0, 6.0)][rng.choice(3, p=[0.46, 0.27, 0.27])]
+def _draw_patient(rng: np.random.Generator, ef_odds: tuple[float, ...]) -> _Patient:
+    mean, spread = [(61.0, 5.0), (43.0, 7.0), (26.0, 6.0)][rng.choice(3, p=ef_odds)]
     ef_percent = float(np.clip(rng.normal(mean, spread), 16, 74))
     failing = (60 - ef_percent) / 20  # about 0 when normal, 2 when severely reduced
     shared = rng.normal()  # congestion: both atria and the right heart together
@@ -178,7 +185,9 @@ def _draw_study(
     when: date,
     age_years: int,
     anatomy_seed: int,
+    site: int,
 ) -> Latents:
+    devices = _DEVICE_RATES[site]
     # A transplant leaves nothing of the old heart to carry on from.
     kept = None if event == "transplant" else previous
     repaired = event == "surgery" or (kept is not None and kept.annuloplasty_ring)
@@ -194,13 +203,17 @@ def _draw_study(
     wall_mm = float(np.clip(9.8 + 1.9 * patient.wall + rng.normal(0, 0.3), 6.5, 18))
 
     pacer = (kept is not None and kept.pacer_lead) or bool(
-        rng.random() < (0.22 if ef_percent < 35 else 0.09)
+        rng.random() < devices * (0.22 if ef_percent < 35 else 0.09)
     )
     clip = (kept is not None and kept.mitraclip) or bool(
-        not repaired and age_years > 50 and rng.random() < (0.20 if ef_percent < 50 else 0.09)
+        not repaired
+        and age_years > 50
+        and rng.random() < devices * (0.20 if ef_percent < 50 else 0.09)
     )
-    tavr = (kept is not None and kept.tavr) or bool(age_years > 62 and rng.random() < 0.21)
-    impella = bool(ef_percent < 45 and not tavr and rng.random() < 0.54)
+    tavr = (kept is not None and kept.tavr) or bool(
+        age_years > 62 and rng.random() < devices * 0.21
+    )
+    impella = bool(ef_percent < 45 and not tavr and rng.random() < devices * 0.54)
     fibrillation = patient.fibrillation and not (pacer and rng.random() < 0.3)
 
     mr_mean = 0.4 + 0.5 * la_dilation + (0.6 if ef_percent < 35 else 0.1) - (clip + repaired)
@@ -257,6 +270,7 @@ def _draw_study(
         gain=float(np.clip(rng.normal(0, 0.4), -1, 1)),
         depth_cm=float(np.clip(rng.normal(16.7, 1.0) + size_cm, 14, 23)),
         ar_grade=ar_grade,
+        site=site,
         diastolic_grade=diastolic,
         e_over_e_prime=float(np.clip(7 + 3.2 * diastolic + rng.normal(0, 1.5), 4, 32)),
         tapse_mm=float(

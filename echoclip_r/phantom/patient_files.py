@@ -20,7 +20,7 @@ from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.picture.screen import Identity, draw_screen, invent_identity, lay_out_screen
 from echoclip_r.phantom.picture.ultrasound import render_clip
 from echoclip_r.phantom.report.reports import Report, write_reports
-from echoclip_r.phantom.study import Latents
+from echoclip_r.phantom.study import SITES, Latents
 from echoclip_r.storage import whole_folder
 
 __all__ = [
@@ -63,6 +63,7 @@ class ArchiveOptions:
         clips_per_study: number of clips of each study, at least 1.
         overlays: which files show a scanner's screen around the picture.
         formats: share of each of `FORMATS`; the shares are scaled to add up to 1.
+        site: the laboratory, see `echoclip_r.phantom.study.SITES`.
     """
 
     seed: int = 0
@@ -71,10 +72,13 @@ class ArchiveOptions:
     clips_per_study: int = 1
     overlays: Overlays = "dicom"
     formats: Mapping[str, float] = field(default_factory=lambda: DEFAULT_FORMATS)
+    site: int = 0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise OptionError(f"seed is {self.seed}; give 0 or more")
+        if self.site not in SITES:
+            raise OptionError(f"site is {self.site}; give one of {', '.join(map(str, SITES))}")
         if not 32 <= self.size_px <= 512 or self.size_px % 2:
             raise OptionError(
                 f"size_px is {self.size_px}; give 32 to 512, even because H.264 needs it"
@@ -140,7 +144,7 @@ def write_patient(
     Raises:
         OSError: a file cannot be written.
     """
-    studies = sample_patient(number, options.seed)
+    studies = sample_patient(number, options.seed, site=options.site)
     reports = write_reports(studies, seed=options.seed)
     folder = out_dir / "clips" / _patient_id(number)
     # A folder that has its name is whole, so a run that was stopped can go on.

@@ -24,6 +24,10 @@ _GRADES = (
     "ar_grade",
     "diastolic_grade",
 )
+SITES = (0, 1)
+"""Laboratories that were made up. Choices are made on the first. The second has a narrower sector
+with coarser speckle and more noise, other readers, and fewer of the sick and of devices."""
+
 # Inclusive limits. The renderer and the readers know no values outside of these.
 _RANGES: dict[str, tuple[float, float]] = {
     "age_years": (18, 100),
@@ -114,7 +118,12 @@ class Latents:
     blood_pressure_mmhg: tuple[int, int]
     """Systolic and diastolic arterial pressure during the study."""
 
+    site: int = 0
+    """The laboratory, one of `SITES`: its scanner, its readers, and who comes to it."""
+
     def __post_init__(self) -> None:
+        if self.site not in SITES:
+            raise ValueError(f"Latents.site is {self.site!r}; give one of {SITES}")
         for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(

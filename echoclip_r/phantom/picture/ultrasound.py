@@ -97,12 +97,17 @@ def set_scene(
     return scene, scanner, rng
 
 
+# By site: how much narrower the sector is to each side, how much coarser speckle is, more noise.
+_MACHINES = ((0.0, 1.0, 0.0), (5.0, 1.35, 4.0))
+
+
 def set_up(latents: Latents, size_px: int) -> Scanner:
     """Choose a study's machine settings; grid cells are about the size of pixels."""
     rng = np.random.default_rng([latents.study_seed, 5])
     poor = 1 - latents.image_quality
+    narrower_deg, coarser, noisier_db = _MACHINES[latents.site]
     sector = Sector(
-        half_angle_rad=float(np.deg2rad(rng.uniform(38, 44))),
+        half_angle_rad=float(np.deg2rad(rng.uniform(38, 44) - narrower_deg)),
         depth_mm=10 * latents.depth_cm,
         num_ranges=round(1.25 * size_px),
         num_beams=round(1.05 * size_px),
@@ -119,9 +124,9 @@ def set_up(latents: Latents, size_px: int) -> Scanner:
     lung = rib_db / (1 + np.exp((1 - side * beam - width) / 0.05))
     return Scanner(
         sector=sector,
-        axial_mm=float(rng.uniform(0.65, 1.2) + 0.35 * poor),
-        lateral_rad=float(np.deg2rad(rng.uniform(0.7, 1.25) + 0.55 * poor)),
-        noise_db=-31 + 13 * poor + float(rng.normal(0, 2.5)),
+        axial_mm=coarser * float(rng.uniform(0.65, 1.2) + 0.35 * poor),
+        lateral_rad=coarser * float(np.deg2rad(rng.uniform(0.7, 1.25) + 0.55 * poor)),
+        noise_db=-31 + 13 * poor + float(rng.normal(0, 2.5)) + noisier_db,
         haze_db=-9 + 8 * poor + float(rng.normal(0, 2)),
         range_gain_db=range_gain_db,
         beam_gain_db=wander - edge_db - lung,

@@ -22,7 +22,7 @@ from echoclip_r.phantom.report.statements import SECTIONS, describe, describe_no
 from echoclip_r.phantom.report.wording import Style, Wording, free_remarks, read_wording
 from echoclip_r.phantom.study import Latents
 
-__all__ = ["READERS", "Reader", "Report", "write_report", "write_reports"]
+__all__ = ["OTHER_READERS", "READERS", "Reader", "Report", "write_report", "write_reports"]
 
 # Keeps the generator apart from those of latents and pictures, which share a study's seed.
 _STREAM = 3
@@ -59,7 +59,16 @@ READERS = (
     Reader(number=7, style="dictation", ef_habit="range", share=0.08),
     Reader(number=8, style="dictation", ef_habit="fives", share=0.08),
 )
-"""The readers of the phantom's one laboratory."""
+"""The readers of the phantom's first laboratory."""
+
+OTHER_READERS = (
+    Reader(number=20, style="template", ef_habit="exact", share=0.2, conclusion_first=True),
+    Reader(number=21, style="sectioned", ef_habit="range", share=0.15),
+    Reader(number=22, style="abbreviated", ef_habit="exact", share=0.25),
+    Reader(number=23, style="dictation", ef_habit="exact", share=0.2),
+    Reader(number=24, style="dictation", ef_habit="range", share=0.2, conclusion_first=True),
+)
+"""Those of the second: the same styles, with other favourite sentences and habits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +105,12 @@ def write_reports(studies: Sequence[Latents], *, seed: int) -> list[Report]:
         >>> len(write_reports(studies, seed=0)) == len(studies)
         True
     """
-    shares = [reader.share for reader in READERS]
     reports, prior = [], None
     for latents in studies:
         rng = _generator(latents, seed)
-        reader = READERS[int(rng.choice(len(READERS), p=shares))]
+        readers = READERS if latents.site == 0 else OTHER_READERS
+        shares = [reader.share for reader in readers]
+        reader = readers[int(rng.choice(len(readers), p=shares))]
         reading = read_study(latents, ef_habit=reader.ef_habit, rng=rng)
         reports.append(_write(reading, prior, reader, rng))
         prior = reading

@@ -147,6 +147,40 @@ def test_videos_can_carry_a_screen_too(tmp_path: Path) -> None:
         assert min(read_clip(tmp_path / "out" / row["video"]).shape[1:3]) > 64
 
 
+def test_a_second_laboratory_is_another_one(tmp_path: Path) -> None:
+    """Other readers, a narrower sector, fewer of the sick; a folder holds one site alone."""
+    options: dict[str, Any] = {"seed": 3, "size_px": 64, "num_frames": 2, "formats": {"avi": 1.0}}
+    first, second = (
+        write_archive(tmp_path / str(site), 6, site=site, **options) for site in (0, 1)
+    )
+    readers = [
+        {int(row["reader"]) for row in read_table(found.manifest.with_name("provenance.csv"))}
+        for found in (first, second)
+    ]
+    assert max(readers[0]) < 20 <= min(readers[1])
+
+    def proportion(found: ArchiveResult, row: dict[str, str]) -> float:
+        lit = read_clip(found.manifest.parent / row["video"]).max(axis=(0, 3)) > 8
+        return float(
+            np.ptp(np.flatnonzero(lit.any(axis=0))) / np.ptp(np.flatnonzero(lit.any(axis=1)))
+        )
+
+    wide, narrow = (
+        np.mean([proportion(found, row) for row in read_table(found.manifest)])
+        for found in (first, second)
+    )
+    assert narrow < 0.95 * wide
+    means = [
+        np.mean([study.ef_percent for n in range(300) for study in sample_patient(n, 3, site=site)])
+        for site in (0, 1)
+    ]
+    assert means[1] > means[0] + 3
+    with pytest.raises(EchoclipError, match="site 1, now 0"):
+        write_archive(tmp_path / "1", 6, **options)
+    with pytest.raises(EchoclipError, match="site is 2; give one of 0, 1"):
+        write_archive(tmp_path / "2", 1, site=2)
+
+
 def test_two_workers_write_the_same_bytes_as_one(phantom: ArchiveResult, tmp_path: Path) -> None:
     """Nothing depends on how many processes work, nor on which is first."""
     write_archive(tmp_path / "out", NUM_PATIENTS, **OPTIONS, workers=2)
