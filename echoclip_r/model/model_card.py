@@ -49,7 +49,7 @@ def model_card(
     try:
         sections = [
             ("", _about(description, codec, title)),
-            ("How to load it", _loading(codec, our_towers)),
+            ("How to load it", _loading(codec, our_towers, description.spec.channels)),
             ("Figures", "\n".join(_figures(description, codec, run, evaluation))),
             ("Data", "\n".join(_data(description, run, phantom))),
             ("Limits", "\n".join(_limits(description, codec, phantom))),
@@ -83,7 +83,7 @@ def _about(description: Description, codec: TextCodec, title: str) -> str:
     )
 
 
-def _loading(codec: TextCodec, our_towers: bool) -> str:
+def _loading(codec: TextCodec, our_towers: bool, channels: str) -> str:
     lines = ["```python", "import open_clip"]
     if our_towers:
         lines += [
@@ -103,6 +103,12 @@ def _loading(codec: TextCodec, our_towers: bool) -> str:
             "The tokenizer needs `pip install echotok transformers`, and runs the two lines of "
             "`echotok_tokenizer.py`. open_clip mends mis-encoded letters and HTML signs (`&amp;`) "
             "in a text before any tokenizer sees it; echoclip_r does not."
+        )
+    if channels == "cine":
+        lines.append(
+            "Its pictures are not single frames: the channels are the brightness of frames i, i + "
+            "n/3 and i + 2n/3 of a clip of n, read as a loop. `echoclip_r.model.channels.shown("
+            'frames, "cine")` makes them, one for each frame; a clip is the mean of theirs.'
         )
     lines.append(
         "Frames are to be masked to the ultrasound sector first (`echoclip-r prepare`). In "

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from echoclip_r.cli.main import main
 from echoclip_r.model.build import register
+from echoclip_r.model.channels import shown
 from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
 
 TEXTS = [
@@ -145,6 +146,32 @@ def test_what_open_clip_mends_before_the_tokenizer_sees_it_is_said(tmp_path, hel
     assert all(map(same, [*TEXTS[:2], "E/e\N{PRIME} is 10², 60–65 %", "“RIGHT” atrium"]))
     assert not same("A &amp; B")
     assert "(`&amp;`) in a text before any tokenizer" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_model_of_cine_pictures_says_so_wherever_it_goes(tmp_path, helpers):
+    """open_clip embeds our cine pictures as we do; the card tells how they are made."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    helpers.save_untrained(run / "best", seed=3, tokenizer="echo")
+    color = load_checkpoint(run)
+    path = run / "best" / "echoclip_r.json"
+    facts = json.loads(path.read_text())
+    facts["model"]["channels"] = "cine"
+    path.write_text(json.dumps(facts))
+    assert main(["export", str(run), "--out", str(out)]) == 0
+    register()
+    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{out}")
+    pictures = [Image.fromarray(one) for one in shown(FRAMES, "cine")]
+    with torch.inference_mode():
+        images = torch.stack([transform(one) for one in pictures])
+        image = theirs.eval().encode_image(images, normalize=True).numpy()
+    assert main(["import", f"local-dir:{out}", "--out", str(tmp_path / "back")]) == 0
+    for folder in (run, out, tmp_path / "back"):
+        ours = load_checkpoint(folder)
+        assert ours.spec.channels == "cine"
+        assert ours.fingerprint != color.fingerprint  # embeddings that are kept are not mixed up
+        np.testing.assert_allclose(ours.embed_frames(FRAMES), image, atol=1e-6)
+    assert np.abs(image - color.embed_frames(FRAMES)).max() > 1e-3
+    assert "Its pictures are not single frames" in (out / "README.md").read_text()
 
 
 def test_the_card_states_figures_data_and_limits(tmp_path, helpers, capsys):
