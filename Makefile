@@ -24,7 +24,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 .PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-recipes bench-retrieval bench-evaluation \
-	bench-layered bench-search search fallback echo-rows artifacts phantom-table house-table \
+	bench-layered bench-search bench-install search fallback echo-rows artifacts phantom-table house-table \
 	sample architecture readme wheel clean
 
 help: ## List the targets
@@ -71,7 +71,7 @@ test-lowest: $(UV_STAMP) ## Run every test on the oldest versions that pyproject
 	@echo "Installing the oldest allowed versions into $(LOWEST)"
 	@$(PYTHON) -m venv $(LOWEST)
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
-		$(OVERRIDES) --editable ".[build,echoclip-r,serve,gpl-decoders]"
+		$(OVERRIDES) --editable ".[build,echoclip-r,serve,transformers,spacy,gpl-decoders]"
 	@$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraints constraints.txt \
 		build hatchling httpx hypothesis ipykernel nbclient nbformat pyspellchecker pytest pytest-benchmark pytest-timeout pytest-xdist
 	@# Old versions warn of what newer ones changed: a warning fails only `make test`.
@@ -105,6 +105,9 @@ bench-mining: $(READY_TORCH) benchmarks/tokenizer/mining.py ## Measure mined tab
 
 bench-findings: $(READY_TORCH) benchmarks/tokenizer/findings.py ## Measure findings: cases, annotated reports, phantom labels, speed (PEER=PYTHON with medspacy)
 	$(PY) benchmarks/tokenizer/findings.py $(if $(PEER),--peer $(PEER))
+
+bench-install: $(READY) benchmarks/install_matrix.py ## Measure pip install on each Python at hand, and run echotok's tests there
+	$(PY) -m benchmarks.install_matrix --tests 3.11,3.12,3.13,3.14
 
 search: $(READY_TORCH) ## Search phantoms in a browser, set up from nothing: it prints the address (PORT=8080)
 	@$(PY) -m benchmarks.search_demo $(if $(PORT),--port $(PORT))

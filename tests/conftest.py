@@ -22,6 +22,7 @@ EXPECTED_SKIPS = (
     "no transformers:",
     "no compiled core:",
     "no distributed:",
+    "no published tokenizer:",
 )
 
 

@@ -367,24 +367,28 @@ def _tokenizer_of(name: str) -> Any:
 
     if name == "none":
         return None
-    artifact: str | Path | None = name
-    if Path(name).is_dir():
-        from echoclip_r.model.checkpoint import tokenizer_of
-
-        artifact = tokenizer_of(name)
-    if artifact is None or artifact == "open_clip":
-        from echoclip_r.text.codec import TextCodec
-
-        codec = TextCodec(None)
-        return SimpleNamespace(
-            name=codec.name,
-            fingerprint=codec.fingerprint,
-            encode=lambda text: SimpleNamespace(ids=range(codec.length(text))),
-        )
     try:
-        return echotok.load(artifact)
+        if name == "open_clip" or Path(name).is_dir():
+            return _counter(name)
+        return echotok.load(name)
     except echotok.EchotokError as error:
         raise EchoclipError(f"{error} (`--tokenizer none` counts no tokens)") from error
+
+
+def _counter(name: str) -> Any:
+    """What counts the tokens of open_clip's tokenizer, or of that of a run."""
+    from echoclip_r.model.checkpoint import find_checkpoint, load_codec, read_description
+    from echoclip_r.text.codec import TextCodec
+
+    if name == "open_clip":
+        codec = TextCodec(None)
+    else:
+        codec = load_codec(read_description(find_checkpoint(Path(name))))
+    return codec.tokenizer or SimpleNamespace(
+        name=codec.name,
+        fingerprint=codec.fingerprint,
+        encode=lambda text: SimpleNamespace(ids=range(codec.length(text))),
+    )
 
 
 def _summary(arguments: argparse.Namespace) -> None:

@@ -84,7 +84,8 @@ def _add_import(commands: Any) -> None:
         "--tokenizer",
         metavar="NAME",
         help="tokenizer that the weights were trained with, where it is not CLIP's own: the path "
-        "of an artifact",
+        "of an artifact, or published:FOLDER, your own copy of the template tokenizer of the "
+        "published EchoCLIP-R",
     )
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_import, stopped=nothing_kept)

@@ -58,7 +58,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--tokenizer",
         type=Path,
         metavar="FILE",
-        help="a grown version of the checkpoint's own tokenizer; any other is refused",
+        help="a grown version of the checkpoint's own tokenizer; any other is refused. "
+        "published:FOLDER where a tokenizer program of others has moved there",
     )
 
 

@@ -33,6 +33,7 @@ from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.channels import shown
 from echoclip_r.model.study_pooling import MeanPooling
+from echoclip_r.text.losses import tell_losses
 from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def embed_texts(model: TrainedModel, texts: Sequence[str]) -> Floats:
     """Unit embeddings of texts, float32 (N, D); equal texts are embedded once."""
     places: dict[str, int] = {}
     at = [places.setdefault(text, len(places)) for text in texts]
+    tell_losses(model.text, places)
     embeddings = model.embed_texts(list(places))
     check_embeddings(embeddings, "reports")
     return np.asarray(embeddings[at])

@@ -36,6 +36,7 @@ from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.storage import whole_file
 from echoclip_r.text.equality import normalize_report
+from echoclip_r.text.losses import tell_losses
 
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
@@ -281,6 +282,7 @@ def _embed(
     # Texts of about one length together: a batch is as wide as its longest.
     order = sorted(texts, key=lambda key: len(texts[key]))
     num_cut = 0
+    tell_losses(model.text, texts.values())
     with Progress(len(order), unit="reports", what="embed") as bar:
         for start in range(0, len(order), _BATCH):
             keys = order[start : start + _BATCH]

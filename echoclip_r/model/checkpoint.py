@@ -6,7 +6,8 @@ RUN/checkpoints/step-00001000  the last ones, with what a run needs to go on
                                open_clip loads them: `create_model("local-dir:FOLDER")`
     echoclip_r.json            what the model is, how it was trained, step, figures, versions,
                                fingerprints
-    tokenizer.json             the tokenizer's artifact, unless it is open_clip's own
+    tokenizer.json             the tokenizer's artifact, unless it is open_clip's own; of a program
+                               of others, only its folder and the sha256 of its files are kept
     word_counts.json           which words the training reports hold, each under a hash
     tasks-1.toml, ...          task files that an evaluation takes, where the run names some
     state.safetensors, state.json
@@ -48,8 +49,9 @@ from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
 from echoclip_r.storage import sha256_of, whole_folder, writing
-from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.codec import PUBLISHED, TextCodec, is_published
 from echoclip_r.text.word_counts import WordCounts
+from echotok.adapters.published import PublishedTokenizer
 
 __all__ = [
     "Description",
@@ -157,7 +159,7 @@ def save_checkpoint(
             "format": FORMAT,
             "model": spec.to_dict(),
             "training": training,
-            "tokenizer": {"name": codec.name, "sha256": codec.fingerprint},
+            "tokenizer": _tokenizer_facts(codec),
             "weights_sha256": sha256_of(partial / WEIGHTS),
             "made_with": {
                 name: version(name) for name in ("echotok", "torch", "open_clip_torch", "timm")
@@ -178,7 +180,8 @@ def load_checkpoint(
         path: a checkpoint, or a run's folder, of which the best is taken, else the last.
         device: where the model computes, see `echoclip_r.model.precision.pick_device`.
         tokenizer: a grown version of the checkpoint's tokenizer to go on with; rows that are new
-            start from their pieces' rows, which is said in the log. Any other is refused (I6).
+            start from their pieces' rows, which is said in the log. Any other is refused (I6). For
+            a program of others, `published:FOLDER` says where it lies now.
 
     Raises:
         CheckpointError: no checkpoint there, a damaged one, or another tokenizer.
@@ -188,7 +191,11 @@ def load_checkpoint(
     device = pick_device(device)
     description = read_description(find_checkpoint(Path(path)))
     folder, spec = description.folder, description.spec
-    codec = load_codec(description)
+    moved = None if tokenizer is None else str(tokenizer)
+    if is_published(moved):
+        codec, tokenizer = load_codec(description, moved=moved), None
+    else:
+        codec = load_codec(description)
     model = build_model(
         description.model_config, name=spec.towers, preprocess=description.preprocess
     )
@@ -343,7 +350,7 @@ def read_word_counts(folder: Path) -> WordCounts | None:
 
 
 def tokenizer_of(path: Path | str) -> Path | None:
-    """The artifact of a checkpoint's tokenizer; None for open_clip's own.
+    """The artifact of a checkpoint's tokenizer; None for one that is not of echotok.
 
     Args:
         path: a checkpoint, or a run's folder.
@@ -388,16 +395,27 @@ _READERS: Mapping[int, Callable[[Mapping[str, Any]], tuple[ModelSpec, Mapping[st
 _READERS = {1: _read_format_1, 2: _read_format_2}
 
 
-def load_codec(description: Description) -> TextCodec:
+def load_codec(description: Description, *, moved: str | None = None) -> TextCodec:
     """The tokenizer that a checkpoint was trained with.
+
+    Args:
+        description: of the checkpoint.
+        moved: `published:FOLDER`, where the program that it reads with lies now.
 
     Raises:
         CheckpointError: another one is in its place.
         ArtifactError: its file is damaged.
     """
-    folder, stated = description.folder, description.facts["tokenizer"]
-    path = None if description.spec.tokenizer is None else folder / TOKENIZER
-    codec = TextCodec.load(path, context_length=description.spec.context_length)
+    folder, stated, spec = description.folder, description.facts["tokenizer"], description.spec
+    if is_published(spec.tokenizer):
+        return _load_published(description, moved or str(spec.tokenizer))
+    if moved is not None:
+        raise CheckpointError(
+            f"{folder}: it reads with tokenizer {stated['name']}, and not with a program of "
+            f"others; leave {moved} out"
+        )
+    path = None if spec.tokenizer is None else folder / TOKENIZER
+    codec = TextCodec.load(path, context_length=spec.context_length)
     if codec.fingerprint != stated["sha256"]:
         raise CheckpointError(
             f"{folder}: its weights were trained with tokenizer {stated['name']} "
@@ -408,11 +426,33 @@ def load_codec(description: Description) -> TextCodec:
     return codec
 
 
+def _load_published(description: Description, name: str) -> TextCodec:
+    """The program of others that a checkpoint remembers, in the folder that a name says."""
+    try:
+        tokenizer = PublishedTokenizer(
+            name.removeprefix(PUBLISHED), files=description.facts["tokenizer"].get("files")
+        )
+    except echotok.ArtifactError as error:
+        raise CheckpointError(
+            f"{description.folder}: it reads texts with a tokenizer program of others, which is "
+            f"kept where you have it and not in the run. {error}. Where it lies elsewhere now, "
+            f"say so: tokenizer= (--tokenizer) {PUBLISHED}FOLDER, or import the weights again"
+        ) from error
+    return TextCodec(tokenizer, context_length=description.spec.context_length)
+
+
+def _tokenizer_facts(codec: TextCodec) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": codec.name, "sha256": codec.fingerprint}
+    if codec.published is not None:
+        facts["files"] = dict(codec.published.files)
+    return facts
+
+
 def _grow(model: Any, codec: TextCodec, grown: echotok.Tokenizer, folder: Path) -> TextCodec:
     if codec.tokenizer is None:
         raise CheckpointError(
-            f"{folder}: the model reads open_clip's own tokenizer, which does not grow; {grown!r} "
-            "cannot take its place. Train a model with it (--recipe echoclip-r)"
+            f"{folder}: the model reads with the tokenizer {codec.name}, which does not grow; "
+            f"{grown!r} cannot take its place. Train a model with it (--recipe echoclip-r)"
         )
     try:
         embedding, report = grow_embedding(

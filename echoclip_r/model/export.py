@@ -50,8 +50,8 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
         The checkpoint that was taken.
 
     Raises:
-        CheckpointError: there is no checkpoint, it or its evaluation is damaged, or `out` cannot be
-            written.
+        CheckpointError: there is no checkpoint, it or its evaluation is damaged, it reads with a
+            program of others, or `out` cannot be written.
         ArtifactError: its tokenizer is damaged.
     """
     run, out = Path(run), Path(out)
@@ -60,6 +60,13 @@ def export_run(run: Path | str, out: Path | str, *, evaluation: Path | str | Non
     codec = load_codec(description)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(f"{out}: something is there already; give a new folder with --out")
+    if codec.published is not None:
+        raise CheckpointError(
+            f"{folder}: it reads texts with the published template tokenizer, which may not be "
+            f"passed on and which open_clip cannot load. Its {WEIGHTS} and {MODEL} are in "
+            "open_clip's form already; give open_clip's model the ids of "
+            "echotok.adapters.published.PublishedTokenizer"
+        )
     _check_weights(description)
     config = json.loads((folder / MODEL).read_text(encoding="utf-8"))
     # What is published names no file of the machine that made it.

@@ -1,4 +1,4 @@
-"""The weights of others as a run of ours: any checkpoint of open_clip that reads CLIP's vocabulary.
+"""The weights of others as a run of ours: any checkpoint of open_clip whose tokenizer is at hand.
 
     a file                  open_clip_pytorch_model.bin, model.safetensors, epoch_32.pt, ...
     local-dir:FOLDER        a folder with open_clip_config.json and weights (or just FOLDER)
@@ -35,7 +35,8 @@ from echoclip_r.model.pretrained import find_weights
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import read_task_files
 from echoclip_r.storage import read_json, sha256_of
-from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.codec import PUBLISHED, TextCodec, is_published
+from echoclip_r.text.readers import ClipReader
 
 __all__ = ["Imported", "import_weights"]
 
@@ -44,13 +45,15 @@ _log = logging.getLogger(__name__)
 _HUB, _LOCAL = "hf-hub:", "local-dir:"
 _PREFIXES = ("module.", "_orig_mod.")  # what DDP and torch.compile put before each name
 _MAX_NAMED = 3
+_PUBLISHED_FOLDER = f"--tokenizer {PUBLISHED}FOLDER"
 _ANOTHER_TOKENIZER = (
     "Give the tokenizer that they were trained with: --tokenizer echo, echo-clip or the path of an "
-    "artifact of echotok. The template tokenizer of the published EchoCLIP-R cannot be read here: "
-    "its licence forbids to take its files apart"
+    f"artifact of echotok; for the published EchoCLIP-R {_PUBLISHED_FOLDER}, your own copy of its "
+    "template tokenizer, which echotok may not bring"
 )
-# Weights on the Hub whose names are known to go with a tokenizer that echotok does not have.
-_TEMPLATE_TOKENIZER = ("mkaichristensen/echo-clip-r",)
+# The published weights have these names on the Hub, and in a cache or copy of it.
+_BASE, _RETRIEVAL = "echo-clip", "echo-clip-r"
+_OWNER = "mkaichristensen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,7 @@ def import_weights(
         towers: the open_clip model that the weights are of; None reads it from the configuration
             beside them, or finds it from their shapes.
         tokenizer: what the text tower was trained with: None for CLIP's own, else as
-            `TextCodec.load` takes it.
+            `TextCodec.load` takes it; `published:FOLDER` for the published EchoCLIP-R.
 
     Raises:
         CheckpointError: the weights cannot be found or read, are of another architecture, or do
@@ -117,22 +120,16 @@ def import_weights(
                 "--tokenizer out"
             )
         return _import_ours(folder, out)
-    if source.removeprefix(_HUB) in _TEMPLATE_TOKENIZER and tokenizer is None:
-        raise CheckpointError(
-            f"{source}: the published EchoCLIP-R was trained with a template tokenizer of its "
-            "authors, and not with CLIP's: with CLIP's ids each word would be another one. "
-            f"{_ANOTHER_TOKENIZER}. The base model, which measures ejection fractions, is "
-            f"{_HUB}mkaichristensen/echo-clip"
-        )
+    _check_names(source, folder, tokenizer)
     found = _find(source, folder, towers)
     state = _read_state(found.weights)
     rows, context_length = _text_shapes(state, found)
     codec = TextCodec.load(tokenizer, context_length=context_length)
     _check_pair(found, rows, codec, given=tokenizer)
-    name, config = _config_of(state, found, towers, codec)
+    name, config = _config_of(found, state, towers, codec)
     spec = ModelSpec(
         towers=name,
-        tokenizer=None if tokenizer is None else codec.name,
+        tokenizer=_name_in_spec(codec),
         context_length=context_length,
     )
     model = _build(config, name, found)
@@ -308,34 +305,83 @@ def _text_shapes(state: Mapping[str, torch.Tensor], found: _Source) -> tuple[int
     return int(embedding.shape[0]), int(positions.shape[0])
 
 
+def _check_names(source: str, folder: Path | None, tokenizer: str | None) -> None:
+    """Refuse what the names of the published weights tell, where their shapes may not."""
+    if source.startswith(_HUB):
+        names = {source.removeprefix(f"{_HUB}{_OWNER}/")}
+    else:
+        path = (folder or Path(source).parent).absolute()
+        cached = f"models--{_OWNER}--"  # so a cache of the Hub names its folders
+        names = {path.name, *(p.removeprefix(cached) for p in path.parts if p.startswith(cached))}
+    if _RETRIEVAL in names and tokenizer is None:
+        raise CheckpointError(
+            f"{source}: the published EchoCLIP-R was trained with a template tokenizer of its "
+            "authors, and not with CLIP's: with CLIP's ids each word would be another one, and "
+            f"every figure would be wrong. Give {_PUBLISHED_FOLDER}, your own copy of that "
+            "tokenizer (template_tokenizer.py and the files beside it), which echotok may not "
+            f"bring. The base model, which measures ejection fractions, is {_HUB}{_OWNER}/{_BASE}. "
+            "Where these are other weights, rename the folder"
+        )
+    if _BASE in names and _RETRIEVAL not in names and is_published(tokenizer):
+        raise CheckpointError(
+            f"{source}: the published base model EchoCLIP reads CLIP's own tokenizer; leave "
+            "--tokenizer out. The template tokenizer belongs to EchoCLIP-R, "
+            f"{_HUB}{_OWNER}/{_RETRIEVAL}. Where these are other weights, rename the folder"
+        )
+
+
 def _check_pair(found: _Source, rows: int, codec: TextCodec, *, given: str | None) -> None:
     """Refuse weights and a tokenizer that do not belong together."""
     text = {} if found.content is None else found.content["model_cfg"]["text_cfg"]
     theirs = text.get("hf_tokenizer_name")
+    if codec.published is not None and not theirs and rows == ClipReader().vocab_size:
+        _log.warning(
+            "%s: its token embedding has CLIP's %d rows, of which the template tokenizer uses %d. "
+            "Their number does not tell which of the two they were trained with: take it that %s "
+            "is right only if their makers say so",
+            found.weights,
+            rows,
+            codec.vocab_size,
+            given,
+        )
+        return
     if rows != codec.vocab_size:
         what = f"CLIP's own tokenizer has {codec.vocab_size:,}"
         if given is not None:
-            what = f"tokenizer {codec.name} gives ids below {codec.vocab_size:,}"
+            what = f"tokenizer {given} gives ids below {codec.vocab_size:,}"
         raise CheckpointError(
             f"{found.weights}: its token embedding has {rows:,} rows, and {what}. These weights "
             "were trained with another tokenizer: each id would mean another word than the one "
             f"that was learned, and every figure would be wrong. {_ANOTHER_TOKENIZER}"
         )
-    if given is None and theirs:
+    if theirs and (given is None or codec.published is not None):
         raise CheckpointError(
             f"{found.weights}: its open_clip_config.json names the tokenizer {theirs!r}, which is "
-            f"not CLIP's own. {_ANOTHER_TOKENIZER}"
+            f"not {_whose(codec)}. {_ANOTHER_TOKENIZER}"
         )
 
 
+def _whose(codec: TextCodec) -> str:
+    return "CLIP's own" if codec.published is None else "the published template tokenizer"
+
+
+def _name_in_spec(codec: TextCodec) -> str | None:
+    if codec.published is not None:
+        return f"{PUBLISHED}{codec.published.folder}"
+    return None if codec.tokenizer is None else codec.name
+
+
 def _config_of(
-    state: Mapping[str, torch.Tensor], found: _Source, towers: str | None, codec: TextCodec
+    found: _Source, state: Mapping[str, torch.Tensor], towers: str | None, codec: TextCodec
 ) -> tuple[str, dict[str, Any]]:
     """Name and configuration of the model that the weights are of."""
+    rows = int(state["token_embedding.weight"].shape[0])
     if found.content is None:
         name = towers or _recognized(state, found)
         spec = ModelSpec(towers=name, context_length=codec.context_length)
-        return name, model_config(spec, codec)
+        config = model_config(spec, codec)
+        config["text_cfg"]["vocab_size"] = rows
+        return name, config
     config = model_config_without_folder(found.content["model_cfg"])
     config.pop("custom_text", None)
     vision = {**config["vision_cfg"], "timm_model_pretrained": False}
@@ -346,7 +392,7 @@ def _config_of(
             f"{found.weights}: its text tower is one of transformers, or it also writes captions; "
             "only a CLIP model with open_clip's own text tower can be imported"
         )
-    text["vocab_size"] = codec.vocab_size
+    text["vocab_size"] = rows
     return towers or _name_of(config) or found.name, config
 
 

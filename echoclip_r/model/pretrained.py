@@ -31,8 +31,13 @@ from echoclip_r.model.precision import pick_device
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vector_tower import reads_vectors
-from echoclip_r.model.vocabulary import VocabularyReport, grow_embedding, transfer_from_clip
-from echoclip_r.text.codec import TextCodec
+from echoclip_r.model.vocabulary import (
+    VocabularyReport,
+    grow_embedding,
+    transfer_from_clip,
+    transfer_from_published,
+)
+from echoclip_r.text.codec import TextCodec, is_published
 
 __all__ = [
     "default_tokenizer",
@@ -158,8 +163,8 @@ def default_tokenizer(pretrained: str | None) -> str:
         pretrained: the weights to start from, see `ModelSpec.pretrained`.
 
     Returns:
-        `echo`; `echo-clip`, which shares CLIP's rows, for weights of CLIP's vocabulary; or the
-        artifact of a run's tokenizer.
+        `echo`, also for weights of a program of others; `echo-clip`, which shares CLIP's rows, for
+        weights of CLIP's vocabulary; or the artifact of a run's tokenizer.
 
     Raises:
         CheckpointError: `pretrained` is a folder without a checkpoint.
@@ -168,6 +173,9 @@ def default_tokenizer(pretrained: str | None) -> str:
         return "echo"
     folder = trained_folder(pretrained)
     artifact = None if folder is None else tokenizer_of(folder)
+    if artifact is None and folder is not None:
+        has_clips_rows = not is_published(read_description(folder).spec.tokenizer)
+        return "echo-clip" if has_clips_rows else "echo"
     return "echo-clip" if artifact is None else str(artifact)
 
 
@@ -186,13 +194,15 @@ def _load_trained(
             "checkpoint again"
         ) from error
     report = None
-    if codec.tokenizer is None and old.tokenizer is not None:
+    if codec.tokenizer is None and (old.tokenizer or old.published):
         raise CheckpointError(
             f"{folder}: its rows are those of tokenizer {old.name}, and this recipe reads "
             "open_clip's own; take a recipe of phrases, such as --recipe echoclip-r"
         )
     if codec.tokenizer is not None:
-        if old.tokenizer is None:
+        if old.published is not None:
+            embedding, report = transfer_from_published(embedding, old.published, codec.tokenizer)
+        elif old.tokenizer is None:
             embedding, report = transfer_from_clip(embedding, codec.tokenizer)
         elif old.fingerprint != codec.fingerprint:
             try:

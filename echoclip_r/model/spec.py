@@ -38,7 +38,8 @@ class ModelSpec:
     """The open_clip model whose image and text tower it has, e.g. `echoclip-r` (this package's) or
     `convnext_base`. A tower of another kind, such as one for videos, is a configuration there."""
     tokenizer: str | None = None
-    """`echo`, `echo-clip`, an artifact's path, or None for open_clip's own tokenizer."""
+    """`echo`, `echo-clip`, an artifact's path, `published:FOLDER` (the reader's own copy of the
+    template tokenizer of the published EchoCLIP-R), or None for open_clip's own tokenizer."""
     context_length: int = field(default=77, metadata=rule(least=3, why=": BOS, one id and EOS"))
     """Ids that the text tower reads, BOS and EOS included."""
     pretrained: str | None = field(default=None, metadata=rule(may_change=True))

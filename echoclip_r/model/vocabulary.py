@@ -1,4 +1,4 @@
-"""Token embeddings for another vocabulary: from CLIP's to a phrase tokenizer's, and for growth.
+"""Token embeddings for another vocabulary: from that of others to a phrase tokenizer's, and growth.
 
 the same row of CLIP        copied (`echo-clip`: ids 0-49405, BOS)
 EOS                         CLIP's end of text
@@ -20,8 +20,16 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 import echotok
+from echotok.adapters.published import PublishedTokenizer
 
-__all__ = ["Origin", "VocabularyReport", "grow_embedding", "plain_text", "transfer_from_clip"]
+__all__ = [
+    "Origin",
+    "VocabularyReport",
+    "grow_embedding",
+    "plain_text",
+    "transfer_from_clip",
+    "transfer_from_published",
+]
 
 _SLOT = re.compile(r"\{[^{}]*\}")
 
@@ -89,30 +97,47 @@ def transfer_from_clip(
             f"{clip.vocab_size:,}: which row means what is not known. Start from a model of the "
             "standard vocabulary; of a run of ours give the folder, which says what its rows mean"
         )
-    special = {tokenizer.eos_id: clip.eot_token_id, tokenizer.bos_id: clip.sot_token_id}
-    assigned = set(tokenizer.assigned_ids)
     shared = tokenizer.fallback.kind == "clip"
 
-    def origin(number: int) -> Origin:
-        kind = tokenizer.kind(number) if number in assigned else ""
-        text = tokenizer.id_to_token(number) if number in assigned else ""
-        sources: tuple[int, ...] = ()
-        if number in special:
-            how, sources = "copied", (int(special[number]),)
-        elif kind == "bpe" and shared and number < clip.sot_token_id:
-            how, sources = "copied", (number,)
-        elif number == tokenizer.pad_id:
-            how = "zeros"
-        elif kind in ("", "special"):
-            how = "mean of all"
-        else:
-            plain = _bpe_text(text, clip) if kind == "bpe" else plain_text(text)
-            sources = tuple(clip.encode(plain))
-            how = "mean of pieces" if sources else "mean of all"
-        return Origin(id=number, kind=kind, token=text, how=how, sources=sources)
+    def pieces(number: int, kind: str, text: str) -> tuple[str, Sequence[int]]:
+        if kind == "bpe" and shared and number < clip.sot_token_id:
+            return "copied", (number,)
+        plain = _bpe_text(text, clip) if kind == "bpe" else plain_text(text)
+        return "mean of pieces", clip.encode(plain)
 
-    report = VocabularyReport(origins=tuple(map(origin, range(tokenizer.vocab_size))))
+    special = {tokenizer.eos_id: clip.eot_token_id, tokenizer.bos_id: clip.sot_token_id}
+    report = _transferred(tokenizer, special, pieces)
     return _fill(embedding_VD, report.origins), report
+
+
+def transfer_from_published(
+    embedding_VD: torch.Tensor, published: PublishedTokenizer, tokenizer: echotok.Tokenizer
+) -> tuple[torch.Tensor, VocabularyReport]:
+    """An embedding for a tokenizer of echotok from one for the published template tokenizer.
+
+    The program is asked which ids it gives a phrase's words; where it gives none, the row is the
+    mean of all. No row is shared.
+
+    Args:
+        embedding_VD: for the program; rows behind its ids, which nothing trained, are left out.
+        published: the program.
+        tokenizer: any of echotok's.
+
+    Returns:
+        As `transfer_from_clip`.
+    """
+    # Pieces of words are no phrases, and would be asked for in vain.
+    asked = [n for n in tokenizer.assigned_ids if tokenizer.kind(n) in ("phrase", "value")]
+    rows = published.encode_batch([plain_text(tokenizer.id_to_token(number)) for number in asked])
+    found = {
+        number: row[1 : row.index(published.eos_id)]
+        for number, row in zip(asked, rows, strict=True)
+    }
+    special = {tokenizer.eos_id: published.eos_id, tokenizer.bos_id: published.bos_id}
+    report = _transferred(
+        tokenizer, special, lambda number, kind, text: ("mean of pieces", found.get(number, ()))
+    )
+    return _fill(embedding_VD[: published.vocab_size], report.origins), report
 
 
 def grow_embedding(
@@ -146,6 +171,35 @@ def grow_embedding(
     if added:
         grown[[o.id for o in added]] = _fill(embedding_VD, added)
     return grown, VocabularyReport(origins=added)
+
+
+def _transferred(
+    tokenizer: echotok.Tokenizer,
+    special: Mapping[int, int],
+    pieces: Callable[[int, str, str], tuple[str, Sequence[int]]],
+) -> VocabularyReport:
+    """Where each row comes from: `special` maps BOS and EOS, `pieces` gives what makes the others.
+
+    `pieces` is asked with id, kind and text, and answers how and from which rows; none stands for
+    the mean of all.
+    """
+    assigned = set(tokenizer.assigned_ids)
+
+    def origin(number: int) -> Origin:
+        kind = tokenizer.kind(number) if number in assigned else ""
+        text = tokenizer.id_to_token(number) if number in assigned else ""
+        how: str = "mean of all"
+        sources: tuple[int, ...] = ()
+        if number in special:
+            how, sources = "copied", (int(special[number]),)
+        elif number == tokenizer.pad_id:
+            how = "zeros"
+        elif kind not in ("", "special"):
+            asked, rows = pieces(number, kind, text)
+            how, sources = (asked, tuple(rows)) if rows else (how, ())
+        return Origin(id=number, kind=kind, token=text, how=how, sources=sources)
+
+    return VocabularyReport(origins=tuple(map(origin, range(tokenizer.vocab_size))))
 
 
 def _fill(embedding_VD: torch.Tensor, origins: Sequence[Origin]) -> torch.Tensor:

@@ -22,7 +22,8 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from echoclip_r.text.codec import TextCodec, Unit
+from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.readers import Unit
 
 __all__ = ["MIN_PATIENTS", "KnownWords", "Remark", "WordCounts", "count_words"]
 

@@ -15,6 +15,7 @@ from typing import Any
 from echoclip_r.errors import OptionError
 from echoclip_r.model.settings import Setting, check, rule, settings_of
 from echoclip_r.model.spec import ModelSpec
+from echoclip_r.text.codec import is_published
 from echoclip_r.training.augment import Augmentation
 from echoclip_r.training.loss import LOSSES, Contrastive, Loss, Preference
 from echoclip_r.training.views import (
@@ -143,6 +144,12 @@ class TrainConfig:
                     f"the loss on preference compares a text with its changed twin, and "
                     f"{views[loss.text]} has none; give it the number of Twins"
                 )
+        if is_published(self.model.tokenizer):
+            raise OptionError(
+                "a run is not trained with the published template tokenizer, which drops what it "
+                "does not know: set tokenizer to echo, echo-clip or an artifact. Its weights may "
+                "be what a run starts from (pretrained)"
+            )
         if self.smooth_numbers and self.model.tokenizer is None:
             raise OptionError(
                 "smooth_numbers needs a phrase tokenizer, which has a row for a number: set "

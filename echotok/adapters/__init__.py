@@ -4,4 +4,5 @@
 `transformers`: a tokenizer of Hugging Face transformers.
 `huggingface`: the `tokenizer.json` of Hugging Face tokenizers.
 `spacy`: a component of a spaCy pipeline.
+`published`: the template tokenizer of the published EchoCLIP-R, run from the user's own copy.
 """

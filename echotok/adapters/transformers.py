@@ -20,7 +20,7 @@ from transformers.tokenization_utils_base import PaddingStrategy, TruncationStra
 from echotok.clip_merges import CLIP_MERGES_NAME, clip_merges_path
 from echotok.engine.inputs import iterate_texts
 from echotok.engine.vocabulary import NUM_SPECIAL
-from echotok.errors import OptionError
+from echotok.errors import EchotokError, OptionError
 from echotok.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -94,6 +94,17 @@ class EchotokTokenizer(PreTrainedTokenizer):  # type: ignore[misc] # transformer
         ):
             kwargs.setdefault(name, token)
         super().__init__(**kwargs)
+
+    @classmethod
+    def _from_pretrained(cls, *arguments: Any, **named: Any) -> Self:
+        try:
+            loaded: Self = super()._from_pretrained(*arguments, **named)
+        except ImportError as error:
+            # Where protobuf is not installed, transformers puts this in place of any error.
+            if isinstance(error.__context__, EchotokError):
+                raise error.__context__ from None
+            raise
+        return loaded
 
     @classmethod
     def from_echotok(cls, tokenizer: Tokenizer, **kwargs: Any) -> Self:

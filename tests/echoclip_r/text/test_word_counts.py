@@ -7,7 +7,8 @@ import json
 import pytest
 
 import echotok
-from echoclip_r.text.codec import TextCodec, Unit
+from echoclip_r.text.codec import TextCodec
+from echoclip_r.text.readers import Unit
 from echoclip_r.text.word_counts import KnownWords, WordCounts, count_words
 
 CODECS = {

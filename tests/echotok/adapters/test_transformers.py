@@ -202,7 +202,12 @@ def test_saved_and_loaded(hf: EchotokTokenizer, tok: echotok.Tokenizer, tmp_path
         assert loaded.echotok.fingerprint == tok.fingerprint
     before = {path.name: path.read_bytes() for path in moved.iterdir()}
     loaded.save_pretrained(moved)
-    assert {path.name: path.read_bytes() for path in moved.iterdir()} == before
+    after = {path.name: path.read_bytes() for path in moved.iterdir()}
+    # transformers 5.0 writes a list of no tokens, too, when it saves what it has loaded.
+    config = {**json.loads(before["tokenizer_config.json"]), "extra_special_tokens": []}
+    if json.loads(after["tokenizer_config.json"]) == config:
+        after["tokenizer_config.json"] = before["tokenizer_config.json"]
+    assert after == before
 
 
 @needs_clip
