@@ -2625,6 +2625,114 @@ word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
     return length;
 }
 
+/* A text of a token by its hash. Python's dict of them would need a str for each half of a merge. */
+typedef struct {
+    uint32_t hash;
+    int32_t id;
+    PyObject *text; /* NULL: none; borrowed */
+} Token;
+
+#define LONGEST_MERGE 256
+
+static inline uint32_t
+hash_points(const Py_UCS4 *points, size_t length)
+{
+    uint64_t hash = length;
+    for (size_t at = 0; at < length; at++)
+        hash = (hash ^ points[at]) * 0x9E3779B97F4A7C15ULL;
+    return (uint32_t)(hash >> 32);
+}
+
+/* The id of a text; -1 where no token has it. */
+static COLD int32_t
+find_token(const Token *table, uint32_t mask, const Py_UCS4 *points, size_t length)
+{
+    uint32_t hash = hash_points(points, length);
+    for (uint32_t at = hash & mask; table[at].text != NULL; at = (at + 1) & mask) {
+        PyObject *text = table[at].text;
+        if (table[at].hash != hash || (size_t)PyUnicode_GET_LENGTH(text) != length)
+            continue;
+        int kind = (int)PyUnicode_KIND(text);
+        const void *data = PyUnicode_DATA(text);
+        size_t same = 0;
+        while (same < length && PyUnicode_READ(kind, data, (Py_ssize_t)same) == points[same])
+            same++;
+        if (same == length)
+            return table[at].id;
+    }
+    return -1;
+}
+
+static COLD int
+add_merges(Core *core, PyObject *ranks, const Token *table, uint32_t mask)
+{
+    PyObject *key, *value;
+    Py_ssize_t place = 0;
+    Py_UCS4 points[LONGEST_MERGE];
+    while (PyDict_Next(ranks, &place, &key, &value)) {
+        if (!PyUnicode_Check(key) || !PyLong_Check(value))
+            BAD("a merge is a line with a rank");
+        Py_ssize_t size = PyUnicode_GET_LENGTH(key);
+        if (size > LONGEST_MERGE)
+            BAD("a merge is too long for the compiled core");
+        int kind = (int)PyUnicode_KIND(key);
+        const void *data = PyUnicode_DATA(key);
+        size_t length = 0, half = 0;
+        for (Py_ssize_t at = 0; at < size; at++) {
+            Py_UCS4 point = PyUnicode_READ(kind, data, at);
+            if (point == ' ')
+                half = length;
+            else
+                points[length++] = point;
+        }
+        if ((Py_ssize_t)length != size - 1)
+            BAD("a merge is two texts with a space between them");
+        int32_t left = find_token(table, mask, points, half);
+        int32_t right = find_token(table, mask, points + half, length - half);
+        if (left < 0 || right < 0)
+            continue; /* can never come together */
+        int32_t id = find_token(table, mask, points, length);
+        if (id < 0)
+            BAD("a merge makes no token");
+        uint64_t pair = ((uint64_t)left << 32) | (uint32_t)right;
+        uint32_t at = hash_key(pair) & core->merges_mask;
+        while (core->merges[at].id >= 0)
+            at = (at + 1) & core->merges_mask;
+        core->merges[at] = (Merge){pair, (int32_t)PyLong_AsLong(value), id};
+    }
+    return 0;
+}
+
+static COLD int
+build_merges(Core *core, PyObject *tokens, PyObject *ranks)
+{
+    uint32_t size = table_size((size_t)PyDict_GET_SIZE(tokens));
+    Token *table = calloc(size, sizeof(Token));
+    if (table == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    PyObject *text, *id;
+    Py_ssize_t place = 0;
+    Py_UCS4 points[LONGEST_MERGE];
+    while (PyDict_Next(tokens, &place, &text, &id)) {
+        size_t length = (size_t)PyUnicode_GET_LENGTH(text);
+        if (length > LONGEST_MERGE)
+            continue; /* `build_words` refuses it */
+        int kind = (int)PyUnicode_KIND(text);
+        const void *data = PyUnicode_DATA(text);
+        for (size_t at = 0; at < length; at++)
+            points[at] = PyUnicode_READ(kind, data, (Py_ssize_t)at);
+        uint32_t hash = hash_points(points, length), at = hash & (size - 1);
+        while (table[at].text != NULL)
+            at = (at + 1) & (size - 1);
+        table[at] = (Token){hash, (int32_t)PyLong_AsLong(id), text};
+    }
+    int result = add_merges(core, ranks, table, size - 1);
+    free(table);
+    return result;
+}
+
 static COLD int
 build_words(Core *core, PyObject *spec)
 {
@@ -2772,28 +2880,8 @@ build_words(Core *core, PyObject *spec)
             BAD("a BPE token is too long for the compiled core");
         core->halves[id] = (uint8_t)halves;
     }
-    place = 0;
-    PyObject *merged = get_object(spec, "merged", &PyList_Type);
-    if (merged == NULL)
+    if (build_merges(core, tokens, ranks) < 0)
         return -1;
-    if (PyList_GET_SIZE(merged) != PyDict_GET_SIZE(ranks))
-        BAD("a merge makes one token");
-    for (Py_ssize_t turn = 0; PyDict_Next(ranks, &place, &key, &value); turn++) {
-        if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2 || !PyLong_Check(value))
-            BAD("a merge is a pair with a rank");
-        PyObject *left = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 0));
-        PyObject *right = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 1));
-        if (left == NULL || right == NULL)
-            continue; /* can never come together */
-        PyObject *id = PyDict_GetItem(tokens, PyList_GET_ITEM(merged, turn));
-        if (id == NULL)
-            BAD("a merge makes no token");
-        uint64_t pair = ((uint64_t)PyLong_AsLong(left) << 32) | (uint32_t)PyLong_AsLong(right);
-        uint32_t at = hash_key(pair) & core->merges_mask;
-        while (core->merges[at].id >= 0)
-            at = (at + 1) & core->merges_mask;
-        core->merges[at] = (Merge){pair, (int32_t)PyLong_AsLong(value), (int32_t)PyLong_AsLong(id)};
-    }
 
     core->longest_number = 0;
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(number_tokens); at++) {

@@ -104,7 +104,6 @@ def compile_core(
         "own_numbers": int(table.numbers is not None),
         "tokens": encoder.bpe.ids,
         "ranks": encoder.bpe.ranks,
-        "merged": encoder.bpe.merged,
         "alphabet": encoder.bpe.alphabet,
         "number_tokens": table.number_tokens,
         "phrase_edges": _phrase_edges(table, encoder),
