@@ -13,7 +13,7 @@ from pathlib import Path
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merge_lines
-from echotok.engine.core import Core, CoreTrace, compile_core
+from echotok.engine.core import Core, CoreTrace, CoreWords, compile_core
 from echotok.engine.decoder import Decoder
 from echotok.engine.encoder import Encoder
 from echotok.engine.spans import Places, Span, find_spans, find_unit_spans, number_units
@@ -148,23 +148,36 @@ class Engine:
         num_bpe = fallback.num_base_tokens + num_merges
         layout = Layout.of(table, clip=clip, num_bpe=num_bpe, num_more=len(more))
         check_ids(table, layout)
-        bpe = ByteBPE.of_lines(
-            merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
-        )
+
+        @cache
+        def bpe() -> ByteBPE:
+            return ByteBPE.of_lines(
+                merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
+            )
+
         python = cls(
             table=table,
             layout=layout,
             normalize=make_normalizer(table.units),
             encoder=Encoder(table, layout, bpe, joins_parts=fallback.joins_parts),
-            get_vocabulary=cache(lambda: Vocabulary(layout, table, bpe)),
+            get_vocabulary=cache(lambda: Vocabulary(layout, table, bpe())),
         )
+        words = CoreWords(bpe)
+        for_core = replace(python, encoder=python.encoder.with_bpe(words))
         core = compile_core(
             table,
             layout,
             python.encoder,
-            encode_hard=python.trace_stretch,
+            merges=merges,
+            more=more,
+            base=fallback.base,
+            encode_hard=for_core.trace_stretch,
             span_hard=span_stretch,
         )
+        if core is None:
+            bpe()  # says what is wrong with the merges
+            return python
+        words.use(core)
         return replace(python, core=core)
 
     @property
