@@ -107,7 +107,10 @@ class ByteBPE:
 
         Args:
             merges: a line `left right` for each merge, best first.
-            offset, base, more, more_offset: as for a BPE from pairs; `more` are lines, too.
+            offset: the first id.
+            base: the bytes of a compact base; None for all of them.
+            more: lines of the merges that come after the others.
+            more_offset: the first id of these.
         """
         bpe = cls.__new__(cls)
         bpe._build(merges, offset, base, more, more_offset)

@@ -119,7 +119,9 @@ def compile_core(
         table: the phrase table.
         layout: the place of each region of its ids.
         encoder: the Python encoder, whose tables are taken; its BPE is left alone.
-        merges, more, base: of the fallback, as for `ByteBPE.of_lines`.
+        merges: the merges as lines `left right`.
+        more: those that come after them, with ids of their own.
+        base: the bytes of a compact base; None for all of them.
         encode_hard: encodes a stretch that the core does not, as `Engine.trace_stretch` does.
         span_hard: the spans of what `encode_hard` gave first, given where the stretch begins, and
             whether they are those of its units or of its ids.

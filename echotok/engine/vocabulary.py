@@ -140,7 +140,9 @@ def check_ids(table: PhraseTable, layout: Layout) -> None:
     """
     for rows, begin in ((table.values, layout.enum), (table.phrases, layout.phrase)):
         if len({row.id for row in rows}) < len(rows):
-            twice = next(number for number, times in Counter(row.id for row in rows).items() if times > 1)
+            twice = next(
+                number for number, times in Counter(row.id for row in rows).items() if times > 1
+            )
             raise ArtifactError(
                 f"id {begin + twice} has two meanings; the ids of the artifact overlap"
             )

@@ -96,7 +96,11 @@ def random_merges(draw: st.DrawFn) -> list[tuple[str, str]]:
 def merge_slowly(parts: list[str], ranks: dict[str, int]) -> list[str]:
     """What merging means: join the leftmost pair of the best rank, until none has one."""
     while True:
-        pairs = [(ranks[pair], at) for at, pair in enumerate(map(" ".join, pairwise(parts))) if pair in ranks]
+        pairs = [
+            (ranks[pair], at)
+            for at, pair in enumerate(map(" ".join, pairwise(parts)))
+            if pair in ranks
+        ]
         if not pairs:
             return parts
         _, at = min(pairs)
@@ -122,17 +126,13 @@ def test_long_words_merge_alike(bpe: ByteBPE, ranks: dict[str, int], word: str) 
     assert [bpe.tokens[number] for number in bpe.encode_word(word)] == expected
 
 
-def test_corpus_words_merge_alike(
-    ranks: dict[str, int], corpus_words: list[str]
-) -> None:
+def test_corpus_words_merge_alike(ranks: dict[str, int], corpus_words: list[str]) -> None:
     """Loop and heap agree on the words of the corpora, every third of them."""
     for word in corpus_words[::3]:
         assert _merge(symbols_of(word), ranks) == _merge_long(symbols_of(word), ranks)
 
 
-def test_a_word_that_is_a_token_is_that_token(
-    bpe: ByteBPE, ranks: dict[str, int]
-) -> None:
+def test_a_word_that_is_a_token_is_that_token(bpe: ByteBPE, ranks: dict[str, int]) -> None:
     """Merging a whole-word token's bytes ends at that token; looking it up may thus replace it."""
     tokens = [token for token in bpe.tokens if token.endswith(END)]
     assert len(tokens) > 1000
