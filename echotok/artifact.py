@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +142,12 @@ def unpack_table(content: Mapping[str, Any]) -> PhraseTable:
     )
 
 
-def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
+def unpack_fallback(content: Mapping[str, Any], *, merges: bool = True) -> Fallback:
     """The fallback inside an artifact's content.
+
+    Args:
+        content: what `read` gives.
+        merges: whether the merges are wanted, too; to pair them takes some time.
 
     Raises:
         ValueError: CLIP's merges are not the known ones, or a merge is not a pair.
@@ -154,19 +157,15 @@ def unpack_fallback(content: Mapping[str, Any]) -> Fallback:
         raise ValueError("unknown CLIP merges")
     return Fallback(
         kind=packed["kind"],
-        merges=_pairs(packed["merges"]),
+        merges=tuple(_pair(line) for line in packed["merges"]) if merges else (),
         base=packed.get("base"),
         joins=packed.get("joins", True),
     )
 
 
-def _pairs(lines: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    if not lines:
-        return ()
-    if set(map(str.count, lines, repeat(" "))) != {1}:
-        raise ValueError("a merge is two texts with a space between them")
-    parts = " ".join(lines).split(" ")
-    return tuple(zip(parts[::2], parts[1::2], strict=True))
+def _pair(line: str) -> tuple[str, str]:
+    left, right = line.split(" ")
+    return left, right
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import count, pairwise
+from itertools import count, pairwise, repeat
+from typing import Self
 
 __all__ = ["END", "HALVES", "ByteBPE", "byte_alphabet", "num_base_tokens"]
 
@@ -74,8 +75,10 @@ class ByteBPE:
         alphabet: how each byte is written.
         tokens, more_tokens: the texts of the tokens, in order of ids.
         ids: the id of each token's text.
-        ranks: the rank of each merge.
-        merged: the token that each of these merges makes, in the same order.
+        ranks: the rank of each merge, written as `left right`.
+
+    Raises:
+        ValueError: the base repeats a byte, or a merge is not a pair.
     """
 
     def __init__(
@@ -86,6 +89,40 @@ class ByteBPE:
         base: str | None = None,
         more: Iterable[tuple[str, str]] = (),
         more_offset: int = 0,
+    ) -> None:
+        lines, more_lines = list(map(" ".join, merges)), list(map(" ".join, more))
+        self._build(lines, offset, base, more_lines, more_offset)
+
+    @classmethod
+    def of_lines(
+        cls,
+        merges: Sequence[str],
+        *,
+        offset: int = 0,
+        base: str | None = None,
+        more: Sequence[str] = (),
+        more_offset: int = 0,
+    ) -> Self:
+        """Make a BPE from merges as files hold them, which takes less time.
+
+        Args:
+            merges: a line `left right` for each merge, best first.
+            offset: the first id.
+            base: the bytes of a compact base; None for all of them.
+            more: lines of the merges that come after the others.
+            more_offset: the first id of these.
+        """
+        bpe = cls.__new__(cls)
+        bpe._build(merges, offset, base, more, more_offset)
+        return bpe
+
+    def _build(
+        self,
+        merges: Sequence[str],
+        offset: int,
+        base: str | None,
+        more: Sequence[str],
+        more_offset: int,
     ) -> None:
         if base is not None and not len(set(base)) == len(base) <= len(
             set(base) & set(byte_alphabet())
@@ -103,17 +140,13 @@ class ByteBPE:
                 symbol if symbol in base else HALVES[byte >> 4] + HALVES[byte & 15]
                 for byte, symbol in enumerate(self.alphabet)
             )
-        merges, more = list(merges), list(more)
-        self.ranks: dict[tuple[str, str], int] = dict(zip((*merges, *more), count(), strict=False))
-        own_tokens = [left + right for left, right in merges]
-        self.tokens += own_tokens
-        self.more_tokens = [left + right for left, right in more]
-        self.merged = [*own_tokens, *self.more_tokens]
-        if len(self.ranks) < len(self.merged):  # a merge that comes twice
+        self.tokens += _merged(merges)
+        self.more_tokens = _merged(more)
+        self.ranks: dict[str, int] = dict(zip((*merges, *more), count(), strict=False))
+        if len(self.ranks) < len(merges) + len(more):  # a merge that comes twice
             self.ranks = {}
-            for pair in (*merges, *more):
-                self.ranks[pair] = len(self.ranks)
-            self.merged = [left + right for left, right in self.ranks]
+            for line in (*merges, *more):
+                self.ranks[line] = len(self.ranks)
         self.ids = dict(zip(self.tokens, count(offset), strict=False))
         self.ids.update(zip(self.more_tokens, count(more_offset), strict=False))
         self._memo: dict[str, tuple[int, ...]] = {}
@@ -146,12 +179,21 @@ class ByteBPE:
         return ids
 
 
-def _merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+def _merged(lines: Sequence[str]) -> list[str]:
+    """The token that each merge makes."""
+    if not lines:
+        return []
+    if set(map(str.count, lines, repeat(" "))) != {1}:
+        raise ValueError("a merge is two texts with a space between them")
+    return "\n".join(lines).replace(" ", "").split("\n")
+
+
+def _merge(parts: list[str], ranks: dict[str, int]) -> list[str]:
     """Join the leftmost pair of the best rank until no pair has one. Consumes `parts`."""
     if len(parts) > _LONG:
         return _merge_long(parts, ranks)
     none = len(ranks)
-    of_pair = [ranks.get(pair, none) for pair in pairwise(parts)]
+    of_pair = [ranks.get(f"{left} {right}", none) for left, right in pairwise(parts)]
     while of_pair:
         best = min(of_pair)
         if best == none:
@@ -160,9 +202,9 @@ def _merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
         parts[at] += parts.pop(at + 1)
         del of_pair[at]
         if at:
-            of_pair[at - 1] = ranks.get((parts[at - 1], parts[at]), none)
+            of_pair[at - 1] = ranks.get(f"{parts[at - 1]} {parts[at]}", none)
         if at < len(of_pair):
-            of_pair[at] = ranks.get((parts[at], parts[at + 1]), none)
+            of_pair[at] = ranks.get(f"{parts[at]} {parts[at + 1]}", none)
     return parts
 
 
@@ -170,7 +212,7 @@ def _merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
 _LONG = 128
 
 
-def _merge_long(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+def _merge_long(symbols: Sequence[str], ranks: dict[str, int]) -> list[str]:
     """The same merges as `_merge`, with a heap and a linked list."""
     parts: list[str | None] = list(symbols)
     following = [*range(1, len(parts)), -1]
@@ -183,7 +225,7 @@ def _merge_long(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> li
             first, second = parts[left], parts[right]
             assert first is not None
             assert second is not None
-            rank = ranks.get((first, second))
+            rank = ranks.get(f"{first} {second}")
             if rank is not None:
                 heapq.heappush(heap, (rank, left, first, second))
 

@@ -15,6 +15,7 @@ from echotok.errors import MergesError
 __all__ = [
     "CLIP_MERGES_NAME",
     "CLIP_MERGES_SHA256",
+    "clip_merge_lines",
     "clip_merges",
     "clip_merges_path",
     "count_clip_tokens",
@@ -58,10 +59,19 @@ def clip_merges_path(path: Path | str | None = None) -> Path:
 
 
 def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
-    """Read CLIP's merges from the installed open_clip_torch, or from a file.
+    """Read CLIP's merges, as pairs; see `clip_merge_lines`."""
+    flat = " ".join(clip_merge_lines(path)).split(" ")
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def clip_merge_lines(path: Path | str | None = None) -> list[str]:
+    """Read CLIP's merges from the installed open_clip_torch, or from a file, as they stand there.
 
     Args:
         path: path of the file, as in `clip_merges_path`.
+
+    Returns:
+        A line `left right` for each merge.
 
     Raises:
         MergesError: the file is not there, or is not the published one.
@@ -82,9 +92,8 @@ def clip_merges(path: Path | str | None = None) -> list[tuple[str, str]]:
         )
     # The known file's first megabyte holds the merges; behind them are some that CLIP leaves out.
     head = zlib.decompressobj(wbits=31).decompress(raw, 1 << 20)
-    parts = head[: head.rindex(b"\n")].decode("utf-8").split("\n", 1)[1]
-    flat = parts.split(maxsplit=2 * _CLIP_NUM_MERGES)[: 2 * _CLIP_NUM_MERGES]
-    return list(zip(flat[::2], flat[1::2], strict=True))
+    lines = head[: head.rindex(b"\n")].decode("utf-8").split("\n", _CLIP_NUM_MERGES + 1)
+    return lines[1 : _CLIP_NUM_MERGES + 1]
 
 
 def count_clip_tokens(text: str, bpe: ByteBPE) -> int:

@@ -11,6 +11,7 @@ import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, overload
 
@@ -66,7 +67,6 @@ class Tokenizer:
     _content: dict[str, Any]
     _merges_path: str | Path | None
     _table: PhraseTable
-    _fallback: Fallback
     _engine: Engine
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -130,8 +130,12 @@ class Tokenizer:
         try:
             with _collector_paused():
                 self._table = artifact.unpack_table(content)
-                self._fallback = artifact.unpack_fallback(content)
-                self._engine = Engine.of(self._table, self._fallback, clip_merges=self._merges_path)
+                self._engine = Engine.of(
+                    self._table,
+                    artifact.unpack_fallback(content, merges=False),
+                    lines=content["fallback"]["merges"],
+                    clip_merges=self._merges_path,
+                )
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"the artifact does not hold all that its format needs ({error}); build it again"
@@ -161,10 +165,11 @@ class Tokenizer:
         """The phrase table inside."""
         return self._table
 
-    @property
+    @cached_property
     def fallback(self) -> Fallback:
         """What encodes the text that no phrase covers."""
-        return self._fallback
+        with _collector_paused():
+            return artifact.unpack_fallback(self._content)
 
     @property
     def engine(self) -> Engine:

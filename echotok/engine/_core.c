@@ -13,6 +13,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stddef.h>
+#include <structmember.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,8 +198,8 @@ typedef struct {
     /* BPE */
     Merge *merges;
     uint32_t merges_mask;
-    int32_t byte_symbols[128][2]; /* one or two symbols; the second is -1 where there is one */
-    int32_t last_symbols[128];
+    int32_t byte_symbols[256][2]; /* one or two symbols; the second is -1 where there is one */
+    int32_t last_symbols[256];
     int32_t end_symbol;
     /* numbers */
     int own_numbers;
@@ -217,6 +218,7 @@ typedef struct {
     /* Python */
     PyObject *encode_hard, *span_hard;
     PyObject **integers;
+    PyObject *weak_references;
     Scratch *pool;
 } Core;
 
@@ -2375,6 +2377,37 @@ core_encode(PyObject *self, PyObject *string)
     return trace;
 }
 
+/* For the Python engine, which encodes the stretches that are not ASCII. */
+static PyObject *
+core_encode_word(PyObject *self, PyObject *bytes)
+{
+    Core *core = (Core *)self;
+    if (!PyBytes_Check(bytes)) {
+        PyErr_SetString(PyExc_TypeError, "a word is given as bytes");
+        return NULL;
+    }
+    size_t length = (size_t)PyBytes_GET_SIZE(bytes);
+    if (length < 1 || length > LONGEST_WORD)
+        Py_RETURN_NONE;
+    Scratch *s = take_scratch(core);
+    if (s == NULL)
+        return PyErr_NoMemory();
+    char word[LONGEST_WORD + PADDING] = {0};
+    memcpy(word, PyBytes_AS_STRING(bytes), length);
+    const int32_t *ids;
+    size_t count = encode_text_word(core, s, word, length, &ids);
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t at = 0; tuple != NULL && at < count; at++) {
+        PyObject *id = PyLong_FromLong(ids[at]);
+        if (id == NULL)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, (Py_ssize_t)at, id);
+    }
+    give_scratch(core, s);
+    return tuple;
+}
+
 /* One row of a batch as it comes out. */
 typedef struct {
     size_t begin;
@@ -2576,225 +2609,324 @@ entry_of(Core *core, const char *padded, size_t length)
     return &core->entries[at];
 }
 
-static int
-is_half(Py_UCS4 character)
+/* The tokens of the fallback by their texts, while a core is built. */
+typedef struct {
+    uint32_t hash;
+    int32_t id;
+    uint32_t place, length; /* in `points`; a length of 0: none */
+} Token;
+
+typedef struct {
+    Token *rows;
+    uint32_t mask;
+    uint16_t *points;
+    size_t size;
+} Tokens;
+
+#define LONGEST_TOKEN 250 /* characters; each is one or two halves of a byte */
+
+static NOINLINE uint32_t
+hash_points(const uint16_t *points, size_t length)
 {
-    return character == 0x24ea || (character >= 0x2460 && character <= 0x246e);
+    uint64_t hash = length;
+    for (size_t at = 0; at < length; at++)
+        hash = (hash ^ points[at]) * 0x9E3779B97F4A7C15ULL;
+    return (uint32_t)(hash >> 32);
+}
+
+/* The row of a text, or the empty one that is for it. */
+static NOINLINE Token *
+find_token(const Tokens *tokens, const uint16_t *points, size_t length, uint32_t hash)
+{
+    uint32_t at = hash & tokens->mask;
+    for (;; at = (at + 1) & tokens->mask) {
+        Token *row = &tokens->rows[at];
+        if (row->length == 0 ||
+            (row->hash == hash && row->length == length &&
+             memcmp(tokens->points + row->place, points, length * sizeof(*points)) == 0))
+            return row;
+    }
+}
+
+/* Append the characters of a text, without its spaces; `*half` says where the last of these was. */
+static NOINLINE int
+read_points(Tokens *tokens, PyObject *text, int spaces, size_t *half)
+{
+    Py_ssize_t size = PyUnicode_GET_LENGTH(text);
+    int kind = (int)PyUnicode_KIND(text);
+    const void *data = PyUnicode_DATA(text);
+    uint16_t *to = tokens->points + tokens->size;
+    for (Py_ssize_t at = 0; at < size; at++) {
+        Py_UCS4 point = PyUnicode_READ(kind, data, at);
+        if (point > UINT16_MAX)
+            BAD("a token holds an unknown character");
+        if (point == ' ') {
+            *half = (size_t)(to - tokens->points) - tokens->size;
+            spaces--;
+        }
+        else
+            *to++ = (uint16_t)point;
+    }
+    if (spaces)
+        BAD("a merge is two texts with a space between them");
+    return 0;
 }
 
 static int
-half_value(Py_UCS4 character)
+is_half(uint16_t point)
 {
-    return character == 0x24ea ? 0 : (int)(character - 0x2460) + 1;
+    return point == 0x24ea || (point >= 0x2460 && point <= 0x246e);
 }
 
-/* The ASCII word that a token ending in </w> stands for, as its length; 0 where it is none. */
-static COLD size_t
-word_of_token(PyObject *token, const int16_t *byte_of, char *word, size_t room)
+static int
+half_value(uint16_t point)
 {
-    Py_ssize_t size = PyUnicode_GET_LENGTH(token);
-    int kind = (int)PyUnicode_KIND(token);
-    const void *data = PyUnicode_DATA(token);
-    static const char end[] = "</w>";
-    if (size < 5)
-        return 0;
-    for (int at = 0; at < 4; at++)
-        if (PyUnicode_READ(kind, data, size - 4 + at) != (Py_UCS4)end[at])
-            return 0;
+    return point == 0x24ea ? 0 : point - 0x2460 + 1;
+}
+
+/* The word that a token stands for, without the mark of its end, as its length; 0: none. */
+static NOINLINE size_t
+word_of_token(const uint16_t *points, size_t size, const int16_t *byte_of, char *word)
+{
     size_t length = 0;
-    for (Py_ssize_t at = 0; at < size - 4; at++) {
-        Py_UCS4 character = PyUnicode_READ(kind, data, at);
+    for (size_t at = 0; at < size; at++) {
         int byte;
-        if (length == room)
+        if (length == LONGEST_WORD)
             return 0;
-        if (is_half(character)) {
-            if (at + 1 >= size - 4 || !is_half(PyUnicode_READ(kind, data, at + 1)))
+        if (is_half(points[at])) {
+            if (at + 1 >= size || !is_half(points[at + 1]))
                 return 0;
-            byte = half_value(character) << 4;
-            byte |= half_value(PyUnicode_READ(kind, data, ++at));
+            byte = half_value(points[at]) << 4;
+            byte |= half_value(points[++at]);
             if (byte_of[byte + 512] >= 0) /* such a byte is written as itself */
                 return 0;
         }
         else {
-            byte = character < 512 ? byte_of[character] : -1;
+            byte = points[at] < 512 ? byte_of[points[at]] : -1;
         }
-        if (byte < 0 || byte > 127)
+        if (byte < 0)
             return 0;
         word[length++] = (char)byte;
     }
     return length;
 }
 
-static COLD int
-build_words(Core *core, PyObject *spec)
+static const uint16_t END[] = {'<', '/', 'w', '>'};
+
+/* Give the text that was read last an id; its row. */
+static NOINLINE Token *
+add_token(Core *core, Tokens *tokens, size_t length, int32_t id, const int16_t *byte_of)
 {
-    PyObject *tokens = get_object(spec, "tokens", &PyDict_Type);
-    PyObject *ranks = get_object(spec, "ranks", &PyDict_Type);
-    PyObject *alphabet = get_object(spec, "alphabet", &PyTuple_Type);
-    PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
-    PyObject *number_tokens = get_object(spec, "number_tokens", &PyTuple_Type);
-    if (!tokens || !ranks || !alphabet || !pieces || !number_tokens)
+    const uint16_t *points = tokens->points + tokens->size;
+    if (length < 1 || length > LONGEST_TOKEN || id < 0 || id >= core->vocab_size) {
+        PyErr_SetString(PyExc_ValueError, "a token of the fallback is too long, or out of range");
+        return NULL;
+    }
+    uint32_t hash = hash_points(points, length);
+    Token *row = find_token(tokens, points, length, hash);
+    if (row->length == 0) {
+        *row = (Token){hash, id, (uint32_t)tokens->size, (uint32_t)length};
+        tokens->size += length;
+    }
+    row->id = id; /* the last one of the same text counts, as in a dict */
+    int ends = length >= 4 && memcmp(points + length - 4, END, sizeof(END)) == 0;
+    size_t visible = length - (ends ? 4 : 0);
+    unsigned halves = 0;
+    for (size_t at = 0; at < visible; at++)
+        halves += is_half(points[at]) ? 1 : 2;
+    if (halves >= LONGEST_TOKEN) {
+        PyErr_SetString(PyExc_ValueError, "a BPE token is too long for the compiled core");
+        return NULL;
+    }
+    core->halves[id] = (uint8_t)halves;
+    char word[LONGEST_WORD + PADDING] = {0};
+    size_t size = ends ? word_of_token(points, visible, byte_of, word) : 0;
+    if (size)
+        entry_of(core, word, size)->whole = id;
+    return row;
+}
+
+/* The id of a symbol, with the mark of the end of a word where `ends`; -1 where it has none. */
+static COLD int32_t
+symbol_id(const Tokens *tokens, Py_UCS4 point, int ends)
+{
+    uint16_t points[5] = {(uint16_t)point};
+    memcpy(points + 1, END, sizeof(END));
+    size_t length = ends ? 5 : 1;
+    const Token *row = find_token(tokens, points, length, hash_points(points, length));
+    return row->length ? row->id : -1;
+}
+
+/* Every token and merge of the fallback, in tables that hold them. */
+static COLD int
+add_fallback(Core *core, Tokens *tokens, PyObject *alphabet, PyObject *const lists[3],
+             const int32_t begins[3], uint32_t *rows)
+{
+    /* The bytes behind the symbols; from 512 on, whether a byte has a symbol of its own. */
+    int16_t byte_of[768];
+    memset(byte_of, -1, sizeof(byte_of));
+    for (int byte = 0; byte < 256; byte++) {
+        PyObject *symbols = PyTuple_GET_ITEM(alphabet, byte);
+        Py_UCS4 first = PyUnicode_READ_CHAR(symbols, 0);
+        if (PyUnicode_GET_LENGTH(symbols) == 1 && first < 512) {
+            byte_of[first] = (int16_t)byte;
+            byte_of[512 + byte] = (int16_t)byte;
+        }
+    }
+    size_t number = 0;
+    for (int list = 0; list < 3; list++)
+        for (Py_ssize_t at = 0; at < PyList_GET_SIZE(lists[list]); at++) {
+            PyObject *text = PyList_GET_ITEM(lists[list], at);
+            size_t half = 0, length = (size_t)PyUnicode_GET_LENGTH(text);
+            if (read_points(tokens, text, list > 0, &half) < 0)
+                return -1;
+            const Token *row = add_token(core, tokens, length - (list > 0),
+                                         (int32_t)(begins[list] + at), byte_of);
+            if (row == NULL)
+                return -1;
+            if (list) {
+                rows[2 * number] = (uint32_t)(row - tokens->rows);
+                rows[2 * number++ + 1] = (uint32_t)half;
+            }
+        }
+    for (size_t rank = 0; rank < number; rank++) {
+        const Token *row = &tokens->rows[rows[2 * rank]];
+        const uint16_t *points = tokens->points + row->place;
+        size_t half = rows[2 * rank + 1], rest = row->length - half;
+        const Token *left = find_token(tokens, points, half, hash_points(points, half));
+        const Token *right = find_token(tokens, points + half, rest, hash_points(points + half, rest));
+        if (left->length == 0 || right->length == 0)
+            continue; /* can never come together */
+        uint64_t pair = ((uint64_t)left->id << 32) | (uint32_t)right->id;
+        uint32_t at = hash_key(pair) & core->merges_mask;
+        for (; core->merges[at].id >= 0; at = (at + 1) & core->merges_mask)
+            if (core->merges[at].key == pair)
+                BAD("a merge comes twice");
+        core->merges[at] = (Merge){pair, (int32_t)rank, row->id};
+    }
+    core->end_symbol = -1;
+    if (core->compact) {
+        const Token *row = find_token(tokens, END, 4, hash_points(END, 4));
+        if (row->length == 0)
+            BAD("a compact fallback has an end of a word");
+        core->end_symbol = row->id;
+    }
+    for (int byte = 0; byte < 256; byte++) {
+        PyObject *symbols = PyTuple_GET_ITEM(alphabet, byte);
+        core->byte_symbols[byte][1] = core->last_symbols[byte] = -1;
+        for (Py_ssize_t at = 0; at < PyUnicode_GET_LENGTH(symbols); at++) {
+            int32_t id = symbol_id(tokens, PyUnicode_READ_CHAR(symbols, at), 0);
+            if (id < 0)
+                BAD("a symbol has no id");
+            core->byte_symbols[byte][at] = id;
+        }
+        if (!core->compact) {
+            core->last_symbols[byte] = symbol_id(tokens, PyUnicode_READ_CHAR(symbols, 0), 1);
+            if (core->last_symbols[byte] < 0)
+                BAD("a symbol that ends a word has no id");
+        }
+    }
+    return 0;
+}
+
+/* The BPE of the fallback, and room for the entries of `num_pieces` pieces. */
+static COLD int
+build_fallback(Core *core, PyObject *spec, size_t num_pieces, size_t piece_bytes)
+{
+    static const char *const names[3] = {"symbols", "merges", "more"};
+    static const char *const places[3] = {"bpe", "first_merge", "first_more"};
+    PyObject *alphabet = get_object(spec, "alphabet", &PyTuple_Type), *lists[3];
+    if (alphabet == NULL)
         return -1;
     if (PyTuple_GET_SIZE(alphabet) != 256)
         BAD("the alphabet has 256 bytes");
-    /* How much room the texts need. */
-    size_t bytes = PADDING;
-    PyObject *key, *value;
-    Py_ssize_t place = 0;
-    while (PyDict_Next(tokens, &place, &key, &value)) {
-        if (!PyUnicode_Check(key) || !PyLong_Check(value))
-            BAD("a token is a text with an id");
-        long id = PyLong_AsLong(value);
-        if (id < 0 || id >= core->vocab_size)
-            BAD("the id of a token is out of range");
-        bytes += (size_t)PyUnicode_GET_LENGTH(key);
+    for (int byte = 0; byte < 256; byte++) {
+        PyObject *symbols = PyTuple_GET_ITEM(alphabet, byte);
+        if (!PyUnicode_Check(symbols) || PyUnicode_GET_LENGTH(symbols) < 1 ||
+            PyUnicode_GET_LENGTH(symbols) > (core->compact ? 2 : 1) ||
+            PyUnicode_MAX_CHAR_VALUE(symbols) > UINT16_MAX)
+            BAD("a byte is one symbol, or two");
     }
+    int32_t begins[3];
+    size_t count = 0, characters = 0;
+    for (int list = 0; list < 3; list++) {
+        lists[list] = get_object(spec, names[list], &PyList_Type);
+        if (lists[list] == NULL ||
+            get_number(spec, places[list], 0, core->vocab_size - 1, &begins[list]))
+            return -1;
+        count += (size_t)PyList_GET_SIZE(lists[list]);
+        for (Py_ssize_t at = 0; at < PyList_GET_SIZE(lists[list]); at++) {
+            PyObject *text = PyList_GET_ITEM(lists[list], at);
+            if (!PyUnicode_Check(text) || PyUnicode_GET_LENGTH(text) > 2 * LONGEST_TOKEN)
+                BAD("a token of the fallback is a short text");
+            characters += (size_t)PyUnicode_GET_LENGTH(text);
+        }
+    }
+    if (count > (size_t)core->vocab_size || characters > UINT32_MAX / 4)
+        BAD("the fallback is too large");
+    size_t num_merges = count - (size_t)PyList_GET_SIZE(lists[0]);
+    uint32_t size = table_size(count + num_pieces), merges = table_size(num_merges);
+    core->blob = calloc(characters + piece_bytes + 2 * PADDING, 1);
+    core->entries = calloc(size, sizeof(Entry));
+    core->merges = malloc(merges * sizeof(Merge));
+    core->halves = calloc((size_t)core->vocab_size, 1);
+    Tokens tokens = {calloc(table_size(count), sizeof(Token)), table_size(count) - 1,
+                     malloc((characters + 1) * sizeof(uint16_t)), 0};
+    uint32_t *rows = malloc((2 * num_merges + 1) * sizeof(*rows));
+    int result = -1;
+    if (!core->blob || !core->entries || !core->merges || !core->halves || !tokens.rows ||
+        !tokens.points || !rows)
+        PyErr_NoMemory();
+    else {
+        core->entries_mask = size - 1;
+        core->blob_size = 1; /* place 0 stands for none */
+        core->merges_mask = merges - 1;
+        for (uint32_t at = 0; at < merges; at++)
+            core->merges[at].id = -1;
+        result = add_fallback(core, &tokens, alphabet, lists, begins, rows);
+    }
+    free(tokens.rows);
+    free(tokens.points);
+    free(rows);
+    return result;
+}
+
+static COLD int
+build_words(Core *core, PyObject *spec)
+{
+    PyObject *pieces = get_object(spec, "pieces", &PyList_Type);
+    PyObject *number_tokens = get_object(spec, "number_tokens", &PyTuple_Type);
+    if (!pieces || !number_tokens)
+        return -1;
+    size_t bytes = 0;
     for (Py_ssize_t at = 0; at < PyList_GET_SIZE(pieces); at++) {
         PyObject *piece = PyList_GET_ITEM(pieces, at);
         if (!PyUnicode_Check(piece))
             BAD("a piece is a text");
         bytes += (size_t)PyUnicode_GET_LENGTH(piece);
     }
+    if (bytes > UINT32_MAX / 4)
+        BAD("the table is too large");
+    if (build_fallback(core, spec, (size_t)PyList_GET_SIZE(pieces), bytes) < 0)
+        return -1;
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(number_tokens); at++) {
         PyObject *row = PyTuple_GET_ITEM(number_tokens, at);
         if (!PyTuple_Check(row) || PyTuple_GET_SIZE(row) != 2 ||
             !PyUnicode_Check(PyTuple_GET_ITEM(row, 0)) || !PyUnicode_Check(PyTuple_GET_ITEM(row, 1)))
             BAD("a number token is a role and a text");
-        bytes += (size_t)PyUnicode_GET_LENGTH(PyTuple_GET_ITEM(row, 1));
     }
-    if (bytes > UINT32_MAX / 2)
-        BAD("the table is too large");
-    size_t count = (size_t)PyDict_GET_SIZE(tokens) + (size_t)PyList_GET_SIZE(pieces);
-    uint32_t size = table_size(count);
-    core->blob = calloc(bytes + PADDING, 1);
-    core->entries = calloc(size, sizeof(Entry));
-    core->halves = calloc((size_t)core->vocab_size, 1);
-    size_t num_merges = (size_t)PyDict_GET_SIZE(ranks);
-    uint32_t merges = table_size(num_merges);
-    core->merges = malloc(merges * sizeof(Merge));
     uint32_t numbers = table_size((size_t)PyTuple_GET_SIZE(number_tokens));
     core->numbers = calloc(numbers, sizeof(NumberToken));
     core->num_numbers = (int32_t)PyTuple_GET_SIZE(number_tokens);
     core->number_lengths = calloc((size_t)core->num_numbers + 1, sizeof(int32_t));
-    if (!core->blob || !core->entries || !core->halves || !core->merges || !core->numbers ||
-        !core->number_lengths) {
+    if (!core->numbers || !core->number_lengths) {
         PyErr_NoMemory();
         return -1;
     }
-    core->entries_mask = size - 1;
-    core->blob_size = 1; /* place 0 stands for none */
-    core->merges_mask = merges - 1;
     core->numbers_mask = numbers - 1;
-    for (uint32_t at = 0; at < merges; at++)
-        core->merges[at].id = -1;
     if (core->number + core->num_numbers > core->vocab_size)
         BAD("the number tokens are out of range");
-
-    /* The bytes behind the symbols; from 512 on, whether a byte has a symbol of its own. */
-    int16_t byte_of[768];
-    for (int at = 0; at < 768; at++)
-        byte_of[at] = -1;
-    core->end_symbol = -1;
-    PyObject *end = PyUnicode_FromString("</w>");
-    if (end == NULL)
-        return -1;
-    PyObject *end_id = PyDict_GetItem(tokens, end);
-    if (core->compact) {
-        if (end_id == NULL) {
-            Py_DECREF(end);
-            BAD("a compact fallback has an end of a word");
-        }
-        core->end_symbol = (int32_t)PyLong_AsLong(end_id);
-    }
-    for (int byte = 0; byte < 256; byte++) {
-        PyObject *symbols = PyTuple_GET_ITEM(alphabet, byte);
-        if (!PyUnicode_Check(symbols)) {
-            Py_DECREF(end);
-            BAD("a symbol is a text");
-        }
-        Py_ssize_t length = PyUnicode_GET_LENGTH(symbols);
-        if (length < 1 || length > 2) {
-            Py_DECREF(end);
-            BAD("a byte is one or two symbols");
-        }
-        Py_UCS4 character = PyUnicode_READ_CHAR(symbols, 0);
-        if (length == 1 && character < 512) {
-            byte_of[character] = (int16_t)byte;
-            byte_of[512 + byte] = (int16_t)byte;
-        }
-        if (byte > 127)
-            continue;
-        core->byte_symbols[byte][1] = -1;
-        for (Py_ssize_t at = 0; at < length; at++) {
-            PyObject *symbol = PyUnicode_Substring(symbols, at, at + 1);
-            PyObject *id = symbol ? PyDict_GetItem(tokens, symbol) : NULL;
-            Py_XDECREF(symbol);
-            if (id == NULL) {
-                Py_DECREF(end);
-                BAD("a symbol has no id");
-            }
-            core->byte_symbols[byte][at] = (int32_t)PyLong_AsLong(id);
-        }
-        core->last_symbols[byte] = -1;
-        if (!core->compact) {
-            PyObject *symbol = PyUnicode_Concat(symbols, end);
-            PyObject *id = symbol ? PyDict_GetItem(tokens, symbol) : NULL;
-            Py_XDECREF(symbol);
-            if (id == NULL) {
-                Py_DECREF(end);
-                BAD("a symbol that ends a word has no id");
-            }
-            core->last_symbols[byte] = (int32_t)PyLong_AsLong(id);
-        }
-    }
-    Py_DECREF(end);
-
-    char word[LONGEST_WORD + PADDING];
-    place = 0;
-    while (PyDict_Next(tokens, &place, &key, &value)) {
-        int32_t id = (int32_t)PyLong_AsLong(value);
-        memset(word, 0, sizeof(word));
-        size_t length = word_of_token(key, byte_of, word, LONGEST_WORD);
-        if (length)
-            entry_of(core, word, length)->whole = id;
-        Py_ssize_t points = PyUnicode_GET_LENGTH(key);
-        int kind = (int)PyUnicode_KIND(key);
-        const void *data = PyUnicode_DATA(key);
-        if (points >= 4 && PyUnicode_READ(kind, data, points - 4) == '<' &&
-            PyUnicode_READ(kind, data, points - 3) == '/' &&
-            PyUnicode_READ(kind, data, points - 2) == 'w' &&
-            PyUnicode_READ(kind, data, points - 1) == '>')
-            points -= 4;
-        unsigned halves = 0;
-        for (Py_ssize_t at = 0; at < points && halves < 250; at++)
-            halves += is_half(PyUnicode_READ(kind, data, at)) ? 1 : 2;
-        if (halves >= 250)
-            BAD("a BPE token is too long for the compiled core");
-        core->halves[id] = (uint8_t)halves;
-    }
-    place = 0;
-    PyObject *merged = get_object(spec, "merged", &PyList_Type);
-    if (merged == NULL)
-        return -1;
-    if (PyList_GET_SIZE(merged) != PyDict_GET_SIZE(ranks))
-        BAD("a merge makes one token");
-    for (Py_ssize_t turn = 0; PyDict_Next(ranks, &place, &key, &value); turn++) {
-        if (!PyTuple_Check(key) || PyTuple_GET_SIZE(key) != 2 || !PyLong_Check(value))
-            BAD("a merge is a pair with a rank");
-        PyObject *left = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 0));
-        PyObject *right = PyDict_GetItem(tokens, PyTuple_GET_ITEM(key, 1));
-        if (left == NULL || right == NULL)
-            continue; /* can never come together */
-        PyObject *id = PyDict_GetItem(tokens, PyList_GET_ITEM(merged, turn));
-        if (id == NULL)
-            BAD("a merge makes no token");
-        uint64_t pair = ((uint64_t)PyLong_AsLong(left) << 32) | (uint32_t)PyLong_AsLong(right);
-        uint32_t at = hash_key(pair) & core->merges_mask;
-        while (core->merges[at].id >= 0)
-            at = (at + 1) & core->merges_mask;
-        core->merges[at] = (Merge){pair, (int32_t)PyLong_AsLong(value), (int32_t)PyLong_AsLong(id)};
-    }
-
+    char word[16 + PADDING];
     core->longest_number = 0;
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(number_tokens); at++) {
         PyObject *row = PyTuple_GET_ITEM(number_tokens, at);
@@ -3118,6 +3250,8 @@ core_dealloc(PyObject *self)
     Core *core = (Core *)self;
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (core->weak_references != NULL)
+        PyObject_ClearWeakRefs(self);
     core_clear(self);
     if (core->integers != NULL)
         for (int32_t at = 0; at < core->vocab_size; at++)
@@ -3161,6 +3295,8 @@ core_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 
 static PyMethodDef core_methods[] = {
     {"encode", core_encode, METH_O, "encode(text): the trace of a text."},
+    {"encode_word", core_encode_word, METH_O,
+     "encode_word(bytes): the ids of one BPE word; None for a long one."},
     {"encode_many", core_encode_many, METH_VARARGS,
      "encode_many(texts, context_length): ids of a tuple of texts, cut between units where "
      "context_length is not 0.\n\nReturns bytearrays: int32 ids of all rows, int32 sizes of the rows, "
@@ -3168,7 +3304,13 @@ static PyMethodDef core_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMemberDef core_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Core, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot core_slots[] = {
+    {Py_tp_members, core_members},
     {Py_tp_new, core_new},
     {Py_tp_dealloc, core_dealloc},
     {Py_tp_traverse, core_traverse},

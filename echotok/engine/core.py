@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import weakref
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from echotok import sentences
+from echotok.bpe import ByteBPE
 from echotok.engine.encoder import Encoder
 from echotok.table.match import BARE_VALUE
 from echotok.table.phrases import PhraseTable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from echotok.engine.spans import Span
     from echotok.engine.vocabulary import Layout
 
-__all__ = ["Core", "CoreTrace", "compile_core", "engine_in_use"]
+__all__ = ["Core", "CoreTrace", "CoreWords", "compile_core", "engine_in_use"]
 
 _BARE_VALUE = (1 << 31) - 1
 _CLOSING_PUNCTUATION = frozenset(")]};:!?%.,")
@@ -47,10 +49,36 @@ class Core(Protocol):
     def encode(self, text: str) -> CoreTrace:
         """The trace of a text."""
 
+    def encode_word(self, word: bytes) -> tuple[int, ...] | None:
+        """The ids of one BPE word; None for a long one."""
+
     def encode_many(
         self, texts: tuple[str, ...], context_length: int
     ) -> tuple[bytearray, bytearray, bytearray, bytearray]:
         """Ids, sizes and dropped ids (int32) of many texts, and whether each was cut in a unit."""
+
+
+class CoreWords:
+    """The BPE of a core, for the Python encoder of the stretches that are not for the core.
+
+    Args:
+        get_bpe: makes the Python BPE, for the words that are too long for the core.
+    """
+
+    def __init__(self, get_bpe: Callable[[], ByteBPE]) -> None:
+        self._get_bpe = get_bpe
+        # Not its owner: it is the core that holds the encoder, and this.
+        self._core: Callable[[], Core | None] = lambda: None
+
+    def use(self, core: Core) -> None:
+        """Take the BPE of this core from now on."""
+        self._core = weakref.ref(core)
+
+    def encode_word(self, word: str) -> tuple[int, ...]:
+        """Encode one word, as `ByteBPE.encode_word` does."""
+        core = self._core()
+        ids = None if core is None else core.encode_word(word.encode("utf-8", "surrogatepass"))
+        return self._get_bpe().encode_word(word) if ids is None else ids
 
 
 @cache
@@ -79,6 +107,9 @@ def compile_core(
     layout: Layout,
     encoder: Encoder,
     *,
+    merges: Sequence[str],
+    more: Sequence[str],
+    base: str | None,
     encode_hard: Callable[[str, bool], tuple[Any, list[int], list[int], list[int]]],
     span_hard: Callable[[Any, int, int], list[Span]],
 ) -> Core | None:
@@ -87,7 +118,10 @@ def compile_core(
     Args:
         table: the phrase table.
         layout: the place of each region of its ids.
-        encoder: the Python encoder, whose tables are taken.
+        encoder: the Python encoder, whose tables are taken; its BPE is left alone.
+        merges: the merges as lines `left right`.
+        more: those that come after them, with ids of their own.
+        base: the bytes of a compact base; None for all of them.
         encode_hard: encodes a stretch that the core does not, as `Engine.trace_stretch` does.
         span_hard: the spans of what `encode_hard` gave first, given where the stretch begins, and
             whether they are those of its units or of its ids.
@@ -95,17 +129,20 @@ def compile_core(
     module = None if _is_off() else _module()
     if module is None or not _is_for_core(table):
         return None
+    symbols = ByteBPE((), base=base)
     spec = {
         **_flatten_matcher(encoder),
         **{name: getattr(layout, name) for name in _NUMBERS_OF_LAYOUT},
         "sentences_part": int(encoder.sentences_part),
-        "compact": int(encoder.bpe.compact),
+        "compact": int(symbols.compact),
         "joins_parts": int(encoder.joins_parts),
         "own_numbers": int(table.numbers is not None),
-        "tokens": encoder.bpe.ids,
-        "ranks": encoder.bpe.ranks,
-        "merged": encoder.bpe.merged,
-        "alphabet": encoder.bpe.alphabet,
+        "alphabet": symbols.alphabet,
+        "symbols": symbols.tokens,
+        "merges": list(merges),
+        "first_merge": layout.bpe + len(symbols.tokens),
+        "more": list(more),
+        "first_more": layout.more,
         "number_tokens": table.number_tokens,
         "phrase_edges": _phrase_edges(table, encoder),
         "closings": layout.closings,
@@ -127,6 +164,7 @@ def compile_core(
 
 _NUMBERS_OF_LAYOUT = (
     "vocab_size",
+    "bpe",
     "bos",
     "eos",
     "join",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
+from copy import copy
+from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from echotok.bpe import ByteBPE
 from echotok.engine.spacing import (
     AFTER_STOP,
     EXPECTS_SPACE,
@@ -45,27 +46,33 @@ class _Word(NamedTuple):
     alone: bool
 
 
+class Words(Protocol):
+    """What encodes the words that no phrase covers: a `ByteBPE`, or that of the compiled core."""
+
+    def encode_word(self, word: str) -> tuple[int, ...]:
+        """Encode one word, which holds no white space."""
+
+
 class Encoder:
     """Encodes normalized text. Its only state is memos, which are safe to share and to lose.
 
     Attributes:
         matcher: finds phrases and values.
         layout: the place of each region of ids.
-        bpe: the fallback.
         joins_parts: whether a word and what stands beside it may be one BPE word.
         phrase_units: for each phrase's id its ids without values, and its two edges.
         sentences_part: whether no phrase reaches over a full stop and the space behind it.
     """
 
     def __init__(
-        self, table: PhraseTable, layout: Layout, bpe: ByteBPE, *, joins_parts: bool
+        self, table: PhraseTable, layout: Layout, get_bpe: Callable[[], Words], *, joins_parts: bool
     ) -> None:
         self.matcher = Matcher.of(table)
         self._split_number = table.split_number
         rows = enumerate(table.severity_values, layout.severity)
         self._severity_ids = {value.id: row for row, value in rows}
         self.layout = layout
-        self.bpe = bpe
+        self._get_bpe = get_bpe
         self.joins_parts = joins_parts
         self.phrase_units: dict[int, tuple[tuple[int, ...], Edge, Edge]] = {}
         for phrase in table.live:
@@ -78,10 +85,25 @@ class Encoder:
             for phrase in table.live
             for before, after in pairwise(phrase.items)
         )
+        self._forget()
+
+    def _forget(self) -> None:
         # Memos, emptied when full: sentences, number pieces, and pieces where nothing matched.
         self._sentences: dict[str, Chunk] = {}
         self._numbers: dict[str, tuple[int, ...]] = {}
         self._words: dict[str, _Word] = {}
+
+    @cached_property
+    def bpe(self) -> Words:
+        """The fallback."""
+        return self._get_bpe()
+
+    def with_bpe(self, bpe: Words) -> Encoder:
+        """This encoder with another BPE that gives the same ids, and with memos of its own."""
+        other = copy(self)
+        other.bpe = bpe
+        other._forget()
+        return other
 
     def chunks(self, normalized: str, *, goes_on: bool = False) -> Iterator[Chunk]:
         """Encode normalized text, sentence by sentence where the table allows it.

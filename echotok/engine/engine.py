@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from echotok.bpe import ByteBPE
-from echotok.clip_merges import clip_merges as read_clip_merges
-from echotok.engine.core import Core, CoreTrace, compile_core
+from echotok.clip_merges import clip_merge_lines
+from echotok.engine.core import Core, CoreTrace, CoreWords, compile_core
 from echotok.engine.decoder import Decoder
 from echotok.engine.encoder import Encoder
 from echotok.engine.spans import Places, Span, find_spans, find_unit_spans, number_units
-from echotok.engine.vocabulary import Layout, Vocabulary
+from echotok.engine.vocabulary import Layout, Vocabulary, check_ids
 from echotok.sentences import number_sentences
 from echotok.table.fallback import Fallback
 from echotok.table.phrases import PhraseTable
@@ -92,72 +92,103 @@ class Trace:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Engine:
     """Encodes and decodes. It is immutable; its memos are safe to share between threads.
 
     Attributes:
+        table: the phrase table.
         layout: the place of each region of ids.
-        vocabulary: the meaning of each id.
         normalize: function from a text to the text that encoding preserves (I1).
         encoder: turns normalized text into ids.
-        decoder: turns ids into normalized text.
+        get_vocabulary: makes `vocabulary` where it is first asked for.
         core: the compiled core; None where the Python engine does all.
     """
 
+    table: PhraseTable
     layout: Layout
-    vocabulary: Vocabulary
     normalize: Callable[[str], str]
     encoder: Encoder
-    decoder: Decoder
+    get_vocabulary: Callable[[], Vocabulary]
     core: Core | None = None
 
     @classmethod
     def of(
-        cls, table: PhraseTable, fallback: Fallback, *, clip_merges: str | Path | None = None
+        cls,
+        table: PhraseTable,
+        fallback: Fallback,
+        *,
+        lines: Sequence[str] | None = None,
+        clip_merges: str | Path | None = None,
     ) -> Engine:
         """Make the engine of a table.
 
         Args:
             table: a checked table.
             fallback: what encodes the text that no phrase covers.
+            lines: the merges of the fallback as lines `left right`, where they are at hand; they
+                are taken in place of its pairs.
             clip_merges: path of CLIP's merges; None finds them in the installed open_clip_torch.
 
         Raises:
-            ValueError: the fallback has more merges than the table has room for.
+            ValueError: the fallback has more merges than the table has room for, or a line of
+                merges is not a pair.
             ArtifactError: two rows of the table have one id.
             MergesError: CLIP's merges are needed and not found.
         """
         clip = fallback.kind == "clip"
-        merges: Sequence[tuple[str, str]] = fallback.merges
-        more: Sequence[tuple[str, str]] = ()
+        merges = list(map(" ".join, fallback.merges)) if lines is None else lines
+        more: Sequence[str] = ()
         num_merges = table.num_merges
         if clip:
-            merges, more = read_clip_merges(clip_merges), merges
+            merges, more = clip_merge_lines(clip_merges), merges
             num_merges = len(merges)
         if len(merges) > num_merges:
             raise ValueError(f"there are {len(merges)} merges, and room for {num_merges}")
         num_bpe = fallback.num_base_tokens + num_merges
         layout = Layout.of(table, clip=clip, num_bpe=num_bpe, num_more=len(more))
-        bpe = ByteBPE(
-            merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
-        )
-        vocabulary = Vocabulary(layout, table, bpe)
+        check_ids(table, layout)
+
+        @cache
+        def bpe() -> ByteBPE:
+            return ByteBPE.of_lines(
+                merges, offset=layout.bpe, base=fallback.base, more=more, more_offset=layout.more
+            )
+
         python = cls(
+            table=table,
             layout=layout,
-            vocabulary=vocabulary,
             normalize=make_normalizer(table.units),
             encoder=Encoder(table, layout, bpe, joins_parts=fallback.joins_parts),
-            decoder=Decoder(table, layout, vocabulary),
+            get_vocabulary=cache(lambda: Vocabulary(layout, table, bpe())),
         )
+        words = CoreWords(bpe)
+        for_core = replace(python, encoder=python.encoder.with_bpe(words))
         core = compile_core(
             table,
             layout,
             python.encoder,
-            encode_hard=python.trace_stretch,
+            merges=merges,
+            more=more,
+            base=fallback.base,
+            encode_hard=for_core.trace_stretch,
             span_hard=span_stretch,
         )
+        if core is None:
+            bpe()  # says what is wrong with the merges
+            return python
+        words.use(core)
         return replace(python, core=core)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The meaning of each id."""
+        return self.get_vocabulary()
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Turns ids into normalized text."""
+        return Decoder(self.table, self.layout, self.vocabulary)
 
     def trace(self, text: str) -> Trace | CoreTrace:
         """Normalize and encode a text, and keep all from which its offsets and units follow."""

@@ -21,6 +21,7 @@ are one row with two ids, in regions of equal size one behind the other.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +29,7 @@ from echotok.bpe import ByteBPE
 from echotok.errors import ArtifactError
 from echotok.table.phrases import PhraseTable
 
-__all__ = ["NUM_SPECIAL", "Kind", "Layout", "Vocabulary", "begins_value"]
+__all__ = ["NUM_SPECIAL", "Kind", "Layout", "Vocabulary", "begins_value", "check_ids"]
 
 NUM_SPECIAL = 16
 NUMBER_CAPACITY = 1152
@@ -131,6 +132,22 @@ class Layout:
         )
 
 
+def check_ids(table: PhraseTable, layout: Layout) -> None:
+    """Refuse a table two of whose rows have one id.
+
+    Raises:
+        ArtifactError: an id has two meanings.
+    """
+    for rows, begin in ((table.values, layout.enum), (table.phrases, layout.phrase)):
+        if len({row.id for row in rows}) < len(rows):
+            twice = next(
+                number for number, times in Counter(row.id for row in rows).items() if times > 1
+            )
+            raise ArtifactError(
+                f"id {begin + twice} has two meanings; the ids of the artifact overlap"
+            )
+
+
 class Vocabulary:
     """The meaning of each id, as parallel lists that an id indexes.
 
@@ -153,7 +170,6 @@ class Vocabulary:
             self._set(getattr(layout, name), "special", f"<{name}>", name)
         for begin, texts in ((layout.bpe, bpe.tokens), (layout.more, bpe.more_tokens)):
             end = begin + len(texts)
-            self._check_free(begin, end)
             self.kinds[begin:end], self.texts[begin:end] = ["bpe"] * len(texts), texts
         for number, (role, text) in enumerate(table.number_tokens, layout.number):
             self._set(number, "value", text, role, "number")
@@ -207,15 +223,6 @@ class Vocabulary:
                 return number
         return None
 
-    def _check_free(self, begin: int, end: int) -> None:
-        for number in range(begin, end) if any(self.kinds[begin:end]) else ():
-            if self.kinds[number]:
-                raise ArtifactError(
-                    f"id {number} has two meanings; the ids of the artifact overlap"
-                )
-
     def _set(self, number: int, kind: Kind, text: str, role: str = "", slot: str = "") -> None:
-        if self.kinds[number]:
-            self._check_free(number, number + 1)
         self.kinds[number], self.texts[number] = kind, text
         self.roles[number], self.slots[number] = role, slot

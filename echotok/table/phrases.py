@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from echotok.table.values import NUMBER_TOKENS, SEVERITY, EnumValue, NumberCode, split_number
@@ -147,6 +148,11 @@ def normalize_phrase(text: str, *, units: tuple[str, ...] = ()) -> str:
     return _SENTINEL.sub(lambda stand: f"{{{next(names, '')}}}", normal)
 
 
+@lru_cache(maxsize=1 << 14)
+def _literal(piece: str) -> Item:
+    return Item(piece.removeprefix(" "), piece[0] == " ")
+
+
 def parse_phrase(
     text: str, *, slots: Sequence[str], units: tuple[str, ...] = ()
 ) -> tuple[Item, ...]:
@@ -167,6 +173,8 @@ def parse_phrase(
         >>> [item.slot or item.text for item in parse_phrase("ef {number}%", slots=["number"])]
         ['ef', 'number', '%']
     """
+    if "{" not in text and "}" not in text and text and make_normalizer(units)(text) == text:
+        return tuple(map(_literal, split_pieces(text)))  # as most phrases are
     names = _SLOT.findall(text) if "{" in text else []
     if unknown := [name for name in names if name not in slots]:
         raise ValueError(
@@ -189,9 +197,8 @@ def parse_phrase(
     may_be_glued = _SENTINEL.search(plain) is not None
     for piece in split_pieces(plain):
         bare = piece.removeprefix(" ")
-        spaced = bare != piece
         if bare in sentinels:
-            items.append(Item(text="", spaced=spaced, slot=next(remaining)))
+            items.append(Item(text="", spaced=bare != piece, slot=next(remaining)))
         elif may_be_glued and _SENTINEL.search(bare):
             raise ValueError(
                 "a slot is glued to its neighbour: a sign, comparison, decimal or range "
@@ -199,7 +206,7 @@ def parse_phrase(
                 "letters must be parted from a slot by a space or punctuation"
             )
         else:
-            items.append(Item(bare, spaced))
+            items.append(_literal(piece))
     if not items:
         raise ValueError("empty phrase; delete the row, or fill `retired` if it once had a text")
     if all(item.slot is not None for item in items):

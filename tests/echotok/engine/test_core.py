@@ -64,6 +64,59 @@ def test_any_table(table: PhraseTable, text: str, base: str | None) -> None:
     assert_same(tok._engine, text)
 
 
+@settings(max_examples=300)
+@given(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=12) | table_texts)
+@example("\ud800x\udfff")
+@example("\u2460\u24ea")
+@example("</w>")
+@example("\u5fc3" * 200)
+def test_words(tok: Tokenizer, text: str) -> None:
+    """The core encodes each word to the ids of the Python BPE, be it ASCII or not."""
+    engine = tok._engine
+    assert engine.core is not None
+    for word in text.split():
+        raw = word.encode("utf-8", "surrogatepass")
+        found = engine.core.encode_word(raw)
+        assert found == (None if len(raw) > 256 else engine.encoder.bpe.encode_word(word))
+
+
+def test_words_of_a_compact_base() -> None:
+    """So it does where a byte outside of the base is written as two halves."""
+    merges = (("m", "i"), ("l", "d"), ("ld", "</w>"), ("\u246b", "\u2462"), ("\u246b\u2462", "e"))
+    table = replace(load("echo").table, num_merges=8)
+    fallback = Fallback(kind="domain", merges=merges, base="abcdefghilmnorstuvwxyz.-")
+    engine = Tokenizer.from_table(table, fallback)._engine
+    assert engine.core is not None
+    for word in (
+        "mild",
+        "\xe9t\xe9",
+        "na\xefve",
+        "\u5fc3",
+        "a\u0301",
+        "\xb3e",
+        "x\ud800",
+        "\U0001f600",
+    ):
+        found = engine.core.encode_word(word.encode("utf-8", "surrogatepass"))
+        assert found == engine.encoder.bpe.encode_word(word), repr(word)
+
+
+def test_merge_that_comes_twice() -> None:
+    """The core leaves a fallback with a merge that comes twice to the Python engine."""
+    merges = (("m", "i"), ("mi", "l"), ("m", "i"), ("mil", "d</w>"))
+    table = replace(load("echo").table, num_merges=8)
+    tok = Tokenizer.from_table(table, Fallback(kind="domain", merges=merges))
+    assert tok._engine.core is None
+    assert tok.decode(tok.encode("Mil miles").ids) == "mil miles"
+
+
+def test_loading_leaves_the_python_dictionaries() -> None:
+    """A tokenizer loads, and encodes any Unicode text, before Python's merges are made."""
+    tok = load("echo")
+    assert tok.encode("na\xefve K\xf6rper \u5fc3").ids[0] == tok.bos_id
+    assert "bpe" not in tok._engine.encoder.__dict__
+
+
 def test_reports(tok: Tokenizer) -> None:
     """Every synthetic report, as it is, in capitals, and without its line breaks."""
     folder = ROOT / "benchmarks" / "reports"
