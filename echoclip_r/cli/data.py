@@ -369,7 +369,7 @@ def _tokenizer_of(name: str) -> Any:
         return None
     artifact: str | Path | None = name
     if Path(name).is_dir():
-        from echoclip_r.model.checkpoint import tokenizer_of
+        from echoclip_r.model.description import tokenizer_of
 
         artifact = tokenizer_of(name)
     if artifact is None or artifact == "open_clip":

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from echoclip_r.data.clips import Frames
 from echoclip_r.data.report_table import ReportTable, report_table
 from echoclip_r.data.shards import read_index, read_shard
 from echoclip_r.embedding.embedder import embed_texts, embed_video
@@ -39,6 +38,7 @@ from echoclip_r.text.word_counts import KnownWords
 from echotok.corpora import holds_text
 
 if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
     from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["Answer", "Hit", "Item", "check_query", "find_reports", "find_videos", "read_pictures"]

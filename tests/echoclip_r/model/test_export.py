@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from echoclip_r.cli.main import main
 from echoclip_r.model.build import register
-from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.description import tasks_of
 
 TEXTS = [
     "Mild mitral regurgitation.",
@@ -149,7 +150,7 @@ def test_what_open_clip_mends_before_the_tokenizer_sees_it_is_said(tmp_path, hel
 
 def test_the_card_states_figures_data_and_limits(tmp_path, helpers, capsys):
     """Figures of this model alone, with chance and n; no path, and a phantom is called one."""
-    from echoclip_r.model.checkpoint import find_checkpoint
+    from echoclip_r.model.description import find_checkpoint
 
     run = tmp_path / "run"
     helpers.save_untrained(run / "best", seed=0, tokenizer="echo")
