@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -33,11 +34,11 @@ from echoclip_r.search.comparison import (
     match_sentences,
     stretches,
 )
+from echoclip_r.search.nearest import Nearest, find_nearest
 from echoclip_r.serve.filters import choose
 from echoclip_r.serve.frames import read_frames
 from echoclip_r.serve.index import ArchiveIndex
 from echoclip_r.serve.models import LazyModel
-from echoclip_r.serve.nearest import Nearest, find_nearest
 from echoclip_r.text.word_counts import KnownWords
 from echotok.view.tree import Node, View, layout
 
@@ -123,7 +124,8 @@ class FoundHit:
 
     Attributes:
         rank: from 1.
-        cosine, percentile: with the query, and its place among all; None where nothing is compared.
+        cosine, percentile: with the query, and its place among all; None where nothing is compared,
+            or nothing else.
         study: the best study of those with this report.
         num_same: number of studies with the same report that the filter leaves.
         others: keys and ids of some of these.
@@ -238,16 +240,15 @@ class Engine:
 
     def parts(self, report: str, verdicts: Mapping[str, Verdict] | None = None) -> tuple[Part, ...]:
         """A report in runs of one kind of token and one verdict."""
-        kinds = self._kinds(report)
         found: list[Verdict | None] = []
         for text, verdict in stretches(report, verdicts or {}, self.rules):
             found += [verdict] * len(text)
         parts: list[Part] = []
         start = 0
-        for at in range(1, len(report) + 1):
-            if at == len(report) or (kinds[at], found[at]) != (kinds[start], found[start]):
-                parts.append(Part(text=report[start:at], kind=kinds[start], verdict=found[start]))
-                start = at
+        for (kind, verdict), letters in groupby(zip(self._kinds(report), found, strict=True)):
+            end = start + len(list(letters))
+            parts.append(Part(text=report[start:end], kind=kind, verdict=verdict))
+            start = end
         return tuple(parts)
 
     def _read_kinds(self, report: str) -> tuple[str, ...]:
@@ -425,6 +426,11 @@ class Engine:
         index = self.index
         text = int(index.text_of[row])
         study = self._study(row)
+        cosine = percentile = None
+        if nearest is not None:
+            cosine = float(nearest.cosines[rank - 1])
+            if nearest.num_compared > 1:
+                percentile = float(nearest.percentiles[rank - 1])
         same = self._with_text(text, keep) if text >= 0 else np.array([row])
         firsts: dict[int, int] = {}
         for one in same[: 50 * _MOST_OTHERS].tolist():
@@ -436,8 +442,8 @@ class Engine:
             sentences = Counter(match for _, match in match_sentences(study.report, own))
         return FoundHit(
             rank=rank,
-            cosine=None if nearest is None else float(nearest.cosines[rank - 1]),
-            percentile=None if nearest is None else float(nearest.percentiles[rank - 1]),
+            cosine=cosine,
+            percentile=percentile,
             study=study,
             num_same=index.num_studies_of(same),
             others=tuple(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from echoclip_r.data.shards import read_clips
 from echoclip_r.errors import EchoclipError
+from echoclip_r.search.nearest import find_nearest
 from echoclip_r.serve.engine import Question
 from echoclip_r.serve.index import build_index, open_index
-from echoclip_r.serve.nearest import find_nearest
 from echoclip_r.serve.server import ServeConfig, make_service
 from echotok.cli.main import main as echotok_main
 from tests.echoclip_r.serve.conftest import (
