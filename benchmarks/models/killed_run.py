@@ -29,8 +29,8 @@ from safetensors.torch import load_file
 
 from benchmarks.common import ROOT, facts, write_results
 from benchmarks.models import phantom_steps as steps
-from echoclip_r.model.build import WEIGHTS
-from echoclip_r.model.checkpoint import last_checkpoint, load_state
+from echoclip_r.model.checkpoint import load_state
+from echoclip_r.model.description import WEIGHTS, last_checkpoint
 from echoclip_r.training.log import read_log
 
 PACKAGES = ["open_clip_torch", "torch"]

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+import echotok
 from benchmarks.common import ROOT, facts, write_results
 from echoclip_r.phantom.latents import sample_patient
 from echoclip_r.phantom.report.reports import write_reports
@@ -123,9 +124,7 @@ def measure(folder: Path) -> dict[str, Any]:
     shards = SimpleNamespace(shards={"train": [SimpleNamespace(path=folder / "none.tar")]})
     index = ArchiveIndex(folder, json.loads((folder / "index.json").read_text()), cast(Any, shards))
     opened = time.perf_counter() - began
-    model: Any = SimpleNamespace(
-        text=SimpleNamespace(tokenizer=None), word_counts=None, name="none", fingerprint="0"
-    )
+    model: Any = SimpleNamespace(tokenizer=echotok.load("echo"), name="none", fingerprint="0")
     engine = Engine(model, index, read_findings_rules())
     found: dict[str, Any] = {"open_s": opened, "questions": {}}
     generator = np.random.default_rng(1)

@@ -377,7 +377,8 @@ def _tokenizer_of(name: str) -> Any:
 
 def _counter(name: str) -> Any:
     """What counts the tokens of open_clip's tokenizer, or of that of a run."""
-    from echoclip_r.model.checkpoint import find_checkpoint, load_codec, read_description
+    from echoclip_r.model.checkpoint import load_codec
+    from echoclip_r.model.description import find_checkpoint, read_description
     from echoclip_r.text.codec import TextCodec
 
     if name == "open_clip":

@@ -44,7 +44,7 @@ def _add_export(commands: Any) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     from echoclip_r.model.build import register
-    from echoclip_r.model.checkpoint import read_description
+    from echoclip_r.model.description import read_description
     from echoclip_r.model.export import export_run, needs_our_towers
 
     register()

@@ -449,7 +449,7 @@ def _rules(checkpoint: Path) -> FindingsRules | None:
     """The findings of the task files that the run names, beside those that ship with echotok."""
     from echoclip_r.evaluation.labels import finding_rules
     from echoclip_r.evaluation.tasks import read_tasks
-    from echoclip_r.model.checkpoint import tasks_of
+    from echoclip_r.model.description import tasks_of
 
     sources = tasks_of(checkpoint)
     return finding_rules(read_tasks(*sources).findings) if sources else None

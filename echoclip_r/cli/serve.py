@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from echoclip_r.cli.options import add_device, device_of
+from echoclip_r.cli.options import add_device
 from echoclip_r.errors import ExtraError
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
@@ -142,6 +142,6 @@ def _serve(arguments: argparse.Namespace) -> None:
         proxies=arguments.proxy,
         audit=arguments.audit,
         max_upload_mb=arguments.max_upload_mb,
-        device=device_of(arguments),
+        device=arguments.device,
     )
     serve(config, tell)

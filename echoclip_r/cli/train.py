@@ -129,7 +129,7 @@ def add_commands(commands: Any) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from echoclip_r.evaluation.tasks import read_tasks
-    from echoclip_r.model.checkpoint import last_checkpoint
+    from echoclip_r.model.description import last_checkpoint
     from echoclip_r.training.run import train
 
     config, shards, tasks = _settings(arguments)
@@ -280,7 +280,7 @@ def _prepare(arguments: argparse.Namespace, shards: Path, config: TrainConfig) -
 
 
 def _stopped(arguments: argparse.Namespace) -> str:
-    from echoclip_r.model.checkpoint import last_checkpoint
+    from echoclip_r.model.description import last_checkpoint
 
     last = last_checkpoint(arguments.out)
     if last is not None:

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from webdataset import tariterators
 
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
@@ -29,6 +28,7 @@ __all__ = [
     "Clip",
     "Shard",
     "ShardIndex",
+    "check_kind",
     "check_splits",
     "decode_frame",
     "is_shards",
@@ -218,6 +218,9 @@ def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
     Where a sample cannot be read there is a `BadClip` in its place, so that a place in the shard
     always means the same clip.
     """
+    # webdataset imports torch, which takes seconds: whoever reads the index alone needs neither.
+    from webdataset import tariterators
+
     count = 0
     reason = "the shard ends before it"
     try:
@@ -250,6 +253,27 @@ def decode_frame(encoded: bytes) -> Image.Image:
         return Image.open(io.BytesIO(encoded)).convert("RGB")
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise ValueError(f"it cannot be decoded ({type(error).__name__})") from error
+
+
+def check_kind(holds: int | None, reads: int | None, where: Path) -> None:
+    """Refuse shards of vectors for a model of pictures, and the other way round.
+
+    Args:
+        holds: columns of the vectors in the shards, None for pictures.
+        reads: columns of the vectors that the model reads, None for pictures.
+        where: the shards, for the message.
+
+    Raises:
+        ShardError: they do not go together.
+    """
+    if holds == reads:
+        return
+    kinds = ["pictures" if one is None else f"vectors of {one} columns" for one in (holds, reads)]
+    raise ShardError(
+        f"{where}: the shards hold {kinds[0]}, and the model reads {kinds[1]}. A model that was "
+        "trained with --frames-from reads embeddings of that encoder alone: give the shards in its "
+        "own folder, or make some of other embeddings with `echoclip-r prepare --frames-from`"
+    )
 
 
 def check_splits(index: ShardIndex) -> Mapping[str, int]:

@@ -45,7 +45,7 @@ from echoclip_r.jobs.progress import Progress
 from echoclip_r.media.vectors import side_px, to_picture
 from echoclip_r.storage import sha256_of, whole_file
 
-__all__ = ["VectorShards", "check_kind", "prepare_vectors"]
+__all__ = ["VectorShards", "prepare_vectors"]
 
 _log = logging.getLogger(__name__)
 
@@ -352,25 +352,4 @@ def _write(path: Path, split: str, samples: Sequence[Sample]) -> ShardInfo:
         num_unsure=0,
         num_bytes=num_bytes,
         sha256=sha256,
-    )
-
-
-def check_kind(holds: int | None, reads: int | None, where: Path) -> None:
-    """Refuse shards of vectors for a model of pictures, and the other way round.
-
-    Args:
-        holds: columns of the vectors in the shards, None for pictures.
-        reads: columns of the vectors that the model reads, None for pictures.
-        where: the shards, for the message.
-
-    Raises:
-        ShardError: they do not go together.
-    """
-    if holds == reads:
-        return
-    kinds = ["pictures" if one is None else f"vectors of {one} columns" for one in (holds, reads)]
-    raise ShardError(
-        f"{where}: the shards hold {kinds[0]}, and the model reads {kinds[1]}. A model that was "
-        "trained with --frames-from reads embeddings of that encoder alone: give the shards in its "
-        "own folder, or make some of other embeddings with `echoclip-r prepare --frames-from`"
     )

@@ -13,9 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from echoclip_r.data.clips import Frames
-from echoclip_r.data.shards import BadClip, Clip, Shard, ShardIndex, read_index, read_shard
-from echoclip_r.data.vectors import check_kind
+from echoclip_r.data.shards import (
+    BadClip,
+    Clip,
+    Shard,
+    ShardIndex,
+    check_kind,
+    read_index,
+    read_shard,
+)
 from echoclip_r.embedding.embeddings import (
     FORMAT,
     ID_COLUMNS,
@@ -37,6 +43,7 @@ from echoclip_r.text.losses import tell_losses
 from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
     from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["embed", "embed_by_shard", "embed_part", "embed_texts", "embed_video"]

@@ -57,7 +57,8 @@ from echoclip_r.evaluation.verdicts import too_few
 from echoclip_r.evaluation.zero_shot import judge_binary, judge_regression, prompt_texts
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling
 from echoclip_r.metrics.scores import difference
-from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.description import tasks_of
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.text.word_counts import KnownWords, Remark
 

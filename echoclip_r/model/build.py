@@ -25,6 +25,7 @@ from PIL import Image
 from timm.models import register_model
 
 from echoclip_r.errors import CheckpointError, OptionError
+from echoclip_r.model.description import MODEL, WEIGHTS
 from echoclip_r.model.small_resnet import echoclip_r_small_resnet
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.text_tower import is_plain_text_tower
@@ -34,8 +35,6 @@ from echoclip_r.text.codec import TextCodec
 from echotok.adapters.open_clip import text_config
 
 __all__ = [
-    "MODEL",
-    "WEIGHTS",
     "build_model",
     "fit_frames",
     "frame_size_px",
@@ -48,8 +47,6 @@ __all__ = [
     "register",
 ]
 
-WEIGHTS = "open_clip_model.safetensors"  # the names that open_clip looks for
-MODEL = "open_clip_config.json"
 _OTHER_TOWER = (
     "model {!r} has a text tower of its own kind; reports are trimmed to their length only with "
     "open_clip's plain causal one: choose another model"

@@ -18,13 +18,11 @@ Format 1 had the model's settings among those of its training; it is still read.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,12 +33,18 @@ from safetensors.torch import load_file, save_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.build import (
+from echoclip_r.model.build import build_model, load_open_clip_weights, preprocess_config
+from echoclip_r.model.description import (
+    DESCRIPTION,
+    FORMAT,
     MODEL,
+    TOKENIZER,
     WEIGHTS,
-    build_model,
-    load_open_clip_weights,
-    preprocess_config,
+    Description,
+    find_checkpoint,
+    fingerprint_of,
+    name_of,
+    read_description,
 )
 from echoclip_r.model.number_rows import plain_weights
 from echoclip_r.model.precision import pick_device
@@ -54,54 +58,18 @@ from echoclip_r.text.word_counts import WordCounts
 from echotok.adapters.published import PublishedTokenizer
 
 __all__ = [
-    "Description",
-    "find_checkpoint",
-    "fingerprint_of",
-    "last_checkpoint",
-    "list_checkpoints",
     "load_checkpoint",
     "load_codec",
     "load_state",
-    "read_description",
     "read_word_counts",
     "save_checkpoint",
-    "tasks_of",
-    "tokenizer_of",
 ]
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 2
-DESCRIPTION = "echoclip_r.json"
-TOKENIZER = "tokenizer.json"
 WORD_COUNTS = "word_counts.json"
 STATE, STATE_FACTS = "state.safetensors", "state.json"
 _GO_ON = "Earlier checkpoints are whole: the same command goes on from the last"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a checkpoint's `echoclip_r.json` says.
-
-    Attributes:
-        folder: the checkpoint.
-        format: the version of the format that it is written in.
-        spec: the model.
-        training: how it was trained, in the words of its format, or None where no run made it;
-            `echoclip_r.training.resume.config_of` reads it.
-        model_config: open_clip's, with the vocabulary of the model's tokenizer.
-        preprocess: what frames are made into before the image tower reads them, in the words of
-            open_clip's `PreprocessCfg`.
-        facts: step, epoch, figures, versions, fingerprints.
-    """
-
-    folder: Path
-    format: int
-    spec: ModelSpec
-    training: Mapping[str, Any] | None
-    model_config: Mapping[str, Any]
-    preprocess: Mapping[str, Any]
-    facts: Mapping[str, Any]
 
 
 def save_checkpoint(
@@ -200,135 +168,22 @@ def load_checkpoint(
         description.model_config, name=spec.towers, preprocess=description.preprocess
     )
     load_open_clip_weights(model, folder)
-    fingerprint = fingerprint_of(description, codec)
+    fingerprint = fingerprint_of(description)
     if tokenizer is not None:
         grown = _grow(model, codec, echotok.load(tokenizer), folder)
-        fingerprint = fingerprint_of(description, codec, grown=grown)
+        fingerprint = fingerprint_of(description, grown=grown.fingerprint)
         codec = grown
     model.eval()
     model.to(device=device, memory_format=torch.channels_last)
-    run = folder.parent.parent if folder.parent.name == "checkpoints" else folder.parent
     return TrainedModel(
         model=model,
         spec=spec,
         text=codec,
-        name=f"{(description.training or {}).get('recipe', spec.towers)} ({run.resolve().name})",
+        name=name_of(description),
         fingerprint=fingerprint,
         device=device,
         word_counts=read_word_counts(folder),
     )
-
-
-def fingerprint_of(
-    description: Description, codec: TextCodec, *, grown: TextCodec | None = None
-) -> str:
-    """The fingerprint of a checkpoint's model, as `TrainedModel` has it.
-
-    Args:
-        description: of the checkpoint.
-        codec: its tokenizer.
-        grown: the tokenizer that it goes on with, where that is a growth of its own.
-    """
-    facts = [str(description.facts.get("weights_sha256")), codec.fingerprint]
-    if grown is not None:
-        facts.append(grown.fingerprint)
-    if description.spec.channels != "color":
-        facts.append(description.spec.channels)
-    return hashlib.sha256(":".join(facts).encode()).hexdigest()
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path means: itself, or its run's best, else its run's last.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    for folder in (path, path / "best", last_checkpoint(path)):
-        if folder is not None and (folder / DESCRIPTION).is_file():
-            return folder
-    raise CheckpointError(
-        f"{path}: no checkpoint there; give the folder of a run (the --out of `echoclip-r train`) "
-        "or one of its checkpoints"
-    )
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """A run's whole checkpoints, by step; `best` is not among them."""
-    found = (run / "checkpoints").glob("step-[0-9]*")
-    return sorted(folder for folder in found if (folder / DESCRIPTION).is_file())
-
-
-def last_checkpoint(run: Path) -> Path | None:
-    """The checkpoint with the most steps, or None."""
-    return next(reversed(list_checkpoints(run)), None)
-
-
-def read_description(folder: Path) -> Description:
-    """Read what a checkpoint says of itself.
-
-    Raises:
-        CheckpointError: it is damaged, or of a newer format.
-    """
-    try:
-        facts = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        number = int(facts["format"])
-        if number <= FORMAT:
-            spec, training = _READERS[number](facts)
-            model = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-            _check_parts(facts, training, model)
-            return Description(
-                folder=folder,
-                format=number,
-                spec=spec,
-                training=training,
-                model_config=model["model_cfg"],
-                preprocess=model.get("preprocess_cfg", {}),
-                facts=facts,
-            )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{folder}: the checkpoint cannot be read ({type(error).__name__}: {error}); it is "
-            "damaged, so copy it again, or take another one of its run"
-        ) from error
-    maker = facts.get("made_with", {}).get("echotok", "of a later release")
-    raise CheckpointError(
-        f"{folder}: the checkpoint is of format {number}, and this version of echoclip_r reads "
-        f"formats 1 to {FORMAT}; install the version that wrote it, echotok {maker}, or a newer"
-    )
-
-
-def _check_parts(
-    facts: Mapping[str, Any], training: Mapping[str, Any] | None, model: Mapping[str, Any]
-) -> None:
-    """Raises: KeyError, TypeError or ValueError, where a part is missing or of another kind."""
-    stated = facts["tokenizer"]
-    kinds: tuple[tuple[str, Any, type], ...] = (
-        ("training", training or {}, dict),
-        ("tasks", facts.get("tasks", []), list),
-        ("tokenizer", [stated["name"], stated["sha256"]], list),
-        ("vision_cfg", model["model_cfg"]["vision_cfg"], dict),
-        ("text_cfg", model["model_cfg"]["text_cfg"], dict),
-        ("preprocess_cfg", model.get("preprocess_cfg", {}), dict),
-    )
-    for name, part, kind in kinds:
-        if not isinstance(part, kind):
-            raise ValueError(f"{name} is no {kind.__name__}")
-    if any(Path(str(name)).name != name for name in facts.get("tasks", [])):
-        raise ValueError("tasks names a file that is not in the checkpoint's folder")
-
-
-def tasks_of(path: Path | str) -> tuple[str, ...]:
-    """The task files that a model was trained to answer, as `read_tasks` takes them; () for none.
-
-    Args:
-        path: a checkpoint, or a run's folder.
-
-    Raises:
-        CheckpointError: no checkpoint there, or a damaged one.
-    """
-    folder = find_checkpoint(Path(path))
-    names = map(str, read_description(folder).facts.get("tasks", ()))
-    return tuple(str(folder / name) if (folder / name).is_file() else name for name in names)
 
 
 def read_word_counts(folder: Path) -> WordCounts | None:
@@ -349,19 +204,6 @@ def read_word_counts(folder: Path) -> WordCounts | None:
         ) from error
 
 
-def tokenizer_of(path: Path | str) -> Path | None:
-    """The artifact of a checkpoint's tokenizer; None for one that is not of echotok.
-
-    Args:
-        path: a checkpoint, or a run's folder.
-
-    Raises:
-        CheckpointError: no checkpoint there.
-    """
-    artifact = find_checkpoint(Path(path)) / TOKENIZER
-    return artifact if artifact.is_file() else None
-
-
 def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what a run needs to go on: `tensors` and `state`, as `save_checkpoint` was given them.
 
@@ -375,24 +217,6 @@ def load_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             f"{folder}: no state to go on from ({type(error).__name__}); `best` holds weights "
             "alone, and a run goes on from RUN/checkpoints"
         ) from error
-
-
-def _read_format_1(facts: Mapping[str, Any]) -> tuple[ModelSpec, Mapping[str, Any]]:
-    """The model's settings out of one list with those of its training."""
-    training = dict(facts["config"])
-    spec = ModelSpec(
-        towers=training.pop("model"),
-        **{one.name: training.pop(one.name) for one in fields(ModelSpec) if one.name in training},
-    )
-    return spec, training
-
-
-def _read_format_2(facts: Mapping[str, Any]) -> tuple[ModelSpec, Mapping[str, Any] | None]:
-    return ModelSpec.from_dict(facts["model"]), facts["training"]
-
-
-_READERS: Mapping[int, Callable[[Mapping[str, Any]], tuple[ModelSpec, Mapping[str, Any] | None]]]
-_READERS = {1: _read_format_1, 2: _read_format_2}
 
 
 def load_codec(description: Description, *, moved: str | None = None) -> TextCodec:

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.build import MODEL, WEIGHTS
-from echoclip_r.model.checkpoint import (
+from echoclip_r.model.checkpoint import load_codec
+from echoclip_r.model.description import (
     DESCRIPTION,
+    MODEL,
+    WEIGHTS,
     Description,
     find_checkpoint,
-    load_codec,
     read_description,
 )
 from echoclip_r.model.model_card import model_card

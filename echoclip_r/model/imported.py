@@ -23,14 +23,9 @@ from open_clip.factory import _find_checkpoint_in_dir, load_state_dict
 from open_clip.pretrained import download_pretrained_from_hf
 
 from echoclip_r.errors import CheckpointError, OptionError
-from echoclip_r.model.build import MODEL, build_model, fit_frames, model_config, normalize_frames
-from echoclip_r.model.checkpoint import (
-    DESCRIPTION,
-    load_checkpoint,
-    read_description,
-    save_checkpoint,
-    tasks_of,
-)
+from echoclip_r.model.build import build_model, fit_frames, model_config, normalize_frames
+from echoclip_r.model.checkpoint import load_checkpoint, save_checkpoint
+from echoclip_r.model.description import DESCRIPTION, MODEL, read_description, tasks_of
 from echoclip_r.model.pretrained import find_weights
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import read_task_files

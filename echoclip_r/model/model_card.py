@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.checkpoint import DESCRIPTION, Description, fingerprint_of
+from echoclip_r.model.description import DESCRIPTION, Description, fingerprint_of
 from echoclip_r.storage import read_json
 from echoclip_r.text.codec import TextCodec
 
@@ -129,7 +129,7 @@ def _figures(
             f"{n:,} clips (chance about {(n + 1) / 2:.0f}), R@10 {100 * best['recall_at_10']:.1f} "
             "%, one frame a clip.\n"
         )
-    found = _evaluated(fingerprint_of(description, codec), run, evaluation)
+    found = _evaluated(fingerprint_of(description), run, evaluation)
     if found is None:
         yield (
             "It has not been evaluated on a test split (`echoclip-r evaluate`, then `echoclip-r "

@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.build import WEIGHTS, build_model, model_config
-from echoclip_r.model.checkpoint import (
+from echoclip_r.model.build import build_model, model_config
+from echoclip_r.model.checkpoint import load_codec
+from echoclip_r.model.description import (
     DESCRIPTION,
+    WEIGHTS,
     find_checkpoint,
-    load_codec,
     read_description,
     tokenizer_of,
 )

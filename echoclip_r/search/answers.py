@@ -9,9 +9,9 @@ Reports that normalize to the same text are one hit, and so are clips with the s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from echoclip_r.data.clips import Frames
 from echoclip_r.data.report_table import ReportTable, report_table
 from echoclip_r.data.shards import read_index, read_shard
 from echoclip_r.embedding.embedder import embed_texts, embed_video
@@ -33,12 +32,14 @@ from echoclip_r.embedding.reports import (
 )
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.metrics.finite import check_embeddings
+from echoclip_r.search.nearest import Compared, compare_all
 from echoclip_r.search.where import select_rows
 from echoclip_r.text.equality import normalize_report
 from echoclip_r.text.word_counts import KnownWords
 from echotok.corpora import holds_text
 
 if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
     from echoclip_r.model.trained import TrainedModel
 
 __all__ = ["Answer", "Hit", "Item", "check_query", "find_reports", "find_videos", "read_pictures"]
@@ -156,21 +157,24 @@ def find_reports(
     if pool is None:
         pool = embed_reports(model, table)
     _check_width(pool.texts, vector)
-    cosines = pool.texts @ vector
+    compared = compare_all(pool.texts, vector)
+    cosines = compared.cosines
     right = None
     if query.report is not None:
         right = next(iter(np.flatnonzero(pool.keys == text_key(query.report)).tolist()), None)
     # Of a text that is looked for by itself, no other report is wrong.
     judged = query.report is not None and (query.frames is not None or query_embedding is not None)
     hits = []
-    for rank, text in enumerate(_best(cosines, k), 1):
+    best = list(islice(compared.in_order(), k))
+    percentiles = compared.percentiles(cosines[best])
+    for rank, text in enumerate(best, 1):
         same = np.flatnonzero(pool.text_of == text)
         hits.append(
             Hit(
                 rank=rank,
                 cosine=float(cosines[text]),
                 item=Item(name=table.names[same[0]], report=table.reports[same[0]]),
-                percentile=_percentile(cosines, text),
+                percentile=float(percentiles[rank - 1]),
                 num_same=len(same),
                 studies=tuple(dict.fromkeys(table.names[row] for row in same)),
                 right=True if text == right else False if judged else None,
@@ -218,6 +222,7 @@ def find_videos(
     _check_k(k)
     _check_item(query, embedded=query_embedding is not None)
     clips = pool.clips
+    keep = None
     if clips.empty:
         raise EchoclipError("there is no clip to search; are these the right shards and split?")
     vectors = pool.clip_embeddings()
@@ -225,28 +230,30 @@ def find_videos(
     if where is not None:
         chosen = select_rows(where, clips.drop(columns="report"))
         notes.append(_where_note(where, chosen.mask, chosen.num_unknown, "clips"))
-        clips, vectors = clips[chosen.mask], vectors[chosen.mask]
+        keep = chosen.mask
     check_embeddings(vectors, "clips")
     vector = _query_vector(model, query, query_embedding, notes)
     _check_width(vectors, vector)
     own = None if query.report is None else normalize_report(query.report)
-    cosines = vectors @ vector
-    found = _different(cosines, vectors, k)
-    rows = [clips.iloc[places[0]] for places in found]
+    compared = compare_all(vectors, vector, keep=keep)
+    found = _different(compared, vectors, k)
+    cosines = np.array([cosine for cosine, _ in found], np.float32)
+    percentiles = compared.percentiles(cosines)
+    rows = [clips.iloc[same[0]] for _, same in found]
     pictures = {} if shards_dir is None else read_pictures(shards_dir, [row["key"] for row in rows])
     hits = []
-    for rank, (places, row) in enumerate(zip(found, rows, strict=True), 1):
+    for rank, ((cosine, same), row) in enumerate(zip(found, rows, strict=True), 1):
         report = row["report"] if holds_text(row["report"]) else None
         item = Item(name=_clip_name(row), report=report, frames=pictures.get(row["key"]))
         is_right = None not in (own, report) and normalize_report(str(report)) == own
         hits.append(
             Hit(
                 rank=rank,
-                cosine=float(cosines[places[0]]),
+                cosine=cosine,
                 item=item,
-                percentile=_percentile(cosines, places[0]),
-                num_same=len(places),
-                studies=tuple(dict.fromkeys(_clip_name(clips.iloc[place]) for place in places)),
+                percentile=float(percentiles[rank - 1]),
+                num_same=len(same),
+                studies=tuple(dict.fromkeys(_clip_name(clips.iloc[one]) for one in same)),
                 right=is_right or None,
             )
         )
@@ -255,9 +262,9 @@ def find_videos(
     return Answer(
         query=query,
         hits=tuple(hits),
-        pool_size=len(cosines),
+        pool_size=len(compared.cosines),
         of_clips=True,
-        median_cosine=float(np.median(cosines)),
+        median_cosine=float(np.median(compared.cosines)),
         notes=tuple(notes),
     )
 
@@ -297,14 +304,6 @@ def read_pictures(shards_dir: Path | str, keys: Sequence[str]) -> dict[str, Fram
                     frames = [clip.decode(number) for number in range(len(clip.frames_encoded))]
                     found[clip.key] = np.stack(frames)
     return found
-
-
-def _best(cosines: Floats, k: int) -> list[int]:
-    """Places of the highest, in order; of equal ones the first."""
-    k = min(k, len(cosines))
-    cut = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
-    places = np.flatnonzero(cosines >= cut)
-    return [int(place) for place in places[np.argsort(-cosines[places], kind="stable")][:k]]
 
 
 def _check_k(k: int) -> None:
@@ -373,30 +372,26 @@ def _as_table(
     return with_embeddings(table, embeddings[places] if places else embeddings), table
 
 
-def _different(cosines: Floats, vectors: Floats, k: int) -> list[list[int]]:
-    """Places of the best clips, in order, each with those of the same embedding."""
-    found: list[list[int]] = []
-    for place in np.argsort(-cosines, kind="stable").tolist():
-        for places in reversed(found):
-            near = cosines[places[0]] - cosines[place] <= _SAME_CLIP
-            if near and np.abs(vectors[places[0]] - vectors[place]).max() <= _SAME_CLIP:
-                places.append(place)
+def _different(compared: Compared, vectors: Floats, k: int) -> list[tuple[float, list[int]]]:
+    """The best clips, in order: the cosine of each, and the rows of those of the same embedding."""
+    found: list[tuple[float, list[int]]] = []
+    for place in compared.in_order():
+        cosine, row = float(compared.cosines[place]), compared.row(place)
+        for best, same in reversed(found):
+            near = best - cosine <= _SAME_CLIP
+            if near and np.abs(vectors[same[0]] - vectors[row]).max() <= _SAME_CLIP:
+                same.append(row)
                 break
         else:
             if len(found) < k:
-                found.append([place])
-            elif cosines[found[-1][0]] - cosines[place] > _SAME_CLIP:
+                found.append((cosine, [row]))
+            elif found[-1][0] - cosine > _SAME_CLIP:
                 break
     return found
 
 
 def _clip_name(row: pd.Series) -> str:
     return ", ".join(filter(None, (row["study_id"], row["view"], row["date"])))
-
-
-def _percentile(cosines: Floats, place: int) -> float:
-    """Percentage of the others that are lower, of all; of one alone there is nothing to say."""
-    return float(100 * np.mean(cosines < cosines[place])) if len(cosines) > 1 else math.nan
 
 
 def _fewer(num: int, k: int, what: str) -> str:

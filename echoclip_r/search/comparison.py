@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from echoclip_r.text.equality import normalize_report
@@ -64,6 +65,7 @@ _OPEN = ("unsaid", "not_assessed", "prior")
 _NUMBER = re.compile(r"(?:[<>≤≥~]\s*)?\d+(?:[.,]\d+)*(?:\s*(?:-|to)\s*\d+(?:[.,]\d+)*)?")
 """A number, a range of numbers, or a bound."""
 _LAST_SENTENCES = 4
+_NUM_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,7 @@ def compare(query: str, hit: str, rules: FindingsRules | None = None) -> Compari
         Mitral regurgitation; severe; mild; differ
     """
     rules = rules or read_findings_rules()
-    return _compare(_said_in(query, rules), _said_in(hit, rules), rules)
+    return _compare(_read(query, rules).said, _read(hit, rules).said, rules)
 
 
 def make_grid(answer: Answer, rules: FindingsRules | None = None) -> Grid:
@@ -173,9 +175,9 @@ def make_grid(answer: Answer, rules: FindingsRules | None = None) -> Grid:
     """
     rules = rules or read_findings_rules()
     own = answer.query.report
-    ours = _said_in(own or "", rules)
+    ours = _read(own or "", rules).said
     compared = [
-        _compare(ours, _said_in(hit.item.report or "", rules), rules) for hit in answer.hits
+        _compare(ours, _read(hit.item.report or "", rules).said, rules) for hit in answer.hits
     ]
     said = [{row.name: row for row in one.rows} for one in compared]
     rows, others = [], []
@@ -214,7 +216,7 @@ def stretches(
     """
     spans: list[tuple[int, int, Verdict | None]] = [
         (mention.start, mention.end, verdicts[mention.name])
-        for mention in reader_of(rules or read_findings_rules()).read(report)
+        for mention in _read(report, rules or read_findings_rules()).mentions
         if mention.name in verdicts and mention.status not in ("prior", "not_assessed")
     ]
     return [(report[start:end], verdict) for start, end, verdict in runs(len(report), spans)]
@@ -259,8 +261,16 @@ def match_sentences(report: str, other: str) -> list[tuple[str, Match]]:
     return found
 
 
-def _said_in(report: str, rules: FindingsRules) -> Mapping[str, Said]:
-    return answers(reader_of(rules).read(report), rules)
+class _Findings(NamedTuple):
+    mentions: Sequence[Finding]
+    said: Mapping[str, Said]
+
+
+# A report is read once, though it is compared, coloured and counted.
+@lru_cache(maxsize=_NUM_REMEMBERED)
+def _read(report: str, rules: FindingsRules) -> _Findings:
+    mentions = reader_of(rules).read(report)
+    return _Findings(mentions, answers(mentions, rules))
 
 
 def _compare(

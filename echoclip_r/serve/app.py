@@ -144,6 +144,11 @@ class _Pages:
 
         return self.answering(wait)
 
+    async def _models(self) -> None:
+        """Wait until the models are loaded: without a thread, which others may need meanwhile."""
+        while not self._service.is_loaded:
+            await asyncio.sleep(0.1)
+
     def _page(
         self, request: Request, template: str, *, status: int = 200, **content: Any
     ) -> HTMLResponse:
@@ -174,6 +179,7 @@ class _Pages:
             "models": [one.model.name for one in self._service.engines],
             "findings": [(rule.title, rule.kind) for rule in engine.rules.findings.values()],
             "columns": [name for name in engine.index.columns if name not in engine.rules.findings],
+            "loading": not self._service.is_loaded,
             "num_clips": len(engine.index),
             "num_studies": engine.index.num_studies,
             "archive_notes": engine.index.notes,
@@ -280,7 +286,9 @@ class _Pages:
 
     async def progress(self, request: Request) -> Response:
         del request
-        return JSONResponse({"ready": bool(self._service.engines), **self._progress()})
+        service = self._service
+        ready = {"ready": bool(service.engines), "loaded": service.is_loaded}
+        return JSONResponse({**ready, **self._progress()})
 
     async def login(self, request: Request) -> Response:
         if self._access.token is None:
@@ -338,6 +346,7 @@ class _Pages:
         number = request.path_params["number"]
         self._hit(asked, number, key=key)
         user = user_of(request.scope)
+        await self._models()
         return _webp(await self._slow(partial(self._service.heat, asked, number, key, user=user)))
 
     async def export(self, request: Request) -> Response:
@@ -442,12 +451,14 @@ class _Pages:
             if not content:
                 raise OptionError("the file is empty (0 bytes)")
             name = file.filename[-80:]
+            await self._models()
             brought = await self._slow(partial(self._service.bring, name, content))
             question = Question(
                 kind="clip", name=name, where=where, target=target, frames=brought.frames
             )
             return question, brought
         if text:
+            await self._models()
             return Question(kind="text", text=text, where=where, target=target), None
         return Question(kind="filter", where=where, target=target), None
 

@@ -13,15 +13,13 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-import echotok
-from echoclip_r.data.clips import Frames
 from echoclip_r.embedding.embedder import embed_texts, embed_video
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.model.study_pooling import MeanPooling
@@ -36,15 +34,16 @@ from echoclip_r.search.comparison import (
     match_sentences,
     stretches,
 )
+from echoclip_r.search.nearest import Nearest, find_nearest
 from echoclip_r.serve.filters import choose
 from echoclip_r.serve.frames import read_frames
 from echoclip_r.serve.index import ArchiveIndex
-from echoclip_r.serve.nearest import Nearest, find_nearest
+from echoclip_r.serve.models import LazyModel
 from echoclip_r.text.word_counts import KnownWords
 from echotok.view.tree import Node, View, layout
 
 if TYPE_CHECKING:
-    from echoclip_r.model.trained import TrainedModel
+    from echoclip_r.data.clips import Frames
     from echotok.findings.rules import FindingsRules
 
 __all__ = ["Engine", "Found", "FoundHit", "Kind", "Part", "Question", "StudyView", "Visit"]
@@ -125,7 +124,8 @@ class FoundHit:
 
     Attributes:
         rank: from 1.
-        cosine, percentile: with the query, and its place among all; None where nothing is compared.
+        cosine, percentile: with the query, and its place among all; None where nothing is compared,
+            or nothing else.
         study: the best study of those with this report.
         num_same: number of studies with the same report that the filter leaves.
         others: keys and ids of some of these.
@@ -179,13 +179,16 @@ class Engine:
         rules: findings.
     """
 
-    def __init__(self, model: TrainedModel, index: ArchiveIndex, rules: FindingsRules) -> None:
+    def __init__(self, model: LazyModel, index: ArchiveIndex, rules: FindingsRules) -> None:
         self.model, self.index, self.rules = model, index, rules
-        self._known = KnownWords(model.text, model.word_counts)
-        self._tokenizer = model.text.tokenizer or echotok.load("echo")
         self._computing = threading.Lock()
         # The same reports are found again and again.
         self._kinds = lru_cache(maxsize=_MOST_REMEMBERED)(self._read_kinds)
+
+    @cached_property
+    def _known(self) -> KnownWords:
+        model = self.model.get()
+        return KnownWords(model.text, model.word_counts)
 
     def ask(self, question: Question, *, k: int = 10) -> Found:
         """Answer a question.
@@ -237,22 +240,21 @@ class Engine:
 
     def parts(self, report: str, verdicts: Mapping[str, Verdict] | None = None) -> tuple[Part, ...]:
         """A report in runs of one kind of token and one verdict."""
-        kinds = self._kinds(report)
         found: list[Verdict | None] = []
         for text, verdict in stretches(report, verdicts or {}, self.rules):
             found += [verdict] * len(text)
         parts: list[Part] = []
         start = 0
-        for at in range(1, len(report) + 1):
-            if at == len(report) or (kinds[at], found[at]) != (kinds[start], found[start]):
-                parts.append(Part(text=report[start:at], kind=kinds[start], verdict=found[start]))
-                start = at
+        for (kind, verdict), letters in groupby(zip(self._kinds(report), found, strict=True)):
+            end = start + len(list(letters))
+            parts.append(Part(text=report[start:end], kind=kind, verdict=verdict))
+            start = end
         return tuple(parts)
 
     def _read_kinds(self, report: str) -> tuple[str, ...]:
         """For each letter of a report the kind of its token, or ""."""
         kinds = [""] * len(report)
-        encoding = self._tokenizer.encode(report)
+        encoding = self.model.tokenizer.encode(report)
         _mark(layout(View(source="", text=report, encoding=encoding)), kinds)
         return tuple(kinds)
 
@@ -284,13 +286,14 @@ class Engine:
         frames = self.frames(key)
         places = np.linspace(0, len(frames) - 1, min(len(frames), _MAX_HEAT_FRAMES)).round()
         frames = frames[places.astype(int)]
-        if frames.shape[1] != self.model.image_size_px:
+        model = self.model.get()
+        if frames.shape[1] != model.image_size_px:
             raise EchoclipError(
                 f"the archive's frames have {frames.shape[1]} px and the model reads "
-                f"{self.model.image_size_px}; a heatmap needs the same"
+                f"{model.image_size_px}; a heatmap needs the same"
             )
         with self._computing:
-            cells = prompt_cam(self.model, frames, [text])
+            cells = prompt_cam(model, frames, [text])
         return overlay(frames, heatmaps(cells, frames.shape[1]), inside=_lit(frames))
 
     def as_answer(self, question: Question, found: Found) -> Answer:
@@ -362,17 +365,18 @@ class Engine:
             vectors = self.index.vectors[self.index.rows_of_study(row)]
             owner = np.zeros(len(vectors), np.int64)
             return np.asarray(MeanPooling().pool(vectors, owner, num_owners=1)[0])
+        model = self.model.get()
         with self._computing:
             if question.kind == "clip":
-                return embed_video(self.model, question.frames[self.model.image_size_px])
-            if self.model.text.is_cut(question.text):
+                return embed_video(model, question.frames[model.image_size_px])
+            if model.text.is_cut(question.text):
                 notes.append(
-                    f"the text is longer than the {self.model.context_length} tokens that the "
+                    f"the text is longer than the {model.context_length} tokens that the "
                     "model reads; it was looked for by its beginning"
                 )
             if remark := self._known.look_up(question.text):
                 notes.append(f"words that the model hardly knows: {remark}")
-            return np.asarray(embed_texts(self.model, [question.text])[0])
+            return np.asarray(embed_texts(model, [question.text])[0])
 
     def _nearest(
         self, vector: Floats, target: Target, keep: NDArray[np.bool_] | None, k: int
@@ -422,6 +426,11 @@ class Engine:
         index = self.index
         text = int(index.text_of[row])
         study = self._study(row)
+        cosine = percentile = None
+        if nearest is not None:
+            cosine = float(nearest.cosines[rank - 1])
+            if nearest.num_compared > 1:
+                percentile = float(nearest.percentiles[rank - 1])
         same = self._with_text(text, keep) if text >= 0 else np.array([row])
         firsts: dict[int, int] = {}
         for one in same[: 50 * _MOST_OTHERS].tolist():
@@ -433,8 +442,8 @@ class Engine:
             sentences = Counter(match for _, match in match_sentences(study.report, own))
         return FoundHit(
             rank=rank,
-            cosine=None if nearest is None else float(nearest.cosines[rank - 1]),
-            percentile=None if nearest is None else float(nearest.percentiles[rank - 1]),
+            cosine=cosine,
+            percentile=percentile,
             study=study,
             num_same=index.num_studies_of(same),
             others=tuple(
@@ -506,6 +515,8 @@ def title_of(question: Question) -> str:
 
 def _lit(frames: Frames) -> NDArray[np.bool_]:
     """The sector of masked frames, (S, S): the largest part that is ever lit, its holes filled."""
+    from scipy import ndimage
+
     lit = ndimage.binary_closing(frames.max(axis=(0, 3)) > _BLACK, iterations=2)
     parts, num = ndimage.label(lit)
     if not num:

@@ -7,16 +7,19 @@ import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from echoclip_r.data.clips import Frames
 from echoclip_r.data.shards import FRAME_ENDINGS, decode_frame
 from echoclip_r.errors import ShardError
 from echoclip_r.search.pictures import animated
 from echoclip_r.serve.index import Place
+
+if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
 
 __all__ = ["PictureCache", "loop", "read_frames", "still"]
 

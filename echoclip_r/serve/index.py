@@ -163,12 +163,22 @@ class ArchiveIndex:
 
 
 def open_index(
-    folder: Path, model: TrainedModel, shards_dir: Path, rules: FindingsRules, findings: Path | None
+    folder: Path, fingerprint: str, shards_dir: Path, rules: FindingsRules, findings: Path | None
 ) -> ArchiveIndex | None:
-    """The finished index of a folder; None where it is missing, or of other things than these."""
+    """The finished index of a folder; None where it is missing, or of other things than these.
+
+    Args:
+        folder: of the index.
+        fingerprint: of the model.
+        shards_dir: the archive, as `build_index` takes it.
+        rules: findings that it reads.
+        findings: its table of findings, or None.
+    """
     record = read_json(folder / _RECORD)
     shards = read_index(shards_dir)
-    if record is None or record.get("made_from") != _made_from(model, shards, rules, findings):
+    if record is None or record.get("made_from") != _made_from(
+        fingerprint, shards, rules, findings
+    ):
         return None
     try:
         return ArchiveIndex(folder, record, shards)
@@ -206,7 +216,7 @@ def build_index(
     with lock(folder, what="an index", error=ShardError):
         with writing_embeddings(folder, _RECORD):
             (folder / _RECORD).unlink(missing_ok=True)
-        made_from = _made_from(model, shards, rules, findings)
+        made_from = _made_from(model.fingerprint, shards, rules, findings)
         with writing_embeddings(folder, "the index"):
             record = _build(folder, model, shards, rules, findings, step)
             write_text(folder / _RECORD, json_text({**record, "made_from": made_from}, indent=1))
@@ -214,11 +224,11 @@ def build_index(
 
 
 def _made_from(
-    model: TrainedModel, shards: ShardIndex, rules: FindingsRules, findings: Path | None
+    fingerprint: str, shards: ShardIndex, rules: FindingsRules, findings: Path | None
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "fingerprint": model.fingerprint,
+        "fingerprint": fingerprint,
         "shards_sha256": shards.sha256,
         "rules": f"{rules.name} {rules.version} {' '.join(rules.findings)}",
         "findings": None if findings is None else sha256_of(findings),

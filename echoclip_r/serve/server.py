@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from echoclip_r.data.shards import read_index
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.evaluation.labels import finding_rules
 from echoclip_r.evaluation.tasks import read_tasks
-from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
+from echoclip_r.model.description import tasks_of
 from echoclip_r.serve.access import Access, is_loopback
 from echoclip_r.serve.app import make_app
 from echoclip_r.serve.audit import Audit
 from echoclip_r.serve.marks import Marks
+from echoclip_r.serve.models import LazyModel
 from echoclip_r.serve.service import ModelSource, Service
 from echoclip_r.storage import writing
 from echotok.findings.rule_files import read_findings_rules
@@ -49,7 +51,7 @@ class ServeConfig:
         audit: file of what was asked; None for one in `embeddings` where others than this machine
             may ask, else for none.
         max_upload_mb: largest clip that may be brought.
-        device: where the model computes.
+        device: where the model computes; None for the best device there is.
 
     Raises:
         OptionError: they do not go together.
@@ -67,7 +69,7 @@ class ServeConfig:
     proxies: Sequence[str] = ()
     audit: Path | None = None
     max_upload_mb: int = 256
-    device: str = "cpu"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.checkpoints) <= 2:
@@ -139,17 +141,17 @@ class ServeConfig:
 
 
 def make_service(config: ServeConfig) -> Service:
-    """Load the models.
+    """What the server holds; no model is loaded yet, and no archive opened.
 
     Raises:
         EchoclipError: a model or the shards cannot be read, or the folder not be written to.
     """
-    read_index(config.shards)  # what is wrong with it is said before a model is loaded
+    read_index(config.shards)
     with writing(config.folder, "what the search keeps", error=EchoclipError):
         config.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     sources = []
     for path in config.checkpoints:
-        model = load_checkpoint(path, device=config.device)
+        model = LazyModel(path, device=config.device)
         tasks = tasks_of(path)
         rules = finding_rules(read_tasks(*tasks).findings) if tasks else read_findings_rules()
         folder = config.folder / model.fingerprint[:16]
@@ -171,28 +173,44 @@ def serve(config: ServeConfig, tell: Callable[[str], None]) -> None:
         tell: told in sentences where it listens and what is kept.
 
     Raises:
-        EchoclipError: see `make_service`; or the port is taken.
+        EchoclipError: see `make_service`; the port is taken; or a model cannot be loaded, which is
+            known when the first pages are served already.
     """
     access = config.access()
     for sentence in config.warnings():
         tell(sentence)
     listening = _listen(config)
     service = make_service(config)
-    service.reader.warm()
     is_open = service.open()
     audit = config.audit_file()
     tell(f"each question is noted in {audit}" if audit else "no audit is kept (--audit FILE)")
     address = listening.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     tell(f"listening at http://{shown}:{address[1]}/" + ("" if is_open else " (embedding first)"))
-    if not is_open:
-        threading.Thread(target=service.build, name="embedding", daemon=True).start()
     server = make_server(service, access)
+    failed: list[Exception] = []
+
+    def get_ready() -> None:
+        while not server.started:  # torch takes all that there is: the first page comes before it
+            time.sleep(0.05)
+        try:
+            device = service.load_models()
+        except Exception as error:
+            failed.append(error)
+            server.should_exit = True
+            return
+        tell(f"the model is loaded, and computes on {device}")
+        if not is_open:
+            service.build()
+
+    threading.Thread(target=get_ready, name="models", daemon=True).start()
     try:
         server.run(sockets=[listening])
     finally:
         service.reader.close()
         listening.close()
+    if failed:
+        raise failed[0]
 
 
 def make_server(service: Service, access: Access) -> uvicorn.Server:

@@ -16,17 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echoclip_r.data.clips import Frames
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.serve.audit import Audit
 from echoclip_r.serve.engine import Engine, Found, Question
 from echoclip_r.serve.frames import PictureCache, loop, still
-from echoclip_r.serve.index import build_index, open_index
+from echoclip_r.serve.index import ArchiveIndex, build_index, open_index
 from echoclip_r.serve.marks import Marks
+from echoclip_r.serve.models import LazyModel
 from echoclip_r.serve.uploads import SHOWN_PX, UploadReader
 
 if TYPE_CHECKING:
-    from echoclip_r.model.trained import TrainedModel
+    from echoclip_r.data.clips import Frames
     from echotok.findings.rules import FindingsRules
 
 __all__ = ["Asked", "Brought", "ModelSource", "Progress", "Service"]
@@ -41,7 +41,7 @@ _MOST_SHOWN = 200_000
 class ModelSource:
     """A model, the findings that it is asked for, and the folder of its index."""
 
-    model: TrainedModel
+    model: LazyModel
     rules: FindingsRules
     folder: Path
 
@@ -118,7 +118,9 @@ class Service:
         self._sources, self._shards_dir, self._findings = sources, shards_dir, findings
         self.audit, self.marks = audit, marks
         self.engines: list[Engine] = []
-        self.progress: Progress | None = Progress(what="starting", done=0, total=1, since=0.0)
+        self.progress: Progress | None = Progress(
+            what="loading the model", done=0, total=1, since=time.monotonic()
+        )
         self.failure = ""
         self.reader = UploadReader()
         self._pictures = PictureCache()
@@ -126,15 +128,33 @@ class Service:
         self._shown: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    # The archive
+    # The models and the archive
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all models are loaded; until then what needs one has to wait."""
+        return all(source.model.is_loaded for source in self._sources)
+
+    def load_models(self) -> str:
+        """Load the models, and start what reads clips that are brought.
+
+        Returns:
+            The device on which they compute, in words.
+
+        Raises:
+            EchoclipError: one cannot be loaded.
+        """
+        from echoclip_r.model.precision import device_name
+
+        models = [source.model.get() for source in self._sources]
+        self.reader.warm()
+        return device_name(models[0].device)
 
     def open(self) -> bool:
         """Open what is embedded already; whether that is all."""
         engines = []
         for source in self._sources:
-            index = open_index(
-                source.folder, source.model, self._shards_dir, source.rules, self._findings
-            )
+            index = self._open(source)
             if index is None:
                 return False
             engines.append(Engine(source.model, index, source.rules))
@@ -145,13 +165,10 @@ class Service:
         """Embed what is missing; a failure is kept for the page, and logged."""
         try:
             for source in self._sources:
-                known = open_index(
-                    source.folder, source.model, self._shards_dir, source.rules, self._findings
-                )
-                if known is None:
+                if self._open(source) is None:
                     build_index(
                         source.folder,
-                        source.model,
+                        source.model.get(),
                         self._shards_dir,
                         source.rules,
                         findings=self._findings,
@@ -165,6 +182,11 @@ class Service:
         except Exception as error:
             self.failure = f"the archive cannot be embedded ({type(error).__name__})"
             _log.exception("the archive cannot be embedded")
+
+    def _open(self, source: ModelSource) -> ArchiveIndex | None:
+        return open_index(
+            source.folder, source.model.fingerprint, self._shards_dir, source.rules, self._findings
+        )
 
     def _step(self, what: str, done: int, total: int) -> None:
         now = self.progress
@@ -229,11 +251,12 @@ class Service:
             OptionError: the models read no frames.
             EchoclipError: it cannot be read.
         """
-        if any(engine.model.reads_vectors is not None for engine in self.engines):
+        models = [engine.model.get() for engine in self.engines]
+        if any(model.reads_vectors is not None for model in models):
             raise OptionError(
                 "this model reads the embeddings of another image encoder and no clip; ask by text"
             )
-        sizes = sorted({engine.model.image_size_px for engine in self.engines})
+        sizes = sorted({model.image_size_px for model in models})
         found = self.reader.read(name, content, sizes=sizes)
         return Brought(
             before=still(found.before),

@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoclip_r.data.clips import Frames, look_at, mask_frames
 from echoclip_r.errors import EchoclipError, MediaError
+
+if TYPE_CHECKING:
+    from echoclip_r.data.clips import Frames
 
 __all__ = ["SHOWN_PX", "UploadReader", "Uploaded"]
 
@@ -129,6 +131,8 @@ class UploadReader:
 
 def _work(pipe: Connection, max_memory: int) -> None:
     """Read one file, in a process that may take so much memory and no more."""
+    from echoclip_r.data import clips  # noqa: F401  # here, so that it is there when a file comes
+
     if sys.platform != "win32":
         import resource
 
@@ -170,6 +174,9 @@ def _as_file(content: bytes, ending: str) -> Iterator[Path]:
 
 
 def _read(path: Path, sizes: Sequence[int]) -> Uploaded:
+    # What reads clips takes a second to import, and this process alone needs it.
+    from echoclip_r.data.clips import look_at, mask_frames
+
     seen = look_at(path, num_frames=_NUM_FRAMES, seed="0\0clip")
     middle = seen.clip.frames[seen.chosen[len(seen.chosen) // 2]]
     frames = {}

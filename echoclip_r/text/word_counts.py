@@ -20,10 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from echoclip_r.text.codec import TextCodec
-from echoclip_r.text.readers import Unit
+if TYPE_CHECKING:
+    from echoclip_r.text.codec import TextCodec
+    from echoclip_r.text.readers import Unit
 
 __all__ = ["MIN_PATIENTS", "KnownWords", "Remark", "WordCounts", "count_words"]
 
@@ -261,7 +262,7 @@ class KnownWords:
         if self._codec.tokenizer is None:
             # Its own words are few and in pieces: the phrases of `echo`, where it has read the
             # words, say more.
-            echo = TextCodec.load("echo", context_length=self._codec.context_length)
+            echo = type(self._codec).load("echo", context_length=self._codec.context_length)
             units, is_known = echo.vocabulary(), self._has_read
         forms = dict.fromkeys(
             _bare(unit.form)

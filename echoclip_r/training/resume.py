@@ -9,11 +9,11 @@ from pathlib import Path
 
 from echoclip_r.data.shards import ShardIndex, check_splits
 from echoclip_r.errors import CheckpointError, TrainingError
-from echoclip_r.model.checkpoint import (
+from echoclip_r.model.checkpoint import load_state
+from echoclip_r.model.description import (
     Description,
     last_checkpoint,
     list_checkpoints,
-    load_state,
     read_description,
 )
 from echoclip_r.model.settings import fixed_differences

@@ -19,8 +19,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from echoclip_r.data.shards import read_index, read_reports
-from echoclip_r.data.vectors import check_kind
+from echoclip_r.data.shards import check_kind, read_index, read_reports
 from echoclip_r.errors import CheckpointError, OptionError, TrainingError
 from echoclip_r.model.build import (
     build_model,
@@ -29,13 +28,11 @@ from echoclip_r.model.build import (
     load_open_clip_weights,
     model_config,
 )
-from echoclip_r.model.checkpoint import (
+from echoclip_r.model.checkpoint import load_state, read_word_counts, save_checkpoint
+from echoclip_r.model.description import (
     last_checkpoint,
     list_checkpoints,
-    load_state,
     read_description,
-    read_word_counts,
-    save_checkpoint,
     tasks_of,
 )
 from echoclip_r.model.number_rows import (

@@ -20,6 +20,16 @@
     setTimeout(look, 500);
   }
 
+  // While the model is loaded.
+  if ($("loading")) {
+    const look = async () => {
+      try { if ((await (await fetch("/progress")).json()).loaded) return $("loading").remove(); }
+      catch { /* the server starts again; the page asks on */ }
+      setTimeout(look, 1000);
+    };
+    setTimeout(look, 500);
+  }
+
   // Clips: the first frame at once, the loop when it is there, and only while it is on the screen.
   const stopped = new WeakSet();
   const play = (image) => {

@@ -21,13 +21,8 @@ from safetensors.torch import load_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
-from echoclip_r.model.checkpoint import (
-    last_checkpoint,
-    load_checkpoint,
-    load_state,
-    read_description,
-    save_checkpoint,
-)
+from echoclip_r.model.checkpoint import load_checkpoint, load_state, save_checkpoint
+from echoclip_r.model.description import last_checkpoint, read_description
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from echoclip_r.cli.main import main
 from echoclip_r.model.build import register
 from echoclip_r.model.channels import shown
-from echoclip_r.model.checkpoint import load_checkpoint, tasks_of
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.description import tasks_of
 
 TEXTS = [
     "Mild mitral regurgitation.",
@@ -176,7 +177,7 @@ def test_a_model_of_cine_pictures_says_so_wherever_it_goes(tmp_path, helpers):
 
 def test_the_card_states_figures_data_and_limits(tmp_path, helpers, capsys):
     """Figures of this model alone, with chance and n; no path, and a phantom is called one."""
-    from echoclip_r.model.checkpoint import find_checkpoint
+    from echoclip_r.model.description import find_checkpoint
 
     run = tmp_path / "run"
     helpers.save_untrained(run / "best", seed=0, tokenizer="echo")

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 
 import echotok
 from echoclip_r.cli.main import main
-from echoclip_r.model.checkpoint import load_checkpoint, read_description
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.description import read_description
 from echoclip_r.model.vocabulary import transfer_from_clip
 from echoclip_r.model.wording import rank_own_wording
 from echotok.adapters.open_clip import text_config

@@ -127,7 +127,9 @@ def run_server(
             service.reader.close()
 
 
-def open_service(searched: Archive, kept: Path, folder: Path, *, models: int = 1) -> Service:
+def open_service(
+    searched: Archive, kept: Path, folder: Path, *, models: int = 1, loaded: bool = True
+) -> Service:
     """A service over what is embedded, whose audit and marks lie in a folder."""
     config = ServeConfig(
         checkpoints=[searched.run] * models, shards=searched.shards, embeddings=kept
@@ -136,6 +138,8 @@ def open_service(searched: Archive, kept: Path, folder: Path, *, models: int = 1
     service.audit = Audit(folder / "audit.jsonl")
     service.marks = Marks(folder / "marks.sqlite")
     assert service.open()
+    if loaded:
+        service.load_models()
     return service
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,31 @@ def test_the_progress_turns_into_the_search(
         page.wait_for_selector("text=412 of 6,000")
         service.engines, service.progress = engines, None
         page.wait_for_selector("#ask")
+
+
+def test_the_page_comes_before_the_model(
+    searched: Archive, kept: Path, visit: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It says so; filters and studies are answered, words wait, and the note goes by itself."""
+    service = open_service(searched, kept, tmp_path, loaded=False)
+    with run_server(service, Access(hosts=HOSTS), tmp_path) as running:
+        page = visit(running.url)
+        assert "still loading" in page.inner_text("#loading")
+        ask(page, where="EF 20-100 %")
+        with page.expect_navigation():
+            page.click("article.hit .acts >> text=More like this >> nth=0")
+        assert page.locator("article.hit").count() > 0
+        assert not service.is_loaded
+        with ThreadPoolExecutor(1) as reader:
+            words = reader.submit(running.ask, text=TEXT)
+            page.wait_for_timeout(500)
+            assert not words.done()
+            assert page.locator("#loading").count() == 1
+            service.load_models()
+            assert words.result()["models"][0]["hits"]
+        page.wait_for_selector("#loading", state="detached")
+        second = visit(running.url)
+        assert second.locator("#loading").count() == 0
 
 
 def test_hostile_reports_do_nothing(server: Running, visit: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from echoclip_r.cli.main import main
+from echoclip_r.model.description import WEIGHTS, find_checkpoint
 from tests.echoclip_r.serve.conftest import Archive
 
 
@@ -43,6 +45,28 @@ def test_the_command_embeds_serves_and_ends(searched: Archive, tmp_path: Path) -
     assert "wombat" not in said
     assert "Traceback" not in said
     assert (tmp_path / "kept" / "audit.jsonl").read_text().count("\n") == 1
+
+
+def test_a_page_needs_no_torch() -> None:
+    """It takes seconds to import, and so do the packages of models: the page comes before them."""
+    code = "import echoclip_r.serve.server, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    slow = {"torch", "torchvision", "open_clip", "transformers", "timm", "scipy", "av", "pydicom"}
+    assert slow & set(done.stdout.split()) == set()
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server(
+    searched: Archive, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason, though pages were served already."""
+    run = shutil.copytree(searched.run, tmp_path / "run")
+    weights = find_checkpoint(run) / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:1000])
+    command = ["serve", str(run), "--shards", str(searched.shards), "--embeddings", str(kept)]
+    assert main([*command, "--port", "0", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "listening at" in said
+    assert WEIGHTS in said
 
 
 def test_without_the_extra_it_says_what_to_install(

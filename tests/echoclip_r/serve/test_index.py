@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from echoclip_r.data.shards import read_clips
 from echoclip_r.errors import EchoclipError
+from echoclip_r.search.nearest import find_nearest
 from echoclip_r.serve.engine import Question
 from echoclip_r.serve.index import build_index, open_index
-from echoclip_r.serve.nearest import find_nearest
 from echoclip_r.serve.server import ServeConfig, make_service
 from echotok.cli.main import main as echotok_main
 from tests.echoclip_r.serve.conftest import (
@@ -87,7 +87,7 @@ def test_an_index_of_other_shards_is_made_again_and_a_stopped_one_goes_on(
     lost.unlink()
     steps: list[str] = []
     index = build_index(
-        source.folder, source.model, searched.shards, source.rules,
+        source.folder, source.model.get(), searched.shards, source.rules,
         step=lambda what, done, total: steps.append(f"{what} {done}/{total}"),
     )  # fmt: skip
     again = {path: path.stat().st_mtime_ns for path in source.folder.glob("*/*.parquet")}
@@ -97,7 +97,7 @@ def test_an_index_of_other_shards_is_made_again_and_a_stopped_one_goes_on(
     assert f"embedding clips {num}/{num}" in steps
     assert service.open()
     (source.folder / "clips.arrow").write_bytes(b"damaged")
-    args = (source.folder, source.model, searched.shards, source.rules, None)
+    args = (source.folder, source.model.fingerprint, searched.shards, source.rules, None)
     assert open_index(*args) is None
 
 

@@ -18,11 +18,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from echoclip_r.errors import CheckpointError, OptionError, ShardError, TrainingError
-from echoclip_r.model.checkpoint import (
+from echoclip_r.model.checkpoint import load_checkpoint, load_state
+from echoclip_r.model.description import (
     find_checkpoint,
     list_checkpoints,
-    load_checkpoint,
-    load_state,
     read_description,
     tasks_of,
 )

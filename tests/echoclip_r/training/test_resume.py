@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from echoclip_r.errors import CheckpointError, TrainingError
-from echoclip_r.model.checkpoint import load_checkpoint, load_state, read_description
+from echoclip_r.model.checkpoint import load_checkpoint, load_state
+from echoclip_r.model.description import read_description
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import TrainConfig, changed
 from echoclip_r.training.recipes import RECIPES, phantom_scale

@@ -91,7 +91,7 @@ def test_a_text_tower_learns_from_embeddings_and_searches_them(files, tmp_path, 
 
 
 def load_best(run: Path) -> Any:
-    from echoclip_r.model.checkpoint import read_description
+    from echoclip_r.model.description import read_description
 
     return read_description(run / "best").facts["best_validation"]
 
