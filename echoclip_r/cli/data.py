@@ -24,9 +24,11 @@ from echoclip_r.cli.options import (
     add_size,
     add_table_form,
     add_workers,
+    anywhere,
     at_least_zero,
     executor_of,
     go_on,
+    here,
     nothing_kept,
     part_of,
     picture_or_page,
@@ -35,6 +37,7 @@ from echoclip_r.cli.options import (
 from echoclip_r.data.layouts import LAYOUTS, WITH_REPORTS, write_manifest
 from echoclip_r.data.reasons import kinds_of
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.places import is_remote
 from echoclip_r.storage import json_text
 from echotok.cli.options import add_json, whole_number
 
@@ -88,13 +91,13 @@ def _add_manifest(commands: Any) -> None:
         metavar="LAYOUT",
         help=f"how the archive is laid out: {', '.join(LAYOUTS)}",
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the archive's folder")
+    parser.add_argument("root", type=here, metavar="ROOT", help="the archive's folder")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="CSV", help="the manifest to write"
+        "--out", type=here, required=True, metavar="CSV", help="the manifest to write"
     )
     parser.add_argument(
         "--reports",
-        type=Path,
+        type=here,
         metavar="TABLE",
         help="a CSV, TSV (also .gz) or Parquet file. For dicom: with the columns accession or "
         "study_uid, and report. For mimic-iv-echo: notes, with note_id or study_id, and text",
@@ -141,7 +144,7 @@ def _add_prepare(commands: Any) -> None:
     add_frames(parser, 10)
     parser.add_argument(
         "--frames-from",
-        type=Path,
+        type=here,
         metavar="PARQUET",
         help="put embeddings of another image encoder (columns id, study, vector) in place of "
         "frames, for models that were trained on such; videos need not be there",
@@ -166,7 +169,7 @@ def _add_prepare(commands: Any) -> None:
     add_sectors(parser)
     parser.add_argument(
         "--hash-ids",
-        type=Path,
+        type=here,
         metavar="SALT_FILE",
         help="put pseudonyms in place of study and patient ids and shift the dates of each "
         "patient; the file holds a secret (`openssl rand -hex 32 > SALT_FILE`), to be kept with "
@@ -296,6 +299,8 @@ def _prepare_vectors(arguments: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} is for clips; --frames-from takes embeddings as they "
                 "are, so leave it out"
             )
+    if is_remote(arguments.out):
+        raise OptionError(f"{arguments.out}: --frames-from writes on this machine alone")
     made = prepare_vectors(
         arguments.frames_from,
         arguments.manifest,
@@ -422,7 +427,7 @@ def _add_preview(commands: Any) -> None:
         "sheet (.png), with the sector's edge in green, or in orange where it is not certain.",
     )
     parser.add_argument(
-        "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
+        "paths", type=anywhere, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
     )
     parser.add_argument(
         "--out",
@@ -504,7 +509,7 @@ def _add_phantom(commands: Any) -> None:
         metavar="N",
         help="number of patients; each has one to four studies",
     )
-    add_out_folder(parser, "a new folder to write the archive to")
+    add_out_folder(parser, "a new folder to write the archive to", kind=here)
     add_seed(parser, "patients, pictures and reports")
     add_size(parser, 112)
     add_frames(parser, 10)

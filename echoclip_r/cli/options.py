@@ -6,7 +6,7 @@ import argparse
 import codecs
 import math
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,10 +38,12 @@ __all__ = [
     "add_split",
     "add_table_form",
     "add_workers",
+    "anywhere",
     "at_least_zero",
     "device_of",
     "executor_of",
     "go_on",
+    "here",
     "nothing_kept",
     "part_of",
     "picture",
@@ -61,9 +63,29 @@ def at_least_zero(text: str) -> float:
     return number
 
 
+def anywhere(text: str) -> Path:
+    """A type for argparse: a file or folder here or in a store, see `echoclip_r.places`."""
+    from echoclip_r.places import place
+
+    try:
+        return place(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def here(text: str) -> Path:
+    """A type for argparse: a file or folder of this machine; a name of a store is refused."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is in a store, and this is read or written on this machine alone; copy it, "
+            "or name a folder of yours"
+        )
+    return Path(text)
+
+
 def picture(text: str) -> Path:
     """A type for argparse: a file name with the ending of a picture that can be written."""
-    path = Path(text)
+    path = here(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .png or .jpg")
     return path
@@ -71,7 +93,7 @@ def picture(text: str) -> Path:
 
 def picture_or_page(text: str) -> Path:
     """A type for argparse: a file name with the ending of a picture or of a page."""
-    path = Path(text)
+    path = here(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".html"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .html, .png or .jpg")
     return path
@@ -126,7 +148,7 @@ def add_manifest(parser: ArgumentParser) -> None:
     """Add the manifest, as an argument without a name, and how it is written."""
     parser.add_argument(
         "manifest",
-        type=Path,
+        type=anywhere,
         help="CSV, TSV (also .gz) or Parquet file with one row for each clip",
     )
     add_table_form(parser, "the manifest")
@@ -174,7 +196,7 @@ def add_sectors(parser: ArgumentParser) -> None:
     """Add `--sector` and `--masked`."""
     parser.add_argument(
         "--sector",
-        type=Path,
+        type=anywhere,
         metavar="CSV",
         help="a file of sectors: outlines that were drawn, and clips to keep or to refuse, as a "
         "page of `echoclip-r preview` writes it",
@@ -187,14 +209,17 @@ def add_sectors(parser: ArgumentParser) -> None:
     )
 
 
-def add_out_folder(parser: ArgumentParser, what: str) -> None:
+def add_out_folder(
+    parser: ArgumentParser, what: str, *, kind: Callable[[str], Path] = anywhere
+) -> None:
     """Add `--out`.
 
     Args:
         parser: parser of the sub-command.
         what: help text, which says what the folder holds.
+        kind: `here` where it cannot be in a store.
     """
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+    parser.add_argument("--out", type=kind, required=True, metavar="DIR", help=what)
 
 
 def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
@@ -204,9 +229,11 @@ def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
     """
     what = "folder of a run, whose best checkpoint is taken, or folder of one checkpoint"
     if several:
-        parser.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT", help=what)
+        parser.add_argument(
+            "checkpoints", type=anywhere, nargs="*", metavar="CHECKPOINT", help=what
+        )
     else:
-        parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
+        parser.add_argument("checkpoint", type=anywhere, metavar="CHECKPOINT", help=what)
     add_device(parser)
 
 

@@ -20,13 +20,16 @@ from echoclip_r.cli.options import (
     add_overwrite,
     add_parts,
     add_split,
+    anywhere,
     device_of,
     go_on,
+    here,
     nothing_kept,
     part_of,
     picture,
 )
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.places import place
 from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_column, add_json, whole_number
@@ -56,7 +59,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument(
         "--tokenizer",
-        type=Path,
+        type=anywhere,
         metavar="FILE",
         help="a grown version of the checkpoint's own tokenizer; any other is refused",
     )
@@ -86,7 +89,9 @@ def _add_embed(commands: Any) -> None:
     )
     _add_model(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--shards", type=Path, metavar="DIR", help="clips: shards from `prepare`")
+    source.add_argument(
+        "--shards", type=anywhere, metavar="DIR", help="clips: shards from `prepare`"
+    )
     source.add_argument("--reports", metavar="FILE", help=f"reports: {_REPORT_FILES}")
     add_column(parser)
     _add_id_column(parser)
@@ -231,7 +236,7 @@ def _add_retrieve(commands: Any) -> None:
     )
     _add_model(parser)
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--video", type=Path, metavar="FILE", help="a clip to look for")
+    query.add_argument("--video", type=anywhere, metavar="FILE", help="a clip to look for")
     query.add_argument("--report", metavar="FILE", help="a text to look for; - is stdin")
     query.add_argument("--text", metavar="TEXT", help="the text itself, in quotes")
     parser.add_argument(
@@ -242,13 +247,15 @@ def _add_retrieve(commands: Any) -> None:
     )
     pool = parser.add_mutually_exclusive_group()
     pool.add_argument("--reports", metavar="FILE", help=f"reports to search: {_REPORT_FILES}")
-    pool.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
+    pool.add_argument(
+        "--shards", type=anywhere, metavar="DIR", help="shards of the clips to search"
+    )
     add_column(parser)
     _add_id_column(parser)
     add_split(parser, ("train", "validation", "test"))
     parser.add_argument(
         "--embeddings",
-        type=Path,
+        type=anywhere,
         metavar="DIR",
         help="embeddings from `embed`, in place of --reports or --shards; together with one of "
         "them, the folder in which to keep its embeddings",
@@ -272,7 +279,7 @@ def _add_retrieve(commands: Any) -> None:
     parser.add_argument(
         "--full", action="store_true", help="also print the text of the query's and found reports"
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page to this file")
+    parser.add_argument("--html", type=here, metavar="FILE", help="also write a page to this file")
     parser.add_argument(
         "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
@@ -440,7 +447,7 @@ def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports
             f"{folder}: made by another model ({run['model']}), so its cosines with this one's "
             "mean nothing; take that model, or run `echoclip-r embed`"
         )
-    shards = Path(run["shards"]) if "shards" in run else None
+    shards = place(run["shards"]) if "shards" in run else None
     return kept, shards if shards is not None and (shards / "index.json").is_file() else None
 
 

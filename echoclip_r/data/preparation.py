@@ -53,6 +53,7 @@ from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
+from echoclip_r.places import at_once, is_remote, place
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -189,7 +190,7 @@ def prepare(
     if workers < 0:
         raise OptionError(f"workers is {workers}; it must be 0 or more")
     if executor is not None:  # its processes may stand in another folder
-        manifest_path, out_dir = Path(manifest_path).absolute(), Path(out_dir).absolute()
+        manifest_path, out_dir = place(manifest_path).absolute(), place(out_dir).absolute()
     outlines = None if sectors is None else read_outlines(sectors)
     manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False, form=form)
     plan = make_plan(manifest, options, clips_per_shard=clips_per_shard, outlines=outlines)
@@ -201,7 +202,7 @@ def prepare(
         )
     for name, why in manifest.ignored.items():
         _log.warning("column %r is not used as a label: %s", name, why)
-    out_dir = Path(out_dir)
+    out_dir = place(out_dir)
     with claim_shards(
         out_dir,
         options=plan.options,
@@ -210,11 +211,13 @@ def prepare(
         shared=part is not None and not finish,
     ):
         due = plan.shards if part is None or finish else part.of(plan.shards)
+        known = at_once(
+            lambda shard: load_record(out_dir, shard.name), due, remote=is_remote(out_dir)
+        )
         records = {
             shard.name: record
-            for shard in due
-            if (record := load_record(out_dir, shard.name)) is not None
-            and record.sources == source_fingerprint(plan.rows(shard))
+            for shard, record in zip(due, known, strict=True)
+            if record is not None and record.sources == source_fingerprint(plan.rows(shard))
         }
         num_resumed = sum(record.info.num_clips for record in records.values())
         if num_resumed:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +19,7 @@ from echoclip_r.data.rows import Reject
 from echoclip_r.data.siblings import ClipLook, from_json, to_json
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
+from echoclip_r.places import is_remote
 from echoclip_r.storage import claim, read_json, write_text, writing
 
 __all__ = [
@@ -289,7 +292,12 @@ def write_index(
 
 
 def _note(out_dir: Path, name: str) -> Path:
-    return out_dir / "state" / f"{name}.at"
+    if not is_remote(out_dir):
+        return out_dir / "state" / f"{name}.at"
+    # A request for each clip would take as long as reading it; what ends a process is found by
+    # those of the same machine.
+    run = hashlib.sha256(str(out_dir).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"echoclip-r-{run}-{name}.at"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.study_pooling import MeanPooling
+from echoclip_r.places import place, sizes
 from echotok.cpus import num_cpus
 
 if TYPE_CHECKING:
@@ -80,15 +81,16 @@ def embed(
     shards = index.shards[split]
     if out is None:
         return joined(list(_parts(model, index, shards, split, batch_size)), index.folder)
-    folder, run = Path(out), _run(model, index, split)
+    folder, run = place(out), _run(model, index, split)
     paths = [_part_path(folder, shard) for shard in shards]
-    if read_run(folder) == run and all(path.exists() for path in paths):
+    if read_run(folder) == run and {path.name for path in paths} <= sizes(folder).keys():
         # Without the lock, so that several searches can read one folder.
         parts = [part for path in paths if (part := read_part(path)) is not None]
         if len(parts) == len(paths):
             return joined(parts, index.folder)
     with claim_embeddings(folder, run, overwrite=overwrite and finish is None):
-        missing = [number for number, path in enumerate(paths) if not path.exists()]
+        there = sizes(folder)
+        missing = [number for number, path in enumerate(paths) if path.name not in there]
         if finish is not None and missing:
             numbers = ", ".join(map(str, parts_of(missing, finish.count)))
             again = f"part {numbers} of {finish.count}" if finish.count > 1 else "their parts"
@@ -127,7 +129,7 @@ def embed_part(
         ShardError, EvaluationError: as `embed`.
     """
     index = _index_for(model, shards_dir, split)
-    folder = Path(out)
+    folder = place(out)
     with claim_embeddings(folder, _run(model, index, split), overwrite=False, shared=True):
         shards = part.of(index.shards[split])
         return list(_parts(model, index, shards, split, batch_size, folder, whole=False))
@@ -155,7 +157,7 @@ def embed_by_shard(
         EvaluationError: an embedding holds NaN or infinity.
     """
     index = _index_for(model, shards_dir, split)
-    folder, shards = Path(out), index.shards[split]
+    folder, shards = place(out), index.shards[split]
     with claim_embeddings(folder, _run(model, index, split), overwrite=False):
         parts = _parts(model, index, shards, split, batch_size, folder)
         yield from zip(shards, parts, strict=True)

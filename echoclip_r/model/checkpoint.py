@@ -47,6 +47,7 @@ from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
+from echoclip_r.places import local_folder, place
 from echoclip_r.storage import sha256_of, whole_folder, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts
@@ -186,7 +187,7 @@ def load_checkpoint(
         OptionError: there is no such device here.
     """
     device = pick_device(device)
-    description = read_description(find_checkpoint(Path(path)))
+    description = read_description(find_checkpoint(place(path)))
     folder, spec = description.folder, description.spec
     codec = load_codec(description)
     model = build_model(
@@ -236,7 +237,7 @@ def find_checkpoint(path: Path) -> Path:
     """
     for folder in (path, path / "best", last_checkpoint(path)):
         if folder is not None and (folder / DESCRIPTION).is_file():
-            return folder
+            return local_folder(folder)
     raise CheckpointError(
         f"{path}: no checkpoint there; give the folder of a run (the --out of `echoclip-r train`) "
         "or one of its checkpoints"
@@ -317,7 +318,7 @@ def tasks_of(path: Path | str) -> tuple[str, ...]:
     Raises:
         CheckpointError: no checkpoint there, or a damaged one.
     """
-    folder = find_checkpoint(Path(path))
+    folder = find_checkpoint(place(path))
     names = map(str, read_description(folder).facts.get("tasks", ()))
     return tuple(str(folder / name) if (folder / name).is_file() else name for name in names)
 
@@ -349,7 +350,7 @@ def tokenizer_of(path: Path | str) -> Path | None:
     Raises:
         CheckpointError: no checkpoint there.
     """
-    artifact = find_checkpoint(Path(path)) / TOKENIZER
+    artifact = find_checkpoint(place(path)) / TOKENIZER
     return artifact if artifact.is_file() else None
 
 

@@ -32,6 +32,7 @@ from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vector_tower import reads_vectors
 from echoclip_r.model.vocabulary import VocabularyReport, grow_embedding, transfer_from_clip
+from echoclip_r.places import place
 from echoclip_r.text.codec import TextCodec
 
 __all__ = [
@@ -137,7 +138,7 @@ def trained_folder(pretrained: str) -> Path | None:
     Raises:
         CheckpointError: it is a folder without a checkpoint.
     """
-    path = Path(pretrained)
+    path = place(pretrained)
     if path.is_dir():
         try:
             return find_checkpoint(path)

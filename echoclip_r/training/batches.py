@@ -30,6 +30,7 @@ from echoclip_r.data.shards import (
     read_samples,
 )
 from echoclip_r.errors import OptionError, ShardError
+from echoclip_r.places import is_remote
 from echoclip_r.text.claims import default_claims
 from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
@@ -168,6 +169,8 @@ class TrainData(IterableDataset[Batch]):
             # It draws a seed that nothing uses; not from the generator that serves dropout.
             generator=torch.Generator(),
             worker_init_fn=ignore_signals,
+            # What speaks to a store has threads, which no fork takes along.
+            multiprocessing_context="spawn" if is_remote(self._shards[0].path) else None,
         )
         return iter(loader)
 
