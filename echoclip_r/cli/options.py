@@ -362,16 +362,23 @@ def add_cluster(parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def executor_of(arguments: argparse.Namespace) -> Iterator[Executor | None]:
-    """The cluster that `--cluster` means, or None."""
+def executor_of(
+    arguments: argparse.Namespace, *, packages: Sequence[str] = ()
+) -> Iterator[Executor | None]:
+    """The cluster that `--cluster` means, or None.
+
+    Args:
+        arguments: of the command.
+        packages: those whose versions decide the result, too.
+    """
     if arguments.cluster is None:
         yield None
         return
-    if arguments.workers != 1:
+    if getattr(arguments, "workers", 1) != 1:
         raise OptionError("--workers is for this machine; the workers of --cluster have begun")
     from echoclip_r.jobs.cluster import connected
 
-    with connected(arguments.cluster) as executor:
+    with connected(arguments.cluster, packages=packages) as executor:
         yield executor
 
 

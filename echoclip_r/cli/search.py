@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
+    add_cluster,
     add_frames,
     add_keep_unsure,
     add_out_folder,
@@ -22,6 +23,7 @@ from echoclip_r.cli.options import (
     add_split,
     anywhere,
     device_of,
+    executor_of,
     go_on,
     here,
     nothing_kept,
@@ -75,6 +77,19 @@ def _loader(arguments: argparse.Namespace) -> Callable[[], TrainedModel]:
     )
 
 
+def _elsewhere(arguments: argparse.Namespace) -> Callable[[], TrainedModel]:
+    """What loads the model in another process, which stands in another folder."""
+    from echoclip_r.model.checkpoint import load_checkpoint
+
+    grown = arguments.tokenizer
+    return partial(
+        load_checkpoint,
+        arguments.checkpoint.absolute(),
+        device=arguments.device,
+        tokenizer=None if grown is None else grown.absolute(),
+    )
+
+
 def _add_embed(commands: Any) -> None:
     parser = commands.add_parser(
         "embed",
@@ -112,6 +127,7 @@ def _add_embed(commands: Any) -> None:
     )
     add_batch_size(parser)
     add_parts(parser, "write the clips' or studies' embeddings for other tools")
+    add_cluster(parser)
     add_overwrite(parser, "embeddings of another model or of other data")
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_embed, stopped=go_on)
@@ -183,15 +199,21 @@ def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
             "num_clips": sum(len(one.clips) for one in made),
         }
     finish = None if arguments.finish is None else part or Part(number=1, count=1)
-    embedded = embed(
-        _loader(arguments)(),
-        arguments.shards,
-        split=arguments.split,
-        out=arguments.out,
-        batch_size=arguments.batch_size,
-        overwrite=arguments.overwrite,
-        finish=finish,
-    )
+    if arguments.cluster is not None and (part is not None or finish is not None):
+        raise OptionError("--part is done by this machine, and --cluster does all of the work")
+    load = _loader(arguments)
+    with executor_of(arguments, packages=("open_clip_torch", "torch")) as executor:
+        embedded = embed(
+            load(),
+            arguments.shards,
+            split=arguments.split,
+            out=arguments.out,
+            batch_size=arguments.batch_size,
+            overwrite=arguments.overwrite,
+            finish=finish,
+            executor=executor,
+            load=_elsewhere(arguments),
+        )
     level = arguments.level or "clip"
     paths = write_table(embedded, arguments.out, level=level, form=arguments.format)
     return {
@@ -211,6 +233,8 @@ def _embed_reports(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OptionError("--level is for the clips of --shards; a report has one embedding")
     if arguments.part is not None or arguments.finish is not None:
         raise OptionError("--part and --finish are for the clips of --shards")
+    if arguments.cluster is not None:
+        raise OptionError("--cluster is for the clips of --shards")
     load = _loader(arguments)
     table = read_report_table(
         arguments.reports, column=arguments.column, id_column=arguments.id_column

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ from echoclip_r.embedding.embeddings import (
     write_part,
 )
 from echoclip_r.errors import EchoclipError, ShardError
+from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
@@ -54,6 +57,8 @@ def embed(
     batch_size: int = 256,
     overwrite: bool = False,
     finish: Part | None = None,
+    executor: Executor | None = None,
+    load: Callable[[], TrainedModel] | None = None,
 ) -> Embedded:
     """Embed every frame of a split.
 
@@ -68,6 +73,9 @@ def embed(
         overwrite: replace embeddings of another model or of other shards in `out`.
         finish: parts have been made by `embed_part`: an error names those of so many that are
             missing, instead of making them here.
+        executor: what embeds the shards in place of this process; see
+            `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
+        load: picklable function that loads the model in such a process.
 
     Returns:
         The clips in the order of the shards; a clip that cannot be read is logged and left out.
@@ -99,6 +107,10 @@ def embed(
                 f"{paths[missing[0]].stem}. Run {again} again: what is "
                 "embedded is kept"
             )
+        if executor is not None:
+            assert load is not None, "another process loads the model itself"
+            units = [shards[number] for number in missing]
+            _embed_elsewhere(executor, load, model, index, units, split, batch_size, folder)
         parts = list(_parts(model, index, shards, split, batch_size, folder))
         return joined(parts, index.folder)
 
@@ -221,6 +233,85 @@ def _parts(
             bar.advance(shard.num_clips)
     if old is not None and whole:
         old.drop()
+
+
+# By other processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShardTask:
+    """What another process needs to embed a shard; `number` is its place in the split."""
+
+    load: Callable[[], TrainedModel]
+    fingerprint: str
+    shards_dir: Path
+    shards_sha256: str
+    split: str
+    number: int
+    batch_size: int
+    folder: Path
+
+
+def _embed_elsewhere(
+    executor: Executor,
+    load: Callable[[], TrainedModel],
+    model: TrainedModel,
+    index: ShardIndex,
+    shards: Sequence[Shard],
+    split: str,
+    batch_size: int,
+    folder: Path,
+) -> None:
+    """Let an executor embed shards; each is in `folder` when it is whole."""
+    places = {shard: number for number, shard in enumerate(index.shards[split])}
+    jobs = (
+        Job(
+            name=shard.path.stem,
+            payload=_ShardTask(
+                load=load,
+                fingerprint=model.fingerprint,
+                shards_dir=index.folder.absolute(),
+                shards_sha256=index.sha256,
+                split=split,
+                number=places[shard],
+                batch_size=batch_size,
+                folder=folder.absolute(),
+            ),
+        )
+        for shard in shards
+    )
+    num_clips = sum(shard.num_clips for shard in shards)
+    with Progress(num_clips, unit="clips", what="embed") as bar:
+        for _, done in run_jobs(jobs, _embed_here, workers=1, error=ShardError, executor=executor):
+            bar.advance(done)
+
+
+_loaded: dict[str, TrainedModel] = {}
+"""The model of this process, by its fingerprint: a worker embeds many shards with one."""
+_load_lock = threading.Lock()
+
+
+def _embed_here(job: Job[_ShardTask]) -> int:
+    """Embed a shard as another process asked for it; how many clips it has."""
+    task = job.payload
+    with _load_lock:  # where a worker has threads
+        if task.fingerprint not in _loaded:
+            _loaded.clear()
+            found = task.load()
+            _loaded[found.fingerprint] = found
+    model = _loaded.get(task.fingerprint)
+    index = read_index(task.shards_dir)
+    if model is None or index.sha256 != task.shards_sha256:
+        what = "model" if model is None else f"shards in {task.shards_dir}"
+        raise ShardError(
+            f"{job.name}: the {what} of this worker is not that of the command; workers must see "
+            "the same files"
+        )
+    shard = index.shards[task.split][task.number]
+    old = OldEmbeddings(task.folder)
+    part, contents = _embed_shard(model, shard, index, task.split, task.batch_size, old)
+    write_part(_part_path(task.folder, shard), part, contents)
+    return shard.num_clips
 
 
 def _part_path(folder: Path, shard: Shard) -> Path:
