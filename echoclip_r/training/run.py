@@ -190,12 +190,23 @@ class Run:
     ) -> None:
         self.home, self._saved = home or out, saved
         start = start_of(out, config, named=checkpoint)
+        asked, lanes = config, process.world_size
         self.index = read_index(shards_dir)
         if start is not None:
-            config = resumed_config(start, config, self.index, process)
+            config, lanes = resumed_config(start, config, self.index)
         self.config, self.out, self.process = config, out, process
         self.tasks = read_task_files(tasks or (() if start is None else tasks_of(start)))
         self.notes: list[str] = []
+        if start is not None and asked.workers != config.workers:
+            self.notes.append(
+                f"{config.workers} workers are used and not {asked.workers}: the run was begun "
+                f"with {config.num_readers} readers, which decide the order of its clips"
+            )
+        if lanes != process.world_size:
+            self.notes.append(
+                f"the run was begun with {lanes} processes and goes on with {process.world_size}: "
+                "each batch holds the same clips"
+            )
         if process.is_first:
             check_patients(self.index, out)
         spec = config.model
@@ -229,6 +240,7 @@ class Run:
             size_px=size_px,
             rank=process.rank,
             world_size=process.world_size,
+            lanes=lanes,
         )
         if config.warmup_steps >= self.data.num_steps:
             raise OptionError(
@@ -424,7 +436,7 @@ class Run:
         state = {
             **self.progress.to_state(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
-            "world_size": self.process.world_size,
+            "world_size": self.data.lanes,  # which decides the order of the clips
             "index_sha256": self.index.sha256,
             "tokenizer_sha256": self.codec.fingerprint,
         }
