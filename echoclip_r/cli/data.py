@@ -22,6 +22,7 @@ from echoclip_r.cli.options import (
     add_sectors,
     add_seed,
     add_size,
+    add_status,
     add_table_form,
     add_workers,
     anywhere,
@@ -32,6 +33,7 @@ from echoclip_r.cli.options import (
     nothing_kept,
     part_of,
     picture_or_page,
+    print_status,
     table_form,
 )
 from echoclip_r.data.layouts import LAYOUTS, WITH_REPORTS, write_manifest
@@ -62,6 +64,7 @@ _OF_CLIPS = (
     "part",
     "finish",
     "cluster",
+    "status",
 )
 
 
@@ -183,6 +186,7 @@ def _add_prepare(commands: Any) -> None:
         help="stop when the disk has less free space than this (default: 1.0)",
     )
     add_cluster(parser)
+    add_status(parser)
     add_parts(parser, "settle doubtful clips and write the index")
     add_overwrite(parser, "shards that were made with other options")
     add_json(parser, "print the result as JSON")
@@ -195,6 +199,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
     if arguments.frames_from is not None:
         _prepare_vectors(arguments)
+        return
+    if arguments.status is not None:
+        _prepare_status(arguments)
         return
     part = part_of(arguments)
     if arguments.part is not None and arguments.overwrite:
@@ -288,6 +295,28 @@ def _prepare(arguments: argparse.Namespace) -> None:
         "Lettering inside of a sector stays in its frames: a mask cannot remove it. Look at the "
         "clips with `echoclip-r preview`, and leave clips out by a manifest column `exclude` (yes)"
     )
+
+
+def _prepare_status(arguments: argparse.Namespace) -> None:
+    from echoclip_r.data.preparation import prepare_status
+
+    status, rejects = prepare_status(
+        arguments.manifest,
+        arguments.out,
+        seed=arguments.seed,
+        clips_per_shard=arguments.clips_per_shard,
+        labels=_names(arguments.labels),
+        form=table_form(arguments),
+        num_parts=arguments.status,
+    )
+    kinds = kinds_of(rejects)
+    reasons = [
+        {"column": kind.column, "reason": kind.reason, "num_rows": len(kind.rows)} for kind in kinds
+    ]
+    print_status(arguments, status, {"reasons": reasons})
+    if not arguments.json:
+        for kind in kinds[:_MAX_REASONS]:
+            print(f"{len(kind.rows):>7,} left out  {kind.reason} (e.g. row {kind.rows[0]})")
 
 
 def _prepare_vectors(arguments: argparse.Namespace) -> None:

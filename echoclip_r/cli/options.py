@@ -6,19 +6,21 @@ import argparse
 import codecs
 import math
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from echoclip_r.errors import OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
 
 if TYPE_CHECKING:
     from echoclip_r.data.cells import TableFormat
     from echoclip_r.jobs.parts import Part
+    from echoclip_r.jobs.status import Status
 
 __all__ = [
     "add_batch_size",
@@ -36,6 +38,7 @@ __all__ = [
     "add_seed",
     "add_size",
     "add_split",
+    "add_status",
     "add_table_form",
     "add_workers",
     "anywhere",
@@ -48,6 +51,7 @@ __all__ = [
     "part_of",
     "picture",
     "picture_or_page",
+    "print_status",
     "table_form",
 ]
 
@@ -339,6 +343,30 @@ def add_parts(parser: ArgumentParser, what: str) -> None:
         metavar="N",
         help=f"after the parts: {what}, or name what is missing, and in which of N parts it is",
     )
+
+
+def add_status(parser: ArgumentParser) -> None:
+    """Add `--status`."""
+    parser.add_argument(
+        "--status",
+        nargs="?",
+        const=1,
+        type=whole_number(1),
+        metavar="N",
+        help="only say how far the run in DIR is that others make: shards, clips a second, time "
+        "left, and which of N parts are not finished",
+    )
+
+
+def print_status(arguments: argparse.Namespace, status: Status, more: Mapping[str, Any]) -> None:
+    """Print how far a run is, for people or as JSON.
+
+    Args:
+        arguments: of the command.
+        status: how far the run is.
+        more: further figures for JSON.
+    """
+    print(json_text({**status.to_dict(), **more}) if arguments.json else "\n".join(status.lines()))
 
 
 def part_of(arguments: argparse.Namespace) -> Part | None:

@@ -21,6 +21,7 @@ from echoclip_r.cli.options import (
     add_overwrite,
     add_parts,
     add_split,
+    add_status,
     anywhere,
     device_of,
     executor_of,
@@ -29,6 +30,7 @@ from echoclip_r.cli.options import (
     nothing_kept,
     part_of,
     picture,
+    print_status,
 )
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.places import place
@@ -128,6 +130,7 @@ def _add_embed(commands: Any) -> None:
     add_batch_size(parser)
     add_parts(parser, "write the clips' or studies' embeddings for other tools")
     add_cluster(parser)
+    add_status(parser)
     add_overwrite(parser, "embeddings of another model or of other data")
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_embed, stopped=go_on)
@@ -146,6 +149,19 @@ def _add_id_column(parser: argparse.ArgumentParser) -> None:
 
 
 def _embed(arguments: argparse.Namespace) -> None:
+    if arguments.status is not None:
+        from echoclip_r.embedding.embedder import embed_status
+
+        if arguments.shards is None:
+            raise OptionError("--status is for the clips of --shards")
+        status = embed_status(
+            arguments.shards,
+            split=arguments.split,
+            out=arguments.out,
+            num_parts=arguments.status,
+        )
+        print_status(arguments, status, {})
+        return
     figures = _embed_clips(arguments) if arguments.reports is None else _embed_reports(arguments)
     if arguments.json:
         print(json_text(figures))

@@ -29,10 +29,12 @@ __all__ = [
     "begin_settling",
     "claim_shards",
     "drop_note",
+    "finished_s",
     "load_record",
     "note_item",
     "noted_item",
     "read_looks",
+    "run_options",
     "save_record",
     "write_index",
     "write_looks",
@@ -181,6 +183,17 @@ def load_record(out_dir: Path, name: str, *, settling: bool = False) -> Record |
     if info.num_clips and not (path.is_file() and path.stat().st_size == info.num_bytes):
         return None
     return found if _looks(out_dir, name).is_file() else None
+
+
+def finished_s(out_dir: Path, name: str) -> float:
+    """When the record of a finished shard was written, as `time.time` has it."""
+    return (out_dir / "state" / f"{name}.json").stat().st_mtime
+
+
+def run_options(out_dir: Path) -> dict[str, Any] | None:
+    """The options of the run that a folder belongs to; None where it belongs to none."""
+    run = read_json(out_dir / "state" / "run.json")
+    return None if run is None else dict(run.get("options", {}))
 
 
 def write_looks(out_dir: Path, name: str, clips: Iterable[ClipLook]) -> None:

@@ -33,6 +33,7 @@ from echoclip_r.errors import EchoclipError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
+from echoclip_r.jobs.status import Status, Unit, status_of
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.study_pooling import MeanPooling
 from echoclip_r.places import place, sizes
@@ -41,7 +42,7 @@ from echotok.cpus import num_cpus
 if TYPE_CHECKING:
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["embed", "embed_by_shard", "embed_part", "embed_texts", "embed_video"]
+__all__ = ["embed", "embed_by_shard", "embed_part", "embed_status", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +146,32 @@ def embed_part(
     with claim_embeddings(folder, _run(model, index, split), overwrite=False, shared=True):
         shards = part.of(index.shards[split])
         return list(_parts(model, index, shards, split, batch_size, folder, whole=False))
+
+
+def embed_status(
+    shards_dir: Path | str, *, split: str, out: Path | str, num_parts: int = 1
+) -> Status:
+    """How far the embeddings of a split are that many machines make.
+
+    Args:
+        shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
+        split: train, validation or test.
+        out: folder of the embeddings.
+        num_parts: number of parts whose state is told.
+
+    Raises:
+        ShardError: the shards cannot be read, or no run has begun in `out`.
+    """
+    index, folder = read_index(shards_dir), place(out)
+    if read_run(folder) is None:
+        raise ShardError(f"{folder}: no run has begun there")
+    there = sizes(folder)
+    units = []
+    for shard in index.shards[split]:
+        path = _part_path(folder, shard)
+        finished_s = path.stat().st_mtime if path.name in there else None
+        units.append(Unit(num_clips=shard.num_clips, finished_s=finished_s))
+    return status_of(units, num_parts=num_parts)
 
 
 def embed_by_shard(
