@@ -21,7 +21,7 @@ OVERRIDES := $(if $(shell command -v nvidia-smi),,--overrides overrides.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-torch demo docs pictures test test-echotok test-lowest check check-echotok \
+.PHONY: help setup setup-torch s3-server demo docs pictures test test-echotok test-lowest check check-echotok \
 	bench-compression bench-throughput bench-commands bench-mining bench-findings phantom bench-data bench-training bench-privacy \
 	bench-sector bench-phantom-labels bench-phantom bench-recipes bench-retrieval bench-evaluation \
 	bench-layered bench-search bench-install search fallback echo-rows artifacts phantom-table house-table \
@@ -49,8 +49,13 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,cluster,gpl-decoders,docs,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,cluster,cloud,gpl-decoders,docs,dev]"
 	@touch $@
+
+# Apart from the environment: what it needs of python-dateutil is older than what is pinned.
+s3-server: $(UV_STAMP) ## Install the S3 server that the tests of object stores use
+	@$(UV) venv --quiet --clear --python $(PY) .venv-s3
+	@$(UV) pip install --quiet --python .venv-s3/bin/python "moto[server]>=5.2"
 
 demo: $(READY) benchmarks/demo.py ## Tokenizer, phantoms, two models, figures (REPORTS=file COLUMN=name: tokenizer on yours)
 	@$(PY) -m benchmarks.demo $(or $(REPORTS),--only tokenizer) $(if $(COLUMN),--column $(COLUMN))

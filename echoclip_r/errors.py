@@ -47,7 +47,7 @@ class MediaError(EchoclipError):
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        self.path = Path(path)
+        self.path = Path(path) if isinstance(path, str) else path  # in a store it is no Path
         self.reason = reason
         super().__init__(f"{self.path}: {reason}")
 

@@ -10,6 +10,9 @@
 The other name begins with a dot and ends in some drawn letters and `.partial`: no pattern for
 finished files finds it, and a file that another process is writing, on this or on another machine,
 is never taken for ours. `claim` deletes the unfinished files of a killed run.
+
+In a store (`echoclip_r.places`) a file is written on this machine first, and uploaded when it is
+whole. There are no locks there: of two runs that write the same, both write the same bytes.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ import os
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from echoclip_r.errors import EchoclipError
+from echoclip_r.places import is_remote, upload
 
 __all__ = [
     "claim",
@@ -81,7 +86,12 @@ def writing(
     try:
         yield
     except OSError as cause:
-        if cause.errno in _DISK_FULL:
+        if isinstance(cause, ConnectionError):
+            message = (
+                f"{folder}: the store does not answer ({cause}), so {what} was not written and no "
+                f"half of it is left. {go_on}"
+            )
+        elif cause.errno in _DISK_FULL:
             message = (
                 f"{folder}: the disk is full, so {what} was not written and no half of it is left. "
                 f"Free some space. {go_on}"
@@ -104,6 +114,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written or renamed.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="echoclip-r-") as folder:
+            yield (written := Path(folder) / path.name)
+            upload(written, path)
+        return
     partial = _partial(path)
     try:
         yield partial
@@ -177,6 +192,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None where there is no such file or no object in it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except ConnectionError:
+        raise  # of a store, where it may be
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
@@ -209,6 +226,9 @@ def lock(
         EchoclipError: of the class `error`: another run is writing there, or the folder cannot be
             written to.
     """
+    if is_remote(folder):  # where there is no lock to take
+        yield
+        return
     path = folder / _LOCK
     with writing(folder, "the folder", error=error):
         folder.mkdir(parents=True, exist_ok=True)
@@ -324,9 +344,9 @@ def claim(
                         f"choose another folder, or {advice}"
                     )
                 replace()
-            unfinished = [*folder.glob("*.partial"), *folder.glob("*/*.partial")]
-            for rest in () if shared else unfinished:
-                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+            if not (shared or is_remote(folder)):
+                for rest in [*folder.glob("*.partial"), *folder.glob("*/*.partial")]:
+                    shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
             if before != run and not shared:
                 record.parent.mkdir(exist_ok=True)
                 write_text(record, json.dumps(run, indent=1) + "\n")
@@ -345,6 +365,9 @@ def _write_first(
         if read_json(record) is None:  # else another part has begun since, and these are its files
             raise
         return
+    if is_remote(record):
+        write_text(record, json.dumps(run, indent=1) + "\n")
+        return
     record.parent.mkdir(exist_ok=True)
     partial = _partial(record)
     try:
@@ -362,6 +385,8 @@ def _write_first(
 
 
 def _refuse_others(folder: Path, record: Path, *, what: str, error: type[EchoclipError]) -> None:
+    if not folder.exists():  # a store has no empty folders
+        return
     ours = {folder / _LOCK, record.parent}
     others = {path for path in folder.iterdir() if path.suffix != ".partial"} - ours
     if others:

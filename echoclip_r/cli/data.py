@@ -22,19 +22,24 @@ from echoclip_r.cli.options import (
     add_sectors,
     add_seed,
     add_size,
+    add_status,
     add_table_form,
     add_workers,
+    anywhere,
     at_least_zero,
     executor_of,
     go_on,
+    here,
     nothing_kept,
     part_of,
     picture_or_page,
+    print_status,
     table_form,
 )
 from echoclip_r.data.layouts import LAYOUTS, WITH_REPORTS, write_manifest
 from echoclip_r.data.reasons import kinds_of
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.places import is_remote
 from echoclip_r.storage import json_text
 from echotok.cli.options import add_json, whole_number
 
@@ -59,6 +64,7 @@ _OF_CLIPS = (
     "part",
     "finish",
     "cluster",
+    "status",
 )
 
 
@@ -88,13 +94,13 @@ def _add_manifest(commands: Any) -> None:
         metavar="LAYOUT",
         help=f"how the archive is laid out: {', '.join(LAYOUTS)}",
     )
-    parser.add_argument("root", type=Path, metavar="ROOT", help="the archive's folder")
+    parser.add_argument("root", type=here, metavar="ROOT", help="the archive's folder")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="CSV", help="the manifest to write"
+        "--out", type=here, required=True, metavar="CSV", help="the manifest to write"
     )
     parser.add_argument(
         "--reports",
-        type=Path,
+        type=here,
         metavar="TABLE",
         help="a CSV, TSV (also .gz) or Parquet file. For dicom: with the columns accession or "
         "study_uid, and report. For mimic-iv-echo: notes, with note_id or study_id, and text",
@@ -141,7 +147,7 @@ def _add_prepare(commands: Any) -> None:
     add_frames(parser, 10)
     parser.add_argument(
         "--frames-from",
-        type=Path,
+        type=here,
         metavar="PARQUET",
         help="put embeddings of another image encoder (columns id, study, vector) in place of "
         "frames, for models that were trained on such; videos need not be there",
@@ -166,7 +172,7 @@ def _add_prepare(commands: Any) -> None:
     add_sectors(parser)
     parser.add_argument(
         "--hash-ids",
-        type=Path,
+        type=here,
         metavar="SALT_FILE",
         help="put pseudonyms in place of study and patient ids and shift the dates of each "
         "patient; the file holds a secret (`openssl rand -hex 32 > SALT_FILE`), to be kept with "
@@ -180,6 +186,7 @@ def _add_prepare(commands: Any) -> None:
         help="stop when the disk has less free space than this (default: 1.0)",
     )
     add_cluster(parser)
+    add_status(parser)
     add_parts(parser, "settle doubtful clips and write the index")
     add_overwrite(parser, "shards that were made with other options")
     add_json(parser, "print the result as JSON")
@@ -192,6 +199,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 
     if arguments.frames_from is not None:
         _prepare_vectors(arguments)
+        return
+    if arguments.status is not None:
+        _prepare_status(arguments)
         return
     part = part_of(arguments)
     if arguments.part is not None and arguments.overwrite:
@@ -287,6 +297,28 @@ def _prepare(arguments: argparse.Namespace) -> None:
     )
 
 
+def _prepare_status(arguments: argparse.Namespace) -> None:
+    from echoclip_r.data.preparation import prepare_status
+
+    status, rejects = prepare_status(
+        arguments.manifest,
+        arguments.out,
+        seed=arguments.seed,
+        clips_per_shard=arguments.clips_per_shard,
+        labels=_names(arguments.labels),
+        form=table_form(arguments),
+        num_parts=arguments.status,
+    )
+    kinds = kinds_of(rejects)
+    reasons = [
+        {"column": kind.column, "reason": kind.reason, "num_rows": len(kind.rows)} for kind in kinds
+    ]
+    print_status(arguments, status, {"reasons": reasons})
+    if not arguments.json:
+        for kind in kinds[:_MAX_REASONS]:
+            print(f"{len(kind.rows):>7,} left out  {kind.reason} (e.g. row {kind.rows[0]})")
+
+
 def _prepare_vectors(arguments: argparse.Namespace) -> None:
     from echoclip_r.data.vectors import prepare_vectors
 
@@ -296,6 +328,8 @@ def _prepare_vectors(arguments: argparse.Namespace) -> None:
                 f"--{name.replace('_', '-')} is for clips; --frames-from takes embeddings as they "
                 "are, so leave it out"
             )
+    if is_remote(arguments.out):
+        raise OptionError(f"{arguments.out}: --frames-from writes on this machine alone")
     made = prepare_vectors(
         arguments.frames_from,
         arguments.manifest,
@@ -427,7 +461,7 @@ def _add_preview(commands: Any) -> None:
         "sheet (.png), with the sector's edge in green, or in orange where it is not certain.",
     )
     parser.add_argument(
-        "paths", type=Path, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
+        "paths", type=anywhere, nargs="+", metavar="PATH", help="a manifest, or clips themselves"
     )
     parser.add_argument(
         "--out",
@@ -509,7 +543,7 @@ def _add_phantom(commands: Any) -> None:
         metavar="N",
         help="number of patients; each has one to four studies",
     )
-    add_out_folder(parser, "a new folder to write the archive to")
+    add_out_folder(parser, "a new folder to write the archive to", kind=here)
     add_seed(parser, "patients, pictures and reports")
     add_size(parser, 112)
     add_frames(parser, 10)

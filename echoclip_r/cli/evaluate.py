@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from echoclip_r.cli.options import (
@@ -14,8 +13,10 @@ from echoclip_r.cli.options import (
     add_seed,
     add_split,
     add_workers,
+    anywhere,
     device_of,
     go_on,
+    here,
     nothing_kept,
 )
 from echoclip_r.errors import OptionError
@@ -43,24 +44,26 @@ def _add_evaluate(commands: Any) -> None:
     )
     add_checkpoint(parser, several=True)
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("--manifest", type=Path, metavar="FILE", help="archive to make shards from")
-    data.add_argument("--shards", type=Path, metavar="DIR", help="shards from `prepare`")
+    data.add_argument(
+        "--manifest", type=anywhere, metavar="FILE", help="archive to make shards from"
+    )
+    data.add_argument("--shards", type=anywhere, metavar="DIR", help="shards from `prepare`")
     data.add_argument(
         "--marks",
-        type=Path,
+        type=here,
         metavar="FILE",
         help="count readers' marks (marks.sqlite of `echoclip-r serve`) instead: how many of the "
         "first five hits they call relevant, with intervals; needs no checkpoint and no --out",
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=anywhere,
         metavar="DIR",
         help="folder to write the report, figures and embeddings to",
     )
     parser.add_argument(
         "--external",
-        type=Path,
+        type=anywhere,
         metavar="FILE_OR_DIR",
         help="manifest or shards of another archive, all splits of which are tested",
     )
@@ -75,7 +78,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--events",
-        type=Path,
+        type=anywhere,
         metavar="CSV",
         help="dates of events (patient_id, event, date) in place of label columns",
     )
@@ -183,7 +186,7 @@ def _add_explain(commands: Any) -> None:
     )
     add_checkpoint(parser)
     parser.add_argument(
-        "--video", type=Path, required=True, metavar="FILE", help="video, DICOM file or folder"
+        "--video", type=here, required=True, metavar="FILE", help="video, DICOM file or folder"
     )
     parser.add_argument(
         "--prompt",
@@ -200,7 +203,7 @@ def _add_explain(commands: Any) -> None:
         help="prompt whose heat is subtracted; several are averaged",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="file to write: .gif, .mp4 or .png"
+        "--out", type=here, required=True, metavar="FILE", help="file to write: .gif, .mp4 or .png"
     )
     parser.add_argument(
         "--method",

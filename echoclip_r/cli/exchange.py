@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from echoclip_r.cli.options import add_out_folder, nothing_kept
+from echoclip_r.cli.options import add_out_folder, here, nothing_kept
 from echoclip_r.storage import json_text
 from echotok.cli.options import add_json
 
@@ -29,12 +28,12 @@ def _add_export(commands: Any) -> None:
         "a checkpoint, too.",
     )
     parser.add_argument(
-        "source", type=Path, metavar="RUN", help="folder of a run, or of one of its checkpoints"
+        "source", type=here, metavar="RUN", help="folder of a run, or of one of its checkpoints"
     )
-    add_out_folder(parser, "folder to write; it must not be there yet")
+    add_out_folder(parser, "folder to write; it must not be there yet", kind=here)
     parser.add_argument(
         "--evaluation",
-        type=Path,
+        type=here,
         metavar="DIR",
         help="folder of `echoclip-r evaluate`, whose figures go into the model card (default: one "
         "inside of RUN, where there is one)",
@@ -73,7 +72,7 @@ def _add_import(commands: Any) -> None:
         help="a file of weights, local-dir:FOLDER, hf-hub:OWNER/NAME, or with --model a name that "
         "open_clip has for it, e.g. laion400m_s13b_b51k",
     )
-    add_out_folder(parser, "the run's folder; it must not be there yet")
+    add_out_folder(parser, "the run's folder; it must not be there yet", kind=here)
     parser.add_argument(
         "--model",
         metavar="NAME",

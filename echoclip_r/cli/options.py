@@ -6,19 +6,21 @@ import argparse
 import codecs
 import math
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from echoclip_r.errors import OptionError
+from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
 
 if TYPE_CHECKING:
     from echoclip_r.data.cells import TableFormat
     from echoclip_r.jobs.parts import Part
+    from echoclip_r.jobs.status import Status
 
 __all__ = [
     "add_batch_size",
@@ -36,16 +38,20 @@ __all__ = [
     "add_seed",
     "add_size",
     "add_split",
+    "add_status",
     "add_table_form",
     "add_workers",
+    "anywhere",
     "at_least_zero",
     "device_of",
     "executor_of",
     "go_on",
+    "here",
     "nothing_kept",
     "part_of",
     "picture",
     "picture_or_page",
+    "print_status",
     "table_form",
 ]
 
@@ -61,9 +67,29 @@ def at_least_zero(text: str) -> float:
     return number
 
 
+def anywhere(text: str) -> Path:
+    """A type for argparse: a file or folder here or in a store, see `echoclip_r.places`."""
+    from echoclip_r.places import place
+
+    try:
+        return place(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def here(text: str) -> Path:
+    """A type for argparse: a file or folder of this machine; a name of a store is refused."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is in a store, and this is read or written on this machine alone; copy it, "
+            "or name a folder of yours"
+        )
+    return Path(text)
+
+
 def picture(text: str) -> Path:
     """A type for argparse: a file name with the ending of a picture that can be written."""
-    path = Path(text)
+    path = here(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .png or .jpg")
     return path
@@ -71,7 +97,7 @@ def picture(text: str) -> Path:
 
 def picture_or_page(text: str) -> Path:
     """A type for argparse: a file name with the ending of a picture or of a page."""
-    path = Path(text)
+    path = here(text)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".html"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .html, .png or .jpg")
     return path
@@ -126,7 +152,7 @@ def add_manifest(parser: ArgumentParser) -> None:
     """Add the manifest, as an argument without a name, and how it is written."""
     parser.add_argument(
         "manifest",
-        type=Path,
+        type=anywhere,
         help="CSV, TSV (also .gz) or Parquet file with one row for each clip",
     )
     add_table_form(parser, "the manifest")
@@ -174,7 +200,7 @@ def add_sectors(parser: ArgumentParser) -> None:
     """Add `--sector` and `--masked`."""
     parser.add_argument(
         "--sector",
-        type=Path,
+        type=anywhere,
         metavar="CSV",
         help="a file of sectors: outlines that were drawn, and clips to keep or to refuse, as a "
         "page of `echoclip-r preview` writes it",
@@ -187,14 +213,17 @@ def add_sectors(parser: ArgumentParser) -> None:
     )
 
 
-def add_out_folder(parser: ArgumentParser, what: str) -> None:
+def add_out_folder(
+    parser: ArgumentParser, what: str, *, kind: Callable[[str], Path] = anywhere
+) -> None:
     """Add `--out`.
 
     Args:
         parser: parser of the sub-command.
         what: help text, which says what the folder holds.
+        kind: `here` where it cannot be in a store.
     """
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=what)
+    parser.add_argument("--out", type=kind, required=True, metavar="DIR", help=what)
 
 
 def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
@@ -204,9 +233,11 @@ def add_checkpoint(parser: ArgumentParser, *, several: bool = False) -> None:
     """
     what = "folder of a run, whose best checkpoint is taken, or folder of one checkpoint"
     if several:
-        parser.add_argument("checkpoints", type=Path, nargs="*", metavar="CHECKPOINT", help=what)
+        parser.add_argument(
+            "checkpoints", type=anywhere, nargs="*", metavar="CHECKPOINT", help=what
+        )
     else:
-        parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=what)
+        parser.add_argument("checkpoint", type=anywhere, metavar="CHECKPOINT", help=what)
     add_device(parser)
 
 
@@ -314,6 +345,30 @@ def add_parts(parser: ArgumentParser, what: str) -> None:
     )
 
 
+def add_status(parser: ArgumentParser) -> None:
+    """Add `--status`."""
+    parser.add_argument(
+        "--status",
+        nargs="?",
+        const=1,
+        type=whole_number(1),
+        metavar="N",
+        help="only say how far the run in DIR is that others make: shards, clips a second, time "
+        "left, and which of N parts are not finished",
+    )
+
+
+def print_status(arguments: argparse.Namespace, status: Status, more: Mapping[str, Any]) -> None:
+    """Print how far a run is, for people or as JSON.
+
+    Args:
+        arguments: of the command.
+        status: how far the run is.
+        more: further figures for JSON.
+    """
+    print(json_text({**status.to_dict(), **more}) if arguments.json else "\n".join(status.lines()))
+
+
 def part_of(arguments: argparse.Namespace) -> Part | None:
     """What `--part` says; for `--finish N` any part of so many; None for neither."""
     from echoclip_r.jobs.parts import Part, part_from
@@ -335,16 +390,23 @@ def add_cluster(parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def executor_of(arguments: argparse.Namespace) -> Iterator[Executor | None]:
-    """The cluster that `--cluster` means, or None."""
+def executor_of(
+    arguments: argparse.Namespace, *, packages: Sequence[str] = ()
+) -> Iterator[Executor | None]:
+    """The cluster that `--cluster` means, or None.
+
+    Args:
+        arguments: of the command.
+        packages: those whose versions decide the result, too.
+    """
     if arguments.cluster is None:
         yield None
         return
-    if arguments.workers != 1:
+    if getattr(arguments, "workers", 1) != 1:
         raise OptionError("--workers is for this machine; the workers of --cluster have begun")
     from echoclip_r.jobs.cluster import connected
 
-    with connected(arguments.cluster) as executor:
+    with connected(arguments.cluster, packages=packages) as executor:
         yield executor
 
 

@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING, Any
 from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
+    add_cluster,
     add_frames,
     add_keep_unsure,
     add_out_folder,
     add_overwrite,
     add_parts,
     add_split,
+    add_status,
+    anywhere,
     device_of,
+    executor_of,
     go_on,
+    here,
     nothing_kept,
     part_of,
     picture,
+    print_status,
 )
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.places import place
 from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_column, add_json, whole_number
@@ -56,7 +63,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument(
         "--tokenizer",
-        type=Path,
+        type=anywhere,
         metavar="FILE",
         help="a grown version of the checkpoint's own tokenizer; any other is refused. "
         "published:FOLDER where a tokenizer program of others has moved there",
@@ -70,6 +77,19 @@ def _loader(arguments: argparse.Namespace) -> Callable[[], TrainedModel]:
     device = device_of(arguments)
     return partial(
         load_checkpoint, arguments.checkpoint, device=device, tokenizer=arguments.tokenizer
+    )
+
+
+def _elsewhere(arguments: argparse.Namespace) -> Callable[[], TrainedModel]:
+    """What loads the model in another process, which stands in another folder."""
+    from echoclip_r.model.checkpoint import load_checkpoint
+
+    grown = arguments.tokenizer
+    return partial(
+        load_checkpoint,
+        arguments.checkpoint.absolute(),
+        device=arguments.device,
+        tokenizer=None if grown is None else grown.absolute(),
     )
 
 
@@ -87,7 +107,9 @@ def _add_embed(commands: Any) -> None:
     )
     _add_model(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--shards", type=Path, metavar="DIR", help="clips: shards from `prepare`")
+    source.add_argument(
+        "--shards", type=anywhere, metavar="DIR", help="clips: shards from `prepare`"
+    )
     source.add_argument("--reports", metavar="FILE", help=f"reports: {_REPORT_FILES}")
     add_column(parser)
     _add_id_column(parser)
@@ -108,6 +130,8 @@ def _add_embed(commands: Any) -> None:
     )
     add_batch_size(parser)
     add_parts(parser, "write the clips' or studies' embeddings for other tools")
+    add_cluster(parser)
+    add_status(parser)
     add_overwrite(parser, "embeddings of another model or of other data")
     add_json(parser, "print the result as JSON")
     parser.set_defaults(run=_embed, stopped=go_on)
@@ -126,6 +150,19 @@ def _add_id_column(parser: argparse.ArgumentParser) -> None:
 
 
 def _embed(arguments: argparse.Namespace) -> None:
+    if arguments.status is not None:
+        from echoclip_r.embedding.embedder import embed_status
+
+        if arguments.shards is None:
+            raise OptionError("--status is for the clips of --shards")
+        status = embed_status(
+            arguments.shards,
+            split=arguments.split,
+            out=arguments.out,
+            num_parts=arguments.status,
+        )
+        print_status(arguments, status, {})
+        return
     figures = _embed_clips(arguments) if arguments.reports is None else _embed_reports(arguments)
     if arguments.json:
         print(json_text(figures))
@@ -179,15 +216,21 @@ def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
             "num_clips": sum(len(one.clips) for one in made),
         }
     finish = None if arguments.finish is None else part or Part(number=1, count=1)
-    embedded = embed(
-        _loader(arguments)(),
-        arguments.shards,
-        split=arguments.split,
-        out=arguments.out,
-        batch_size=arguments.batch_size,
-        overwrite=arguments.overwrite,
-        finish=finish,
-    )
+    if arguments.cluster is not None and (part is not None or finish is not None):
+        raise OptionError("--part is done by this machine, and --cluster does all of the work")
+    load = _loader(arguments)
+    with executor_of(arguments, packages=("open_clip_torch", "torch")) as executor:
+        embedded = embed(
+            load(),
+            arguments.shards,
+            split=arguments.split,
+            out=arguments.out,
+            batch_size=arguments.batch_size,
+            overwrite=arguments.overwrite,
+            finish=finish,
+            executor=executor,
+            load=_elsewhere(arguments),
+        )
     level = arguments.level or "clip"
     paths = write_table(embedded, arguments.out, level=level, form=arguments.format)
     return {
@@ -207,6 +250,8 @@ def _embed_reports(arguments: argparse.Namespace) -> dict[str, Any]:
         raise OptionError("--level is for the clips of --shards; a report has one embedding")
     if arguments.part is not None or arguments.finish is not None:
         raise OptionError("--part and --finish are for the clips of --shards")
+    if arguments.cluster is not None:
+        raise OptionError("--cluster is for the clips of --shards")
     load = _loader(arguments)
     table = read_report_table(
         arguments.reports, column=arguments.column, id_column=arguments.id_column
@@ -232,7 +277,7 @@ def _add_retrieve(commands: Any) -> None:
     )
     _add_model(parser)
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--video", type=Path, metavar="FILE", help="a clip to look for")
+    query.add_argument("--video", type=anywhere, metavar="FILE", help="a clip to look for")
     query.add_argument("--report", metavar="FILE", help="a text to look for; - is stdin")
     query.add_argument("--text", metavar="TEXT", help="the text itself, in quotes")
     parser.add_argument(
@@ -243,13 +288,15 @@ def _add_retrieve(commands: Any) -> None:
     )
     pool = parser.add_mutually_exclusive_group()
     pool.add_argument("--reports", metavar="FILE", help=f"reports to search: {_REPORT_FILES}")
-    pool.add_argument("--shards", type=Path, metavar="DIR", help="shards of the clips to search")
+    pool.add_argument(
+        "--shards", type=anywhere, metavar="DIR", help="shards of the clips to search"
+    )
     add_column(parser)
     _add_id_column(parser)
     add_split(parser, ("train", "validation", "test"))
     parser.add_argument(
         "--embeddings",
-        type=Path,
+        type=anywhere,
         metavar="DIR",
         help="embeddings from `embed`, in place of --reports or --shards; together with one of "
         "them, the folder in which to keep its embeddings",
@@ -273,7 +320,7 @@ def _add_retrieve(commands: Any) -> None:
     parser.add_argument(
         "--full", action="store_true", help="also print the text of the query's and found reports"
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page to this file")
+    parser.add_argument("--html", type=here, metavar="FILE", help="also write a page to this file")
     parser.add_argument(
         "--picture", type=picture, metavar="PNG", help="also write frames of the clip to this file"
     )
@@ -441,7 +488,7 @@ def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports
             f"{folder}: made by another model ({run['model']}), so its cosines with this one's "
             "mean nothing; take that model, or run `echoclip-r embed`"
         )
-    shards = Path(run["shards"]) if "shards" in run else None
+    shards = place(run["shards"]) if "shards" in run else None
     return kept, shards if shards is not None and (shards / "index.json").is_file() else None
 
 

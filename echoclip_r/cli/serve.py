@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from echoclip_r.cli.options import add_device
+from echoclip_r.cli.options import add_device, here
 from echoclip_r.errors import ExtraError
 from echotok.cli.console import tell
 from echotok.cli.options import whole_number
@@ -27,30 +26,30 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "checkpoint",
-        type=Path,
+        type=here,
         metavar="CHECKPOINT",
         help="folder of a run, whose best checkpoint is taken, or folder of one checkpoint",
     )
     add_device(parser)
     parser.add_argument(
-        "--shards", type=Path, required=True, metavar="DIR", help="the archive: shards of `prepare`"
+        "--shards", type=here, required=True, metavar="DIR", help="the archive: shards of `prepare`"
     )
     parser.add_argument(
         "--beside",
-        type=Path,
+        type=here,
         metavar="CHECKPOINT",
         help="a second model, whose answers stand beside those of the first",
     )
     parser.add_argument(
         "--embeddings",
-        type=Path,
+        type=here,
         metavar="DIR",
         help="folder for embeddings, marks and audit (default: search, beside the shards); it "
         "holds the reports",
     )
     parser.add_argument(
         "--findings",
-        type=Path,
+        type=here,
         metavar="FILE",
         help="findings from `echotok findings` whose reports are named by study, in place of "
         "reading the reports at the first start",
@@ -78,7 +77,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--token",
-        type=Path,
+        type=here,
         metavar="FILE",
         help="file with a secret that each reader must give once",
     )
@@ -96,7 +95,7 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument(
         "--audit",
-        type=Path,
+        type=here,
         metavar="FILE",
         help="file of who asked when and which studies were shown (default: audit.jsonl among the "
         "embeddings where a token or user is asked for, else none)",

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echoclip_r.cli.options import add_device, add_out_folder, add_seed
+from echoclip_r.cli.options import add_device, add_out_folder, add_seed, anywhere, here
 from echoclip_r.errors import EchoclipError, OptionError
+from echoclip_r.places import is_remote
 from echoclip_r.storage import json_text
 from echotok.cli.console import tell
 from echotok.cli.options import add_json
@@ -35,7 +36,7 @@ def add_commands(commands: Any) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--config",
-        type=Path,
+        type=anywhere,
         metavar="FILE",
         help="settings in TOML: OUT/config.toml of another run, or your own; the other options "
         "change them",
@@ -50,14 +51,17 @@ def add_commands(commands: Any) -> None:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
-        "--shards", type=Path, metavar="DIR", help="folder of shards from `echoclip-r prepare`"
+        "--shards", type=anywhere, metavar="DIR", help="folder of shards from `echoclip-r prepare`"
     )
     source.add_argument(
-        "--manifest", type=Path, metavar="FILE", help="manifest, whose shards go into OUT/shards"
+        "--manifest",
+        type=anywhere,
+        metavar="FILE",
+        help="manifest, whose shards go into OUT/shards",
     )
     parser.add_argument(
         "--frames-from",
-        type=Path,
+        type=here,
         metavar="PARQUET",
         help="embeddings of another image encoder in place of frames (columns id, study, vector): "
         "only the text tower is trained. --manifest gives the studies' reports; its videos need "
@@ -147,6 +151,8 @@ def _train(arguments: argparse.Namespace) -> None:
                 f"trained on; begin a new run in another --out (--pretrained {arguments.out} "
                 "starts it from these weights)"
             )
+        if arguments.frames_from is not None and is_remote(arguments.out):
+            raise OptionError(f"{arguments.out}: --frames-from writes on this machine alone")
         if arguments.frames_from is None:
             _prepare(arguments, shards, config)
         else:

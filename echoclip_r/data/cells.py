@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from echoclip_r.errors import ManifestError
+from echoclip_r.places import local_file
 from echotok.errors import InputError
 from echotok.text_files import find_dialect, open_lines
 
@@ -96,8 +97,9 @@ def read_cells(
         raise ManifestError(f"{path}: there is no such file; a {what} is a .csv or .parquet file")
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind in (".parquet", ".pq"):
-        header, rows = _read_parquet(path, [form.columns.get(name, name) for name in ids])
-        yield _renamed(path, header, form.columns), rows
+        with local_file(path) as file:
+            header, rows = _read_parquet(file, [form.columns.get(name, name) for name in ids])
+            yield _renamed(path, header, form.columns), rows
     elif kind in _DELIMITERS:
         limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
         try:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from echoclip_r.data.siblings import Look, Sibling, cells_of, inside_cells
 from echoclip_r.errors import MediaError
 from echoclip_r.media.clip import Clip, ClipInfo
 from echoclip_r.media.reading import probe, read
+from echoclip_r.places import IN_A_STORE, is_remote, local_file, place
 from echoclip_r.sector.find import Sector, apply_sector, find_sector
 
 __all__ = [
@@ -165,7 +167,7 @@ def look_at(
     Raises:
         MediaError: the clip cannot be read.
     """
-    seed = f"0\0{Path(path).name}" if seed is None else seed
+    seed = f"0\0{place(path).name}" if seed is None else seed
     return _see(
         path,
         lambda total: pick_frames(total, num_frames, seed=seed),
@@ -250,10 +252,25 @@ class _Decision:
     note: str = ""
 
 
+@contextmanager
+def _on_this_machine(path: Path | str) -> Iterator[Path | str]:
+    """A clip where decoders can read it: one in a store is copied for as long as it is read."""
+    if not is_remote(found := place(path)):
+        yield path
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(local_file(found))
+        except FileNotFoundError:
+            raise MediaError(path, f"there is no such file{IN_A_STORE}") from None
+        yield file
+
+
 def _see(path: Path | str, choose: Callable[[int], list[int]], ask: _Ask) -> Seen:
-    total = probe(path).num_frames
-    chosen, evenly = choose(total), _evenly(total)
-    clip = read(path, sorted({*chosen, *evenly}))
+    with _on_this_machine(path) as file:
+        total = probe(file).num_frames
+        chosen, evenly = choose(total), _evenly(total)
+        clip = read(file, sorted({*chosen, *evenly}))
     # From the evenly spread ones alone: neither seed nor number of frames moves the mask.
     frames = clip.frames[_places(clip, evenly)]
     floor, peak = cells_of(frames)

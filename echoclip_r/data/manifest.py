@@ -31,6 +31,7 @@ from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.data.rows import OPTIONAL, REQUIRED, Reject, RowReader, number_of
 from echoclip_r.data.splits import assign_split
 from echoclip_r.errors import ManifestError
+from echoclip_r.places import place
 
 __all__ = ["Manifest", "read_manifest"]
 
@@ -94,7 +95,7 @@ def read_manifest(
         ManifestError: the file cannot be read, a column is missing, there is no row, or a patient
             is in two splits (I10).
     """
-    path = Path(path)
+    path = place(path)
     names = (*REQUIRED, *OPTIONAL, *(labels or ()))
     with read_cells(path, ids=("study_id", "patient_id"), names=names, form=form) as (
         header,

@@ -39,6 +39,7 @@ from scipy import ndimage
 from echoclip_r.data.cells import AS_IT_IS, TableFormat, read_cells
 from echoclip_r.errors import ManifestError
 from echoclip_r.media.clip import ClipInfo
+from echoclip_r.places import place
 from echoclip_r.sector.shape import SectorShape
 from echotok.spelling import did_you_mean
 
@@ -189,12 +190,12 @@ class Outlines:
         # A page writes a row for each clip: these are looked up, the others are tried one by one.
         self._by_name: dict[str, list[int]] = {}
         self._others: list[int] = []
-        for place, rule in enumerate(self.rules):
+        for at, rule in enumerate(self.rules):
             plain = _ESCAPED.sub(r"\1", rule.video)
             if rule.video and (glob.escape(plain) == rule.video or not glob.has_magic(rule.video)):
-                self._by_name.setdefault(plain, []).append(place)
+                self._by_name.setdefault(plain, []).append(at)
             else:
-                self._others.append(place)
+                self._others.append(at)
 
     def for_clip(self, *, video: str, path: str, study_id: str) -> tuple[Rule, ...]:
         """The rows that may hold for a clip, in order; its file's size and machine decide."""
@@ -230,7 +231,7 @@ def read_outlines(path: str | Path, *, form: TableFormat = AS_IT_IS) -> Outlines
         ManifestError: the file cannot be read, or has wrong columns or values; the message names
             the rows.
     """
-    path = Path(path)
+    path = place(path)
     rules: list[Rule] = []
     wrong: list[str] = []
     with read_cells(path, ids=("study_id",), names=COLUMNS, form=form, what="file of sectors") as (

@@ -33,9 +33,11 @@ from echoclip_r.data.shard_records import (
     Remark,
     ShardInfo,
     claim_shards,
+    finished_s,
     load_record,
     noted_item,
     read_looks,
+    run_options,
     write_index,
     write_rejects,
     write_remarks,
@@ -53,8 +55,10 @@ from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
+from echoclip_r.jobs.status import Status, Unit, status_of
+from echoclip_r.places import at_once, is_remote, place
 
-__all__ = ["PrepareResult", "prepare"]
+__all__ = ["PrepareResult", "prepare", "prepare_status"]
 
 _log = logging.getLogger(__name__)
 
@@ -189,7 +193,7 @@ def prepare(
     if workers < 0:
         raise OptionError(f"workers is {workers}; it must be 0 or more")
     if executor is not None:  # its processes may stand in another folder
-        manifest_path, out_dir = Path(manifest_path).absolute(), Path(out_dir).absolute()
+        manifest_path, out_dir = place(manifest_path).absolute(), place(out_dir).absolute()
     outlines = None if sectors is None else read_outlines(sectors)
     manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False, form=form)
     plan = make_plan(manifest, options, clips_per_shard=clips_per_shard, outlines=outlines)
@@ -201,7 +205,7 @@ def prepare(
         )
     for name, why in manifest.ignored.items():
         _log.warning("column %r is not used as a label: %s", name, why)
-    out_dir = Path(out_dir)
+    out_dir = place(out_dir)
     with claim_shards(
         out_dir,
         options=plan.options,
@@ -210,11 +214,13 @@ def prepare(
         shared=part is not None and not finish,
     ):
         due = plan.shards if part is None or finish else part.of(plan.shards)
+        known = at_once(
+            lambda shard: load_record(out_dir, shard.name), due, remote=is_remote(out_dir)
+        )
         records = {
             shard.name: record
-            for shard in due
-            if (record := load_record(out_dir, shard.name)) is not None
-            and record.sources == source_fingerprint(plan.rows(shard))
+            for shard, record in zip(due, known, strict=True)
+            if record is not None and record.sources == source_fingerprint(plan.rows(shard))
         }
         num_resumed = sum(record.info.num_clips for record in records.values())
         if num_resumed:
@@ -234,6 +240,54 @@ def prepare(
         if not masked:
             _settle(records, tasks, out_dir, workers, executor)
         return _finish(plan, out_dir, records, num_resumed)
+
+
+def prepare_status(
+    manifest_path: str | Path,
+    out_dir: str | Path,
+    *,
+    seed: int = 0,
+    clips_per_shard: int = 256,
+    labels: Sequence[str] | None = None,
+    form: TableFormat = AS_IT_IS,
+    num_parts: int = 1,
+) -> tuple[Status, tuple[Reject, ...]]:
+    """How far a run is that many machines share, and which clips were left out so far.
+
+    Args:
+        manifest_path: as in `prepare`.
+        out_dir: as in `prepare`.
+        seed: as in `prepare`.
+        clips_per_shard: as in `prepare`.
+        labels: as in `prepare`.
+        form: as in `prepare`.
+        num_parts: number of parts whose state is told.
+
+    Raises:
+        ManifestError: as in `prepare`.
+        ShardError: there is no run in `out_dir`, or one of other options.
+    """
+    out_dir = place(out_dir)
+    manifest = read_manifest(manifest_path, seed=seed, labels=labels, check_files=False, form=form)
+    plan = make_plan(manifest, SampleOptions(seed=seed), clips_per_shard=clips_per_shard)
+    known = run_options(out_dir)
+    if known is None:
+        raise ShardError(f"{out_dir}: no run has begun there")
+    for name, value in (("seed", seed), ("clips_per_shard", clips_per_shard)):
+        if known.get(name) != value:
+            raise ShardError(f"{out_dir}: its run has {name} {known.get(name)}, and not {value}")
+    records = at_once(
+        lambda shard: load_record(out_dir, shard.name), plan.shards, remote=is_remote(out_dir)
+    )
+    units = [
+        Unit(
+            num_clips=len(shard.indices),
+            finished_s=None if record is None else finished_s(out_dir, shard.name),
+        )
+        for shard, record in zip(plan.shards, records, strict=True)
+    ]
+    rejects = [reject for record in records if record is not None for reject in record.rejects]
+    return status_of(units, num_parts=num_parts), (*manifest.rejects, *rejects)
 
 
 def _task(

@@ -13,6 +13,7 @@ from typing import Any
 
 from echoclip_r.data.splits import split_named
 from echoclip_r.media.missing import why_missing
+from echoclip_r.places import exists, is_remote, within
 from echotok.corpora import holds_text
 from echotok.errors import InputError
 from echotok.text_files import decode
@@ -105,8 +106,8 @@ class RowReader:
                 if not record[column]:
                     raise ValueError("the cell is empty; every clip needs a value here")
             column, file = "video", record["video"]
-            path = os.path.normpath(self._find(file))
-            if check_files and not os.path.exists(path):  # noqa: PTH110 - any name, however long
+            path = self._path_of(file)
+            if check_files and not exists(path):
                 raise ValueError(self._why_missing(file))
             column, file = "report", ""
             if _is_text_file(record["report"]):
@@ -145,6 +146,11 @@ class RowReader:
             )
         )
 
+    def _path_of(self, file: str) -> str:
+        if is_remote(self.path) or "://" in file:
+            return within(self.path.parent, file)
+        return os.path.normpath(self._find(file))
+
     def _find(self, file: str) -> Path:
         """Where a file lies; a path as Windows writes it is read where the other is not there."""
         path = self.path.parent / file
@@ -167,6 +173,8 @@ class RowReader:
         if file not in self._files:
             try:
                 self._files[file] = decode(self._find(file).read_bytes(), "the report").strip()
+            except ConnectionError:
+                raise  # of a store, where it may be
             except OSError as error:
                 why = f"the report cannot be read: {error.strerror}"
                 if isinstance(error, FileNotFoundError):

@@ -11,7 +11,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from echoclip_r.data.outlines import Rule, fingerprint_of
 from echoclip_r.data.pseudonyms import check_salt, pseudonym, shifted_date
 from echoclip_r.data.siblings import Look, Sibling
 from echoclip_r.errors import OptionError
+from echoclip_r.places import file_states
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -235,12 +235,7 @@ def source_fingerprint(rows: tuple[ClipRow, ...]) -> str:
     A clip's name is that of the manifest: on another machine the archive may be mounted elsewhere.
     """
     digest = hashlib.sha256()
-    for row in rows:
-        try:
-            status = Path(row.path).stat()
-            state = f"{status.st_size}:{status.st_mtime_ns}"
-        except OSError:
-            state = "missing"
+    for row, state in zip(rows, file_states([row.path for row in rows]), strict=True):
         digest.update(f"{row.video}\0{state}\0{fingerprint_of(row.rules)}\n".encode())
     return digest.hexdigest()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +19,7 @@ from echoclip_r.data.rows import Reject
 from echoclip_r.data.siblings import ClipLook, from_json, to_json
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
+from echoclip_r.places import is_remote
 from echoclip_r.storage import claim, read_json, write_text, writing
 
 __all__ = [
@@ -26,10 +29,12 @@ __all__ = [
     "begin_settling",
     "claim_shards",
     "drop_note",
+    "finished_s",
     "load_record",
     "note_item",
     "noted_item",
     "read_looks",
+    "run_options",
     "save_record",
     "write_index",
     "write_looks",
@@ -180,6 +185,17 @@ def load_record(out_dir: Path, name: str, *, settling: bool = False) -> Record |
     return found if _looks(out_dir, name).is_file() else None
 
 
+def finished_s(out_dir: Path, name: str) -> float:
+    """When the record of a finished shard was written, as `time.time` has it."""
+    return (out_dir / "state" / f"{name}.json").stat().st_mtime
+
+
+def run_options(out_dir: Path) -> dict[str, Any] | None:
+    """The options of the run that a folder belongs to; None where it belongs to none."""
+    run = read_json(out_dir / "state" / "run.json")
+    return None if run is None else dict(run.get("options", {}))
+
+
 def write_looks(out_dir: Path, name: str, clips: Iterable[ClipLook]) -> None:
     """Keep how the clips of a shard look from far away."""
     lines = (json.dumps(to_json(clip), ensure_ascii=False) + "\n" for clip in clips)
@@ -289,7 +305,12 @@ def write_index(
 
 
 def _note(out_dir: Path, name: str) -> Path:
-    return out_dir / "state" / f"{name}.at"
+    if not is_remote(out_dir):
+        return out_dir / "state" / f"{name}.at"
+    # A request for each clip would take as long as reading it; what ends a process is found by
+    # those of the same machine.
+    run = hashlib.sha256(str(out_dir).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"echoclip-r-{run}-{name}.at"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tarfile
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ from echoclip_r.data.shard_records import (
 from echoclip_r.data.siblings import ClipLook, Sibling, shape_to_json
 from echoclip_r.errors import MediaError, ShardError
 from echoclip_r.jobs.local import Job
+from echoclip_r.places import is_remote
 from echoclip_r.storage import sha256_of, whole_file
 
 __all__ = ["ShardTask", "add_sample", "settle_shard", "settled_fingerprint", "write_shard"]
@@ -118,7 +120,8 @@ def settle_shard(job: Job[ShardTask]) -> Record:
     with ExitStack() as stack:
         finished: Iterator[tuple[str, list[tuple[str, bytes]]]] = iter(())
         if before.info.num_clips:
-            tar = stack.enter_context(tarfile.open(task.out_dir / before.info.name))
+            file = stack.enter_context((task.out_dir / before.info.name).open("rb"))
+            tar = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
             finished = _samples_of(tar)
 
         def attempt(position: int, row: ClipRow) -> Attempt:
@@ -224,6 +227,8 @@ def _try(row: ClipRow, options: SampleOptions, sibling: Sibling | None = None) -
         return make_sample(row, options, sibling=sibling)
     except MediaError as error:
         return Attempt(sample=None, refusal=error.reason)
+    except ConnectionError:
+        raise  # the store of the clips does not answer, which is no fault of this one
     except Exception as error:
         # A clip must not end the run (I12). The message may quote the file, so it is left out.
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -270,10 +275,11 @@ def add_sample(tar: tarfile.TarFile, sample: Sample) -> None:
 
 
 def _check_space(out_dir: Path, name: str, min_free_bytes: int) -> None:
-    free = shutil.disk_usage(out_dir).free
+    where = Path(tempfile.gettempdir()) if is_remote(out_dir) else out_dir
+    free = shutil.disk_usage(where).free
     if free < min_free_bytes:
         raise ShardError(
-            f"{out_dir}: {free / 1e9:.2f} GB of disk are free, and {min_free_bytes / 1e9:.2f} GB "
+            f"{where}: {free / 1e9:.2f} GB of disk are free, and {min_free_bytes / 1e9:.2f} GB "
             f"are asked for, so {name}.tar was not begun. Free some space, or ask for less "
             "(--min-free-gb). Run the same command again to go on: finished shards are kept"
         )

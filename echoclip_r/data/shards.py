@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from echoclip_r.data.splits import SPLITS
 from echoclip_r.errors import ShardError
+from echoclip_r.places import place, sizes
 
 __all__ = [
     "BadClip",
@@ -104,7 +105,7 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
     Raises:
         ShardError: the index is missing or damaged, or a shard is missing or has another size.
     """
-    folder = Path(shards_dir)
+    folder = place(shards_dir)
     path = folder / "index.json"
     try:
         content = path.read_bytes()
@@ -121,13 +122,16 @@ def read_index(shards_dir: Path | str) -> ShardIndex:
             f"{folder}: it holds no index.json, so it has no finished shards; make some with "
             f"`echoclip-r prepare MANIFEST --out {folder}`"
         ) from None
+    except ConnectionError as error:
+        raise _no_answer(path, error) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardError(
             f"{path}: it cannot be read ({type(error).__name__}: {error}); make the shards again "
             "with `echoclip-r prepare`"
         ) from error
+    there = sizes(folder)
     for shard in (shard for part in shards.values() for shard in part):
-        found = shard.path.stat().st_size if shard.path.is_file() else None
+        found = there.get(shard.path.name)
         if found != shard.num_bytes:
             state = "is missing" if found is None else f"has {found:,} bytes"
             raise ShardError(
@@ -232,6 +236,8 @@ def read_samples(shard: Shard) -> Iterator[dict[str, Any] | BadClip]:
                     break
                 count += 1
                 yield sample
+    except ConnectionError as error:
+        raise _no_answer(shard.path, error) from error
     except (OSError, ValueError, EOFError, tarfile.TarError) as error:
         reason = f"the shard is damaged before it ({type(error).__name__})"
     for missing in range(count, shard.num_clips):
@@ -342,18 +348,26 @@ def _patients(shard: Shard) -> Iterator[tuple[str, str]]:
 def _files(shard: Shard, endings: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
     """Name and content of a shard's files with these endings; the others are passed over."""
     try:
-        with tarfile.open(shard.path, "r:") as tar:
+        with shard.path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.name.endswith(endings):
                     content = tar.extractfile(member)
                     assert content is not None  # it is a file
                     yield member.name, content.read()
                 tar.members = []  # type: ignore[attr-defined]  # else all headers stay in memory
+    except ConnectionError as error:
+        raise _no_answer(shard.path, error) from error
     except (OSError, tarfile.TarError) as error:
         raise ShardError(
             f"{shard.path}: it cannot be read ({type(error).__name__}); copy it again "
             "(`sha256sum -c SHA256SUMS` there checks all), or run `echoclip-r prepare`"
         ) from error
+
+
+def _no_answer(path: Path, error: ConnectionError) -> ShardError:
+    return ShardError(
+        f"{path}: the store does not answer ({error}); when it does, give the same command again"
+    )
 
 
 def _clip(sample: Mapping[str, Any]) -> Clip | BadClip:

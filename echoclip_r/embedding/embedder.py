@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +36,14 @@ from echoclip_r.embedding.embeddings import (
     write_part,
 )
 from echoclip_r.errors import EchoclipError, ShardError
+from echoclip_r.jobs.local import Job, run_jobs
 from echoclip_r.jobs.parts import Part, parts_of
 from echoclip_r.jobs.progress import Progress
+from echoclip_r.jobs.status import Status, Unit, status_of
 from echoclip_r.metrics.finite import check_embeddings
 from echoclip_r.model.channels import shown
 from echoclip_r.model.study_pooling import MeanPooling
+from echoclip_r.places import place, sizes
 from echoclip_r.text.losses import tell_losses
 from echotok.cpus import num_cpus
 
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
     from echoclip_r.data.clips import Frames
     from echoclip_r.model.trained import TrainedModel
 
-__all__ = ["embed", "embed_by_shard", "embed_part", "embed_texts", "embed_video"]
+__all__ = ["embed", "embed_by_shard", "embed_part", "embed_status", "embed_texts", "embed_video"]
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +67,8 @@ def embed(
     batch_size: int = 256,
     overwrite: bool = False,
     finish: Part | None = None,
+    executor: Executor | None = None,
+    load: Callable[[], TrainedModel] | None = None,
 ) -> Embedded:
     """Embed every frame of a split.
 
@@ -76,6 +83,9 @@ def embed(
         overwrite: replace embeddings of another model or of other shards in `out`.
         finish: parts have been made by `embed_part`: an error names those of so many that are
             missing, instead of making them here.
+        executor: what embeds the shards in place of this process; see
+            `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
+        load: picklable function that loads the model in such a process.
 
     Returns:
         The clips in the order of the shards; a clip that cannot be read is logged and left out.
@@ -89,15 +99,16 @@ def embed(
     shards = index.shards[split]
     if out is None:
         return joined(list(_parts(model, index, shards, split, batch_size)), index.folder)
-    folder, run = Path(out), _run(model, index, split)
+    folder, run = place(out), _run(model, index, split)
     paths = [_part_path(folder, shard) for shard in shards]
-    if read_run(folder) == run and all(path.exists() for path in paths):
+    if read_run(folder) == run and {path.name for path in paths} <= sizes(folder).keys():
         # Without the lock, so that several searches can read one folder.
         parts = [part for path in paths if (part := read_part(path)) is not None]
         if len(parts) == len(paths):
             return joined(parts, index.folder)
     with claim_embeddings(folder, run, overwrite=overwrite and finish is None):
-        missing = [number for number, path in enumerate(paths) if not path.exists()]
+        there = sizes(folder)
+        missing = [number for number, path in enumerate(paths) if path.name not in there]
         if finish is not None and missing:
             numbers = ", ".join(map(str, parts_of(missing, finish.count)))
             again = f"part {numbers} of {finish.count}" if finish.count > 1 else "their parts"
@@ -106,6 +117,10 @@ def embed(
                 f"{paths[missing[0]].stem}. Run {again} again: what is "
                 "embedded is kept"
             )
+        if executor is not None:
+            assert load is not None, "another process loads the model itself"
+            units = [shards[number] for number in missing]
+            _embed_elsewhere(executor, load, model, index, units, split, batch_size, folder)
         parts = list(_parts(model, index, shards, split, batch_size, folder))
         return joined(parts, index.folder)
 
@@ -136,10 +151,36 @@ def embed_part(
         ShardError, EvaluationError: as `embed`.
     """
     index = _index_for(model, shards_dir, split)
-    folder = Path(out)
+    folder = place(out)
     with claim_embeddings(folder, _run(model, index, split), overwrite=False, shared=True):
         shards = part.of(index.shards[split])
         return list(_parts(model, index, shards, split, batch_size, folder, whole=False))
+
+
+def embed_status(
+    shards_dir: Path | str, *, split: str, out: Path | str, num_parts: int = 1
+) -> Status:
+    """How far the embeddings of a split are that many machines make.
+
+    Args:
+        shards_dir: folder of shards from `echoclip_r.data.preparation.prepare`.
+        split: train, validation or test.
+        out: folder of the embeddings.
+        num_parts: number of parts whose state is told.
+
+    Raises:
+        ShardError: the shards cannot be read, or no run has begun in `out`.
+    """
+    index, folder = read_index(shards_dir), place(out)
+    if read_run(folder) is None:
+        raise ShardError(f"{folder}: no run has begun there")
+    there = sizes(folder)
+    units = []
+    for shard in index.shards[split]:
+        path = _part_path(folder, shard)
+        finished_s = path.stat().st_mtime if path.name in there else None
+        units.append(Unit(num_clips=shard.num_clips, finished_s=finished_s))
+    return status_of(units, num_parts=num_parts)
 
 
 def embed_by_shard(
@@ -164,7 +205,7 @@ def embed_by_shard(
         EvaluationError: an embedding holds NaN or infinity.
     """
     index = _index_for(model, shards_dir, split)
-    folder, shards = Path(out), index.shards[split]
+    folder, shards = place(out), index.shards[split]
     with claim_embeddings(folder, _run(model, index, split), overwrite=False):
         parts = _parts(model, index, shards, split, batch_size, folder)
         yield from zip(shards, parts, strict=True)
@@ -229,6 +270,85 @@ def _parts(
             bar.advance(shard.num_clips)
     if old is not None and whole:
         old.drop()
+
+
+# By other processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShardTask:
+    """What another process needs to embed a shard; `number` is its place in the split."""
+
+    load: Callable[[], TrainedModel]
+    fingerprint: str
+    shards_dir: Path
+    shards_sha256: str
+    split: str
+    number: int
+    batch_size: int
+    folder: Path
+
+
+def _embed_elsewhere(
+    executor: Executor,
+    load: Callable[[], TrainedModel],
+    model: TrainedModel,
+    index: ShardIndex,
+    shards: Sequence[Shard],
+    split: str,
+    batch_size: int,
+    folder: Path,
+) -> None:
+    """Let an executor embed shards; each is in `folder` when it is whole."""
+    places = {shard: number for number, shard in enumerate(index.shards[split])}
+    jobs = (
+        Job(
+            name=shard.path.stem,
+            payload=_ShardTask(
+                load=load,
+                fingerprint=model.fingerprint,
+                shards_dir=index.folder.absolute(),
+                shards_sha256=index.sha256,
+                split=split,
+                number=places[shard],
+                batch_size=batch_size,
+                folder=folder.absolute(),
+            ),
+        )
+        for shard in shards
+    )
+    num_clips = sum(shard.num_clips for shard in shards)
+    with Progress(num_clips, unit="clips", what="embed") as bar:
+        for _, done in run_jobs(jobs, _embed_here, workers=1, error=ShardError, executor=executor):
+            bar.advance(done)
+
+
+_loaded: dict[str, TrainedModel] = {}
+"""The model of this process, by its fingerprint: a worker embeds many shards with one."""
+_load_lock = threading.Lock()
+
+
+def _embed_here(job: Job[_ShardTask]) -> int:
+    """Embed a shard as another process asked for it; how many clips it has."""
+    task = job.payload
+    with _load_lock:  # where a worker has threads
+        if task.fingerprint not in _loaded:
+            _loaded.clear()
+            found = task.load()
+            _loaded[found.fingerprint] = found
+    model = _loaded.get(task.fingerprint)
+    index = read_index(task.shards_dir)
+    if model is None or index.sha256 != task.shards_sha256:
+        what = "model" if model is None else f"shards in {task.shards_dir}"
+        raise ShardError(
+            f"{job.name}: the {what} of this worker is not that of the command; workers must see "
+            "the same files"
+        )
+    shard = index.shards[task.split][task.number]
+    old = OldEmbeddings(task.folder)
+    part, contents = _embed_shard(model, shard, index, task.split, task.batch_size, old)
+    write_part(_part_path(task.folder, shard), part, contents)
+    return shard.num_clips
 
 
 def _part_path(folder: Path, shard: Shard) -> Path:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from echoclip_r.errors import ShardError
 from echoclip_r.model.study_pooling import MeanPooling, StudyPooling
+from echoclip_r.places import local_file, place
 from echoclip_r.storage import claim, read_json, whole_file, writing
 
 __all__ = [
@@ -125,7 +126,7 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
     Raises:
         ShardError: the folder holds no embeddings, or some are still missing.
     """
-    folder = Path(folder)
+    folder = place(folder)
     run = read_run(folder)
     if run is None and read_run(folder, REPORTS) is not None:
         raise ShardError(f"{folder}: it holds embeddings of reports, and none of clips")
@@ -250,9 +251,12 @@ def write_part(path: Path, part: Embedded, contents: Sequence[bytes]) -> None:
 def read_kept(path: Path, *, needed: Sequence[str]) -> pd.DataFrame | None:
     """A file of embeddings; None where it is missing or damaged, or lacks a column."""
     try:
-        table = pd.read_parquet(path)
+        with local_file(path) as file:
+            table = pd.read_parquet(file)
     except FileNotFoundError:
         return None
+    except ConnectionError:
+        raise  # of a store, where it may be whole
     except (OSError, ValueError, pa.ArrowException) as error:
         _log.warning("%s is damaged (%s) and made again", path, type(error).__name__)
         return None

@@ -34,6 +34,7 @@ from echoclip_r.embedding.embeddings import (
 from echoclip_r.errors import EchoclipError, ShardError
 from echoclip_r.jobs.progress import Progress
 from echoclip_r.metrics.finite import check_embeddings
+from echoclip_r.places import place
 from echoclip_r.storage import whole_file
 from echoclip_r.text.equality import normalize_report
 from echoclip_r.text.losses import tell_losses
@@ -115,7 +116,7 @@ def embed_reports(
     if out is None:
         keys = [text_key(text) for text in table.reports]
         return _numbered(table, keys, dict(_embed(model, _first(table, keys), told)))
-    folder = Path(out)
+    folder = place(out)
     run = {
         "format": FORMAT,
         "kind": REPORTS,
@@ -139,7 +140,7 @@ def load_reports(folder: Path | str) -> tuple[EmbeddedReports, dict[str, Any]]:
         ShardError: the folder holds no embedded reports, or they are not finished or damaged.
         EvaluationError: an embedding holds NaN or infinity.
     """
-    folder = Path(folder)
+    folder = place(folder)
     run = read_run(folder, REPORTS)
     command = f"`echoclip-r embed CHECKPOINT --reports FILE --out {folder}`"
     if run is None:

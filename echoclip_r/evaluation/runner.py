@@ -60,6 +60,8 @@ from echoclip_r.metrics.scores import difference
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.description import tasks_of
 from echoclip_r.model.trained import TrainedModel
+from echoclip_r.places import filled_folder, place
+from echoclip_r.storage import writing
 from echoclip_r.text.word_counts import KnownWords, Remark
 
 __all__ = ["compare", "evaluate", "evaluate_model"]
@@ -76,18 +78,18 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
         ManifestError: the manifest breaks a rule.
         CheckpointError: a checkpoint cannot be read.
     """
-    out = Path(config.out)
+    out = place(config.out)
     if is_shards(out):
         raise EvaluationError(
             f"{out}: it holds shards, and an evaluation would mix its files with them; give --out "
             "a folder of its own"
         )
     tasks = read_tasks(*_task_sources(config))
-    rows = None if config.events is None else read_events(Path(config.events))
+    rows = None if config.events is None else read_events(place(config.events))
     models = _load_models(config)
-    sources = {"internal": Path(config.data)}
+    sources = {"internal": place(config.data)}
     if config.external is not None:
-        sources["external"] = Path(config.external)
+        sources["external"] = place(config.external)
     _check_sources(models, sources)
     folders = {
         name: make_shards(
@@ -158,7 +160,8 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             "seed": config.resampling.seed,
         },
     )
-    write_evaluation(evaluation, tasks, out)
+    with writing(out, "the report", error=EvaluationError), filled_folder(out) as folder:
+        write_evaluation(evaluation, tasks, folder)
     return evaluation
 
 
@@ -183,7 +186,7 @@ def _task_sources(config: EvaluateConfig) -> Sequence[str | Path]:
 
 def _content(source: str) -> str:
     """What tells a task file from another: its text, or the name of one of this package."""
-    path = Path(source)
+    path = place(source)
     return path.read_text(encoding="utf-8") if path.is_file() else source
 
 
@@ -208,7 +211,7 @@ def _load_dataset(
         load_split,
         model,
         shards,
-        kept=Path(config.out) / "embeddings",
+        kept=place(config.out) / "embeddings",
         name=name,
         batch_size=config.batch_size,
     )

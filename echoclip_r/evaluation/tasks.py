@@ -33,6 +33,7 @@ from typing import Any
 
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.labels import Finding, make_finding
+from echoclip_r.places import place
 from echotok.spelling import did_you_mean
 
 __all__ = ["Binary", "Event", "Label", "Prompt", "Regression", "Tasks", "read_tasks"]
@@ -232,7 +233,7 @@ def _read_file(source: str) -> tuple[dict[str, dict[str, dict[str, Any]]], list[
             file = resources.files("echoclip_r.evaluation") / "task_files" / f"{source}.toml"
             content = tomllib.loads(file.read_text(encoding="utf-8"))
         else:
-            content = tomllib.loads(Path(source).read_text(encoding="utf-8"))
+            content = tomllib.loads(place(source).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EvaluationError(
             f"{source}: the task file cannot be read ({error}); give a TOML file, or one of "

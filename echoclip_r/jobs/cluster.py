@@ -8,7 +8,7 @@ as the process that asks them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -80,11 +80,12 @@ def _pass_on(theirs: Future[ResultT], ours: Future[ResultT]) -> None:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[ClusterExecutor]:
+def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[ClusterExecutor]:
     """An executor of the cluster with this scheduler; what it still does at the end is given up.
 
     Args:
         address: of the scheduler, e.g. `tcp://10.0.0.1:8786`.
+        packages: those whose versions must be the same, beside those that decide a shard's bytes.
 
     Raises:
         OptionError: `distributed` is not installed, or no scheduler or no worker answers.
@@ -112,7 +113,8 @@ def connected(address: str) -> Iterator[ClusterExecutor]:
                 f"--cluster {address}: there is a scheduler and no worker; start some with `dask "
                 f"worker {address} --nthreads 1`"
             ) from error
-        _check(client.run(versions))
+        names = (*_PACKAGES, *packages)
+        _check(client.run(versions, names), names)
         executor = ClusterExecutor(client)
         _log.info("%d threads of workers at %s", executor.num_workers, address)
         try:
@@ -121,10 +123,10 @@ def connected(address: str) -> Iterator[ClusterExecutor]:
             executor.shutdown(cancel_futures=True)
 
 
-def versions() -> dict[str, str]:
+def versions(names: Sequence[str] = _PACKAGES) -> dict[str, str]:
     """The versions of the packages that decide what is written."""
     found = {}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -132,12 +134,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _check(workers: Mapping[str, Mapping[str, str]]) -> None:
-    ours = versions()
+def _check(workers: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> None:
+    ours = versions(names)
     for address, theirs in sorted(workers.items()):
         for name, own in ours.items():
             if theirs.get(name) != own:
                 raise EchoclipError(
                     f"the worker {address} has {name} {theirs.get(name)}, and this process {own}: "
-                    "shards would differ; install the same versions on both"
+                    "what they write would differ; install the same versions on both"
                 )

@@ -52,6 +52,7 @@ from echoclip_r.model.spec import ModelSpec
 from echoclip_r.model.task_files import TaskFiles
 from echoclip_r.model.trained import TrainedModel
 from echoclip_r.model.vocabulary import grow_embedding
+from echoclip_r.places import place
 from echoclip_r.storage import sha256_of, whole_folder, writing
 from echoclip_r.text.codec import PUBLISHED, TextCodec, is_published
 from echoclip_r.text.word_counts import WordCounts
@@ -157,7 +158,7 @@ def load_checkpoint(
         OptionError: there is no such device here.
     """
     device = pick_device(device)
-    description = read_description(find_checkpoint(Path(path)))
+    description = read_description(find_checkpoint(place(path)))
     folder, spec = description.folder, description.spec
     moved = None if tokenizer is None else str(tokenizer)
     if is_published(moved):

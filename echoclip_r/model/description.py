@@ -15,6 +15,7 @@ from typing import Any
 
 from echoclip_r.errors import CheckpointError
 from echoclip_r.model.spec import ModelSpec
+from echoclip_r.places import local_folder, place
 
 __all__ = [
     "Description",
@@ -92,7 +93,7 @@ def find_checkpoint(path: Path) -> Path:
     """
     for folder in (path, path / "best", last_checkpoint(path)):
         if folder is not None and (folder / DESCRIPTION).is_file():
-            return folder
+            return local_folder(folder)
     raise CheckpointError(
         f"{path}: no checkpoint there; give the folder of a run (the --out of `echoclip-r train`) "
         "or one of its checkpoints"
@@ -173,7 +174,7 @@ def tasks_of(path: Path | str) -> tuple[str, ...]:
     Raises:
         CheckpointError: no checkpoint there, or a damaged one.
     """
-    folder = find_checkpoint(Path(path))
+    folder = find_checkpoint(place(path))
     names = map(str, read_description(folder).facts.get("tasks", ()))
     return tuple(str(folder / name) if (folder / name).is_file() else name for name in names)
 
@@ -187,7 +188,7 @@ def tokenizer_of(path: Path | str) -> Path | None:
     Raises:
         CheckpointError: no checkpoint there.
     """
-    artifact = find_checkpoint(Path(path)) / TOKENIZER
+    artifact = find_checkpoint(place(path)) / TOKENIZER
     return artifact if artifact.is_file() else None
 
 

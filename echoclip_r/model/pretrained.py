@@ -38,6 +38,7 @@ from echoclip_r.model.vocabulary import (
     transfer_from_clip,
     transfer_from_published,
 )
+from echoclip_r.places import place
 from echoclip_r.text.codec import TextCodec, is_published
 
 __all__ = [
@@ -143,7 +144,7 @@ def trained_folder(pretrained: str) -> Path | None:
     Raises:
         CheckpointError: it is a folder without a checkpoint.
     """
-    path = Path(pretrained)
+    path = place(pretrained)
     if path.is_dir():
         try:
             return find_checkpoint(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from echoclip_r.errors import CheckpointError
+from echoclip_r.places import place
 
 __all__ = ["TaskFiles", "read_task_files"]
 
@@ -56,7 +57,7 @@ def read_task_files(sources: Sequence[str]) -> TaskFiles:
     names: list[str] = []
     texts: dict[str, str] = {}
     for number, source in enumerate(sources, 1):
-        path = Path(source)
+        path = place(source)
         if path.suffix or len(path.parts) > 1:
             try:
                 text = path.read_text(encoding="utf-8")

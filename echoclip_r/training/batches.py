@@ -5,8 +5,9 @@ the row of clips that this gives is cut into one slice for each rank and each of
 that all clips are read by someone, none by two, and every rank has the same number of batches.
 A reader takes one frame of each clip and mixes what it has read in a buffer. What is drawn for a
 clip (its frame, how that is changed, and its texts, in this order) depends on (seed, epoch, key)
-alone. How many readers there are belongs to the sequence and stays as the run was begun; how many
-processes do their work does not, as long as each has as many readers as the others.
+alone. How many ranks and readers there are belongs to the sequence and stays as the run was begun;
+how many processes do their work does not. A run that goes on with other ranks takes its part of
+each batch out of those of the ranks that it was begun with, its lanes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from echoclip_r.data.shards import (
 )
 from echoclip_r.errors import OptionError, ShardError
 from echoclip_r.model.channels import cine, cine_frames
+from echoclip_r.places import is_remote
 from echoclip_r.text.claims import default_claims
 from echoclip_r.text.codec import TextCodec, text_ids
 from echoclip_r.training.augment import Augmented
@@ -104,6 +106,7 @@ class TrainData(IterableDataset[Batch]):
         size_px: side of the model's frames.
         rank: number of this process, from 0.
         world_size: number of processes.
+        lanes: number of processes that the run was begun with; None for `world_size`.
 
     Raises:
         ShardError: the training split has fewer clips than a batch, or fewer than two.
@@ -119,6 +122,7 @@ class TrainData(IterableDataset[Batch]):
         size_px: int,
         rank: int = 0,
         world_size: int = 1,
+        lanes: int | None = None,
     ) -> None:
         parts = world_size * config.accumulate
         if config.batch_size % parts:
@@ -142,8 +146,10 @@ class TrainData(IterableDataset[Batch]):
         self._config = config
         self._codec = codec
         self._size_px = size_px
-        self._rank = rank
-        self._batch_size = config.batch_size // world_size
+        self.lanes = lanes or world_size
+        self._lane_size = config.batch_size // self.lanes
+        size = config.batch_size // world_size
+        self._mine = range(rank * size, (rank + 1) * size)  # places in the whole batch
         self.steps_per_epoch = num_clips // config.batch_size
         self.num_steps = self.steps_per_epoch * config.epochs
         total_mb = sum(shard.num_bytes for shard in self._shards) / 1e6
@@ -170,6 +176,8 @@ class TrainData(IterableDataset[Batch]):
             # It draws a seed that nothing uses; not from the generator that serves dropout.
             generator=torch.Generator(),
             worker_init_fn=ignore_signals,
+            # What speaks to a store has threads, which no fork takes along.
+            multiprocessing_context="spawn" if is_remote(self._shards[0].path) else None,
         )
         return iter(loader)
 
@@ -197,7 +205,7 @@ class TrainData(IterableDataset[Batch]):
                 if reader not in slices:
                     slices[reader] = self._batches(
                         epoch,
-                        start=self._rank * self.steps_per_epoch + sum(shares[:reader]),
+                        start=sum(shares[:reader]),
                         num=shares[reader],
                         passed=len(range((reader - begin) % readers, done, readers)),
                     )
@@ -205,8 +213,23 @@ class TrainData(IterableDataset[Batch]):
             done = 0
 
     def _batches(self, epoch: int, *, start: int, num: int, passed: int) -> Iterator[Batch]:
-        """`num` batches of the epoch's clips from batch `start` on, without the first `passed`."""
-        size = self._batch_size
+        """This rank's part of `num` batches from `start` on, without the first `passed`."""
+        size, mine = self._lane_size, self._mine
+        lanes = range(mine.start // size, (mine.stop - 1) // size + 1)
+        made = [
+            self._lane(epoch, start=lane * self.steps_per_epoch + start, num=num, passed=passed)
+            for lane in lanes
+        ]
+        for parts in zip(*made, strict=True):
+            items = [item for part in parts for item in part]
+            first = mine.start - lanes.start * size
+            yield self._make(items[first : first + len(mine)])
+
+    def _lane(
+        self, epoch: int, *, start: int, num: int, passed: int
+    ) -> Iterator[list[_Item | BadClip]]:
+        """What a rank that the run was begun with reads: batches of the epoch's row of clips."""
+        size = self._lane_size
         clips = self._clips(epoch, start * size, (start + num) * size)
         mixed = _mix(clips, random.Random(f"mix:{self._config.seed}:{epoch}:{start}"))
         batch: list[_Item | BadClip] = []
@@ -215,7 +238,7 @@ class TrainData(IterableDataset[Batch]):
                 continue
             batch.append(item)
             if len(batch) == size:
-                yield self._make(batch)
+                yield batch
                 batch = []
 
     def _clips(self, epoch: int, start: int, end: int) -> Iterator[_Item | BadClip]:

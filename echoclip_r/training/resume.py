@@ -18,7 +18,6 @@ from echoclip_r.model.description import (
 )
 from echoclip_r.model.settings import fixed_differences
 from echoclip_r.training.config import TrainConfig, config_from_dict, config_from_format_1
-from echoclip_r.training.processes import Process
 
 __all__ = [
     "check_folder",
@@ -83,29 +82,29 @@ def start_of(out: Path, config: TrainConfig, *, named: str | None) -> Path | Non
     return folder
 
 
-def resumed_config(
-    start: Path, config: TrainConfig, index: ShardIndex, process: Process
-) -> TrainConfig:
+def resumed_config(start: Path, config: TrainConfig, index: ShardIndex) -> tuple[TrainConfig, int]:
     """The configuration of a run that goes on: the one that is asked for, with its old readers.
 
     Args:
         start: the checkpoint.
         config: what is asked for.
         index: the shards.
-        process: this process.
+
+    Returns:
+        The configuration, and the number of processes that the run was begun with; see
+        `echoclip_r.training.batches`.
 
     Raises:
-        TrainingError: a setting that may not change, the shards or the processes are others, so
-            the resumed run would not equal an unbroken one.
+        TrainingError: a setting that may not change or the shards are others, so the resumed run
+            would not equal an unbroken one.
         CheckpointError: the checkpoint cannot be read.
     """
     before = config_of(read_description(start))
     _, state = load_state(start)
+    lanes = int(state["world_size"])
     changed = list(fixed_differences(before, config))
     if state["index_sha256"] != index.sha256:
         changed.append(f"the shards in {index.folder} are others")
-    if state["world_size"] != process.world_size:
-        changed.append(f"{state['world_size']} processes were used, now {process.world_size}")
     if config.readers not in (None, before.num_readers):
         changed.append(f"readers was {before.num_readers} and is {config.readers}")
     if changed:
@@ -116,14 +115,11 @@ def resumed_config(
             f"begin a new run in another --out; --pretrained {run} starts it from these weights"
         )
     if config.num_readers == before.num_readers:
-        return config
-    try:
-        return replace(config, readers=before.num_readers)
-    except ValueError as error:
-        raise TrainingError(
-            f"{start}: the run cannot go on, because it was begun with {before.num_readers} "
-            f"readers, which decide the order of its clips; {error}"
-        ) from None
+        return config, lanes
+    readers = before.num_readers
+    # Each worker has as many readers as the others; where that does not come out, some are left.
+    workers = max((n for n in range(1, config.workers + 1) if readers % n == 0), default=0)
+    return replace(config, readers=readers, workers=workers), lanes
 
 
 def config_of(description: Description) -> TrainConfig:

@@ -10,8 +10,9 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ from echoclip_r.model.pretrained import load_pretrained, trained_folder
 from echoclip_r.model.task_files import read_task_files
 from echoclip_r.model.vector_tower import reads_vectors, set_center
 from echoclip_r.model.wording import rank_own_wording
+from echoclip_r.places import is_remote, place
 from echoclip_r.storage import lock, write_text, writing
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts, count_words
@@ -52,6 +54,7 @@ from echoclip_r.training.batches import Batch, TrainData
 from echoclip_r.training.config import TrainConfig
 from echoclip_r.training.log import RunLog
 from echoclip_r.training.loss import TotalLoss
+from echoclip_r.training.mirror import mirrored
 from echoclip_r.training.optimizer import learning_rate, make_optimizer, update
 from echoclip_r.training.processes import Process, distributed_process
 from echoclip_r.training.resume import (
@@ -107,13 +110,24 @@ def train(
         ArtifactError: the tokenizer cannot be loaded.
         OptionError: two settings do not go together, or one does not fit the shards.
     """
-    out = Path(out)
+    home = place(out)
+    if is_remote(home) and "wandb" in boards:
+        raise OptionError(f"{home}: --wandb writes into a folder of this machine alone")
     with (
         distributed_process(device) as process,
         StopSignals(one_process=process.world_size == 1) as stop,
-        _folder_of_its_own(out, process),
+        _folder_of_its_own(home, process, checkpoint) as (folder, saved),
     ):
-        run = Run(config, Path(shards_dir), out, process, checkpoint=checkpoint, tasks=tasks)
+        run = Run(
+            config,
+            place(shards_dir),
+            folder,
+            process,
+            checkpoint=checkpoint,
+            tasks=tasks,
+            home=home,
+            saved=saved,
+        )
         log = RunLog(
             run.out if process.is_first else None,
             num_steps=run.data.num_steps,
@@ -121,20 +135,28 @@ def train(
             boards=boards,
         )
         try:
-            return run.go(log, stop)
+            return replace(run.go(log, stop), out=home)
         finally:
             log.close()
 
 
 @contextmanager
-def _folder_of_its_own(out: Path, process: Process) -> Iterator[None]:
-    """The run's folder, in which no other run writes; the first process holds it for all."""
-    if not process.is_first:
-        yield
-        return
-    with lock(out, what="the checkpoints of a run", error=TrainingError):
-        check_folder(out)
-        yield
+def _folder_of_its_own(
+    out: Path, process: Process, checkpoint: str | None
+) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The run's folder, in which no other run writes, and what is to be called for each checkpoint.
+
+    The first process holds the folder for all; where it is in a store, nothing keeps others out.
+    """
+    if is_remote(out):
+        with mirrored(out, checkpoint=checkpoint, is_first=process.is_first) as mirror:
+            yield mirror
+    elif not process.is_first:
+        yield out, lambda: None
+    else:
+        with lock(out, what="the checkpoints of a run", error=TrainingError):
+            check_folder(out)
+            yield out, lambda: None
 
 
 class Run:
@@ -147,6 +169,8 @@ class Run:
         process: this process among those of the run.
         checkpoint: the one to go on from, None for the last.
         tasks: task files that its checkpoints name.
+        home: where the folder is for others; by default it is itself.
+        saved: what is called when a checkpoint has been written.
     """
 
     def __init__(
@@ -158,14 +182,28 @@ class Run:
         *,
         checkpoint: str | None = None,
         tasks: Sequence[str] = (),
+        home: Path | None = None,
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
+        self.home, self._saved = home or out, saved
         start = start_of(out, config, named=checkpoint)
+        asked, lanes = config, process.world_size
         self.index = read_index(shards_dir)
         if start is not None:
-            config = resumed_config(start, config, self.index, process)
+            config, lanes = resumed_config(start, config, self.index)
         self.config, self.out, self.process = config, out, process
         self.tasks = read_task_files(tasks or (() if start is None else tasks_of(start)))
         self.notes: list[str] = []
+        if start is not None and asked.workers != config.workers:
+            self.notes.append(
+                f"{config.workers} workers are used and not {asked.workers}: the run was begun "
+                f"with {config.num_readers} readers, which decide the order of its clips"
+            )
+        if lanes != process.world_size:
+            self.notes.append(
+                f"the run was begun with {lanes} processes and goes on with {process.world_size}: "
+                "each batch holds the same clips"
+            )
         if process.is_first:
             check_patients(self.index, out)
         spec = config.model
@@ -204,6 +242,7 @@ class Run:
             size_px=size_px,
             rank=process.rank,
             world_size=process.world_size,
+            lanes=lanes,
         )
         if config.warmup_steps >= self.data.num_steps:
             raise OptionError(
@@ -293,6 +332,8 @@ class Run:
             if asked and not at_end:
                 raise Interrupted("a signal")
         self._prune()
+        if self.process.is_first:
+            self._saved()
         return TrainResult(
             out=self.out,
             num_steps=progress.step,
@@ -397,11 +438,12 @@ class Run:
         state = {
             **self.progress.to_state(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
-            "world_size": self.process.world_size,
+            "world_size": self.data.lanes,  # which decides the order of the clips
             "index_sha256": self.index.sha256,
             "tokenizer_sha256": self.codec.fingerprint,
         }
         self._write(self.out / "checkpoints" / f"step-{self.progress.step:08d}", tensors, state)
+        self._saved()
 
     def _prune(self) -> None:
         """Delete the oldest checkpoints.
@@ -543,7 +585,10 @@ class Run:
             run = RunFile(
                 config=self.config,
                 shards=self.index.folder.resolve(),
-                tasks=self.tasks.save(self.out.resolve()),
+                tasks=tuple(
+                    name.replace(str(self.out.resolve()), str(self.home.resolve()))
+                    for name in self.tasks.save(self.out.resolve())
+                ),
             )
             write_run_file(self.out / "config.toml", run)
         if self.vocabulary is not None:
@@ -564,7 +609,7 @@ class Run:
             log.say(
                 f"the run has made all of its {self.data.num_steps:,} steps. For more of them set "
                 f"more epochs (--set epochs={2 * self.config.epochs}); another run begins with "
-                f"these weights by --pretrained {self.out} and another --out"
+                f"these weights by --pretrained {self.home} and another --out"
             )
         elif self.progress.step:
             log.say(f"going on after step {self.progress.step:,}")

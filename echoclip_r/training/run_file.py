@@ -25,6 +25,7 @@ from typing import Any
 import tomli_w
 
 from echoclip_r.errors import TrainingError
+from echoclip_r.places import place
 from echoclip_r.storage import write_text
 from echoclip_r.training.config import TrainConfig, config_from_dict
 from echoclip_r.training.recipes import RECIPES, phantom_scale
@@ -91,7 +92,7 @@ def read_run_file(path: Path) -> RunFile:
         tasks = [tasks]
     shards = beside.get("shards")
     return RunFile(
-        config=config, shards=None if shards is None else Path(shards), tasks=tuple(tasks)
+        config=config, shards=None if shards is None else place(str(shards)), tasks=tuple(tasks)
     )
 
 

@@ -151,7 +151,7 @@ def unpack_state(
     Args:
         tensors: from `pack_state`.
         optimizer: whose state is set.
-        process: this one, whose generators are set.
+        process: this one, whose generators are set where it was there before.
 
     Raises:
         CheckpointError: the tensors are of another model, or of another kind of device.
@@ -172,6 +172,8 @@ def unpack_state(
         if not saved.ndim and parameter.is_cuda:
             value = value.to(parameter.device)
         optimizer.state[parameter][name] = value.detach().copy_(saved)
+    if f"generator.{process.rank}.cpu" not in tensors:
+        return  # one more process than before: it goes on with the generator that it has
     try:
         torch.set_rng_state(tensors[f"generator.{process.rank}.cpu"])
         if process.device.type == "cuda":

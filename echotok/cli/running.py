@@ -220,6 +220,8 @@ def run_command(
         # The reader (`head`, say) has seen enough; Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
+    except ConnectionError as error:  # of a store of files, or of a cluster
+        return _fail(name, f"{error}; what is whole is kept: give the same command again")
     except OSError as error:
         return _fail(name, f"{error.filename or 'output'}: {error.strerror or error}")
     except KeyboardInterrupt:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +18,12 @@ import torch
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
-from echoclip_r.data.shards import read_clips
+from echoclip_r.data.shards import read_clips, read_index
 from echoclip_r.embedding.embedder import embed, embed_part, embed_texts
 from echoclip_r.embedding.embeddings import Embedded, load_embedded
 from echoclip_r.errors import EvaluationError, ShardError
 from echoclip_r.jobs.parts import Part
+from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.trained import TrainedModel
 
 
@@ -54,6 +58,55 @@ def test_frames_are_embedded_as_the_model_does_it(
         expected = untrained.embed_frames(frames)
         found = embedded.frames[embedded.frame_clip == place]
         assert found == pytest.approx(expected, abs=1e-5)
+
+
+class Elsewhere(ThreadPoolExecutor):
+    """Does work as another process gets it: by what pickle makes of it."""
+
+    num_submitted = 0
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        fn, args = pickle.loads(pickle.dumps((fn, args)))
+        self.num_submitted += 1
+        return super().submit(fn, *args, **kwargs)
+
+
+def test_an_executor_gives_what_this_process_does(
+    embedded: Embedded,
+    untrained: TrainedModel,
+    untrained_folder: Path,
+    training_shards: Path,
+    tmp_path: Path,
+) -> None:
+    """Each shard is a piece of work, and those that are there are not embedded again."""
+    out, load = tmp_path / "out", partial(load_checkpoint, untrained_folder, device="cpu")
+    with Elsewhere(2) as executor:
+        for _ in range(2):
+            found = embed(
+                untrained, training_shards, split="train", out=out, executor=executor, load=load
+            )
+            assert found.clips.equals(embedded.clips)
+            assert found.frames == pytest.approx(embedded.frames, abs=1e-6)
+        num_shards = len(read_index(training_shards).shards["train"])
+        assert executor.num_submitted == num_shards
+        next(iter(sorted(out.glob("train-*.parquet")))).unlink()
+        embed(untrained, training_shards, split="train", out=out, executor=executor, load=load)
+        assert executor.num_submitted == num_shards + 1
+
+
+def test_another_model_on_a_worker_is_refused(
+    other_model: TrainedModel, untrained_folder: Path, training_shards: Path, tmp_path: Path
+) -> None:
+    load = partial(load_checkpoint, untrained_folder, device="cpu")
+    with Elsewhere(1) as executor, pytest.raises(ShardError, match="is not that of the command"):
+        embed(
+            other_model,
+            training_shards,
+            split="train",
+            out=tmp_path / "out",
+            executor=executor,
+            load=load,
+        )
 
 
 def test_a_clip_is_the_mean_of_its_frames_and_a_study_of_all_its_clips() -> None:

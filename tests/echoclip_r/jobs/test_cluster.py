@@ -12,10 +12,12 @@ from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
+from echoclip_r.embedding.embeddings import load_embedded
 from echoclip_r.errors import EchoclipError
 from echoclip_r.jobs import cluster
 from echoclip_r.jobs.cluster import connected
@@ -101,6 +103,27 @@ def test_phantoms_are_made_on_a_cluster(local_cluster: Any, tmp_path: Path) -> N
     address = local_cluster.scheduler_address
     assert main([*command, "--out", str(tmp_path / "two"), "--cluster", address]) == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.timeout(900)  # each worker imports torch, on a machine that others may use
+def test_embeddings_are_made_on_a_cluster(
+    local_cluster: Any, training_shards: Path, untrained_folder: Path, tmp_path: Path
+) -> None:
+    """The same, shard by shard, as in this process; a second call makes none again."""
+    command = ["embed", str(untrained_folder), "--shards", str(training_shards)]
+    command += ["--split", "train"]
+    command += ["--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "one")]) == 0
+    address = local_cluster.scheduler_address
+    elsewhere = [*command, "--out", str(tmp_path / "two"), "--cluster", address]
+    assert main(elsewhere) == 0
+    one, two = (load_embedded(tmp_path / name)[0] for name in ("one", "two"))
+    assert one.clips.equals(two.clips)
+    np.testing.assert_allclose(one.frames, two.frames, atol=1e-6, rtol=0)
+    np.testing.assert_array_equal(one.frame_clip, two.frame_clip)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "two").glob("train-*")}
+    assert times and main(elsewhere) == 0
+    assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
 def test_a_worker_of_other_versions_is_refused(

@@ -16,7 +16,8 @@ from made_up_program import BOS, EOS, digits, row, write_program
 from safetensors.torch import load_file
 
 from echoclip_r.cli.main import main
-from echoclip_r.model.checkpoint import load_checkpoint, read_description
+from echoclip_r.model.checkpoint import load_checkpoint
+from echoclip_r.model.description import read_description
 
 TEXTS = ["The ejection fraction is 55%. Bob.", "Mild mitral regurgitation.", "unknown"]
 ROWS = [row(1, *digits(55)), row(3), row()]

@@ -32,12 +32,25 @@ def config(**changes: Any) -> TrainConfig:
     return changed(phantom_scale(echoclip_r_span()), **settings | changes)
 
 
-def data(shards: Path, *, rank: int = 0, world_size: int = 1, **changes: Any) -> TrainData:
+def data(
+    shards: Path,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    lanes: int | None = None,
+    **changes: Any,
+) -> TrainData:
     """One rank's data."""
     chosen = config(**changes)
     codec = TextCodec.load(chosen.model.tokenizer, context_length=chosen.model.context_length)
     return TrainData(
-        read_index(shards), config=chosen, codec=codec, size_px=64, rank=rank, world_size=world_size
+        read_index(shards),
+        config=chosen,
+        codec=codec,
+        size_px=64,
+        rank=rank,
+        world_size=world_size,
+        lanes=lanes,
     )
 
 
@@ -165,6 +178,36 @@ def test_every_clip_is_read_once_an_epoch(
         assert len(epoch) == NUM_TRAIN
         assert len({keys[frame] for frame in epoch}) == NUM_TRAIN
     assert per_epoch[0] != per_epoch[1]
+
+
+@pytest.mark.parametrize(("begun_with", "readers"), [(1, 1), (2, 2), (4, 1)])
+def test_another_number_of_processes_reads_the_same_batches(
+    training_shards: Path, begun_with: int, readers: int
+) -> None:
+    """In the same order, from any step on, so that a run may go on with more or fewer of them."""
+
+    def frames(world_size: int, first_step: int) -> list[torch.Tensor]:
+        ranks = [
+            data(
+                training_shards,
+                rank=rank,
+                world_size=world_size,
+                lanes=begun_with,
+                epochs=2,
+                readers=readers,
+            ).batches(first_step)
+            for rank in range(world_size)
+        ]
+        return [torch.cat([batch.frames for batch in parts]) for parts in zip(*ranks, strict=True)]
+
+    begun = frames(begun_with, 0)
+    assert len(begun) == 22
+    for world_size in (1, 2, 4):
+        for first_step in (0, 13):
+            found = frames(world_size, first_step)
+            assert len(found) == len(begun) - first_step
+            for step, batch in enumerate(found, first_step):
+                assert torch.equal(batch, begun[step])
 
 
 def _number(frame: torch.Tensor) -> int:

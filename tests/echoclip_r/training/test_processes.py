@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from echoclip_r.data.shards import read_index
-from echoclip_r.errors import TrainingError
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.model.checkpoint import load_checkpoint, load_state
 from echoclip_r.text.codec import TextCodec
@@ -176,10 +176,13 @@ def test_two_processes_give_the_loss_and_gradients_of_one(
                 assert error <= 1e-5 * max(1.0, parameter.grad.abs().max()), name
 
 
-def test_a_run_of_two_processes(training_shards: Path, tmp_path: Path) -> None:
-    """One log, one set of checkpoints, the generators of both; one process does not go on."""
+def test_a_run_of_two_processes(
+    training_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One log, one set of checkpoints, the generators of both; one process can go on."""
     out = tmp_path / "run"
     settings = ["batch_size=8", "epochs=2", "warmup_steps=2", "validate_every_epochs=1"]
+    settings += ["checkpoint_every_steps=5"]
     command = ["-m", "echoclip_r", "train", "--recipe", "echoclip-r-span", "--scale", "phantom"]
     command += ["--shards", str(training_shards), "--out", str(out), "--device", "cpu"]
     command += [word for setting in settings for word in ("--set", setting)]
@@ -188,11 +191,16 @@ def test_a_run_of_two_processes(training_shards: Path, tmp_path: Path) -> None:
     assert done.stdout.count("10 steps in") == 1
     lines = read_log(out)
     assert [line["step"] for line in lines if "loss" in line] == [10]
+    last = next(line["loss"] for line in lines if "loss" in line)
     assert len([line for line in lines if "validation" in line]) == 2
     assert load_checkpoint(out).embed_texts(["No effusion."]).shape == (1, 128)
     tensors, state = load_state(out / "checkpoints" / "step-00000010")
     assert {"generator.0.cpu", "generator.1.cpu"} <= tensors.keys()
     assert state["world_size"] == 2
     config = with_settings(phantom_scale(echoclip_r_span()), settings)
-    with pytest.raises(TrainingError, match="2 processes were used, now 1"):
-        train(config, training_shards, out, device="cpu")
+    shutil.rmtree(out / "checkpoints" / "step-00000010")
+    alone = train(config, training_shards, out, device="cpu")
+    assert "begun with 2 processes and goes on with 1" in capsys.readouterr().err
+    assert alone.loss == pytest.approx(last, abs=1e-4)
+    # And again with as many as at the beginning.
+    assert load_state(out / "checkpoints" / "step-00000010")[1]["world_size"] == 2
