@@ -151,7 +151,7 @@ def write_archive(
         result, shown = _write_rows(out_dir, num_patients, options, workers, executor)
         picked = [shown[index] for index in choose_clips(shown)]
         with whole_file(out_dir / "contact_sheet.png") as partial:
-            draw_sheet(out_dir, picked, seed=options.seed).save(partial, "PNG")
+            draw_sheet(out_dir, picked, seed=options.seed, site=options.site).save(partial, "PNG")
         figures = {**_as_json(options), **asdict(result)}
         write_text(out_dir / "README.txt", _README.format(**figures))
     if result.num_resumed:

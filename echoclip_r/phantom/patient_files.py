@@ -163,15 +163,16 @@ def write_patient(
     return rows, finished
 
 
-def find_study(study_id: str, seed: int) -> Latents:
+def find_study(study_id: str, seed: int, *, site: int = 0) -> Latents:
     """The study of a row of the manifest.
 
     Args:
         study_id: its cell, such as `P000003-S0`.
         seed: the archive's seed.
+        site: the archive's site.
     """
     patient, _, study = study_id.removeprefix("P").partition("-S")
-    return sample_patient(int(patient), seed)[int(study)]
+    return sample_patient(int(patient), seed, site=site)[int(study)]
 
 
 def _patient_id(number: int) -> str:

@@ -76,13 +76,16 @@ def describe_labels(row: Mapping[str, str]) -> str:
     return ", ".join(words + [short for name, short in _DEVICES.items() if row[name] == "1"])
 
 
-def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int) -> Image.Image:
+def draw_sheet(
+    out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int, site: int = 0
+) -> Image.Image:
     """Draw the first frames of clips.
 
     Args:
         out_dir: the archive.
         rows: cells of the manifest and of the provenance for the clips to draw.
         seed: the archive's seed.
+        site: the archive's site.
 
     Returns:
         The sheet. Each clip is cropped to its sector, so no burned-in lettering is on it.
@@ -104,7 +107,8 @@ def draw_sheet(out_dir: Path, rows: Sequence[Mapping[str, str]], *, seed: int) -
         x, y, size = (int(row[f"picture_{name}"]) for name in ("left", "top", "size"))
         picture = np.asarray(screen.crop((x, y, x + size, y + size)))
         # A screen's lettering reaches into the corners of the picture, where the crop cuts it.
-        inside = sector_mask(set_up(find_study(row["study_id"], seed), size).sector, size)
+        study = find_study(row["study_id"], seed, site=site)
+        inside = sector_mask(set_up(study, size).sector, size)
         tile = Image.fromarray(np.where(inside[..., None], picture, np.uint8(0)))
         sheet.paste(tile.resize((_TILE_PX, _TILE_PX), Image.Resampling.BICUBIC), (left, top))
         for place, line in enumerate(caption):
