@@ -171,7 +171,7 @@ def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
             return None
 
         def nthreads(self) -> dict[str, int]:
-            raise distributed.CommClosedError("in <TCP (closed) ConnectionPool.ncores>")
+            raise distributed.comm.CommClosedError("in <TCP (closed) ConnectionPool.ncores>")
 
     with pytest.raises(ConnectionError, match="the scheduler of the cluster is gone"):
         _ = cluster.ClusterExecutor(Gone()).num_workers
