@@ -48,8 +48,15 @@ class ClusterExecutor(Executor):
 
     @property
     def num_workers(self) -> int:
-        """How many pieces of work the cluster does at once by now; workers come and go."""
-        return sum(self._client.nthreads().values())
+        """How many pieces of work the cluster does at once by now; workers come and go.
+
+        Raises:
+            ConnectionError: the scheduler does not answer.
+        """
+        try:
+            return sum(self._client.nthreads().values())
+        except OSError as error:  # of Dask's own kind, with the inside of a connection in its text
+            raise ConnectionError("the scheduler of the cluster is gone") from error
 
     def submit(
         self, fn: Callable[Arguments, ResultT], /, *args: Arguments.args, **kwargs: Arguments.kwargs

@@ -163,6 +163,20 @@ def test_a_cluster_that_is_not_there_is_said(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
+    """Whatever Dask says of its connections: `run_jobs` then tells to give the command again."""
+
+    class Gone:
+        def get_executor(self, pure: bool) -> None:
+            return None
+
+        def nthreads(self) -> dict[str, int]:
+            raise distributed.comm.CommClosedError("in <TCP (closed) ConnectionPool.ncores>")
+
+    with pytest.raises(ConnectionError, match="the scheduler of the cluster is gone"):
+        _ = cluster.ClusterExecutor(Gone()).num_workers
+
+
 def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
     """What Dask raises when it gives work up becomes what `run_jobs` tries again."""
     theirs: Future[int] = Future()
