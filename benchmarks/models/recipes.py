@@ -95,7 +95,7 @@ def main() -> int:
         print(to_markdown(results))
     else:
         name = "recipes" if arguments.site == 0 else "recipes_other_site"
-        write_results(name, results, to_markdown(results))
+        write_results(name, results, to_markdown(results), readme=readme_figures(results))
     return 0
 
 
@@ -247,6 +247,29 @@ RECIPES: Mapping[str, Callable[[Path], TrainConfig]] = {
 Stages = Mapping[str, Mapping[int, Mapping[str, Any]]]
 
 
+def readme_figures(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The README's table: means over the seeds, a row for each recipe."""
+    stages: Stages = results["stages"]
+    first = next(iter(next(iter(stages.values())).values()))
+    return {
+        "num_studies": first["num_studies"],
+        "num_train": first["asked"]["data"]["num_train"],
+        "epochs": first["asked"]["config"]["epochs"],
+        "seeds": results["facts"]["seeds"],
+        "guess": {name: first["figures"][name]["mae"]["chance"] for name in _NUMBERS},
+        "rows": [
+            {
+                "recipe": name,
+                **{
+                    column: float(np.mean([measure(one) for one in by_seed.values()]))
+                    for column, measure in _README_COLUMNS.items()
+                },
+            }
+            for name, by_seed in stages.items()
+        ],
+    }
+
+
 def to_markdown(results: Mapping[str, Any]) -> str:
     """Means over the seeds with the range, then every figure of every seed with its interval."""
     stages: Stages = results["stages"]
@@ -346,6 +369,17 @@ def _mcmrr(stage: Mapping[str, Any]) -> float:
 
 def _dilation(stage: Mapping[str, Any]) -> dict[str, float]:
     return {name: _value(stage, f"{name}_dilation_moderate", "auc") for name in CHAMBERS}
+
+
+_README_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "mcmrr": _mcmrr,
+    "ef_r": lambda one: _value(one, "ejection_fraction", "pearson"),
+    "ef_mae": lambda one: _value(one, "ejection_fraction", "mae"),
+    "pap_mae": lambda one: _value(one, "pulmonary_artery_pressure", "mae"),
+    "devices": lambda one: min(_value(one, task, "auc") for task in DEVICES),
+    "dilation": lambda one: min(_dilation(one).values()),
+    "drawn": lambda one: _value(one, "edited_drawn", "true_preferred"),
+}
 
 
 def _spread(values: Sequence[float], form: str) -> str:
