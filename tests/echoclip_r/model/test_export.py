@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -20,6 +22,7 @@ from echoclip_r.model.channels import shown
 from echoclip_r.model.checkpoint import load_checkpoint
 from echoclip_r.model.description import tasks_of
 
+EXCHANGE = Path(__file__).parents[3] / "docs" / "exchange.md"
 TEXTS = [
     "Mild mitral regurgitation.",
     "The left ventricular ejection fraction is 60-65%.\n\nNo pericardial effusion.",
@@ -42,9 +45,12 @@ def test_open_clip_embeds_as_we_do_and_the_run_comes_back_as_it_was(run, tmp_pat
     assert main(["export", str(run), "--out", str(out)]) == 0
     assert "echoclip_r.model.build.register() before open_clip loads it" in capsys.readouterr().out
     register()
-    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{out}")
-    theirs.eval()
-    tokenizer = open_clip.get_tokenizer(f"local-dir:{out}")
+    # As docs/exchange.md says it.
+    found = re.search(r"```python\n(import open_clip\n.*?)```", EXCHANGE.read_text(), re.S)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1].replace("FOLDER", str(out)), names)
+    theirs, transform, tokenizer = names["model"].eval(), names["preprocess"], names["tokenizer"]
     images = torch.stack([transform(Image.fromarray(frame)) for frame in FRAMES])
     with torch.inference_mode():
         image = theirs.encode_image(images, normalize=True).numpy()
