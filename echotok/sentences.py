@@ -78,6 +78,8 @@ _DANGLING_WORDS = _words(
 DANGLING = frozenset([*_DANGLING_WORDS, "as"])
 """Words that may be the last of a line that goes on in the next one ("as" only as "such as")."""
 _DANGLING = re.compile(rf"(?:[,/&(-]|\b(?:{'|'.join(_DANGLING_WORDS)}|such as))$", re.IGNORECASE)
+_HEAD = 16
+"""Characters before a stop that say whether it belongs to an abbreviation."""
 _WRAPPED = 40
 """A line as long as this may go on in the next one."""
 
@@ -144,7 +146,11 @@ def sentence_runs(text: str) -> Iterator[Run]:
             yield Run(start, at, behind, begins)
             start = line_start = behind
             begins = True
-        elif text[at] != "." or not is_inner(text, start, at):
+        elif (
+            text[at] != "."
+            or (at - start > _HEAD and _is_plain(text[at - _HEAD : at]))
+            or not is_inner(text, start, at)
+        ):
             yield Run(start, at, behind, begins)
             start, begins = behind, False
     if start < len(text):
@@ -198,8 +204,8 @@ def is_inner(text: str, start: int, at: int) -> bool:
         start: where the sentence begins.
         at: index of the stop.
     """
-    short = at - start <= 16
-    head = text[start if short else at - 16 : at]
+    short = at - start <= _HEAD
+    head = text[start if short else at - _HEAD : at]
     if (
         text[at - 1].isdigit()
         and _DATE.search(head)
@@ -236,6 +242,16 @@ def is_inner(text: str, start: int, at: int) -> bool:
             first.isalpha() and (follows[1:2] == "." or _TITLE.search(before) is not None)
         )
     return "." in word and not first.isupper()
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_plain(head: str) -> bool:
+    """Whether a stop ends a sentence whatever follows, by the `_HEAD` characters before it.
+
+    For most stops `is_inner` need not be asked.
+    """
+    last = head[-1]
+    return not last.isdigit() and (last in _NO_WORD or not _abbreviation(head)[2])
 
 
 @lru_cache(maxsize=1 << 14)

@@ -34,6 +34,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "echotok")]
 
 FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 BATCH = 50
+EVERY = 1_000_000
+"""Characters between two lines that say how far it is."""
 # What decides where a sentence ends.
 STOPS = [
     ". ", ".\n", "\n", "\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\n\n", "! ", "? ", "?",
@@ -209,7 +211,7 @@ def _run(library: Path | None, seconds: float, most: int, seed: int) -> None:
     shipped = [load("echo"), load("echo-clip")]
     small = source.tokenizer()
     begin = time.monotonic()
-    characters = texts = batches = tables = 0
+    characters = texts = batches = tables = said = 0
     recent: list[str] = []
     while time.monotonic() - begin < seconds and characters < most:
         text = source.text()
@@ -217,6 +219,14 @@ def _run(library: Path | None, seconds: float, most: int, seed: int) -> None:
             _check(tokenizer, text)
         characters += len(text)
         texts += 1
+        if characters >= said + EVERY:
+            said = characters
+            used, passed = time.process_time(), time.monotonic() - begin
+            print(
+                f"{characters:,} characters the same so far, {passed:,.0f} s, {used:,.0f} of them "
+                "on the processor",
+                flush=True,
+            )
         recent.append(text)
         if len(recent) == BATCH:
             for tokenizer in (*shipped, small):

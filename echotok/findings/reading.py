@@ -140,27 +140,32 @@ _Made = TypeVar("_Made")
 
 
 class _Memory(Generic[_Made]):
-    """What was made of sentences; most of them say the same in every context."""
+    """What was made of sentences; most of them say the same in every context.
+
+    Attributes:
+        free: what is said in any context, by sentence and options.
+        bound: what hangs on the context, which then is part of the key.
+    """
 
     def __init__(self) -> None:
-        self._free: dict[tuple[object, ...], _Made] = {}
-        self._bound: dict[tuple[object, ...], _Made] = {}
+        self.free: dict[tuple[object, ...], _Made] = {}
+        self.bound: dict[tuple[object, ...], _Made] = {}
 
     def __len__(self) -> int:
-        return len(self._free) + len(self._bound)
+        return len(self.free) + len(self.bound)
 
     def get(self, key: tuple[object, ...], context: _Context) -> _Made | None:
-        found = self._free.get(key)
-        return found if found is not None else self._bound.get((*key, context))
+        found = self.free.get(key)
+        return found if found is not None else self.bound.get((*key, context))
 
     def put(self, key: tuple[object, ...], context: _Context, made: _Made, *, free: bool) -> None:
         if len(self) >= _REMEMBERED:
-            self._free.clear()
-            self._bound.clear()
+            self.free.clear()
+            self.bound.clear()
         if free:
-            self._free[key] = made
+            self.free[key] = made
         else:
-            self._bound[(*key, context)] = made
+            self.bound[(*key, context)] = made
 
 
 class Reader:
@@ -211,7 +216,8 @@ class Reader:
         rows: list[Finding] = []
         subjects: _Context = ()
         age = 0
-        known = self._known
+        free, bound = self._known.free, self._known.bound
+        new = tuple.__new__  # without a call of Python's for every row of every report
         for number, (start, end, section, heading, fresh) in enumerate(
             self._sentences.split(report)
         ):
@@ -220,7 +226,8 @@ class Reader:
             context = (*subjects, heading) if heading else subjects
             text = report[start:end]
             prior = section == "history"
-            said = known.get((text, prior, decimal_mark, words), context)
+            key = (text, prior, decimal_mark, words)
+            said = free.get(key) or bound.get((*key, context))
             if said is None:
                 said = self._say(text, context, prior=prior, decimal_mark=decimal_mark, words=words)
             self.units += said.units
@@ -233,10 +240,13 @@ class Reader:
                 (name, value, unit, low, high, status, structure, first, last, _, _, written,
                  plausible, by) = row  # fmt: skip
                 rows.append(
-                    Finding(
-                        name, value, unit, low, high, status, structure, first + start,
-                        last + start, number, section, written, plausible,
-                        _moved(by, start) if by else (),
+                    new(
+                        Finding,
+                        (
+                            name, value, unit, low, high, status, structure, first + start,
+                            last + start, number, section, written, plausible,
+                            _moved(by, start) if by else (),
+                        ),
                     )
                 )  # fmt: skip
         return tuple(rows)
@@ -617,7 +627,7 @@ class _Places:
     ) -> None:
         same = text.isascii() and text.lower() == normalized
         self._offsets = None if same else Offsets(text, normalized)
-        self._bounds = [0, *itertools.accumulate(map(len, pieces))]
+        self.bounds = [0, *itertools.accumulate(map(len, pieces))]
         self._pieces, self._marks = pieces, marks
 
     def span(self, indices: Collection[int]) -> tuple[int, int]:
@@ -629,8 +639,8 @@ class _Places:
         else:
             first = min([marks[index].first for index in indices])
             last = max([marks[index].end for index in indices])
-        start = self._bounds[first] + (self._pieces[first][0] == " ")
-        end = self._bounds[last]
+        start = self.bounds[first] + (self._pieces[first][0] == " ")
+        end = self.bounds[last]
         return (start, end) if self._offsets is None else self._offsets.span(start, end)
 
     def words(self, mention: Mention, verdict: Verdict) -> tuple[tuple[str, int, int], ...]:
