@@ -53,7 +53,10 @@ def test_the_demo_runs_and_a_second_time_does_nothing_again(tmp_path: Path) -> N
             # A report or two may be there twice.
             assert 14 <= found["mcmrr"]["chance"] <= 15.5
         assert one["ef"]["mae"]["chance"] > 0
-    assert figures["echoclip-r-findings"]["tokens_a_report"] * 3 < figures["echoclip"]["tokens_a_report"]
+    assert (
+        figures["echoclip-r-findings"]["tokens_a_report"] * 3
+        < figures["echoclip"]["tokens_a_report"]
+    )
     for name in ("curves.png", "retrieval.png"):
         with Image.open(out / name) as image:
             assert image.width > 1000
