@@ -81,7 +81,8 @@ def main() -> None:
         embeddings = [*trial.embed_runs()] if "embeddings" in only else []
     results = facts(
         ".venv/bin/python benchmarks/data/cluster_runs.py"
-        f" --clips {arguments.clips} --shards {arguments.shards} --period {arguments.period:g} --kills {arguments.kills}"
+        f" --clips {arguments.clips} --shards {arguments.shards}"
+        f" --period {arguments.period:g} --kills {arguments.kills}"
         + "".join(f" --only {name}" for name in arguments.only or ()),
         PACKAGES,
         seed=arguments.seed,
