@@ -139,8 +139,9 @@ def recipe_figures() -> str:
         "",
         f"Simulated patients, {own['num_studies']} held-out studies, {own['num_train']:,} to train "
         f"on, {which}, the paper's scoring rules; devices and at least moderate dilation: the "
-        "lowest of four. 'Change seen': a clip is nearer to its report than to the same with one "
-        "finding changed that the picture shows. In the other laboratory, on which no choice was "
+        "lowest of four. 'Change seen': of a report and the same with one finding changed that "
+        "the picture shows, a clip is nearer to the one that is true of it (clips of either "
+        "kind alike). In the other laboratory, on which no choice was "
         f"made, the guess is {ef_other:.1f} and {pap_other:.1f}. All recipes, intervals, method:",
         "[recipes.md](benchmarks/results/recipes.md), [both_skills.md](docs/both_skills.md).",
     ]

@@ -4,6 +4,10 @@ A model that reads a report as a bag of phrases finds the right one among many a
 tell `no effusion` from `an effusion`. So each report is set beside itself with one finding's
 number, grade or side changed, or the finding denied (or a denial lifted), and the clip is asked
 which is nearer. Guessing is right half the time.
+
+A changed text may also read unlikely, and a model that knows which text is likelier prefers the
+true one without looking. So another clip is asked, too, whose own report says what the changed text
+says: it should prefer that one. Told apart is the mean of both; who does not look gets one half.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ Floats = NDArray[np.float64]
 _MOST_ITEMS = 2_000  # each brings up to four texts to read and to embed
 _LEAST_GAP = 2.0  # tolerances: a report is not wrong that says 56 for 55
 _TRIES = 10
+_LEAST_ODDS = 2.0  # log odds at which another clip's own report says what the changed text says
 
 
 class _Changed(NamedTuple):
@@ -38,48 +43,68 @@ class _Changed(NamedTuple):
     kind: str
     finding: str
     text: str
+    other: int | None
+    """Another item, of which the changed text is true rather than the report."""
 
 
 def judge_edited(trial: Trial) -> Judgement:
     """How often the clip is nearer to its true report than to a changed one, by kind of change.
+
+    `true_preferred` is the share of changes in which it is, `told_apart` the mean of that and of
+    how often a clip of which the changed text is true prefers that one, where there is such a clip.
 
     Raises:
         EvaluationError: no report has a finding that can be changed.
     """
     items, claims = trial.test, default_claims()
     reports = items.rows["report"].tolist()
+    said = np.stack([claims.of_report(report).values for report in reports])
     seed = trial.resampling.seed
     chosen = list(range(len(reports)))
     random.Random(f"edited:{seed}").shuffle(chosen)
     changed = [
         one
         for item in sorted(chosen[:_MOST_ITEMS])
-        for one in _changes(item, reports[item], claims, random.Random(f"{seed}:{item}"))
+        for one in _changes(item, reports[item], said, claims, random.Random(f"{seed}:{item}"))
     ]
     if not changed:
         raise EvaluationError("no report of the test split has a finding that could be changed")
     of = np.array([one.item for one in changed])
     texts = [reports[item] for item in of] + [one.text for one in changed]
     true, false = np.split(trial.embed_texts(texts), 2)
-    images = items.embeddings[of]
-    margin = ((true - false) * images).sum(axis=1, dtype=np.float64)
+    asked = np.array([one.other is not None for one in changed])
+    others = np.array([0 if one.other is None else one.other for one in changed])
+    margin, margin_other = (
+        ((true - false) * items.embeddings[rows]).sum(axis=1, dtype=np.float64)
+        for rows in (of, others)
+    )
     # Both texts may give the same ids, or be cut before they differ: then nothing is preferred.
-    right = (np.sign(margin) + 1) / 2
+    right, right_other = (np.sign(margin) + 1) / 2, (1 - np.sign(margin_other)) / 2
+    both = np.where(asked, (right + right_other) / 2, 0.0)
     kinds = np.array([one.kind for one in changed])
     patients = items.rows["patient_id"].to_numpy()[of]
 
-    def share(of_kind: Floats) -> Callable[[Weights], Floats]:
-        return lambda weights: ratio(weights @ (of_kind * right), weights @ of_kind)
+    def share(hits: Floats, counted: NDArray[np.bool_]) -> Callable[[Weights], Floats]:
+        weight = counted.astype(np.float64)
+        return lambda weights: ratio(weights @ (weight * hits), weights @ weight)
 
-    figures = {"true_preferred": share(np.ones(len(kinds)))}
-    for kind in EDITS:
-        if (kinds == kind).any():
-            figures[f"true_preferred:{kind}"] = share((kinds == kind).astype(np.float64))
+    everything = np.ones(len(kinds), bool)
+    groups = {"": everything} | {f":{kind}": kinds == kind for kind in EDITS}
+    groups = {ending: group for ending, group in groups.items() if group.any()}
+    figures = {f"true_preferred{ending}": share(right, group) for ending, group in groups.items()}
+    figures |= {
+        f"told_apart{ending}": share(both, group & asked)
+        for ending, group in groups.items()
+        if (group & asked).any()
+    }
     table = pd.DataFrame(index=np.unique(of))
     for kind in EDITS:
         here = np.flatnonzero(kinds == kind)
         table.loc[of[here], f"finding_{kind}"] = [changed[place].finding for place in here]
         table.loc[of[here], f"margin_{kind}"] = margin[here]
+        table.loc[of[here], f"margin_of_other_{kind}"] = np.where(
+            asked[here], margin_other[here], np.nan
+        )
     return Judgement(
         scores=measure(
             figures,
@@ -92,15 +117,39 @@ def judge_edited(trial: Trial) -> Judgement:
     )
 
 
-def _changes(item: int, report: str, claims: Claims, draw: random.Random) -> Iterator[_Changed]:
+def _changes(
+    item: int, report: str, said: NDArray[np.float32], claims: Claims, draw: random.Random
+) -> Iterator[_Changed]:
     """One change of each kind that the report allows, of a finding that is drawn."""
     columns = list(claims.of_report(report).by_finding)
     for kind in EDITS:
         for column in draw.sample(columns, len(columns)):
             found = _one(report, column, kind, claims, draw)
             if found is not None:
-                yield _Changed(item, kind, claims.names[column], found.text)
+                odds = _odds(said, claims.read(report), found.values, claims.widths)
+                others = np.flatnonzero(odds >= _LEAST_ODDS)
+                other = int(draw.choice(others)) if len(others) else None
+                yield _Changed(item, kind, claims.names[column], found.text, other)
                 break
+
+
+def _odds(
+    said: NDArray[np.float32],
+    report: NDArray[np.float32],
+    changed: NDArray[np.float32],
+    widths: NDArray[np.float32],
+) -> Floats:
+    """Log odds (N,), by items, that a changed text is true rather than a report; NaN: not known.
+
+    As `echoclip_r.training.loss.PreferenceLoss` has them: what both say alike decides nothing.
+    """
+    differs = ~((report == changed) | (np.isnan(report) & np.isnan(changed)))
+
+    def misses(states: NDArray[np.float32]) -> Floats:
+        gap = (said[:, differs] - states[differs]) / widths[differs]
+        return np.asarray(np.where(np.isnan(states[differs]), 0, gap**2).sum(axis=1), np.float64)
+
+    return (misses(report) - misses(changed)) / 2
 
 
 def _one(report: str, column: int, kind: str, claims: Claims, draw: random.Random) -> Edit | None:

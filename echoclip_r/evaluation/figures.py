@@ -100,11 +100,16 @@ SECTIONS: Mapping[Section, SectionFacts] = MappingProxyType(
             definition=(
                 "Each report is compared with itself after one finding was changed: another "
                 "number (two tolerances off or more), another grade, the other side, or denied in "
-                "place of said. Counted is how often the video is nearer to the true one."
+                "place of said. Counted is how often the video is nearer to the true one; told "
+                "apart is the mean of that and of how often a video of which the changed text is "
+                "true is nearer to that, which knowing the likelier text leaves at one half."
             ),
-            figures=("true_preferred", *(f"true_preferred:{kind}" for kind in EDITS)),
-            main=("true_preferred",),
-            compared=("true_preferred",),
+            figures=(
+                *("true_preferred", *(f"true_preferred:{kind}" for kind in EDITS)),
+                *("told_apart", *(f"told_apart:{kind}" for kind in EDITS)),
+            ),
+            main=("true_preferred", "told_apart"),
+            compared=("true_preferred", "told_apart"),
         ),
         "regression": SectionFacts(
             heading="Zero-shot measurements",
@@ -212,8 +217,13 @@ FIGURES: Mapping[str, FigureFacts] = MappingProxyType(
         "pearson:calibrated": FigureFacts(label="Pearson r, calibrated"),
         "gain": FigureFacts(label="Error saved"),
         "true_preferred": FigureFacts(label="True report preferred"),
+        "told_apart": FigureFacts(label="Told apart"),
         **{
-            f"true_preferred:{kind}": FigureFacts(label=f"True report preferred, {kind}")
+            f"{name}:{kind}": FigureFacts(label=f"{label}, {kind}")
+            for name, label in (
+                ("true_preferred", "True report preferred"),
+                ("told_apart", "Told apart"),
+            )
             for kind in EDITS
         },
         "auc": FigureFacts(label="AUC"),

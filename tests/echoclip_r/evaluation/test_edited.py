@@ -68,13 +68,11 @@ def reads(*names: str) -> EmbedTexts:
 def test_a_model_that_sees_everything_prefers_every_true_report() -> None:
     """Each kind of change is tried on each report, numbers far enough."""
     found = judge_edited(trial(reads(*CLAIMS.names)))
-    assert {name: figure.value for name, figure in found.scores.figures.items()} == {
-        "true_preferred": 1.0,
-        "true_preferred:number": 1.0,
-        "true_preferred:grade": 1.0,
-        "true_preferred:denied": 1.0,
-        "true_preferred:side": 1.0,
-    }
+    values = {name: figure.value for name, figure in found.scores.figures.items()}
+    kinds = ("number", "grade", "denied", "side")
+    assert {"true_preferred", *(f"true_preferred:{kind}" for kind in kinds)} < set(values)
+    assert {"told_apart", "told_apart:number", "told_apart:grade"} < set(values)
+    assert set(values.values()) == {1.0}
     assert found.about["num_changes"] == {"number": 4, "grade": 4, "denied": 4, "side": 4}
     assert list(found.items.index) == [0, 1, 2, 3]
     assert set(found.items["finding_number"]) == {"ejection_fraction"}
@@ -99,6 +97,20 @@ def test_a_model_that_prefers_the_wrong_is_wrong() -> None:
     asked = trial(reads(*CLAIMS.names))
     asked.test.embeddings[:] *= -1
     assert judge_edited(asked).scores.figures["true_preferred"].value == 0
+
+
+def test_a_model_that_knows_likely_texts_alone_tells_nothing_apart() -> None:
+    """It prefers what was written, whatever the clip: right of its own, wrong of the other's."""
+    written = set(REPORTS)
+
+    def likely(texts: list[str]) -> NDArray[np.float32]:
+        return np.array(
+            [[1.0, 0.0] if text in written else [0.0, 1.0] for text in texts], np.float32
+        )
+
+    found = judge_edited(trial(likely)).scores.figures
+    assert found["true_preferred"].value == 1.0
+    assert found["told_apart"].value == 0.5
 
 
 def test_the_same_seed_asks_the_same() -> None:
