@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from echoclip_r.text.codec import TextCodec
+if TYPE_CHECKING:
+    from echoclip_r.text.codec import TextCodec
 
 __all__ = ["tell_losses"]
 

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,11 @@ def way() -> Iterator[Way]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given.items():
             patch.setenv(name, value)
+        # Worker processes have the environment of the server that forks them, and that one may
+        # have been started by another test.
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
         yield way
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
     way.cut()
     server.terminate()
     server.wait()
