@@ -14,8 +14,6 @@ of an address, which browsers and proxies write down.
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -38,6 +36,7 @@ from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.search.page import to_page
 from echoclip_r.serve.access import COOKIE, Access, BadBody, Guard, user_of
 from echoclip_r.serve.engine import Found, FoundHit, Part, Question, title_of
+from echoclip_r.serve.exports import to_csv, to_json
 from echoclip_r.serve.pages import render_page
 from echoclip_r.serve.service import Asked, Brought, Service
 from echoclip_r.storage import json_text
@@ -243,7 +242,7 @@ class _Pages:
             )
         if "application/json" in request.headers.get("accept", ""):
             return JSONResponse(
-                {"answer": asked.name, "models": [_json(asked.answers[n]) for n in asked.answers]}
+                {"answer": asked.name, "models": [to_json(asked.answers[n]) for n in asked.answers]}
             )
         return Redirect(f"/answer/{asked.name}", 303)
 
@@ -361,9 +360,9 @@ class _Pages:
         note = partial(self._service.note_export, asked, int(number), user=user, action=form)
         await self._quick(note)
         if form == "json":
-            return Response(json_text(_json(found)), media_type="application/json")
+            return Response(json_text(to_json(found)), media_type="application/json")
         if form == "csv":
-            return _download(_csv(found), "answer.csv", "text/csv; charset=utf-8")
+            return _download(to_csv(found), "answer.csv", "text/csv; charset=utf-8")
         engine = self._service.engines[int(number)]
 
         def page() -> str:
@@ -561,54 +560,3 @@ def _bars(found: Found) -> list[tuple[float, float]]:
     bars = found.nearest.bars
     highest = max(int(bars.max()), 1)
     return [(100 * at / len(bars), 100 * int(num) / highest) for at, num in enumerate(bars)]
-
-
-def _csv(found: Found) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    writer.writerow(
-        ["rank", "study_id", "patient_id", "key", "view", "date", "cosine", "percentile",
-         "num_same_report"]
-    )  # fmt: skip
-    for hit in found.hits:
-        study = hit.study
-        ids = [study.study_id, study.patient_id, study.key, study.view, study.date]
-        figures = [
-            "" if hit.cosine is None else f"{hit.cosine:.6f}",
-            "" if hit.percentile is None else f"{hit.percentile:.4f}",
-        ]
-        writer.writerow([hit.rank, *map(_cell, ids), *figures, hit.num_same])
-    return buffer.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _json(found: Found) -> dict[str, Any]:
-    return {
-        "model": found.model,
-        "num_compared": found.num_compared,
-        "conditions": list(found.conditions),
-        "notes": list(found.notes),
-        "hits": [
-            {
-                "rank": hit.rank,
-                "cosine": hit.cosine,
-                "percentile": hit.percentile,
-                "study_id": hit.study.study_id,
-                "patient_id": hit.study.patient_id,
-                "key": hit.study.key,
-                "view": hit.study.view,
-                "date": hit.study.date,
-                "report": hit.study.report,
-                "num_same": hit.num_same,
-                "findings": [
-                    {"name": row.name, "query": row.query, "hit": row.hit, "verdict": row.verdict}
-                    for row in (() if hit.compared is None else hit.compared.rows)
-                ],
-            }
-            for hit in found.hits
-        ],
-    }

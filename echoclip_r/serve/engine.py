@@ -488,7 +488,7 @@ class Engine:
         return sorted(visits, key=lambda visit: visit.date)
 
     def _said(self, hits: Sequence[FoundHit]) -> tuple[tuple[str, int], ...]:
-        """What most of the hits' reports say, with how many do."""
+        """What at least half of the hits' reports say, with how many do."""
         items = [
             Hit(rank=hit.rank, cosine=0.0, item=Item(name="", report=hit.study.report or None))
             for hit in hits
@@ -498,7 +498,8 @@ class Engine:
         for row in grid.rows:
             words = Counter(cell.text for cell in row.cells if cell.text)
             word, num = words.most_common(1)[0]
-            told.append((f"{row.title}: {word}", num))
+            if 2 * num >= len(hits):
+                told.append((f"{row.title}: {word}", num))
         return tuple(told)
 
 

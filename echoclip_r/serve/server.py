@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
@@ -11,7 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from echoclip_r.data.shards import read_index
 from echoclip_r.errors import EchoclipError, OptionError
@@ -30,6 +33,7 @@ from echotok.findings.rule_files import read_findings_rules
 __all__ = ["ServeConfig", "make_server", "make_service", "serve"]
 
 _MOST_AT_A_TIME = 256
+_HEADER_SECONDS = 20.0
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
@@ -224,7 +228,7 @@ def make_server(service: Service, access: Access) -> uvicorn.Server:
             proxy_headers=False,
             ws="none",
             lifespan="off",
-            http="h11",
+            http=_Connection,
             limit_concurrency=_MOST_AT_A_TIME,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=2,
@@ -233,6 +237,42 @@ def make_server(service: Service, access: Access) -> uvicorn.Server:
     # What it says of each request has the address in it, and goes to whoever listens.
     logging.getLogger("uvicorn.access").disabled = True
     return server
+
+
+class _Connection(H11Protocol):
+    """uvicorn's, with a bound that it lacks: the head of a request must come in time.
+
+    Without it, whoever opens as many connections as there may be, and says nothing, shuts the
+    others out for as long as they like.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:  # a head that has begun
+            self._wait_for_head()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_waiting()
+
+    def _wait_for_head(self) -> None:
+        if (
+            self._late is None
+        ):  # counted from its first byte, so that one now and then is not enough
+            self._late = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def _listen(config: ServeConfig) -> socket.socket:

@@ -57,6 +57,12 @@
     else { stopped.delete(image); play(image); }
   };
 
+  // A long report begins where it says what was asked for.
+  for (const report of document.querySelectorAll("article.hit .report")) {
+    const said = report.querySelector(".said-differ, .said-agree");
+    if (said) report.scrollTop = said.getBoundingClientRect().top - report.getBoundingClientRect().top - 8;
+  }
+
   // Hits by keys.
   const hits = [...document.querySelectorAll("article.hit")];
   let now = -1;

@@ -237,7 +237,13 @@ def test_it_fits_and_can_be_read(server: Running, visit: Callable[..., Any], wid
     page = visit(server.url, viewport={"width": width, "height": 900})
     ask(page, text=TEXT, where="EF 20-100 %")
     fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert page.evaluate(fits)
+    assert page.locator(".warn").is_visible()
+    wide = """() => [...document.querySelectorAll("aside *")].filter(one =>
+        one.getBoundingClientRect().right > document.documentElement.clientWidth)
+        .map(one => one.outerHTML.slice(0, 80))"""
+    assert page.evaluate(wide) == []
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll(
             "input:not([type=hidden]), select, textarea, button, img")]

@@ -12,6 +12,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pydicom
@@ -432,6 +433,35 @@ def test_a_slow_body_is_given_up(
             "Content-Type: application/x-www-form-urlencoded\r\n\r\ntext="
         )
         assert say(running.url, head).startswith("HTTP/1.1 408")
+
+
+def test_a_slow_head_is_given_up(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first request of a connection, and of a later one; an answer may take longer."""
+    monkeypatch.setattr("echoclip_r.serve.server._HEADER_SECONDS", 0.5)
+    host, port = server.url.removeprefix("http://").split(":")
+    whole = b"GET /progress HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for begins in (b"", whole):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(begins)
+            if begins:
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+                time.sleep(0.8)  # between two requests nobody waits for a head
+                connection.sendall(whole)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            began = time.monotonic()
+            with pytest.raises(OSError):  # which one depends on the system
+                for letter in whole:
+                    connection.sendall(bytes([letter]))
+                    time.sleep(0.1)
+            assert time.monotonic() - began < 3
+    ask = server.service.engines[0].ask
+
+    def slow(*args: Any, **more: Any) -> Any:
+        time.sleep(1.5)
+        return ask(*args, **more)
+
+    monkeypatch.setattr(server.service.engines[0], "ask", slow)
+    assert server.ask(text="Mild MR.")["status"] == 200
 
 
 def test_marks_of_many_readers_at_once_are_all_kept(server: Running) -> None:
