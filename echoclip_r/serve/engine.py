@@ -274,7 +274,8 @@ class Engine:
             text: the text; "" takes the conclusion of the clip's own report.
 
         Raises:
-            EchoclipError: there is nothing to look for, or the model has no maps to explain.
+            EchoclipError: there is nothing to look for, nothing raises the cosine, or the model has
+                no maps to explain.
         """
         # matplotlib is needed for this alone.
         from echoclip_r.explain.drawing import heatmaps, overlay
@@ -294,7 +295,10 @@ class Engine:
             )
         with self._computing:
             cells = prompt_cam(model, frames, [text])
-        return overlay(frames, heatmaps(cells, frames.shape[1]), inside=_lit(frames))
+        heat, inside = heatmaps(cells, frames.shape[1]), _lit(frames)
+        if not heat[:, inside].any():  # the clip would stand there without a colour
+            raise EchoclipError("no place in this clip raises its similarity with the words")
+        return overlay(frames, heat, inside=inside)
 
     def as_answer(self, question: Question, found: Found) -> Answer:
         """The answer as `echoclip_r.search` draws it, with the clips' frames."""

@@ -190,3 +190,20 @@ def test_what_cannot_be_noted_is_not_shown(server: Running, tmp_path) -> None:
         server.service.audit = before
     assert found["status"] == 422
     assert "nothing is shown" in found["error"]
+
+
+def test_a_clip_that_holds_nothing_of_the_words_is_told(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture without a colour would look like a fault."""
+    asked = server.ask(text="Mild MR.")
+    key = asked["models"][0]["hits"][0]["key"]
+    monkeypatch.setattr(
+        "echoclip_r.explain.prompt_cam.prompt_cam",
+        lambda _model, frames, _texts: np.zeros((len(frames), 4, 4), np.float32),
+    )
+    answer = server.client.get(
+        f"/heat/{asked['answer']}/0/{key}", headers={"Accept": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert "no place in this clip" in answer.json()["error"]
