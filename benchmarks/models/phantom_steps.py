@@ -15,7 +15,7 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+import echotok
 from benchmarks.common import ROOT
 from echoclip_r.data.preparation import prepare
 from echoclip_r.data.shards import read_index
@@ -161,6 +162,23 @@ def model_config(recipe: str, tokenizer: Path, *, epochs: int, seed: int) -> Tra
     else:
         config = phantom_scale(RECIPES[recipe](tokenizer=str(tokenizer)))
     return replace(config, epochs=epochs, seed=seed)
+
+
+def named(config: TrainConfig) -> dict[str, Any]:
+    """A configuration for people: its tokenizer by name and fingerprint, and not by its path."""
+    found = config.to_dict()
+    if config.model.tokenizer is not None:
+        made = echotok.load(config.model.tokenizer)
+        found["model"]["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
+    return found
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """A mean over seeds, with the range in brackets where there are several."""
+    middle = format(float(np.mean(values)), form)
+    if len(values) == 1:
+        return middle
+    return f"{middle} [{format(min(values), form)}, {format(max(values), form)}]"
 
 
 def train_model(config: TrainConfig, shards: Path, run: Path) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-import echotok
 from benchmarks.common import ROOT, facts, write_results
 from benchmarks.models import phantom_steps as steps
 
@@ -84,11 +83,7 @@ def run_stage(
     if arguments.quick:
         config = replace(config, epochs=2, warmup_steps=2)
     path = folder / f"{name}.json"
-    named = config.to_dict()
-    if config.model.tokenizer is not None:
-        made = echotok.load(config.model.tokenizer)
-        named["model"]["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
-    asked = {"config": named, "num_train": data.num_train}
+    asked = {"config": steps.named(config), "num_train": data.num_train}
     if path.exists():
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stage["asked"] == asked:
@@ -226,13 +221,13 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         found = list(by_seed.values())
         for how in found[0]["retrieval"]:
             cells = [
-                _spread([_mcmrr(one, how) for one in found], ".1f"),
-                _spread([100 * _recall(one, how, 1) for one in found], ".1f"),
-                _spread([100 * _recall(one, how, 10) for one in found], ".1f"),
-                _spread([one["ef"]["mae"]["value"] for one in found], ".1f"),
-                _spread([one["ef"]["r"]["value"] for one in found], ".2f"),
-                _spread([one["pacemaker_lead"]["value"] for one in found], ".3f"),
-                _spread([one["pericardial_effusion"]["value"] for one in found], ".3f"),
+                steps.spread([_mcmrr(one, how) for one in found], ".1f"),
+                steps.spread([100 * _recall(one, how, 1) for one in found], ".1f"),
+                steps.spread([100 * _recall(one, how, 10) for one in found], ".1f"),
+                steps.spread([one["ef"]["mae"]["value"] for one in found], ".1f"),
+                steps.spread([one["ef"]["r"]["value"] for one in found], ".2f"),
+                steps.spread([one["pacemaker_lead"]["value"] for one in found], ".3f"),
+                steps.spread([one["pericardial_effusion"]["value"] for one in found], ".3f"),
                 f"{np.mean([one['tokens_a_report'] for one in found]):.0f}",
                 f"{np.mean([one['training']['seconds'] for one in found]) / 60:.1f}",
             ]
@@ -283,13 +278,6 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    middle = format(float(np.mean(values)), form)
-    if len(values) == 1:
-        return middle
-    return f"{middle} [{format(min(values), form)}, {format(max(values), form)}]"
 
 
 def _estimate(figure: Mapping[str, float], form: str, scale: float = 1) -> str:

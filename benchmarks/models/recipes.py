@@ -7,8 +7,8 @@ Two by two, what is read of a report and by which tokenizer:
     whole-clip       the whole report in CLIP's vocabulary, 640 ids
     echoclip-r       the whole report in phrases: the published retrieval model
 
-beside a BPE of 1,000 trained on such reports (whole-bpe1000), and our recipes, each also with what
-the other one brings taken away: `echoclip-r-cine` has the cine pictures of `echoclip-r-findings`
+beside a BPE of 1,000 trained on such reports, in which numbers have rows of their own
+(whole-bpe1000), and our recipes, each also with what the other one brings taken away: `echoclip-r-cine` has the cine pictures of `echoclip-r-findings`
 and none of its losses, `findings-color` the losses and single frames.
 
 All have the same clips, towers and passes over the data. Each (seed, recipe) is a stage under
@@ -24,8 +24,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-import echotok
 from benchmarks.common import ROOT, facts, write_results
 from benchmarks.models import phantom_steps as steps
 from echoclip_r.data.shards import read_clips
@@ -63,7 +63,8 @@ DRAWN = {
     *DEVICES,
 }
 """Findings that the phantom's pictures show, so that looking can tell."""
-_WHOLE_CLIP, _WHOLE_BPE = 640, 320
+PHANTOM_TABLE = ROOT / "phrase_tables" / "phantom"
+_WHOLE_CLIP, _WHOLE_BPE = 640, 512
 _SNIPPET = 12  # ids of phrases that hold about as much as 77 of CLIP's vocabulary
 
 
@@ -117,11 +118,7 @@ def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, 
         warmup_steps=2 if arguments.quick else 100,
     )
     path = folder / f"{name}.json"
-    named = config.to_dict()
-    if config.model.tokenizer is not None:
-        made = echotok.load(config.model.tokenizer)
-        named["model"]["tokenizer"] = f"{made.name}, fingerprint {made.fingerprint[:12]}"
-    asked = {"config": named, "data": data.asked()}
+    asked = {"config": steps.named(config), "data": data.asked()}
     if path.exists():
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stage["asked"] == asked:
@@ -223,12 +220,19 @@ def _domain_bpe(folder: Path, *, size: int = 1000) -> Path:
         del counts[""]
         table = folder / "bpe1000"
         table.mkdir(exist_ok=True)
+        settings = tomllib.loads((PHANTOM_TABLE / "table.toml").read_text(encoding="utf-8"))
+        base = settings["fallback"]["base"]
+        merges = train_merges(counts, size - len(base) - 1, base=base)
         (table / "table.toml").write_text(
             'name = "bpe1000"\nversion = "1.0.0"\nlocale = "en"\nlicence = "Apache-2.0"\n'
-            'provenance = "A BPE of phantom reports, without phrases."\n',
+            'provenance = "A BPE of phantom reports, without phrases."\nunits = []\n'
+            f"[capacity]\nphrases = 1\nvalues = 0\nmerges = {len(merges)}\n"
+            f"[fallback]\nbase = {json.dumps(base)}\n",
             encoding="utf-8",
         )
-        merges = train_merges(counts, size - 512)
+        # A table has at least one phrase; no report has this one.
+        row = "0,this table has no phrases,1.0.0,,"
+        (table / "terms.csv").write_text(f"id,phrase,since,retired,note\n{row}\n", encoding="utf-8")
         (table / "merges.txt").write_text(
             "".join(f"{left} {right}\n" for left, right in merges), encoding="utf-8"
         )
@@ -318,17 +322,21 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         cells = [
             f"{np.mean([one['tokens_a_report'] for one in found]):.0f}",
             f"{100 * np.mean([one['truncated'] for one in found]):.0f}",
-            _spread([_mcmrr(one) for one in found], ".1f"),
-            _spread([_value(one, "ejection_fraction", "pearson") for one in found], ".2f"),
-            _spread([_value(one, "ejection_fraction", "mae") for one in found], ".1f"),
-            _spread([_value(one, "ejection_fraction", "mae:calibrated") for one in found], ".1f"),
-            _spread([_value(one, "pulmonary_artery_pressure", "mae") for one in found], ".1f"),
-            _spread([min(_value(one, task, "auc") for task in DEVICES) for one in found], ".3f"),
-            _spread([min(_dilation(one).values()) for one in found], ".3f"),
-            _spread([_value(one, "pericardial_effusion", "auc") for one in found], ".3f"),
-            _spread([_value(one, "edited", "true_preferred") for one in found], ".2f"),
-            _spread([_value(one, "edited", "told_apart") for one in found], ".2f"),
-            _spread([_value(one, "edited_drawn", "told_apart") for one in found], ".2f"),
+            steps.spread([_mcmrr(one) for one in found], ".1f"),
+            steps.spread([_value(one, "ejection_fraction", "pearson") for one in found], ".2f"),
+            steps.spread([_value(one, "ejection_fraction", "mae") for one in found], ".1f"),
+            steps.spread(
+                [_value(one, "ejection_fraction", "mae:calibrated") for one in found], ".1f"
+            ),
+            steps.spread([_value(one, "pulmonary_artery_pressure", "mae") for one in found], ".1f"),
+            steps.spread(
+                [min(_value(one, task, "auc") for task in DEVICES) for one in found], ".3f"
+            ),
+            steps.spread([min(_dilation(one).values()) for one in found], ".3f"),
+            steps.spread([_value(one, "pericardial_effusion", "auc") for one in found], ".3f"),
+            steps.spread([_value(one, "edited", "true_preferred") for one in found], ".2f"),
+            steps.spread([_value(one, "edited", "told_apart") for one in found], ".2f"),
+            steps.spread([_value(one, "edited_drawn", "told_apart") for one in found], ".2f"),
             f"{np.mean([one['training']['seconds'] for one in found]) / 60:.1f}",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -393,13 +401,6 @@ _README_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "dilation": lambda one: min(_dilation(one).values()),
     "drawn": lambda one: _value(one, "edited_drawn", "told_apart"),
 }
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    middle = format(float(np.mean(values)), form)
-    if len(values) == 1:
-        return middle
-    return f"{middle} [{format(min(values), form)}, {format(max(values), form)}]"
 
 
 def _estimate(stage: Mapping[str, Any], task: str, figure: str) -> str:

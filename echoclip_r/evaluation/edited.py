@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from echoclip_r.errors import EvaluationError
@@ -27,6 +28,7 @@ from echoclip_r.metrics.bootstrap import Weights
 from echoclip_r.metrics.scores import measure, ratio
 from echoclip_r.text.claims import Claims, default_claims
 from echoclip_r.text.edits import EDITS, Edit, edit
+from echoclip_r.text.truth import log_odds
 
 __all__ = ["judge_edited"]
 
@@ -126,30 +128,12 @@ def _changes(
         for column in draw.sample(columns, len(columns)):
             found = _one(report, column, kind, claims, draw)
             if found is not None:
-                odds = _odds(said, claims.read(report), found.values, claims.widths)
-                others = np.flatnonzero(odds >= _LEAST_ODDS)
-                other = int(draw.choice(others)) if len(others) else None
+                texts = (found.values[None], claims.read(report)[None])
+                odds, known = log_odds(*map(torch.from_numpy, (said, *texts, claims.widths)))
+                others = torch.where(known & (odds >= _LEAST_ODDS))[0].tolist()
+                other = draw.choice(others) if others else None
                 yield _Changed(item, kind, claims.names[column], found.text, other)
                 break
-
-
-def _odds(
-    said: NDArray[np.float32],
-    report: NDArray[np.float32],
-    changed: NDArray[np.float32],
-    widths: NDArray[np.float32],
-) -> Floats:
-    """Log odds (N,), by items, that a changed text is true rather than a report; NaN: not known.
-
-    As `echoclip_r.training.loss.PreferenceLoss` has them: what both say alike decides nothing.
-    """
-    differs = ~((report == changed) | (np.isnan(report) & np.isnan(changed)))
-
-    def misses(states: NDArray[np.float32]) -> Floats:
-        gap = (said[:, differs] - states[differs]) / widths[differs]
-        return np.asarray(np.where(np.isnan(states[differs]), 0, gap**2).sum(axis=1), np.float64)
-
-    return (misses(report) - misses(changed)) / 2
 
 
 def _one(report: str, column: int, kind: str, claims: Claims, draw: random.Random) -> Edit | None:

@@ -134,7 +134,7 @@ class TrainConfig:
                     f"{len(views)} (they are counted from 0)"
                 )
             for view in views[loss.text : last + 1]:
-                if loss.needs_claims and not view.states_findings:
+                if not (isinstance(loss, Contrastive) or view.states_findings):
                     raise OptionError(
                         f"the loss on shared findings asks what texts claim, and {view} does not "
                         "say it; give it the number of a Statement"

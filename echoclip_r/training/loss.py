@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from echoclip_r.model.settings import check, rule
 from echoclip_r.text.claims import default_claims
+from echoclip_r.text.truth import TRUE, log_odds, shared_findings
 
 __all__ = [
     "LOSSES",
@@ -35,7 +36,6 @@ __all__ = [
     "SharedFindings",
     "SharedFindingsLoss",
     "TotalLoss",
-    "shared_findings",
 ]
 
 
@@ -85,11 +85,6 @@ class Contrastive:
         """The module that computes it, see `TotalLoss`."""
         return ContrastiveLoss(rank=rank, world_size=world_size, multi_positive=self.multi_positive)
 
-    @property
-    def needs_claims(self) -> bool:
-        """Whether it asks what they claim."""
-        return False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedFindings:
@@ -111,11 +106,6 @@ class SharedFindings:
     def term(self, *, rank: int, world_size: int) -> nn.Module:
         """The module that computes it, see `TotalLoss`."""
         return SharedFindingsLoss(rank=rank, world_size=world_size, scale=self.findings_scale)
-
-    @property
-    def needs_claims(self) -> bool:
-        """It does."""
-        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +130,6 @@ class Preference:
     def term(self, *, rank: int, world_size: int) -> nn.Module:
         """The module that computes it, see `TotalLoss`."""
         return PreferenceLoss(rank=rank, world_size=world_size, scale=self.preference_scale)
-
-    @property
-    def needs_claims(self) -> bool:
-        """It does."""
-        return True
 
 
 Loss = Contrastive | SharedFindings | Preference
@@ -245,17 +230,8 @@ class ContrastiveLoss(ClipLoss):  # type: ignore[misc]  # open_clip is not annot
         return total / 2
 
 
-class SharedFindingsLoss(nn.Module):
-    """Soft cross entropy between clips and statements, over what is known of each pair.
-
-    A clip is asked about one finding at a time: of the batch's statements on it, which are true?
-    That is how prompts ask, and statements on different findings are no answers to one question. A
-    statement is asked which clips it is true of. The true ones share the target; `shared_findings`
-    says how true. A statement that is true of no clip of the batch is a wrong answer, and no
-    question.
-
-    Each process computes the rows of its own clips and statements, as `ContrastiveLoss` does. The
-    questions of a kind count alike over all processes, however many of each process's there are.
+class _ClaimsLoss(nn.Module):
+    """A loss between clips and what texts claim.
 
     Args:
         rank: of this process.
@@ -267,6 +243,20 @@ class SharedFindingsLoss(nn.Module):
         super().__init__()
         self.rank, self.world_size, self.scale = rank, world_size, scale
         self.widths = torch.from_numpy(default_claims().widths)
+
+
+class SharedFindingsLoss(_ClaimsLoss):
+    """Soft cross entropy between clips and statements, over what is known of each pair.
+
+    A clip is asked about one finding at a time: of the batch's statements on it, which are true?
+    That is how prompts ask, and statements on different findings are no answers to one question. A
+    statement is asked which clips it is true of. The true ones share the target; `shared_findings`
+    says how true. A statement that is true of no clip of the batch is a wrong answer, and no
+    question.
+
+    Each process computes the rows of its own clips and statements, as `ContrastiveLoss` does. The
+    questions of a kind count alike over all processes, however many of each process's there are.
+    """
 
     def forward(
         self,
@@ -323,7 +313,7 @@ def _questions(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The sum of the losses of rows with a right and a wrong answer, and their number."""
     truth = truth * known
-    asks = (truth >= _TRUE).any(dim=1) & (known & (truth < _TRUE)).any(dim=1)
+    asks = (truth >= TRUE).any(dim=1) & (known & (truth < TRUE)).any(dim=1)
     target = truth / truth.sum(dim=1, keepdim=True).clamp_min(1e-6)
     likely = logits.masked_fill(~known, -torch.inf).log_softmax(dim=1)
     # Where nothing is known all is -inf, whose gradient is none even at weight 0.
@@ -331,23 +321,13 @@ def _questions(
     return -(target * likely).sum(), asks.sum()
 
 
-class PreferenceLoss(nn.Module):
+class PreferenceLoss(_ClaimsLoss):
     """Cross entropy of which of two twins is nearer to a clip, over all that know the answer.
 
     A clip whose report says of the changed finding what the first twin says should prefer that one,
     a clip whose report says what the second says, the second; in between the odds are those of the
     two claims (`shared_findings`). So a changed text is no sign of a wrong one.
-
-    Args:
-        rank: of this process.
-        world_size: processes; the same batch size in each.
-        scale: the temperature's inverse.
     """
-
-    def __init__(self, *, rank: int = 0, world_size: int = 1, scale: float = 40.0) -> None:
-        super().__init__()
-        self.rank, self.world_size, self.scale = rank, world_size, scale
-        self.widths = torch.from_numpy(default_claims().widths)
 
     def forward(
         self,
@@ -369,12 +349,13 @@ class PreferenceLoss(nn.Module):
         between_BD = first_BD - second_BD
         if self.world_size > 1:
             between_BD = torch.cat(all_gather(between_BD))  # type: ignore[no-untyped-call]
-        odds, known = _odds(
+        odds, known = log_odds(
             said_BF,
             _gather(first, self.world_size),
             _gather(second, self.world_size),
             self.widths.to(said_BF.device),
         )
+        odds = odds.clamp(-_MOST_ODDS, _MOST_ODDS)
         logits = self.scale * images_BD @ between_BD.T
         each = functional.binary_cross_entropy_with_logits(logits, odds.sigmoid(), reduction="none")
         return _mean_over_processes(
@@ -385,74 +366,12 @@ class PreferenceLoss(nn.Module):
 _MOST_ODDS = 4.0  # log odds; more would ask of a cosine what no reader is sure of
 
 
-def _odds(
-    said_BF: torch.Tensor, first_MF: torch.Tensor, second_MF: torch.Tensor, widths_F: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log odds (B, M) that the first twin is true rather than the second, and where it is known.
-
-    What both claim alike decides nothing. It is known where the report speaks of all else.
-    """
-    alike = (first_MF == second_MF) | (first_MF.isnan() & second_MF.isnan())
-    odds = said_BF.new_zeros(len(said_BF), len(first_MF))
-    silent = torch.zeros_like(odds, dtype=torch.bool)
-    for column in (~alike).any(dim=0).nonzero().flatten().tolist():
-        rows = (~alike[:, column]).nonzero().flatten()
-        for states, sign in ((first_MF, -1), (second_MF, 1)):
-            gap = (said_BF[:, column, None] - states[rows, column]) / widths_F[column]
-            # A twin that does not claim it is not made false by it.
-            gap = torch.where(states[rows, column].isnan(), 0.0, gap)
-            silent[:, rows] |= gap.isnan()
-            odds[:, rows] += sign * gap.nan_to_num() ** 2 / 2
-    known = ~silent & ~alike.all(dim=1)
-    return odds.clamp(-_MOST_ODDS, _MOST_ODDS), known
-
-
 def _mean_over_processes(total: torch.Tensor, num: torch.Tensor, world_size: int) -> torch.Tensor:
     """This process's part of the mean over the questions of all; the parts' mean is the mean."""
     if world_size > 1:
         num = num.clone()
         distributed.all_reduce(num)
     return total * world_size / num.clamp_min(1)
-
-
-_TRUE = 0.5
-"""A statement of which this much is true is a right answer."""
-
-
-def shared_findings(
-    said_BF: torch.Tensor, states_MF: torch.Tensor, widths_F: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """How true statements are of clips, and of which pairs that is known.
-
-    A claim of a value that is g widths from what the report says is true to exp(-g^2 / 2), a
-    statement of several claims to the product of theirs. It is known where the report speaks of all
-    of them, or where what it says of some makes it false.
-
-    Args:
-        said_BF: what the clips' reports say, NaN where they are silent.
-        states_MF: what the statements claim, NaN where they are silent.
-        widths_F: how far apart two values begin to differ.
-
-    Returns:
-        Truth, float32 (B, M) from 0 to 1, and whether it is known, bool (B, M).
-
-    Example:
-        >>> said = torch.tensor([[55.0], [70.0], [float("nan")]])
-        >>> truth, known = shared_findings(said, torch.tensor([[60.0]]), torch.tensor([5.0]))
-        >>> truth.T, known.T
-        (tensor([[0.6065, 0.1353, 1.0000]]), tensor([[ True,  True, False]]))
-    """
-    truth = said_BF.new_ones(len(said_BF), len(states_MF))
-    silent = torch.zeros_like(truth, dtype=torch.bool)
-    claimed_MF = ~states_MF.isnan()
-    # Statements claim few of the findings, so that this takes less than all at once would.
-    for column in claimed_MF.any(dim=0).nonzero().flatten().tolist():
-        rows = claimed_MF[:, column].nonzero().flatten()
-        gap = (said_BF[:, column, None] - states_MF[rows, column]) / widths_F[column]
-        silent[:, rows] |= gap.isnan()
-        truth[:, rows] *= torch.where(gap.isnan(), 1.0, torch.exp(-(gap**2) / 2))
-    known = (~silent | (truth < _TRUE)) & claimed_MF.any(dim=1)
-    return truth, known
 
 
 def _gather(rows: torch.Tensor, world_size: int) -> torch.Tensor:

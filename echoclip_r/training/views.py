@@ -7,6 +7,7 @@ Each view is an object with its own settings. A new one is a class here, named i
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -60,31 +61,36 @@ class FrameView(Protocol):
         ...
 
 
-class TextView(Protocol):
-    """Which text of a report is read."""
+class TextView(ABC):
+    """Which text of a report is read; most are one part of it, compared as a whole."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def needs_sentences(self) -> bool:
         """Whether it must know where sentences end, as open_clip's own tokenizer does not."""
-        ...
-
-    @property
-    def num_texts(self) -> int:
-        """How many texts it shows."""
-        ...
-
-    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
-        """The ids of each of its texts of a report, by chance where it draws."""
-        ...
+        return False
 
     @property
     def states_findings(self) -> bool:
         """Whether it says what its texts claim."""
-        ...
+        return False
+
+    @property
+    def num_texts(self) -> int:
+        """How many texts it shows."""
+        return 1
+
+    @abstractmethod
+    def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
+        """The ids of each of its texts of a report, by chance where it draws."""
 
     def is_cut(self, report: str, codec: TextCodec) -> bool:
         """Whether it should show all of a report that does not fit the context."""
-        ...
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,59 +103,27 @@ class RandomFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSpan:
+class TokenSpan(TextView):
     """As many ids in a row as fit the context, from a random place: the base model's way."""
-
-    @property
-    def needs_sentences(self) -> bool:
-        """It cuts anywhere."""
-        return False
-
-    @property
-    def states_findings(self) -> bool:
-        """It is compared as a whole."""
-        return False
-
-    @property
-    def num_texts(self) -> int:
-        """One."""
-        return 1
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
         span = codec.token_span(report, draw)
         return (Reading(span, span),)
 
-    def is_cut(self, report: str, codec: TextCodec) -> bool:
-        """A span is meant to be a part of its report."""
-        return False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WholeReport:
+class WholeReport(TextView):
     """The report from its beginning, cut between units where it does not fit."""
 
     drop_sentences: float = field(default=0.0, metadata=rule(least=0, most=0.9))
     """Some sentences are left out: a share that is drawn anew each time, from 0 to this. Equal
     reports stay equal, whichever of their sentences are left out."""
 
-    def __post_init__(self) -> None:
-        check(self)
-
     @property
     def needs_sentences(self) -> bool:
         """Only to leave some out."""
         return self.drop_sentences > 0
-
-    @property
-    def states_findings(self) -> bool:
-        """It is compared as a whole."""
-        return False
-
-    @property
-    def num_texts(self) -> int:
-        """One."""
-        return 1
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
@@ -165,42 +139,25 @@ class WholeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentenceRun:
+class SentenceRun(TextView):
     """Some sentences in a row, from a random place of the report."""
 
     max_sentences: int = field(default=4, metadata=rule(least=1))
     """The longest run; its length is drawn from 1 to this."""
-
-    def __post_init__(self) -> None:
-        check(self)
 
     @property
     def needs_sentences(self) -> bool:
         """It is made of them."""
         return True
 
-    @property
-    def states_findings(self) -> bool:
-        """It is compared as a whole."""
-        return False
-
-    @property
-    def num_texts(self) -> int:
-        """One."""
-        return 1
-
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`."""
         run = codec.sentence_run(report, draw, max_sentences=self.max_sentences)
         return (Reading(run, run),)
 
-    def is_cut(self, report: str, codec: TextCodec) -> bool:
-        """A run is meant to be a part of its report."""
-        return False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(TextView):
     """A finding as a prompt says it: some sentences of the report that claim it, at times changed.
 
     The finding is drawn first, so that a rare one is as likely as a common one in its report. What
@@ -213,23 +170,10 @@ class Statement:
     longest: int = field(default=1, metadata=rule(least=1))
     """The most sentences of a statement; their number is drawn from 1 to this."""
 
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def needs_sentences(self) -> bool:
-        """It finds them in the text, whatever the tokenizer."""
-        return False
-
     @property
     def states_findings(self) -> bool:
         """It does."""
         return True
-
-    @property
-    def num_texts(self) -> int:
-        """One."""
-        return 1
 
     def read(self, report: str, codec: TextCodec, draw: random.Random) -> tuple[Reading, ...]:
         """See `TextView.read`; the text of a report that claims nothing is empty."""
@@ -245,13 +189,9 @@ class Statement:
                 return (_stated(changed.text, codec, changed.values),)
         return (_stated(text, codec, claims.read(text)),)
 
-    def is_cut(self, report: str, codec: TextCodec) -> bool:
-        """A statement is meant to be a part of its report."""
-        return False
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twins:
+class Twins(TextView):
     """Some sentences of the report, and the same with one finding changed.
 
     The two differ in nothing else, so whoever prefers one of them has to look at the finding. Where
@@ -259,16 +199,8 @@ class Twins:
     """
 
     longest_twin: int = field(default=40, metadata=rule(least=1))
-    """The most sentences of a twin; their number is drawn from 1 to this, so that most are the
-    whole report."""
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def needs_sentences(self) -> bool:
-        """It finds them in the text, whatever the tokenizer."""
-        return False
+    """The most sentences of a twin; their number is drawn from 1 to this, so that the whole report
+    is common."""
 
     @property
     def states_findings(self) -> bool:
@@ -293,10 +225,6 @@ class Twins:
         if changed is None:
             return said, said
         return said, _stated(changed.text, codec, changed.values)
-
-    def is_cut(self, report: str, codec: TextCodec) -> bool:
-        """A twin is meant to be a part of its report."""
-        return False
 
 
 def _stated(text: str, codec: TextCodec, states: NDArray[np.float32]) -> Reading:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from echoclip_r.text.claims import default_claims
+from echoclip_r.text.truth import shared_findings
 from echoclip_r.training.loss import (
     Answers,
     Contrastive,
@@ -19,7 +20,6 @@ from echoclip_r.training.loss import (
     SharedFindings,
     SharedFindingsLoss,
     TotalLoss,
-    shared_findings,
 )
 
 
