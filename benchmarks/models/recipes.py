@@ -8,8 +8,9 @@ Two by two, what is read of a report and by which tokenizer:
     echoclip-r       the whole report in phrases: the published retrieval model
 
 beside a BPE of 1,000 trained on such reports, in which numbers have rows of their own
-(whole-bpe1000), and our recipes, each also with what the other one brings taken away: `echoclip-r-cine` has the cine pictures of `echoclip-r-findings`
-and none of its losses, `findings-color` the losses and single frames.
+(whole-bpe1000), and our recipes, each also with what the other one brings taken away:
+`echoclip-r-cine` has the cine pictures of `echoclip-r-findings` and none of its losses,
+`findings-color` the losses and single frames.
 
 All have the same clips, towers and passes over the data. Each (seed, recipe) is a stage under
 runs/bench-recipes: one that is done is skipped, one that was stopped goes on. Writes
