@@ -35,8 +35,10 @@ def cine_frames(number: int, num_frames: int) -> tuple[int, int, int]:
 
 
 def cine(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Three pictures of one size as the channels of one, each by its brightness."""
-    return Image.merge("RGB", [picture.convert("L") for picture in pictures])
+    """Three pictures as the channels of one of the first's size, each by its brightness."""
+    size = pictures[0].size
+    grey = (picture.convert("L") for picture in pictures)
+    return Image.merge("RGB", [one if one.size == size else one.resize(size) for one in grey])
 
 
 def shown(

@@ -62,6 +62,15 @@ def test_a_channel_is_the_brightness_of_its_frame() -> None:
         assert plain is frame or np.array_equal(plain, frame)
 
 
+def test_frames_of_several_sizes_make_a_picture_of_the_first() -> None:
+    """Shards of others may hold such clips; one alone shall not end a training."""
+    frames = [np.full((side, 8, 3), side, np.uint8) for side in (8, 12, 6)]
+    for frame, picture in zip(frames, shown(frames, "cine"), strict=True):
+        assert picture.shape == frame.shape
+    np.testing.assert_array_equal(shown(frames, "cine")[0][0, 0], [8, 12, 6])
+    assert shown([], "cine") == []
+
+
 def test_training_shows_what_embedding_shows(training_shards: Path) -> None:
     """Without augmentation a training item is one of its clip's cine pictures; so is validation."""
     config = changed(
