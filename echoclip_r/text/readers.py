@@ -120,14 +120,14 @@ class PhraseReader:
         found: list[Unit] = []
         begin = 1  # behind BOS
         for end in encoding.unit_ends:
-            word = ""
+            word: list[int] = []
             for at in range(begin, end):
                 if kinds[at] == "bpe":
-                    word += tokens[at]
+                    word.append(encoding.ids[at])
                 elif kinds[at] == "phrase" or (kinds[at] == "value" and slots[at] != "number"):
                     found.append(Unit(kinds[at], tokens[at]))
             if word:
-                found.append(Unit("bpe", _letters(word.replace(_WORD_END, ""))))
+                found.append(Unit("bpe", self._word(word)))
             begin = end
         return found
 
@@ -137,8 +137,12 @@ class PhraseReader:
             kind, token = self._tokenizer.kind(number), self._tokenizer.id_to_token(number)
             if kind in ("phrase", "value"):
                 yield Unit(kind, token)
-            elif kind == "bpe" and token.endswith(_WORD_END):
-                yield Unit("bpe", _letters(token.removesuffix(_WORD_END)))
+            elif kind == "bpe" and token.endswith(_WORD_END) and (word := self._word([number])):
+                yield Unit("bpe", word)
+
+    def _word(self, ids: list[int]) -> str:
+        """The text of BPE ids, by the tokenizer itself: a compact base writes bytes in halves."""
+        return self._tokenizer.decode(ids).strip()
 
 
 class ClipReader:

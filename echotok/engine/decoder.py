@@ -41,6 +41,8 @@ class Decoder:
                 at += 1
                 continue
             at, text, left = self._decode_unit(numbers, at)
+            if not text:  # the end of a word without a word, which no text gives
+                continue
             spaced = right is not None and EXPECTS_SPACE[right][left] is not flip
             if self._vocabulary.kinds[number] == "value":
                 following = VALUE_RIGHT

@@ -27,9 +27,10 @@ _HYPHENS = frozenset("-/")
 
 def left_edge(text: str) -> Edge:
     """The left edge of a unit that begins with a literal character (a value's edge is plain)."""
-    if text[0] in _TIGHT_CHARACTERS:
+    first = text[:1]  # nothing, where ids are decoded that no text gave
+    if first in _TIGHT_CHARACTERS:
         return _TIGHT
-    return _HYPHEN if text[0] in _HYPHENS else _PLAIN
+    return _HYPHEN if first in _HYPHENS else _PLAIN
 
 
 def right_edge(text: str, *, spaced: bool) -> Edge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from pathlib import Path
 
 import open_clip
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 import echotok
 from echoclip_r.text.codec import TextCodec, text_ids
+from echotok.building import build
 
 REPORT = (
     "The left ventricular ejection fraction is 55-60%. There is mild mitral regurgitation. "
@@ -143,3 +145,14 @@ def test_a_codec_can_be_sent_to_another_process(echo: TextCodec, clip: TextCodec
         again = pickle.loads(pickle.dumps(codec))
         assert again.fingerprint == codec.fingerprint
         assert again.whole(REPORT) == codec.whole(REPORT)
+
+
+def test_words_of_a_compact_base_are_read_in_any_script() -> None:
+    """Its tokens write other bytes in halves: they are words, too, and every id can be decoded."""
+    tokenizer = build(Path(__file__).parents[3] / "phrase_tables" / "phantom")
+    codec = TextCodec(tokenizer, context_length=77)
+    for text in ("\U0001f600\U0001f600", "\u65e5\u672c", "caf\u00e9", "\x00", "\u202e"):
+        assert [unit.form for unit in codec.units(text)] == [text]
+    for number in tokenizer.assigned_ids:
+        assert isinstance(tokenizer.decode([number]), str)
+    assert all(unit.form for unit in codec.vocabulary())
