@@ -7,17 +7,20 @@ context, which for a report of 40 phrases is several times the work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["encode_text", "is_plain_text_tower"]
+__all__ = ["encode_text", "encode_texts", "is_plain_text_tower"]
 
 # On a CPU rows are done in so many groups of like length, since padding costs there what ids cost.
 _GROUPS = 4
+_GROUPS_OF_SEVERAL = 10  # of a recipe's whole reports and short statements together
 _WORTH_IT = 0.1
 
 
@@ -54,10 +57,40 @@ def encode_text(model: Any, ids_BL: torch.Tensor) -> torch.Tensor:
         return full
     if not on_cpu_in_groups:
         return _encode(model, ids_BL, eos_B)
+    return _encode_in_groups(model, ids_BL, eos_B, _GROUPS)
+
+
+def encode_texts(model: Any, texts: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What `encode_text` gives of each of several texts, up to rounding.
+
+    On a CPU the rows of all are done together, each that occurs several times once: that saves a
+    third of the time where there are statements, which are short and much alike. A GPU has no gain
+    from it and would have to wait for the rows.
+
+    Args:
+        model: as for `encode_text`.
+        texts: int64 (B, L) of each, of any length.
+    """
+    together = len(texts) > 1 and not texts[0].is_cuda and is_plain_text_tower(model)
+    if not together:
+        return [encode_text(model, ids_BL) for ids_BL in texts]
+    length = max(ids_BL.shape[1] for ids_BL in texts)
+    # Any id behind EOS will do: it is not attended to, and 0 is below every EOS.
+    padded = [functional.pad(ids_BL, (0, length - ids_BL.shape[1])) for ids_BL in texts]
+    ids_BL, place_M = torch.unique(torch.cat(padded), dim=0, return_inverse=True)
+    groups = min(_GROUPS_OF_SEVERAL, len(ids_BL))
+    embedded_BD = _encode_in_groups(model, ids_BL, ids_BL.argmax(dim=-1), groups)
+    return list(torch.split(embedded_BD[place_M], [len(ids_BL) for ids_BL in texts]))
+
+
+def _encode_in_groups(
+    model: Any, ids_BL: torch.Tensor, eos_B: torch.Tensor, groups: int
+) -> torch.Tensor:
+    """Embeddings (B, D) of rows that are sorted by length and trimmed group by group."""
     order_B = torch.argsort(eos_B, stable=True)
     parts = [
         _encode(model, ids_BL[rows, : int(eos_B[rows[-1]]) + 1], eos_B[rows])
-        for rows in order_B.chunk(_GROUPS)
+        for rows in order_B.chunk(groups)
     ]
     return torch.cat(parts)[torch.argsort(order_B)]
 

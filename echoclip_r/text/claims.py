@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = ["Claimed", "Claims", "default_claims"]
 Floats = NDArray[np.float32]
 
 _NUM_REMEMBERED = 65_536  # reports, some 2 KB each
+_NUM_TEXTS = 1024  # texts with their mentions: one is asked about several times in a row
 _SIGN_WIDTH = 0.25
 """Of what is there or not, which has no degrees."""
 
@@ -111,6 +113,7 @@ class Claims:
             [np.nan if c.rule.unsaid is None else c.rule.unsaid for c in self.columns], np.float32
         )
         self.of_report = lru_cache(maxsize=_NUM_REMEMBERED)(self._of_report)
+        self._read = lru_cache(maxsize=_NUM_TEXTS)(self._read_anew)
 
     @property
     def nothing(self) -> Floats:
@@ -122,23 +125,25 @@ class Claims:
         """How far apart two values of each finding begin to differ (num_findings,)."""
         return np.array([column.width for column in self.columns], np.float32)
 
-    def mentions(self, text: str) -> dict[int, list[Finding]]:
+    def mentions(self, text: str) -> Mapping[int, tuple[Finding, ...]]:
         """Every mention in a text by its column, with the words that made it."""
+        return self._read(text)[0]
+
+    def read(self, text: str) -> Floats:
+        """What a text says, silence left open: float32 (num_findings,), NaN where it is silent."""
+        return self._read(text)[1]
+
+    def _read_anew(self, text: str) -> tuple[Mapping[int, tuple[Finding, ...]], Floats]:
+        """A text's mentions and values, which nobody may change; `_read` remembers them."""
         found: dict[int, list[Finding]] = {}
         for row in self._reader.read(text, words=True):
             if row.name in self._column:
                 found.setdefault(self._column[row.name], []).append(row)
-        return found
-
-    def read(self, text: str) -> Floats:
-        """What a text says, silence left open: float32 (num_findings,), NaN where it is silent."""
-        return self._values(self.mentions(text))
-
-    def _values(self, mentions: Mapping[int, Sequence[Finding]]) -> Floats:
         values = self.nothing
-        for number, rows in mentions.items():
+        for number, rows in found.items():
             values[number] = as_number(answer(rows, self.columns[number].rule))
-        return values
+        values.flags.writeable = False
+        return MappingProxyType({number: tuple(rows) for number, rows in found.items()}), values
 
     def _of_report(self, report: str) -> Claimed:
         """A report's claims; `of_report` remembers them."""

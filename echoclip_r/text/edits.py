@@ -38,6 +38,8 @@ _PLAIN = {0: "no", 1: "mild", 2: "moderate", 3: "severe"}
 _SPREAD = 0.3
 """How far a number is moved at most, as a share of its rule's range."""
 
+_SAID = ("present", "absent")
+
 Place = tuple[int, int, str]
 """Characters of a text and what is written in their place."""
 
@@ -74,18 +76,16 @@ def edit(text: str, column: int, kind: str, claims: Claims, draw: random.Random)
         >>> edit("No pericardial effusion.", column, "denied", claims, random.Random(0)).text
         'moderate pericardial effusion.'
     """
-    rows = claims.mentions(text).get(column, [])
-    rows = [row for row in rows if row.status in ("present", "absent")]
+    rows = [row for row in claims.mentions(text).get(column, ()) if row.status in _SAID]
     if not rows:
         return None
-    before = claims.read(text)
     places = EDITS[kind](text, rows, claims.columns[column].rule, draw)
     if not places:
         return None
     changed = text
     for start, end, written in sorted(set(places), reverse=True):
         changed = f"{changed[:start]}{written}{changed[end:]}"
-    values = claims.read(changed)
+    before, values = claims.read(text), claims.read(changed)
     if kind == "side":
         differs = bool(np.isnan(values[column]) and (np.isnan(before) & ~np.isnan(values)).any())
     else:

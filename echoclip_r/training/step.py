@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from echoclip_r.model.build import normalize_frames
 from echoclip_r.model.precision import autocast
-from echoclip_r.model.text_tower import encode_text
+from echoclip_r.model.text_tower import encode_texts
 from echoclip_r.training.batches import Batch
 from echoclip_r.training.loss import TotalLoss
 
@@ -37,7 +37,7 @@ class Towers(nn.Module):
 
         The last is the scale of the logits, a scalar.
         """
-        features = [self.model.encode_image(image), *(encode_text(self.model, t) for t in texts)]
+        features = [self.model.encode_image(image), *encode_texts(self.model, texts)]
         normalized = [functional.normalize(part.float(), dim=-1) for part in features]
         return (*normalized, self.model.logit_scale.exp())
 

@@ -10,7 +10,7 @@ import torch
 
 from echoclip_r.model.build import build_model, model_config
 from echoclip_r.model.spec import ModelSpec
-from echoclip_r.model.text_tower import encode_text
+from echoclip_r.model.text_tower import encode_text, encode_texts
 from echoclip_r.text.codec import TextCodec
 
 REPORTS = [
@@ -107,3 +107,22 @@ def test_gradient_checkpointing_gives_the_same(phrases: tuple[Any, TextCodec]) -
     finally:
         model.set_grad_checkpointing(False)
     torch.testing.assert_close(again, plain)
+
+
+def test_several_texts_together_give_what_each_gives(phrases: tuple[Any, TextCodec]) -> None:
+    """Embeddings and gradients, of texts of several lengths of which some occur in both."""
+    model, codec = phrases
+    texts = [codec.encode(REPORTS).ids, codec.encode(REPORTS[::-1][:4] * 3).ids]
+    assert texts[0].shape[1] != texts[1].shape[1]
+    weights = [torch.randn(12, model.text_projection.shape[1]) for _ in texts]
+    found = []
+    for embedded in ([encode_text(model, ids) for ids in texts], encode_texts(model, texts)):
+        model.zero_grad()
+        torch.stack(
+            [(e * w).sum() for e, w in zip(embedded, weights, strict=True)]
+        ).sum().backward()
+        gradient = model.token_embedding.weight.grad.clone()
+        found.append(([e.detach() for e in embedded], gradient))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=1e-5)
+    error = (found[0][1] - found[1][1]).abs().max() / found[0][1].abs().max()
+    assert error < 1e-5
