@@ -37,7 +37,7 @@ def main() -> None:
         run("echotok", "show", "report.csv", "--column", "report", "--html", "show.html", cwd=work)
         clip = sorted((demo / "archive" / "clips").rglob("*.mp4"))[0]
         run(
-            "echoclip_r", "retrieve", demo / "echoclip-r", "--video", clip,
+            "echoclip_r", "retrieve", demo / "echoclip-r-findings", "--video", clip,
             "--reports", demo / "manifest.csv", "--column", "report", "-k", "2",
             "--html", "answer.html", cwd=work,
         )  # fmt: skip

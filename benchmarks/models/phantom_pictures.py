@@ -70,7 +70,7 @@ def page_curves(judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> list[
 def _draw_loss(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> None:
     for name, colour in zip(judged, COLOURS, strict=False):
         ax.plot(*loss_curve(runs[name]), color=colour, linewidth=1.2, label=name)
-    ax.set(title="Training loss", xlabel="step", ylabel="contrastive loss")
+    ax.set(title="Training loss", xlabel="step", ylabel="loss")
 
 
 def _draw_ranks(ax: Axes, judged: Mapping[str, Judged], runs: Mapping[str, Path]) -> None:

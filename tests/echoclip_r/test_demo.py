@@ -39,14 +39,14 @@ def test_the_demo_runs_and_a_second_time_does_nothing_again(tmp_path: Path) -> N
     for words in (
         "echoclip (the first 77",
         "echoclip (every 77-token",
-        "echoclip-r (whole",
+        "echoclip-r-findings (whole",
         "chan",
     ):
         assert words in said
     assert "examples_ybr_color.dcm, a real clip" in said
     assert "no clinical evidence" in said
     figures = json.loads((out / "results.json").read_text())
-    assert list(figures) == ["echoclip", "echoclip-r"]
+    assert list(figures) == ["echoclip", "echoclip-r-findings"]
     for one in figures.values():
         assert one["num_studies"] == 30
         for found in one["retrieval"].values():
@@ -54,14 +54,17 @@ def test_the_demo_runs_and_a_second_time_does_nothing_again(tmp_path: Path) -> N
             # A report or two may be there twice.
             assert 14 <= found["mcmrr"]["chance"] <= 15.5
         assert one["ef"]["mae"]["chance"] > 0
-    assert figures["echoclip-r"]["tokens_a_report"] * 3 < figures["echoclip"]["tokens_a_report"]
+    assert (
+        figures["echoclip-r-findings"]["tokens_a_report"] * 3
+        < figures["echoclip"]["tokens_a_report"]
+    )
     for name in ("curves.png", "retrieval.png"):
         with Image.open(out / name) as image:
             assert image.width > 1000
     page = (out / "index.html").read_text()
     assert page.count("<section>") == 5
     assert page.count("http") == page.count("http-equiv")
-    assert "echoclip and echoclip-r learned from 130 simulated echo studies" in page
+    assert "echoclip and echoclip-r-findings learned from 130 simulated echo studies" in page
     assert page.count('<svg class="plot"') == 3
     assert "var(--series-0)" in page
     weights = sorted(out.glob("*/best/*.safetensors"))

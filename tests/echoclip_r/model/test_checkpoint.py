@@ -21,13 +21,14 @@ from safetensors.torch import load_file
 
 import echotok
 from echoclip_r.errors import CheckpointError
+from echoclip_r.model.channels import shown
 from echoclip_r.model.checkpoint import load_checkpoint, load_state, save_checkpoint
 from echoclip_r.model.description import last_checkpoint, read_description
 from echoclip_r.model.spec import ModelSpec
 from echoclip_r.training.config import with_settings
 from echoclip_r.training.log import read_log
 from echoclip_r.training.recipes import echoclip_r as whole_report
-from echoclip_r.training.recipes import phantom_scale
+from echoclip_r.training.recipes import echoclip_r_findings, phantom_scale
 from echoclip_r.training.run import train
 
 SETTINGS = ["batch_size=8", "epochs=4", "warmup_steps=2", "checkpoint_every_steps=3"]
@@ -40,6 +41,15 @@ def run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """An unbroken run of twenty steps; not to be written to."""
     out = tmp_path_factory.mktemp("runs") / "unbroken"
     config = with_settings(phantom_scale(whole_report()), SETTINGS)
+    train(config, training_shards, out, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="module")
+def findings_run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the recipe with several texts, several losses and cine pictures."""
+    out = tmp_path_factory.mktemp("runs") / "findings"
+    config = with_settings(phantom_scale(echoclip_r_findings()), SETTINGS)
     train(config, training_shards, out, device="cpu")
     return out
 
@@ -62,15 +72,20 @@ def test_a_checkpoint_loads_by_run_or_folder(run: Path) -> None:
     assert not best.model.training
 
 
-def test_plain_open_clip_loads_it_and_embeds_alike(run: Path) -> None:
+@pytest.mark.parametrize("which", ["run", "findings_run"])
+def test_plain_open_clip_loads_it_and_embeds_alike(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     """From the folder alone: configuration, preprocessing and weights have open_clip's names."""
+    run: Path = request.getfixturevalue(which)
     ours = load_checkpoint(run)
     theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{run / 'best'}")
     theirs.eval()
     frames = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3)).astype(np.uint8)
     from PIL import Image
 
-    images = torch.stack([transform(Image.fromarray(frame)) for frame in frames])
+    pictures = shown(frames, ours.spec.channels)
+    images = torch.stack([transform(Image.fromarray(picture)) for picture in pictures])
     texts = ["The ejection fraction is 55%.", "There is mild mitral regurgitation."]
     ids = torch.full((2, theirs.context_length), ours.text.pad_id)
     rows = ours.text.encode(texts).ids
@@ -78,8 +93,8 @@ def test_plain_open_clip_loads_it_and_embeds_alike(run: Path) -> None:
     with torch.inference_mode():
         image = theirs.encode_image(images, normalize=True).numpy()
         text = theirs.encode_text(ids, normalize=True).numpy()
-    np.testing.assert_allclose(ours.embed_frames(frames), image, atol=1e-5)
-    np.testing.assert_allclose(ours.embed_texts(texts), text, atol=1e-5)
+    np.testing.assert_allclose(ours.embed_frames(frames), image, atol=1e-6)
+    np.testing.assert_allclose(ours.embed_texts(texts), text, atol=1e-6)
 
 
 def test_only_the_last_checkpoints_are_kept(run: Path) -> None:
@@ -212,13 +227,26 @@ def test_weights_alone_are_nothing_to_go_on_from(run: Path) -> None:
         load_state(run / "best")
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("which", "recipe", "workers"),
+    [
+        ("run", "echoclip-r", 0),
+        ("run", "echoclip-r", 1),
+        ("findings_run", "echoclip-r-findings", 1),
+    ],
+)
 def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
-    run: Path, training_shards: Path, tmp_path: Path, workers: int
+    which: str,
+    recipe: str,
+    workers: int,
+    request: pytest.FixtureRequest,
+    training_shards: Path,
+    tmp_path: Path,
 ) -> None:
     """SIGKILL at a random step, then the same command: the same weights, state and log (I13)."""
+    run: Path = request.getfixturevalue(which)
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "echoclip_r", "train", "--recipe", "echoclip-r"]
+    command = [sys.executable, "-m", "echoclip_r", "train", "--recipe", recipe]
     command += ["--scale", "phantom", "--shards", str(training_shards), "--out", str(out)]
     command += ["--device", "cpu"]
     settings = [*SETTINGS, f"workers={workers}", "log_every_steps=1"]
