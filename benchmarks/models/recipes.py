@@ -27,19 +27,22 @@ import json
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure as Drawing
 
-from benchmarks.common import ROOT, facts, write_results
+from benchmarks.common import RESULTS, ROOT, facts, write_results
 from benchmarks.models import phantom_steps as steps
 from echoclip_r.data.shards import read_clips
 from echoclip_r.embedding.embedder import embed_texts
+from echoclip_r.evaluation.plots.style import COLOURS, GREY, MARKERS, RC
 from echoclip_r.evaluation.runner import evaluate_model
 from echoclip_r.evaluation.tasks import read_tasks
 from echoclip_r.metrics.bootstrap import Resampling
@@ -95,15 +98,21 @@ def main() -> int:
     }
     if arguments.quick:
         print(to_markdown(results))
-    else:
-        name = "recipes" if arguments.site == 0 else "recipes_other_site"
-        write_results(name, results, to_markdown(results), readme=readme_figures(results))
+        return 0
+    name = "recipes" if arguments.site == 0 else "recipes_other_site"
+    write_results(name, results, to_markdown(results), readme=readme_figures(results))
+    if arguments.site == 0:
+        curves = {
+            recipe: [steps.validation_curve(_folder(arguments, seed) / recipe) for seed in by_seed]
+            for recipe, by_seed in stages.items()
+        }
+        draw(stages, curves).savefig(RESULTS / "recipes.svg", metadata={"Date": None})
     return 0
 
 
 def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any]:
     """One recipe on one seed's patients: its figures, from disk where the stage is done."""
-    folder = arguments.out / f"site-{arguments.site}" / f"seed-{seed}"
+    folder = _folder(arguments, seed)
     data = steps.Data(
         seed=FIRST_SEED + seed,
         num_train=130 if arguments.quick else arguments.num_train,
@@ -132,6 +141,11 @@ def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, 
     }
     path.write_text(json.dumps(stage, indent=1) + "\n", encoding="utf-8")
     return stage
+
+
+def _folder(arguments: argparse.Namespace, seed: int) -> Path:
+    folder: Path = arguments.out / f"site-{arguments.site}" / f"seed-{seed}"
+    return folder
 
 
 def judge(run: Path, shards: Path, *, num_test: int) -> dict[str, Any]:
@@ -341,6 +355,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             f"{np.mean([one['training']['seconds'] for one in found]) / 60:.1f}",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    if not asked["data"].get("site"):
+        lines += ["", "![Both skills of each recipe, and retrieval by passes](recipes.svg)"]
     lines += ["", "Each seed, with 95 % intervals from 1,000 resamples of the patients:", ""]
     shown = (
         *(("retrieval", name) for name in ("mcmrr",)),
@@ -373,6 +389,67 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def draw(
+    stages: Stages, curves: Mapping[str, Sequence[tuple[Sequence[int], Sequence[float]]]]
+) -> Drawing:
+    """Both skills of each recipe beside each other, a mark a seed, and retrieval while training.
+
+    Args:
+        stages: by recipe and seed.
+        curves: steps and validation MCMRR of each recipe's runs.
+    """
+    first = next(iter(next(iter(stages.values())).values()))
+    with mpl.rc_context(RC):
+        drawing = Drawing(figsize=(13, 4.6), layout="constrained")
+        axes = drawing.subplots(1, 3)
+        for number, (name, by_seed) in enumerate(stages.items()):
+            # Of six colours each comes twice, with other marks and dashes.
+            colour = COLOURS[number % len(COLOURS)]
+            again = number // len(COLOURS)
+            found = list(by_seed.values())
+            ranks = [_mcmrr(one) for one in found]
+            for ax, measure in zip(axes, (_share_of_guess, _ef_r), strict=False):
+                ax.plot(
+                    ranks,
+                    [measure(one) for one in found],
+                    color=colour,
+                    marker=MARKERS[number % len(MARKERS)],
+                    fillstyle="none" if again else "full",
+                    linestyle="none",
+                    label=name,
+                )
+            steps_made = np.array([run[0] for run in curves[name]])
+            passes = steps_made[0] / steps_made[0][-1] * first["asked"]["config"]["epochs"]
+            validation = np.mean([run[1] for run in curves[name]], axis=0)
+            axes[2].plot(passes, validation, color=colour, linestyle="--" if again else "-")
+        axes[0].axhline(1, color=GREY, linestyle=":", label="the median guess")
+        of = f"MCMRR of {first['num_studies']}"
+        axes[0].set(
+            title="Ejection fraction: error by the guess's",
+            xlabel=of,
+            ylabel="MAE / MAE of the median guess",
+        )
+        axes[1].set(title="Ejection fraction: correlation", xlabel=of, ylabel="Pearson's r")
+        axes[2].set(title="Retrieval of validation studies", xlabel="passes", ylabel="MCMRR")
+        axes[2].set_yscale("log")
+        axes[2].yaxis.set_major_formatter("{x:.0f}")
+        axes[2].yaxis.set_minor_formatter("{x:.0f}")  # the usual one writes formulas
+        drawing.legend(
+            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        )
+        drawing.suptitle("Recipes on phantoms: simulated data, no clinical evidence", fontsize=10)
+    return drawing
+
+
+def _share_of_guess(stage: Mapping[str, Any]) -> float:
+    mae: Mapping[str, float] = stage["figures"]["ejection_fraction"]["mae"]
+    return mae["value"] / mae["chance"]
+
+
+def _ef_r(stage: Mapping[str, Any]) -> float:
+    return _value(stage, "ejection_fraction", "pearson")
+
+
 _NUMBERS = ("ejection_fraction", "pulmonary_artery_pressure")
 
 
@@ -395,7 +472,7 @@ def _dilation(stage: Mapping[str, Any]) -> dict[str, float]:
 
 _README_COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
     "mcmrr": _mcmrr,
-    "ef_r": lambda one: _value(one, "ejection_fraction", "pearson"),
+    "ef_r": _ef_r,
     "ef_mae": lambda one: _value(one, "ejection_fraction", "mae"),
     "pap_mae": lambda one: _value(one, "pulmonary_artery_pressure", "mae"),
     "devices": lambda one: min(_value(one, task, "auc") for task in DEVICES),
