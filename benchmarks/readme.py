@@ -129,7 +129,7 @@ def recipe_figures() -> str:
         "| recipe | MCMRR | EF, r | EF, MAE | PAP, MAE | devices, AUC | dilation, AUC "
         "| change seen |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(_recipe_row(f"`{row['recipe']}`", row) for row in own["rows"]),
+        *(_recipe_row(f"`{row['recipe']}`{_fewer(row, own)}", row) for row in own["rows"]),
         *(_recipe_row(f"`{row['recipe']}`, another laboratory", row) for row in other["rows"]),
         f"| chance; the median guess | 250 | 0 | {ef:.1f} | {pap:.1f} | 0.5 | 0.5 | 0.5 |",
     ]
@@ -146,6 +146,12 @@ def recipe_figures() -> str:
         "[recipes.md](benchmarks/results/recipes.md), [both_skills.md](docs/both_skills.md).",
     ]
     return "\n".join(lines)
+
+
+def _fewer(row: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """How many seeds a recipe has, where it has fewer than others."""
+    num = row["seeds"]
+    return "" if num == len(own["seeds"]) else f" ({num} seed{'' if num == 1 else 's'})"
 
 
 def _recipe_row(name: str, row: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ beside a BPE of 1,000 trained on such reports, in which numbers have rows of the
 
 All have the same clips, towers and passes over the data. Each (seed, recipe) is a stage under
 runs/bench-recipes: one that is done is skipped, one that was stopped goes on. Writes
-results/recipes.md. With `--site 1` everything is done on the phantoms of a second laboratory, on
-which no choice was made (results/recipes_other_site.md).
+results/recipes.md; with `--page` of the stages that are done, and trains nothing. With `--site 1`
+everything is done on the phantoms of a second laboratory, on which no choice was made
+(results/recipes_other_site.md).
 
     python benchmarks/models/recipes.py [--seeds 1 2 3] [--recipes ...] [--site 1] [--quick]
 """
@@ -81,13 +82,20 @@ def main() -> int:
     parser.add_argument("--num-train", type=int, default=NUM_TRAIN)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--site", type=int, default=0, choices=SITES, help="of the phantoms")
+    parser.add_argument("--page", action="store_true", help="train nothing; of what is done")
     parser.add_argument("--quick", action="store_true", help="tiny; checks that it runs")
     arguments = parser.parse_args()
     stages: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in arguments.recipes}
     for seed in arguments.seeds:
         for name in arguments.recipes:
             print(f"== seed {seed}, {name}", flush=True)
-            stages[name][seed] = run_stage(arguments, seed, name)
+            stage = run_stage(arguments, seed, name)
+            if stage is not None:
+                stages[name][seed] = stage
+    stages = {name: by_seed for name, by_seed in stages.items() if by_seed}
+    if not stages:
+        print(f"{arguments.out} holds no stage of these that is done", file=sys.stderr)
+        return 1
     results = {
         "stages": stages,
         "facts": facts(
@@ -110,8 +118,11 @@ def main() -> int:
     return 0
 
 
-def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any]:
-    """One recipe on one seed's patients: its figures, from disk where the stage is done."""
+def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any] | None:
+    """One recipe on one seed's patients: its figures, from disk where the stage is done.
+
+    None where it is not, and only what is done is asked for.
+    """
     folder = _folder(arguments, seed)
     data = steps.Data(
         seed=FIRST_SEED + seed,
@@ -120,7 +131,10 @@ def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, 
         num_validation=16 if arguments.quick else 200,
         site=arguments.site,
     )
-    steps.make_shards(folder, data, workers=num_cpus())
+    if arguments.page and not (folder / f"{name}.json").exists():
+        return None
+    if not arguments.page:
+        steps.make_shards(folder, data, workers=num_cpus())
     config = replace(
         RECIPES[name](folder),
         seed=seed,
@@ -133,6 +147,8 @@ def run_stage(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, 
         stage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if stage["asked"] == asked:
             return stage
+    if arguments.page:
+        return None
     took = steps.train_model(config, folder / "shards", folder / name)
     stage = {
         "asked": asked,
@@ -282,10 +298,11 @@ def readme_figures(results: Mapping[str, Any]) -> dict[str, Any]:
         "num_train": first["asked"]["data"]["num_train"],
         "epochs": first["asked"]["config"]["epochs"],
         "seeds": results["facts"]["seeds"],
-        "guess": {name: first["figures"][name]["mae"]["chance"] for name in _NUMBERS},
+        "guess": dict(zip(_NUMBERS, _guesses(stages), strict=True)),
         "rows": [
             {
                 "recipe": name,
+                "seeds": len(by_seed),
                 **{
                     column: float(np.mean([measure(one) for one in by_seed.values()]))
                     for column, measure in _README_COLUMNS.items()
@@ -302,7 +319,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     about = results["facts"]
     first = next(iter(next(iter(stages.values())).values()))
     asked = first["asked"]
-    ef, pap = (first["figures"][name]["mae"]["chance"] for name in _NUMBERS)
+    ef, pap = _guesses(stages)
     lines = [
         "# Recipes on phantoms",
         "",
@@ -328,13 +345,14 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "of that and of how often a clip of which the changed text is true is nearer to that; "
         "'drawn': where the picture shows the finding.",
         "",
-        "| recipe | tokens | cut, % | MCMRR | EF r | EF MAE | calibrated | PAP MAE | devices "
-        "| dilation | effusion | true preferred | told apart | drawn | minutes |",
-        "|" + " --- |" * 15,
+        "| recipe | seeds | tokens | cut, % | MCMRR | EF r | EF MAE | calibrated | PAP MAE "
+        "| devices | dilation | effusion | true preferred | told apart | drawn | minutes |",
+        "|" + " --- |" * 16,
     ]
     for name, by_seed in stages.items():
         found = list(by_seed.values())
         cells = [
+            str(len(found)),
             f"{np.mean([one['tokens_a_report'] for one in found]):.0f}",
             f"{100 * np.mean([one['truncated'] for one in found]):.0f}",
             steps.spread([_mcmrr(one) for one in found], ".1f"),
@@ -387,6 +405,15 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _guesses(stages: Stages) -> list[float]:
+    """The median guess's MAE for each number, a mean over the seeds."""
+    of_seed = {seed: one for by_seed in stages.values() for seed, one in by_seed.items()}
+    return [
+        float(np.mean([one["figures"][name]["mae"]["chance"] for one in of_seed.values()]))
+        for name in _NUMBERS
+    ]
 
 
 def draw(
