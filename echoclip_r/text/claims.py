@@ -131,7 +131,7 @@ class Claims:
 
     def read(self, text: str) -> Floats:
         """What a text says, silence left open: float32 (num_findings,), NaN where it is silent."""
-        return self._read(text)[1]
+        return self._read(text)[1].copy()
 
     def _read_anew(self, text: str) -> tuple[Mapping[int, tuple[Finding, ...]], Floats]:
         """A text's mentions and values, which nobody may change; `_read` remembers them."""
@@ -142,7 +142,6 @@ class Claims:
         values = self.nothing
         for number, rows in found.items():
             values[number] = as_number(answer(rows, self.columns[number].rule))
-        values.flags.writeable = False
         return MappingProxyType({number: tuple(rows) for number, rows in found.items()}), values
 
     def _of_report(self, report: str) -> Claimed:
