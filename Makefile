@@ -159,7 +159,7 @@ bench-phantom-labels: $(READY_TORCH) ## Train a small network on phantom labels 
 bench-phantom: $(READY_TORCH) ## Train three recipes on phantoms, three seeds (an hour; resumable)
 	$(PY) benchmarks/models/phantom_training.py
 
-bench-recipes: $(READY_TORCH) ## Train nine recipes on phantoms, three seeds, every task (many hours; goes on where it stopped)
+bench-recipes: $(READY_TORCH) ## Train ten recipes on phantoms, three seeds, every task (many hours; goes on where it stopped)
 	$(PY) benchmarks/models/recipes.py
 
 bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_clip's

@@ -142,8 +142,7 @@ def recipe_figures() -> str:
         "lowest of four. 'Change seen': of a report and the same with one finding changed that "
         "the picture shows, a clip is nearer to the one that is true of it (clips of either "
         "kind alike). In the other laboratory, on which no choice was "
-        f"made, the guess is {ef_other:.1f} and {pap_other:.1f}. All recipes, intervals, method:",
-        "[recipes.md](benchmarks/results/recipes.md), [both_skills.md](docs/both_skills.md).",
+        f"made, the guess is {ef_other:.1f} and {pap_other:.1f}.",
     ]
     return "\n".join(lines)
 
@@ -172,18 +171,28 @@ def sector_figures() -> str:
 
 
 def main() -> None:
-    """Rewrite the README's blocks."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    for name, block in (
-        ("figures", figures()),
-        ("phantom figures", phantom_figures()),
-        ("recipe figures", recipe_figures()),
-        ("sector", sector_figures()),
+    """Rewrite the blocks."""
+    recipes = recipe_figures()
+    for page, blocks in (
+        (
+            "README.md",
+            {
+                "figures": figures(),
+                "phantom figures": phantom_figures(),
+                "recipe figures": f"{recipes}\nAll recipes, intervals, method:\n"
+                "[recipes.md](benchmarks/results/recipes.md), "
+                "[both_skills.md](docs/both_skills.md).",
+                "sector": sector_figures(),
+            },
+        ),
+        ("docs/both_skills.md", {"recipe figures": recipes}),
     ):
-        pattern = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.S)
-        text = pattern.sub(lambda match, block=block: match[1] + block + "\n" + match[2], text)
-    path.write_text(text, encoding="utf-8")
+        path = ROOT / page
+        text = path.read_text(encoding="utf-8")
+        for name, block in blocks.items():
+            pattern = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.S)
+            text = pattern.sub(lambda match, block=block: match[1] + block + "\n" + match[2], text)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ Two by two, what is read of a report and by which tokenizer:
 beside a BPE of 1,000 trained on such reports, in which numbers have rows of their own
 (whole-bpe1000), and our recipes, each also with what the other one brings taken away:
 `echoclip-r-cine` has the cine pictures of `echoclip-r-findings` and none of its losses,
-`findings-color` the losses and single frames.
+`findings-color` the losses and single frames. In `findings-smooth` a number's row is a function
+of its size.
 
 All have the same clips, towers and passes over the data. Each (seed, recipe) is a stage under
 runs/bench-recipes: one that is done is skipped, one that was stopped goes on. Writes
@@ -281,6 +282,7 @@ RECIPES: Mapping[str, Callable[[Path], TrainConfig]] = {
     "echoclip-r-findings": lambda folder: _phrases("echoclip-r-findings", folder),
     "echoclip-r-cine": lambda folder: _phrases("echoclip-r", folder, channels="cine"),
     "findings-color": lambda folder: _phrases("echoclip-r-findings", folder, channels="color"),
+    "findings-smooth": lambda folder: _phrases("echoclip-r-findings", folder, smooth_numbers=True),
 }
 
 

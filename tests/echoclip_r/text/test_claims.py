@@ -111,3 +111,10 @@ def test_a_text_without_the_words_is_left_alone(kind: str) -> None:
     column = claims.names.index("ra_dilation")
     assert edit("Normal study.", column, kind, claims, random.Random(0)) is None
     assert edit("The lead ends in the heart.", column, kind, claims, random.Random(0)) is None
+
+
+def test_what_is_read_is_the_callers_own() -> None:
+    """Who changes the values of a text does not change what the next one reads of it."""
+    first = claims.read("Mild mitral regurgitation.")
+    first[:] = 9.0
+    assert np.nansum(claims.read("Mild mitral regurgitation.")) == 1.0
