@@ -23,6 +23,12 @@ def reports() -> list[str]:
     return ["", "LA 20 cm\xb2. Na\xefve.", "x" * 900, "\u5fc3. Mild MR.", *whole, *lines][:1500]
 
 
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads share small batches, too."""
+    monkeypatch.setattr("echotok.engine.rows._SLICE", 4000)
+
+
 def rows_of(packed: PackedBatch) -> list[list[int]]:
     return [row.tolist() for row in np.split(packed.ids, packed.row_ends)[:-1]]
 
