@@ -463,7 +463,7 @@ class Tokenizer:
                 none, and pads to the longest report's length.
             pack: put the ids of all reports one behind the other, without padding.
             num_threads: number of threads; None takes as many as this process has cores. A batch
-                of a few hundred reports takes one.
+                of less than 400,000 characters takes one.
 
         Raises:
             InputTypeError: this is not a batch of texts; a row that is not text is named by its

@@ -1,4 +1,4 @@
-/* libFuzzer drives the compiled core, which is built with it, and a Python that holds the oracle:
+/* libFuzzer drives the compiled core, which is built with it, from a Python that holds its tables:
  * see `fuzz_core.py --coverage`. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

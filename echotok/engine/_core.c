@@ -2532,6 +2532,48 @@ done:
     return result;
 }
 
+/* Rows of ids, one behind the other, as int64 rows of one width, filled with `pad`. */
+static PyObject *
+pad_rows(PyObject *self, PyObject *arguments)
+{
+    (void)self;
+    Py_buffer ids, ends, out;
+    Py_ssize_t width;
+    long long pad;
+    if (!PyArg_ParseTuple(arguments, "y*y*w*nL", &ids, &ends, &out, &width, &pad))
+        return NULL;
+    const int32_t *from = ids.buf;
+    const int64_t *end = ends.buf;
+    int64_t *to = out.buf;
+    const int64_t size = ids.len / (Py_ssize_t)sizeof(int32_t);
+    const Py_ssize_t count = ends.len / (Py_ssize_t)sizeof(int64_t);
+    const Py_ssize_t room = out.len / (Py_ssize_t)sizeof(int64_t);
+    int fits = width > 0 ? room / width >= count : count == 0;
+    int64_t at = 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t row = 0; fits && row < count; row++, to += width) {
+        int64_t stop = end[row];
+        if (stop < at || stop > size || stop - at > width) {
+            fits = 0;
+            break;
+        }
+        Py_ssize_t column = 0;
+        for (; at < stop; at++)
+            to[column++] = from[at];
+        for (; column < width; column++)
+            to[column] = pad;
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&ids);
+    PyBuffer_Release(&ends);
+    PyBuffer_Release(&out);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "the rows do not fit");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 /* Building: every number that comes from Python is checked here. */
 
 static COLD int
@@ -3327,9 +3369,16 @@ static PyType_Spec core_spec = {
     .slots = core_slots,
 };
 
+static PyMethodDef functions[] = {
+    {"pad_rows", pad_rows, METH_VARARGS,
+     "pad_rows(ids, row_ends, out, width, pad): int32 ids of rows one behind the other and the int64 "
+     "index behind each row, as int64 rows of one width."},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_core", "The compiled core of the engine.", -1, NULL, NULL, NULL, NULL,
-    NULL,
+    PyModuleDef_HEAD_INIT, "_core", "The compiled core of the engine.", -1, functions, NULL, NULL,
+    NULL, NULL,
 };
 
 PyMODINIT_FUNC

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from echotok.engine.core import row_padder
 from echotok.errors import OptionError
 
 if TYPE_CHECKING:
@@ -102,9 +103,16 @@ class Batch:
         import numpy as np
 
         lengths = packed.lengths
-        longest = int(lengths.max(initial=0))
-        ids = np.full((len(lengths), max(width or 0, longest)), pad_id, dtype=np.int64)
-        ids[np.arange(ids.shape[1]) < lengths[:, None]] = packed.ids
+        columns = max(width or 0, int(lengths.max(initial=0)))
+        ids = np.empty((len(lengths), columns), dtype=np.int64)
+        pad_rows_by_core = row_padder()
+        if pad_rows_by_core is not None:
+            flat = np.ascontiguousarray(packed.ids, dtype=np.int32)
+            ends = np.ascontiguousarray(packed.row_ends, dtype=np.int64)
+            pad_rows_by_core(flat, ends, ids, columns, pad_id)
+        else:
+            ids.fill(pad_id)
+            ids[np.arange(columns) < lengths[:, None]] = packed.ids
         return cls(
             ids=ids,
             lengths=lengths,

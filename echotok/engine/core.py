@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from echotok.engine.spans import Span
     from echotok.engine.vocabulary import Layout
 
-__all__ = ["Core", "CoreTrace", "CoreWords", "compile_core", "engine_in_use"]
+__all__ = ["Core", "CoreTrace", "CoreWords", "compile_core", "engine_in_use", "row_padder"]
 
 _BARE_VALUE = (1 << 31) - 1
 _CLOSING_PUNCTUATION = frozenset(")]};:!?%.,")
@@ -96,6 +96,17 @@ def engine_in_use() -> str:
     if _module() is None:
         return "Python engine: the compiled core was not built, which takes a C compiler"
     return "compiled core"
+
+
+def row_padder() -> Callable[[Any, Any, Any, int, int], None] | None:
+    """The core's `pad_rows(ids, row_ends, out, width, pad_id)`; None where there is no core.
+
+    It writes packed rows (int32 ids, and the int64 index behind each row) into `out`, int64 of
+    shape `(rows, width)`.
+    """
+    module = None if _is_off() else _module()
+    padder: Callable[[Any, Any, Any, int, int], None] | None = getattr(module, "pad_rows", None)
+    return padder
 
 
 def _is_off() -> bool:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["encode_slices"]
 
-_SLICE = 256
-"""Texts that a thread takes at a time, where the caller does not ask for slices of a size."""
+_SLICE = 400_000
+"""Characters that a thread takes at a time, where the caller does not ask for slices of a size.
+
+A thread keeps what it has met, so that threads that take turns often slow each other down.
+"""
 
 
 def encode_slices(
@@ -31,7 +34,7 @@ def encode_slices(
     texts: Iterable[str],
     *,
     context_length: int | None,
-    size: int = _SLICE,
+    size: int | None = None,
     num_threads: int | None = None,
 ) -> Iterator[PackedBatch]:
     """Encode any number of texts in bounded memory.
@@ -41,7 +44,7 @@ def encode_slices(
         texts: the texts; no more of them are held than the threads work on.
         context_length: largest number of ids of a row, at least 3; longer texts are cut between
             units. None cuts none.
-        size: number of texts of a slice.
+        size: number of texts of a slice; None takes texts of some 400,000 characters.
         num_threads: number of threads; None takes as many as this process has cores.
 
     Yields:
@@ -50,11 +53,12 @@ def encode_slices(
     if num_threads is None:
         num_threads = num_cpus()
     texts = iter(texts)
-    slices = iter(lambda: tuple(islice(texts, size)), ())
+    slices = iter(lambda: _take(texts, size), ())
     first = next(slices, ())
+    is_all = sum(map(len, first)) < _SLICE if size is None else len(first) < size
     slices = chain([first] if first else [], slices)
     encode = partial(_encode_slice, engine, context_length=context_length)
-    if num_threads == 1 or engine.core is None or len(first) < size:  # nothing to share
+    if num_threads == 1 or engine.core is None or is_all:  # nothing to share
         yield from map(encode, slices)
         return
     with ThreadPoolExecutor(num_threads, thread_name_prefix="echotok") as pool:
@@ -69,6 +73,21 @@ def encode_slices(
         finally:
             for future in at_work:
                 future.cancel()
+
+
+def _take(texts: Iterator[str], size: int | None) -> tuple[str, ...]:
+    """The next slice; an empty one at the end."""
+    if size is not None:
+        return tuple(islice(texts, size))
+    taken: list[str] = []
+    room = _SLICE
+    while room > 0:
+        some = list(islice(texts, 64))
+        if not some:
+            break
+        taken += some
+        room -= sum(map(len, some))
+    return tuple(taken)
 
 
 def _futures(

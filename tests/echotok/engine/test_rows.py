@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from echotok import InputTypeError, PackedBatch, Tokenizer, load
+from echotok import Batch, InputTypeError, PackedBatch, Tokenizer, load
 from echotok.corpora import read_reports
+from echotok.engine.core import row_padder
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,12 @@ def reports() -> list[str]:
     whole = [report.text for report in read_reports(sorted(folder.iterdir()))]
     lines = [line for report in whole for line in report.splitlines()]
     return ["", "LA 20 cm\xb2. Na\xefve.", "x" * 900, "\u5fc3. Mild MR.", *whole, *lines][:1500]
+
+
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads share small batches, too."""
+    monkeypatch.setattr("echotok.engine.rows._SLICE", 4000)
 
 
 def rows_of(packed: PackedBatch) -> list[list[int]]:
@@ -55,6 +62,26 @@ def test_packed_rows_are_those_of_encode(
     assert [len(batch) for batch in stream] == [100] * 15
     assert [row for batch in stream for row in rows_of(batch)] == ids
     assert all(batch.ids.flags.writeable for batch in stream)
+
+
+def test_rows_are_padded_alike_with_and_without_the_core(
+    tok: Tokenizer, reports: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Padding in C is what NumPy gives, and rows that do not fit are refused, not written."""
+    padder = row_padder()
+    if padder is None:
+        pytest.skip("no compiled core: it was not built")
+    packed = tok.encode_batch(reports, pack=True)
+    padded = [Batch.of(packed, pad_id=7, width=width).ids for width in (None, 9000)]
+    monkeypatch.setattr("echotok.engine.batch.row_padder", lambda: None)
+    for width, ids in zip((None, 9000), padded, strict=True):
+        assert (Batch.of(packed, pad_id=7, width=width).ids == ids).all()
+    ids, out = np.arange(6, dtype=np.int32), np.full(8, 9, dtype=np.int64)
+    for ends, width in (([2, 7], 4), ([5, 6], 4), ([4, 2], 4), ([-1, 2], 4), ([2, 4, 6], 4)):
+        with pytest.raises(ValueError, match="fit"):
+            padder(ids, np.array(ends, dtype=np.int64), out, width, 0)
+    padder(ids, np.array([2, 6], dtype=np.int64), out, 4, 8)
+    assert out.tolist() == [0, 1, 8, 8, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])

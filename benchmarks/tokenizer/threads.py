@@ -1,0 +1,81 @@
+"""What a second thread gives to `encode_batch`, beside what it gives to computing alone, by turns.
+
+    python -m benchmarks.tokenizer.threads --rounds 15
+
+The limit is a loop of SHA-256 that reads no memory: on a busy machine, or where two processors are
+two threads of one core, it is far from 2. Each round measures the loop and the batch on one thread
+and on two; the page says the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+import echotok
+from benchmarks.common import OWN
+from echotok.corpora import read_reports
+
+TEXTS = 8192
+
+
+def _texts() -> list[str]:
+    """Texts of nine sentences each, drawn from the reports."""
+    rng = random.Random(0)
+    reports = [report.text for report in read_reports(sorted(OWN.iterdir()))]
+    sentences = [sentence for report in reports for sentence in report.split(". ")]
+    return [". ".join(rng.choices(sentences, k=9)) for _ in range(TEXTS)]
+
+
+def _compute(num_threads: int) -> None:
+    """The same number of hashes, by one thread or shared between several."""
+
+    def work() -> None:
+        hashlib.pbkdf2_hmac("sha256", b"key", b"salt", 240_000 // num_threads)
+
+    threads = [threading.Thread(target=work) for _ in range(num_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    tok, texts = echotok.load("echo"), _texts()
+    ways: dict[str, Callable[[int], object]] = {
+        "computing alone": _compute,
+        "encode_batch(pack=True)": lambda n: tok.encode_batch(texts, pack=True, num_threads=n),
+        "encode_batch": lambda n: tok.encode_batch(texts, num_threads=n),
+    }
+    ratios: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            one, two = _seconds(lambda way=way: way(1)), _seconds(lambda way=way: way(2))
+            if number:  # the first round warms what is kept
+                ratios[name].append(one / two)
+    for name, found in ratios.items():
+        print(
+            f"two threads beside one, {name}: {statistics.median(found):.2f} times as fast "
+            f"({min(found):.2f}-{max(found):.2f}, n = {len(found)})"
+        )
+    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
+
+
+if __name__ == "__main__":
+    main()
