@@ -132,13 +132,16 @@ class Trial:
     def run(self, command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
         """A command as a user gives it, to its end."""
         print(*command[:1], *command[3:], file=sys.stderr)
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "echoclip_r", *command],
             capture_output=True,
             text=True,
             check=False,
             **more,
         )
+        if done.returncode:
+            print(last_line(done.stderr, self.folder), file=sys.stderr)
+        return done
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:
         """A command that is killed later."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from echoclip_r.jobs import cluster
 from echoclip_r.jobs.cluster import connected
 
 distributed = pytest.importorskip("distributed", reason="no distributed: it is not installed")
+import dask  # noqa: E402 - with distributed
 
 SMALL = {"size_px": 32, "frames_per_clip": 4, "clips_per_shard": 2, "min_free_bytes": 0}
 COMMAND = ["--size", "32", "--frames", "4", "--clips-per-shard", "2", "--min-free-gb", "0"]
@@ -41,12 +43,19 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def local_cluster() -> Iterator[Any]:
+@contextmanager
+def two_workers() -> Iterator[Any]:
     """A scheduler and two worker processes on loopback."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local_cluster() -> Iterator[Any]:
+    """A cluster for tests that leave it as it is: none kills its workers."""
+    with two_workers() as running:
         yield running
 
 
@@ -68,13 +77,11 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     assert contents(tmp_path / "out") == contents(whole)
 
 
-def test_a_worker_that_is_killed_costs_nothing(
-    local_cluster: Any, archive: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_killed_costs_nothing(archive: Path, whole: Path, tmp_path: Path) -> None:
     """Its shard is made by another worker: no clip is lost, none is doubled."""
     out, killed = tmp_path / "out", []
 
-    def kill() -> None:
+    def kill(local_cluster: Any) -> None:
         deadline = time.monotonic() + 120
         while not list(out.glob("state/*.at")) and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -83,11 +90,15 @@ def test_a_worker_that_is_killed_costs_nothing(
             killed.append(worker.pid)
             time.sleep(0.3)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    with connected(local_cluster.scheduler_address) as executor:
-        result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
-    thread.join()
+    # A cluster of its own. On a busy machine a worker comes back after more than 15 seconds, which
+    # Dask's LocalCluster takes for lost: it would go on with none, and the command wait for ever.
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+    with patience, two_workers() as running:
+        thread = threading.Thread(target=kill, args=(running,))
+        thread.start()
+        with connected(running.scheduler_address) as executor:
+            result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
+        thread.join()
     assert len(killed) == 2
     assert result.num_clips == 12
     made = contents(out)
@@ -179,6 +190,29 @@ def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
 
     with pytest.raises(ConnectionError, match="the scheduler of the cluster is gone"):
         _ = cluster.ClusterExecutor(Gone()).num_workers
+
+
+def test_a_cluster_that_has_lost_its_workers_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The work waits for others, and who watches knows for what."""
+    threads = [{"a": 1}, {}, {}, {"b": 1}, {}]
+
+    class Changing:
+        def get_executor(self, pure: bool) -> None:
+            return None
+
+        def nthreads(self) -> dict[str, int]:
+            return threads.pop(0)
+
+    executor = cluster.ClusterExecutor(Changing())
+    said = []
+    for _ in range(5):
+        caplog.clear()
+        executor.num_workers  # noqa: B018 - asked, as `run_jobs` does again and again
+        said.append([record.message for record in caplog.records])
+    assert [len(lines) for lines in said] == [0, 1, 0, 0, 1]
+    assert "no worker is left" in said[1][0]
 
 
 def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
