@@ -23,7 +23,9 @@ __all__ = ["ClusterExecutor", "connected"]
 
 _log = logging.getLogger(__name__)
 
-_WAIT_S = 60.0  # a machine that is busy starts a worker in tens of seconds
+_ANSWER_S = 30.0  # for a scheduler that is there
+_WAIT_S = 600.0  # for workers, which a batch system or a busy machine takes minutes to start
+_SAY_S = 10.0
 # What decides bytes: one of another version would give other shards, which nobody would notice.
 _PACKAGES = ("echotok", "av", "numpy", "pillow", "pydicom", "scipy")
 
@@ -110,7 +112,7 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
             '--cluster needs the package distributed: pip install "echotok[cluster]"'
         ) from error
     try:
-        client = Client(address, timeout=_WAIT_S / 2, set_as_default=False)
+        client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:  # its TimeoutError is an OSError
         raise OptionError(
             f"--cluster {address}: no scheduler of Dask answers there ({type(error).__name__}); "
@@ -119,7 +121,11 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=_WAIT_S)
+            try:
+                client.wait_for_workers(1, timeout=min(_SAY_S, _WAIT_S))
+            except TimeoutError:
+                _log.warning("%s has no worker yet; waiting %.0f s for one", address, _WAIT_S)
+                client.wait_for_workers(1, timeout=_WAIT_S)
         except TimeoutError as error:
             raise OptionError(
                 f"--cluster {address}: there is a scheduler and no worker; start some with `dask "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import threading
@@ -19,8 +20,9 @@ import pytest
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
+from echoclip_r.embedding import embedder
 from echoclip_r.embedding.embeddings import load_embedded
-from echoclip_r.errors import EchoclipError
+from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.jobs import cluster
 from echoclip_r.jobs.cluster import connected
 
@@ -138,6 +140,35 @@ def test_embeddings_are_made_on_a_cluster(
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
+@pytest.mark.timeout(900)  # as above
+def test_an_evaluation_is_embedded_on_a_cluster(
+    local_cluster: Any, training_shards: Path, untrained_folder: Path, tmp_path: Path
+) -> None:
+    """With the figures of this process; every shard was embedded by a worker, none here."""
+    command = ["evaluate", str(untrained_folder), "--shards", str(training_shards), "--draws", "20"]
+    command += ["--device", "cpu", "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    address = local_cluster.scheduler_address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedder, "_embed_shard", None)
+        assert main([*command, str(tmp_path / "two"), "--cluster", address]) == 0
+    one, two = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")
+    )
+    assert one["outcomes"] and numbers(two["outcomes"]) == pytest.approx(
+        numbers(one["outcomes"]), abs=1e-6, nan_ok=True
+    )
+
+
+def numbers(content: Any) -> list[float]:
+    """All numbers, in order."""
+    if isinstance(content, dict):
+        content = [*content.values()]
+    if isinstance(content, list):
+        return [number for part in content for number in numbers(part)]
+    return [float(content)] if isinstance(content, int | float) else []
+
+
 def test_a_worker_of_other_versions_is_refused(
     local_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,11 +202,25 @@ def test_a_cluster_that_is_not_there_is_said(
     said: str,
 ) -> None:
     """With what to do; nothing is written."""
-    monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
+    monkeypatch.setattr(cluster, "_ANSWER_S", 2.0)
     command = ["prepare", str(archive / "manifest.csv"), "--out", str(tmp_path / "out")]
     assert main([*command, *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_without_workers_is_waited_for_and_then_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once that it is, and at the end how a worker is started."""
+    monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty,
+        pytest.raises(OptionError, match="there is a scheduler and no worker; start some"),
+        connected(empty.scheduler_address),
+    ):
+        raise AssertionError
+    assert "has no worker yet" in caplog.text
 
 
 def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
