@@ -74,27 +74,38 @@ def main() -> None:
         ).manifest
         manifest = multiply(base, folder / "archive", arguments.clips)
         trial = Trial(folder, manifest, arguments.clips, arguments.shards, arguments.seed)
-        only = arguments.only or ("bytes", "times", "embeddings")
+        only = arguments.only or ("bytes", "embeddings", "times")
         period, kills = arguments.period, arguments.kills
-        runs = [*trial.prepare_runs(period, kills)] if "bytes" in only else []
-        times = trial.times() if "times" in only else {}
-        embeddings = [*trial.embed_runs()] if "embeddings" in only else []
-    results = facts(
-        ".venv/bin/python benchmarks/data/cluster_runs.py"
-        f" --clips {arguments.clips} --shards {arguments.shards}"
-        f" --period {arguments.period:g} --kills {arguments.kills}"
-        + "".join(f" --only {name}" for name in arguments.only or ()),
-        PACKAGES,
-        seed=arguments.seed,
-        load_average=[load, round(os.getloadavg()[0], 1)],
-        seconds=round(time.time() - start),
-        num_clips=arguments.clips,
-        num_shards=trial.num_shards,
-        runs=runs,
-        times=times,
-        embeddings=embeddings,
-    )
-    write_results("cluster", results, markdown(results))
+        runs: list[dict[str, Any]] = []
+        found: dict[str, Any] = {"runs": runs, "times": {}, "embeddings": []}
+
+        def write() -> None:
+            """The page, of what there is by now: a run of an hour may be stopped."""
+            results = facts(
+                ".venv/bin/python benchmarks/data/cluster_runs.py"
+                f" --clips {arguments.clips} --shards {arguments.shards}"
+                f" --period {arguments.period:g} --kills {arguments.kills}"
+                + "".join(f" --only {name}" for name in arguments.only or ()),
+                PACKAGES,
+                seed=arguments.seed,
+                load_average=[load, round(os.getloadavg()[0], 1)],
+                seconds=round(time.time() - start),
+                num_clips=arguments.clips,
+                num_shards=trial.num_shards,
+                **found,
+            )
+            write_results("cluster", results, markdown(results))
+
+        if "bytes" in only:
+            for run in trial.prepare_runs(period, kills):
+                runs.append(run)
+                write()
+        if "embeddings" in only:
+            found["embeddings"] = [*trial.embed_runs()]
+            write()
+        if "times" in only:
+            found["times"] = trial.times()
+            write()
     if any(run["num_different"] or run["num_lost"] or run["num_doubled"] for run in runs):
         sys.exit("bytes differ, or clips were lost or doubled")
 
@@ -121,13 +132,16 @@ class Trial:
     def run(self, command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
         """A command as a user gives it, to its end."""
         print(*command[:1], *command[3:], file=sys.stderr)
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "echoclip_r", *command],
             capture_output=True,
             text=True,
             check=False,
             **more,
         )
+        if done.returncode:
+            print(last_line(done.stderr, self.folder), file=sys.stderr)
+        return done
 
     def start(self, command: list[str]) -> subprocess.Popen[str]:
         """A command that is killed later."""

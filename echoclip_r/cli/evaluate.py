@@ -8,6 +8,7 @@ from typing import Any
 from echoclip_r.cli.options import (
     add_batch_size,
     add_checkpoint,
+    add_cluster,
     add_frames,
     add_keep_unsure,
     add_seed,
@@ -15,6 +16,7 @@ from echoclip_r.cli.options import (
     add_workers,
     anywhere,
     device_of,
+    executor_of,
     go_on,
     here,
     nothing_kept,
@@ -96,6 +98,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--note", default="", help="a line to print below the title")
     add_batch_size(parser)
     add_workers(parser)
+    add_cluster(parser)
     parser.add_argument(
         "--draws",
         type=whole_number(1),
@@ -128,8 +131,10 @@ def _count_marks(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what argparse cannot: what is needed differs with --marks."""
     if arguments.marks is not None:
-        if arguments.checkpoints or arguments.out is not None:
-            raise OptionError("--marks takes no checkpoint and no --out: the marks name the models")
+        if arguments.checkpoints or arguments.out is not None or arguments.cluster is not None:
+            raise OptionError(
+                "--marks takes no checkpoint, no --out and no --cluster: the marks name the models"
+            )
         return
     needed = {
         "CHECKPOINT": arguments.checkpoints,
@@ -166,7 +171,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         resampling=Resampling(num_draws=arguments.draws, seed=arguments.seed),
     )
-    evaluation = evaluate(config)
+    with executor_of(arguments, packages=("open_clip_torch", "torch")) as executor:
+        evaluation = evaluate(config, executor=executor, device_there=arguments.device)
     if arguments.json:
         print((arguments.out / "metrics.json").read_text(encoding="utf-8"), end="")
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,22 +189,50 @@ def _in_range(values: Floats, label: Label, source: str) -> Truth:
     return Truth(np.where(outside, np.nan, values), source, f"{source}: {found}; left out")
 
 
-def make_shards(path: Path, folder: Path, *, size_px: int, seed: int, workers: int) -> Path:
+def make_shards(
+    path: Path,
+    folder: Path,
+    *,
+    size_px: int,
+    seed: int,
+    workers: int,
+    executor: Executor | None = None,
+) -> Path:
     """The path itself if it is a folder of shards; for a manifest, shards are made in `folder`."""
     if path.is_dir():
         return path
-    prepare(path, folder, size_px=size_px, seed=seed, workers=workers)
+    prepare(path, folder, size_px=size_px, seed=seed, workers=workers, executor=executor)
     return folder
 
 
 def load_split(
-    model: TrainedModel, shards: Path, part: str, *, kept: Path, name: str, batch_size: int
+    model: TrainedModel,
+    shards: Path,
+    part: str,
+    *,
+    kept: Path,
+    name: str,
+    batch_size: int,
+    executor: Executor | None = None,
+    load: Callable[[], TrainedModel] | None = None,
 ) -> Embedded | None:
-    """The embeddings of a split, which are kept for the next time; None if it holds no clip."""
+    """The embeddings of a split, which are kept for the next time; None if it holds no clip.
+
+    `executor` and `load` are as in `echoclip_r.embedding.embedder.embed`.
+    """
     if not read_index(shards).num_clips(part):
         return None
     folder = kept / f"{name}-{part}-{model.fingerprint[:12]}"
-    return embed(model, shards, split=part, out=folder, batch_size=batch_size, overwrite=True)
+    return embed(
+        model,
+        shards,
+        split=part,
+        out=folder,
+        batch_size=batch_size,
+        overwrite=True,
+        executor=executor,
+        load=load,
+    )
 
 
 def load_dataset(

@@ -15,6 +15,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,8 +70,16 @@ __all__ = ["compare", "evaluate", "evaluate_model"]
 _log = logging.getLogger(__name__)
 
 
-def evaluate(config: EvaluateConfig) -> Evaluation:
+def evaluate(
+    config: EvaluateConfig, *, executor: Executor | None = None, device_there: str | None = None
+) -> Evaluation:
     """Evaluate checkpoints and write figures, plots and one report.
+
+    Args:
+        config: what is evaluated, and how.
+        executor: what makes shards and embeddings in place of processes of this machine; see
+            `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
+        device_there: the device on which these processes compute; None takes the best of each.
 
     Raises:
         EvaluationError: there is nothing to evaluate, or an embedding holds NaN.
@@ -98,6 +107,7 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
             size_px=max(model.image_size_px for model in models.values()),
             seed=config.resampling.seed,
             workers=config.workers,
+            executor=executor,
         )
         for name, path in sources.items()
     }
@@ -111,10 +121,12 @@ def evaluate(config: EvaluateConfig) -> Evaluation:
     skipped: dict[tuple[str, str, str], Skipped] = {}
     described: dict[str, Any] = {}
     rare: dict[str, dict[str, Remark]] = {}
-    for name, model in models.items():
+    for (name, model), checkpoint in zip(models.items(), config.checkpoints, strict=True):
         _log.info("evaluating %s", name)
+        load = partial(load_checkpoint, place(checkpoint).absolute(), device=device_there)
         datasets = [
-            _load_dataset(which, model, folder, config, tasks) for which, folder in folders.items()
+            _load_dataset(which, model, folder, config, tasks, executor=executor, load=load)
+            for which, folder in folders.items()
         ]
         described = {dataset.name: describe(dataset) for dataset in datasets}
         found, missed = evaluate_model(
@@ -204,7 +216,14 @@ def _load_models(config: EvaluateConfig) -> dict[str, TrainedModel]:
 
 
 def _load_dataset(
-    name: str, model: TrainedModel, shards: Path, config: EvaluateConfig, tasks: Tasks
+    name: str,
+    model: TrainedModel,
+    shards: Path,
+    config: EvaluateConfig,
+    tasks: Tasks,
+    *,
+    executor: Executor | None,
+    load: Callable[[], TrainedModel],
 ) -> Dataset:
     """A data set as a model sees it; its embeddings are kept for the next time."""
     embedded = partial(
@@ -214,6 +233,8 @@ def _load_dataset(
         kept=place(config.out) / "embeddings",
         name=name,
         batch_size=config.batch_size,
+        executor=executor,
+        load=load,
     )
     return load_dataset(
         name, embedded, split=config.split, unit=config.unit, findings=tasks.findings

@@ -23,7 +23,9 @@ __all__ = ["ClusterExecutor", "connected"]
 
 _log = logging.getLogger(__name__)
 
-_WAIT_S = 60.0
+_ANSWER_S = 30.0  # for a scheduler that is there
+_WAIT_S = 600.0  # for workers, which a batch system or a busy machine takes minutes to start
+_SAY_S = 10.0
 # What decides bytes: one of another version would give other shards, which nobody would notice.
 _PACKAGES = ("echotok", "av", "numpy", "pillow", "pydicom", "scipy")
 
@@ -45,6 +47,7 @@ class ClusterExecutor(Executor):
         self._client = client
         # Not pure: work that failed is done anew when it is submitted again.
         self._executor = client.get_executor(pure=False)
+        self._had_workers = True
 
     @property
     def num_workers(self) -> int:
@@ -54,9 +57,13 @@ class ClusterExecutor(Executor):
             ConnectionError: the scheduler does not answer.
         """
         try:
-            return sum(self._client.nthreads().values())
+            number = sum(self._client.nthreads().values())
         except OSError as error:  # of Dask's own kind, with the inside of a connection in its text
             raise ConnectionError("the scheduler of the cluster is gone") from error
+        if not number and self._had_workers:
+            _log.warning("no worker is left in the cluster; the work waits until one comes")
+        self._had_workers = bool(number)
+        return number
 
     def submit(
         self, fn: Callable[Arguments, ResultT], /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -105,7 +112,7 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
             '--cluster needs the package distributed: pip install "echotok[cluster]"'
         ) from error
     try:
-        client = Client(address, timeout=_WAIT_S / 4, set_as_default=False)
+        client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:  # its TimeoutError is an OSError
         raise OptionError(
             f"--cluster {address}: no scheduler of Dask answers there ({type(error).__name__}); "
@@ -114,7 +121,11 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
         ) from error
     with client:
         try:
-            client.wait_for_workers(1, timeout=_WAIT_S)
+            try:
+                client.wait_for_workers(1, timeout=min(_SAY_S, _WAIT_S))
+            except TimeoutError:
+                _log.warning("%s has no worker yet; waiting %.0f s for one", address, _WAIT_S)
+                client.wait_for_workers(1, timeout=_WAIT_S)
         except TimeoutError as error:
             raise OptionError(
                 f"--cluster {address}: there is a scheduler and no worker; start some with `dask "

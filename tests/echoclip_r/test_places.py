@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from multiprocessing import forkserver
 from pathlib import Path
@@ -44,6 +44,8 @@ SMALL: dict[str, Any] = {
 }
 COMMAND = ["--size", "32", "--frames", "4", "--clips-per-shard", "3", "--min-free-gb", "0"]
 _BESIDE = Path(__file__).parents[2] / ".venv-s3" / "bin" / "moto_server"
+# How long the server is away: longer by hand (ECHOTOK_STORE_AWAY_S=30).
+AWAY_S = float(os.environ.get("ECHOTOK_STORE_AWAY_S", "4"))
 # What a cut connection leaves to the garbage collector is not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -267,6 +269,7 @@ def test_parts_meet_in_a_store(stored: str, whole: Path, capsys: Any) -> None:
     assert_same("s3://echo/parts", whole)
 
 
+@pytest.mark.timeout(1800)  # three runs and an evaluation, on a machine that others may use
 def test_a_run_in_a_store_goes_on_is_embedded_searched_and_evaluated(
     stored: str, tmp_path: Path, archive: Path, capsys: Any
 ) -> None:
@@ -370,21 +373,71 @@ def test_an_upload_that_breaks_off_leaves_no_checkpoint_that_counts(
 # A server that does not answer
 
 
+@contextmanager
+def away_once(way: Way, file: str) -> Iterator[None]:
+    """Let the server be away for a while as soon as there is a file of this name."""
+    done = threading.Event()
+
+    def away() -> None:
+        folder, _, pattern = file.rpartition("/")
+        while not any(name.startswith(pattern) for name in sizes(place(folder))):
+            if done.wait(0.02):
+                return
+        way.cut()
+        cut.append(file)
+        time.sleep(AWAY_S)
+        way.mend()
+
+    cut: list[str] = []
+    watcher = threading.Thread(target=away)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+    assert cut, f"there was no {file}"
+
+
+@pytest.mark.timeout(900)
 def test_a_server_that_is_away_for_a_while_costs_no_clip(
     way: Way, stored: str, whole: Path
 ) -> None:
-    def away() -> None:
-        while not sizes(place("s3://echo/cut")):
-            time.sleep(0.02)
-        way.cut()
-        time.sleep(4)
-        way.mend()
-
-    watcher = threading.Thread(target=away)
-    watcher.start()
-    prepare(stored, "s3://echo/cut", workers=0, **SMALL)
-    watcher.join()
+    with away_once(way, "s3://echo/cut/train-"):
+        prepare(stored, "s3://echo/cut", workers=0, **SMALL)
     assert_same("s3://echo/cut", whole)
+
+
+@pytest.mark.timeout(1800)  # two runs, on a machine that others may use
+def test_a_run_that_streams_from_a_server_that_is_away_for_a_while_is_the_same(
+    way: Way, stored: str, archive: Path, tmp_path: Path
+) -> None:
+    """Its weights are those of a run on a disk, and so are the embeddings of its clips."""
+    shards, run, kept = "s3://echo/away-shards", "s3://echo/runs/away", "s3://echo/away-embeddings"
+    sized = ["--workers", "0", "--size", "64", *COMMAND[2:]]
+    assert main(["prepare", stored, "--out", shards, *sized]) == 0
+    disk, steady = tmp_path / "shards", tmp_path / "steady"
+    assert main(["prepare", str(archive / "manifest.csv"), "--out", str(disk), *sized]) == 0
+    command = ["train", "--recipe", "echoclip-r", "--scale", "phantom", "--device", "cpu"]
+    # Without a cache each epoch reads the shards anew.
+    for setting in ("batch_size=4", "warmup_steps=1", "checkpoint_every_steps=1", "epochs=4"):
+        command += ["--set", setting]
+    command += ["--set", "cache_mb=0"]
+    assert main([*command, "--shards", str(disk), "--out", str(steady)]) == 0
+    with away_once(way, f"{run}/checkpoints/step-00000002/"):
+        assert main([*command, "--shards", shards, "--out", run]) == 0
+    last = sorted((steady / "checkpoints").iterdir())[-1]
+    for name in sizes(last):
+        if name.endswith(".safetensors"):
+            there = place(run) / "checkpoints" / last.name / name
+            assert there.read_bytes() == (last / name).read_bytes(), name
+
+    embed = ["embed", str(steady), "--split", "train", "--device", "cpu"]
+    assert main([*embed, "--shards", str(disk), "--out", str(tmp_path / "kept")]) == 0
+    with away_once(way, f"{kept}/train-"):
+        assert main([*embed, "--shards", shards, "--out", kept]) == 0
+    for path in (tmp_path / "kept").glob("train-*.parquet"):
+        assert (place(kept) / path.name).read_bytes() == path.read_bytes()
 
 
 def test_a_server_that_stays_away_ends_the_command_with_what_to_do(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,14 @@ import pytest
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
+from echoclip_r.embedding import embedder
 from echoclip_r.embedding.embeddings import load_embedded
-from echoclip_r.errors import EchoclipError
+from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.jobs import cluster
 from echoclip_r.jobs.cluster import connected
 
 distributed = pytest.importorskip("distributed", reason="no distributed: it is not installed")
+import dask  # noqa: E402 - with distributed
 
 SMALL = {"size_px": 32, "frames_per_clip": 4, "clips_per_shard": 2, "min_free_bytes": 0}
 COMMAND = ["--size", "32", "--frames", "4", "--clips-per-shard", "2", "--min-free-gb", "0"]
@@ -41,12 +45,19 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def local_cluster() -> Iterator[Any]:
+@contextmanager
+def two_workers() -> Iterator[Any]:
     """A scheduler and two worker processes on loopback."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
     ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local_cluster() -> Iterator[Any]:
+    """A cluster for tests that leave it as it is: none kills its workers."""
+    with two_workers() as running:
         yield running
 
 
@@ -68,13 +79,11 @@ def test_a_cluster_writes_the_bytes_of_one_machine(
     assert contents(tmp_path / "out") == contents(whole)
 
 
-def test_a_worker_that_is_killed_costs_nothing(
-    local_cluster: Any, archive: Path, whole: Path, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_killed_costs_nothing(archive: Path, whole: Path, tmp_path: Path) -> None:
     """Its shard is made by another worker: no clip is lost, none is doubled."""
     out, killed = tmp_path / "out", []
 
-    def kill() -> None:
+    def kill(local_cluster: Any) -> None:
         deadline = time.monotonic() + 120
         while not list(out.glob("state/*.at")) and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -83,11 +92,15 @@ def test_a_worker_that_is_killed_costs_nothing(
             killed.append(worker.pid)
             time.sleep(0.3)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    with connected(local_cluster.scheduler_address) as executor:
-        result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
-    thread.join()
+    # A cluster of its own. On a busy machine a worker comes back after more than 15 seconds, which
+    # Dask's LocalCluster takes for lost: it would go on with none, and the command wait for ever.
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})
+    with patience, two_workers() as running:
+        thread = threading.Thread(target=kill, args=(running,))
+        thread.start()
+        with connected(running.scheduler_address) as executor:
+            result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
+        thread.join()
     assert len(killed) == 2
     assert result.num_clips == 12
     made = contents(out)
@@ -127,6 +140,35 @@ def test_embeddings_are_made_on_a_cluster(
     assert times == {path: path.stat().st_mtime_ns for path in times}
 
 
+@pytest.mark.timeout(900)  # as above
+def test_an_evaluation_is_embedded_on_a_cluster(
+    local_cluster: Any, training_shards: Path, untrained_folder: Path, tmp_path: Path
+) -> None:
+    """With the figures of this process; every shard was embedded by a worker, none here."""
+    command = ["evaluate", str(untrained_folder), "--shards", str(training_shards), "--draws", "20"]
+    command += ["--device", "cpu", "--out"]
+    assert main([*command, str(tmp_path / "one")]) == 0
+    address = local_cluster.scheduler_address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedder, "_embed_shard", None)
+        assert main([*command, str(tmp_path / "two"), "--cluster", address]) == 0
+    one, two = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two")
+    )
+    assert one["outcomes"] and numbers(two["outcomes"]) == pytest.approx(
+        numbers(one["outcomes"]), abs=1e-6, nan_ok=True
+    )
+
+
+def numbers(content: Any) -> list[float]:
+    """All numbers, in order."""
+    if isinstance(content, dict):
+        content = [*content.values()]
+    if isinstance(content, list):
+        return [number for part in content for number in numbers(part)]
+    return [float(content)] if isinstance(content, int | float) else []
+
+
 def test_a_worker_of_other_versions_is_refused(
     local_cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,11 +202,25 @@ def test_a_cluster_that_is_not_there_is_said(
     said: str,
 ) -> None:
     """With what to do; nothing is written."""
-    monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
+    monkeypatch.setattr(cluster, "_ANSWER_S", 2.0)
     command = ["prepare", str(archive / "manifest.csv"), "--out", str(tmp_path / "out")]
     assert main([*command, *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_without_workers_is_waited_for_and_then_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At once that it is, and at the end how a worker is started."""
+    monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
+    with (
+        distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty,
+        pytest.raises(OptionError, match="there is a scheduler and no worker; start some"),
+        connected(empty.scheduler_address),
+    ):
+        raise AssertionError
+    assert "has no worker yet" in caplog.text
 
 
 def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
@@ -179,6 +235,29 @@ def test_a_scheduler_that_is_gone_is_said_in_plain_words() -> None:
 
     with pytest.raises(ConnectionError, match="the scheduler of the cluster is gone"):
         _ = cluster.ClusterExecutor(Gone()).num_workers
+
+
+def test_a_cluster_that_has_lost_its_workers_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The work waits for others, and who watches knows for what."""
+    threads = [{"a": 1}, {}, {}, {"b": 1}, {}]
+
+    class Changing:
+        def get_executor(self, pure: bool) -> None:
+            return None
+
+        def nthreads(self) -> dict[str, int]:
+            return threads.pop(0)
+
+    executor = cluster.ClusterExecutor(Changing())
+    said = []
+    for _ in range(5):
+        caplog.clear()
+        executor.num_workers  # noqa: B018 - asked, as `run_jobs` does again and again
+        said.append([record.message for record in caplog.records])
+    assert [len(lines) for lines in said] == [0, 1, 0, 0, 1]
+    assert "no worker is left" in said[1][0]
 
 
 def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
