@@ -65,7 +65,7 @@ ifndef REPORTS
 endif
 
 test: $(READY_TORCH) ## Run every test
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --durations=40 --durations-min=2
 
 test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
 	$(PY) -m pytest -n 2 tests/echotok echotok

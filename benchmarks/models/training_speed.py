@@ -5,9 +5,10 @@ of its own, and its figures are kept at once, so that a benchmark that was stopp
 was (`--again` begins anew, `--only` measures some parts). Peers that are not installed are left
 out, and the page says so: pip install faiss-cpu
 
-A loader's rate is by the clock; since the machine is shared, the processor's time of an item stands
-beside it. The plain pipeline is a WebDataset with open_clip's transforms and tokenizer, on the same
-clips: `open_clip_train.data` of open_clip_torch 3.3 does not read with webdataset 1.0 and later.
+A loader's rate is by the clock; since the machine is shared, ours and the plain one take turns in
+one process, and the ratio is the median of the rounds'. The plain pipeline is a WebDataset with
+open_clip's transforms and tokenizer, on the same clips: `open_clip_train.data` of open_clip_torch
+3.3 does not read with webdataset 1.0 and later.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import random
 import resource
+import statistics
 import subprocess
 import sys
 import tarfile
@@ -35,6 +37,8 @@ FOLDER = ROOT / "runs" / "training_speed"
 PATIENTS, SIZE_PX, FRAMES = 90, 224, 4
 STEP_BATCH, STEP_PX = 8, 112
 ACCUMULATE_BATCH = 1024
+ROUNDS, SECONDS, AHEAD = 7, 4.0, 6
+"""Turns of each loader, seconds of a turn, and batches that may wait from the turn before."""
 ROWS, WIDTH, QUERIES = 1_000_000, 512, 100
 
 
@@ -136,28 +140,27 @@ def _copy_plain(folder: Path) -> None:
     (folder / "done").touch()
 
 
-def _rate(
-    make: Callable[[int], Iterator[int]], workers: int, seconds: float = 20
-) -> dict[str, Any]:
-    """Frames a second, the first batches left out."""
-    batches = make(workers)
-    for _ in range(3):
+def _rate(batches: Iterator[int], seconds: float) -> float:
+    """Frames a second, without the batches that were made ahead."""
+    for _ in range(AHEAD):
         next(batches)
-    begin, cpu, frames = time.perf_counter(), time.process_time(), 0
+    begin, frames = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds:
         frames += next(batches)
-    wall, own = time.perf_counter() - begin, time.process_time() - cpu
-    return {"frames_s": frames / wall, "frames": frames, "own_cpu_ms": 1000 * own / frames}
+    return frames / (time.perf_counter() - begin)
 
 
-def loader_ours(workers: int) -> dict[str, Any]:
-    """Our batches."""
-    return _rate(_ours, workers)
+def loaders(workers: int) -> dict[str, Any]:
+    """Our batches and those of a plain WebDataset, by turns."""
+    ours, plain = _ours(workers), _plain(workers)
+    rates = [(_rate(ours, SECONDS), _rate(plain, SECONDS)) for _ in range(ROUNDS)]
+    return {"ours": [one for one, _ in rates], "plain": [other for _, other in rates]}
 
 
-def loader_plain(workers: int) -> dict[str, Any]:
-    """Batches of a plain WebDataset."""
-    return _rate(_plain, workers)
+def loader_alone() -> dict[str, Any]:
+    """Our batches without a worker."""
+    batches = _ours(0)
+    return {"ours": [_rate(batches, SECONDS) for _ in range(ROUNDS)]}
 
 
 def where_time_goes() -> dict[str, Any]:
@@ -440,8 +443,8 @@ TEXTS = ("echotok, 77", "CLIP BPE, 640", "CLIP BPE, random 77")
 WAYS = ("whole", "accumulate=16", "a loop over 16 small batches, each with a loss of its own")
 SEARCHES = ("exact float32", "exact float16", "faiss IVF1024,SQfp16, nprobe 16")
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    **{f"ours, {n} workers": (lambda n=n: loader_ours(n)) for n in (0, 1, 2)},
-    **{f"WebDataset and open_clip, {n} workers": (lambda n=n: loader_plain(n)) for n in (1, 2)},
+    "loader, 0 workers": loader_alone,
+    **{f"loader, {n} workers": (lambda n=n: loaders(n)) for n in (1, 2)},
     "where time goes": where_time_goes,
     "raw clips": raw_clips,
     **{f"step: {text}": (lambda text=text: step(text)) for text in TEXTS},
@@ -486,6 +489,12 @@ def main() -> None:
     write_results("training_speed", results, _markdown(results))
 
 
+def _spread(values: list[float]) -> str:
+    digits = 0 if min(values) >= 10 else 2
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def _table(head: str, rows: list[str]) -> list[str]:
     return [head, "|" + " --- |" * (head.count("|") - 1), *rows, ""] if rows else []
 
@@ -501,16 +510,21 @@ def _markdown(results: dict[str, Any]) -> str:
         "",
         "## Frames through the loader",
         "",
-        f"One frame of {SIZE_PX} px and its report an item, batches of 64, for 20 seconds by the",
-        "clock. Ours draws a frame of each clip; the plain one finds a single frame a clip in its.",
+        f"One frame of {SIZE_PX} px and its report an item, batches of 64, frames a second by the",
+        f"clock, {ROUNDS} turns of {SECONDS:.0f} seconds: ours, WebDataset, ours, ...",
+        "Median (least to most). Ours draws a frame of each clip; the plain one finds a single",
+        "frame a clip in its shards.",
         "",
     ]
-    rows = [
-        f"| {name} | {one['frames_s']:.0f} | {one['frames']} | {one['load']:.1f} |"
-        for name, one in parts.items()
-        if "workers" in name
-    ]
-    lines += _table("| loader | frames/s | n | load |", rows)
+    rows = []
+    for name, one in parts.items():
+        if not name.startswith("loader, "):
+            continue
+        ours, plain = one["ours"], one.get("plain", [])
+        ratios = [a / b for a, b in zip(ours, plain, strict=False)]
+        cells = [_spread(some) if some else "" for some in (ours, plain, ratios)]
+        rows.append(f"| {name.split()[1]} | {' | '.join(cells)} | {one['load']:.1f} |")
+    lines += _table("| workers | ours | WebDataset and open_clip | times as fast | load |", rows)
     if "where time goes" in parts:
         one = parts["where time goes"]
         total = sum(ms for name, ms in one["ms"].items() if "CLIP BPE" not in name)

@@ -7,7 +7,8 @@ rounds counts. "with offsets" asks for the offsets of each document, too, "with 
 offsets, units and sentences. Batches on one core and on two are measured by the clock.
 
 Each run is kept at once, in runs/throughput: a benchmark that was stopped goes on where it was, and
-`--again` begins anew. Peers that are not installed are left out, and the page says so:
+`--again` begins anew. `--start echo echo-clip` measures only how long these take until they are
+ready, and writes it into the page. Peers that are not installed are left out, and the page says so:
 pip install instant-clip-tokenizer tiktoken kitoken gigatoken rs-bpe
 """
 
@@ -33,6 +34,8 @@ ROUNDS = {"natural": 3, "templated": 5, "dictated": 5}
 MEGABYTES = {"natural": 1000.0, "templated": 1.5, "dictated": 1.5}
 OFFSETS, ALL, BATCH = ", with offsets", ", with all", ", batch of "
 HF = "HF tokenizers, CLIP BPE"
+START = "start"
+"""A set of no documents."""
 SETS = {
     "natural": ["house", "site_a", "site_b", "indiana_cxr"],
     "templated": ["house", "site_a", "site_b", "indiana_cxr"],
@@ -201,7 +204,7 @@ def _measure(name: str, which: str) -> None:
     bare, begin = _peak_mb(), time.process_time()
     encode = _batch_encoder(base, int(threads)) if threads else _encoder(name)
     ready_s, ready_mb = time.process_time() - begin, _peak_mb() - bare
-    texts = _texts(which, MEGABYTES[which])
+    texts = [] if which == START else _texts(which, MEGABYTES[which])
     before = _peak_mb()
     start, clock = time.process_time(), time.perf_counter()
     if threads:
@@ -240,6 +243,19 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
+def _write_start(names: list[str], rounds: int) -> None:
+    """Measure again how long some tokenizers take until they are ready, by turns."""
+    from benchmarks.common import readme_figures, write_results
+
+    _write_files()
+    runs = [{name: _run(name, START) for name in names} for _ in range(rounds)]
+    results = readme_figures()["throughput"]
+    for name in names:
+        for key in ("ready_s", "ready_mb"):
+            results["start"][name][key] = statistics.median(run[name][key] for run in runs)
+    write_results("throughput", results, _markdown(results), readme=results)
+
+
 def main() -> None:
     """Run the rounds and write the results."""
     from benchmarks.common import facts, write_results
@@ -248,10 +264,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--again", action="store_true", help="measure anew what is measured")
     parser.add_argument("--rounds", type=int, help="at most so many rounds of each set")
+    parser.add_argument("--start", nargs="*", metavar="NAME", help="only until they are ready")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         _measure(*options.child)
+        return
+    if options.start:
+        _write_start(options.start, options.rounds or 7)
         return
     _write_files()
     missing = sorted(
@@ -371,7 +391,7 @@ def _markdown(results: dict[str, Any]) -> str:
     ]
     for name, one in results["start"].items():
         lines.append(
-            f"| {name} | {one['ready_s']:.2f} | {one['ready_mb']:.0f} | {one['more_mb']:.0f} |"
+            f"| {name} | {one['ready_s']:.3f} | {one['ready_mb']:.0f} | {one['more_mb']:.0f} |"
         )
     rounds = ", ".join(f"{entry['rounds']} ({which})" for which, entry in results["sets"].items())
     lines += [

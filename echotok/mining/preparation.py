@@ -38,6 +38,8 @@ class Part:
     Attributes:
         segments: the reports.
         numbers: the code that writes numbers as tokens.
+        spellings: how often each spelling of a grade or of an enumeration's value stands as a run
+            of its own.
         severity, members: the grades, and the values of enumerations, that k patients hold.
         words: the words that k patients hold, with their counts.
         training: the words that train the fallback, with their weights.
@@ -49,6 +51,7 @@ class Part:
 
     segments: Segments
     numbers: NumberCode
+    spellings: Mapping[str, int]
     severity: tuple[EnumValue, ...]
     members: tuple[EnumValue, ...]
     words: Mapping[str, int]
@@ -59,7 +62,14 @@ class Part:
     open_words: OpenWords
 
 
-def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least: float) -> Part:
+def prepare(
+    segments: Segments,
+    options: Options,
+    numbers: NumberCode,
+    *,
+    least: float,
+    spellings: Mapping[str, int] | None = None,
+) -> Part:
     """Prepare the selection, for a given way of writing numbers.
 
     Args:
@@ -67,10 +77,13 @@ def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least:
         options: the user's options.
         numbers: the code that writes numbers as tokens.
         least: number of tokens that a spelling of a grade has to save to become a value.
+        spellings: `Part.spellings` of the same corpus, where it was prepared before.
     """
+    if spellings is None:
+        spellings = _count_spellings(segments, options)
     words = count_words(segments, common_words(segments, k=options.k))
-    severity = _common_values(segments, SEVERITY, options, least=least)
-    members = _common_values(segments, CLOSED_SETS, options, least=least)
+    severity = tuple(value for value in SEVERITY if spellings.get(value.text, 0) > least)
+    members = tuple(value for value in CLOSED_SETS if spellings.get(value.text, 0) > least)
     sizes = Counter(member.slot for member in members)
     members = tuple(member for member in members if sizes[member.slot] > 1)
     runs, bare = find_candidates(
@@ -84,6 +97,7 @@ def prepare(segments: Segments, options: Options, numbers: NumberCode, *, least:
     return Part(
         segments=segments,
         numbers=numbers,
+        spellings=spellings,
         severity=severity,
         members=tuple(replace(member, id=number) for number, member in enumerate(members)),
         words=words,
@@ -114,20 +128,20 @@ def with_values(part: Part, options: Options, num_merges: int) -> Part:
         word: round(_TYPE_WEIGHT * (1 + _LEFT_SHARE * left[word] / mean)) for word in part.words
     }
     training = {**dict.fromkeys(options.words, 1), **training}
-    return replace(prepare(part.segments, options, numbers, least=least), training=training)
+    again = prepare(part.segments, options, numbers, least=least, spellings=part.spellings)
+    return replace(again, training=training)
 
 
-def _common_values(
-    segments: Segments, values: Sequence[EnumValue], options: Options, *, least: float
-) -> tuple[EnumValue, ...]:
-    """The spellings that k patients hold, as runs of their own."""
+def _count_spellings(segments: Segments, options: Options) -> dict[str, int]:
+    """How often the spellings of values that k patients hold stand as runs of their own."""
     runs, _ = find_candidates(
         segments, values=(), split=NumberCode().split, units=options.units, k=options.k, longest=5
     )
     weight = segments.weights[segments.segment_of_node()]
     counts = np.bincount(runs.run, weight[runs.start], minlength=len(runs.texts))
-    found = dict(zip(runs.texts, counts.tolist(), strict=True))
-    return tuple(value for value in values if found.get(value.text, 0) > least)
+    spellings = {value.text for value in (*SEVERITY, *CLOSED_SETS)}
+    found = zip(runs.texts, counts.tolist(), strict=True)
+    return {text: int(count) for text, count in found if text in spellings}
 
 
 def num_fixed(part: Part) -> int:

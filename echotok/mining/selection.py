@@ -64,11 +64,12 @@ class _Paths:
         # The longest wins, then fewest slots; two runs never have the same text.
         self.rank = runs.end * _SLOTS + (_SLOTS - 1 - runs.num_slots[runs.run])
         self._order = np.lexsort((self.rank, runs.start))
+        self._run_in_order = runs.run[self._order]
 
     def lay(self, chosen: Bools) -> None:
         """Work out the way for the chosen runs."""
         runs = self.runs
-        order = self._order[chosen[runs.run[self._order]]]
+        order = self._order[chosen[self._run_in_order]]
         starts = runs.start[order]
         last = np.ones(len(order), dtype=bool)
         last[:-1] = starts[1:] != starts[:-1]
@@ -110,10 +111,16 @@ class _Paths:
     def gains(self) -> Floats:
         """What each occurrence would save if its run were chosen; 0 where nothing."""
         runs = self.runs
-        best = self.best[runs.start]
-        better = self.reached[runs.start] & ((best < 0) | (self.rank > self.rank[best]))
-        saved = self.behind[runs.start] - runs.cost - self.behind[runs.end]
-        return np.asarray(np.where(better, saved * self.weight[runs.start], 0.0), dtype=np.float64)
+        # Of each node the rank that is to be beaten there; few occurrences beat it, and only for
+        # these the rest is looked up.
+        bar = np.where(self.best >= 0, self.rank[self.best], -1)
+        bar[~self.reached] = np.iinfo(np.int64).max
+        at = np.flatnonzero(self.rank > bar[runs.start])
+        start = runs.start[at]
+        saved = self.behind[start] - runs.cost[at] - self.behind[runs.end[at]]
+        gains = np.zeros(len(runs.start))
+        gains[at] = saved * self.weight[start]
+        return gains
 
     def losses(self) -> Floats:
         """What each chosen run saves at the places where it is used."""
