@@ -57,7 +57,7 @@ class ClusterExecutor(Executor):
             ConnectionError: the scheduler does not answer.
         """
         try:
-            number = sum(self._client.nthreads().values())
+            number: int = sum(self._client.nthreads().values())
         except OSError as error:  # of Dask's own kind, with the inside of a connection in its text
             raise ConnectionError("the scheduler of the cluster is gone") from error
         if not number and self._had_workers:
