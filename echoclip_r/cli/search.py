@@ -213,7 +213,7 @@ def _embed_clips(arguments: argparse.Namespace) -> dict[str, Any]:
             "part": part.number,
             "num_parts": part.count,
             "num_shards": len(made),
-            "num_clips": sum(len(one.clips) for one in made),
+            "num_clips": sum(made),
         }
     finish = None if arguments.finish is None else part or Part(number=1, count=1)
     if arguments.cluster is not None and (part is not None or finish is not None):
@@ -482,7 +482,7 @@ def _kept(folder: Path, model: TrainedModel) -> tuple[Embedded | EmbeddedReports
     if read_run(folder, REPORTS) is not None:
         kept, run = load_reports(folder)
     else:
-        kept, run = load_embedded(folder)
+        kept, run = load_embedded(folder, pooled=True)
     if run["fingerprint"] != model.fingerprint:
         raise EchoclipError(
             f"{folder}: made by another model ({run['model']}), so its cosines with this one's "

@@ -133,7 +133,7 @@ def embed_part(
     out: Path | str,
     part: Part,
     batch_size: int = 256,
-) -> list[Embedded]:
+) -> list[int]:
     """Embed a part of a split's shards, as `embed` does, while others do the other parts.
 
     Args:
@@ -145,7 +145,8 @@ def embed_part(
         batch_size: number of frames at a time.
 
     Returns:
-        The embeddings of each of the part's shards; none where there are more parts than shards.
+        The number of clips of each of the part's shards, of which one at a time is in memory; none
+        where there are more parts than shards.
 
     Raises:
         ShardError, EvaluationError: as `embed`.
@@ -154,7 +155,8 @@ def embed_part(
     folder = place(out)
     with claim_embeddings(folder, _run(model, index, split), overwrite=False, shared=True):
         shards = part.of(index.shards[split])
-        return list(_parts(model, index, shards, split, batch_size, folder, whole=False))
+        parts = _parts(model, index, shards, split, batch_size, folder, whole=False)
+        return [len(made.clips) for made in parts]
 
 
 def embed_status(

@@ -92,6 +92,18 @@ class Embedded:
         """Unit embeddings of the clips, float32 (num_clips, D)."""
         return self.pooling.pool(self.frames, self.frame_clip, num_owners=len(self.clips))
 
+    def pooled(self) -> Embedded:
+        """The same clips with one embedding each in place of their frames'; no study is pooled so.
+
+        A tenth of the memory, for a clip of ten frames.
+        """
+        return Embedded(
+            clips=self.clips,
+            frames=self.clip_embeddings(),
+            frame_clip=np.arange(len(self.clips)),
+            pooling=self.pooling,
+        )
+
     def studies(self) -> tuple[pd.DataFrame, Floats]:
         """The studies in the order of their first clip, with one unit embedding for each.
 
@@ -116,8 +128,13 @@ class Embedded:
         return rows, of_clip, of_frame[order], self.frames[order]
 
 
-def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
+def load_embedded(folder: Path | str, *, pooled: bool = False) -> tuple[Embedded, dict[str, Any]]:
     """Read back what `embed` kept, without the model or the shards.
+
+    Args:
+        folder: where `embed` kept them.
+        pooled: keep one embedding for each clip, as `Embedded.pooled`; the frames of one shard at
+            a time are in memory.
 
     Returns:
         The clips, and the record of the run: `model`, `fingerprint`, `shards`, `split`,
@@ -135,14 +152,18 @@ def load_embedded(folder: Path | str) -> tuple[Embedded, dict[str, Any]]:
             f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
             f"DIR --out {folder}`"
         )
-    parts = [read_part(folder / f"{name}.parquet") for name in run["parts"]]
-    missing = sum(part is None for part in parts)
+    parts: list[Embedded] = []
+    for name in run["parts"]:
+        part = read_part(folder / f"{name}.parquet")
+        if part is not None:
+            parts.append(part.pooled() if pooled else part)
+    missing = len(run["parts"]) - len(parts)
     if missing:
         raise ShardError(
-            f"{folder}: {missing} of {len(parts)} shards are not embedded yet or damaged; run the "
-            "same `echoclip-r embed` again to finish them"
+            f"{folder}: {missing} of {len(run['parts'])} shards are not embedded yet or damaged; "
+            "run the same `echoclip-r embed` again to finish them"
         )
-    return joined([part for part in parts if part is not None], folder), run
+    return joined(parts, folder), run
 
 
 def joined(parts: Sequence[Embedded], source: Path) -> Embedded:

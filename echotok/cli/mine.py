@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from echotok.cli.options import add_column, whole_number
+from echotok.errors import OptionError
 
 __all__ = ["add_arguments", "run"]
+
+_ANSWER_S, _WORKERS_S = 30.0, 600.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -95,6 +103,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="grow this table: rows are appended, every id and the fallback stay the same; "
         "--vocab-size counts its tokens too, and --out may be the same folder",
     )
+    by = parser.add_mutually_exclusive_group()
+    by.add_argument(
+        "--workers",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="number of processes that read the reports (default 1); the table is the same",
+    )
+    by.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="let the workers of a Dask cluster read the reports; address of its scheduler, e.g. "
+        "tcp://10.0.0.1:8786 (needs the extra cluster). The text of the reports is sent to them",
+    )
     parser.add_argument("--name", help="name of the table (default: the name of the folder)")
     parser.add_argument("--locale", default="en", help="language of the reports (default en)")
     parser.add_argument("--out", required=True, metavar="TABLE_DIR", help="the folder to write")
@@ -110,7 +132,7 @@ def run(arguments: Namespace) -> None:
     from echotok.cli.console import progress, tell
     from echotok.mining.session import mine_reports
 
-    with progress() as told:
+    with _executor(arguments) as executor, progress() as told:
         result = mine_reports(
             arguments.reports,
             arguments.out,
@@ -129,6 +151,7 @@ def run(arguments: Namespace) -> None:
             base=arguments.base,
             name=arguments.name,
             locale=arguments.locale,
+            executor=executor,
             progress=told,
             warn=lambda text: tell(f"echotok: {text}"),
         )
@@ -145,6 +168,52 @@ def run(arguments: Namespace) -> None:
         f"review {arguments.out} --out review.html; then: echotok build {arguments.out} --out "
         f"{result.table.name}.json"
     )
+
+
+@contextmanager
+def _executor(arguments: Namespace) -> Iterator[Executor | None]:
+    """What `--workers` or `--cluster` mean; None for this process."""
+    if arguments.cluster is not None:
+        with _cluster(arguments.cluster) as executor:
+            yield executor
+    elif arguments.workers > 1:
+        # No thread of ours is forked with it.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(arguments.workers, context) as executor:
+            yield executor
+    else:
+        yield None
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise OptionError(
+            '--cluster needs the package distributed: pip install "echotok[cluster]"'
+        ) from error
+    try:
+        client = Client(address, timeout=_ANSWER_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"--cluster {address}: no scheduler of Dask answers there; start one with `dask "
+            "scheduler`, and workers with `dask worker ADDRESS`"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_WORKERS_S)
+        except TimeoutError as error:
+            raise OptionError(f"--cluster {address}: there is a scheduler and no worker") from error
+        ours = version("echotok")
+        for worker, theirs in client.run(version, "echotok").items():
+            if theirs != ours:
+                raise OptionError(f"the worker {worker} has echotok {theirs}, this process {ours}")
+        executor = client.get_executor(pure=False)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
 
 
 def _stopped(arguments: Namespace) -> str:

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def mine_reports(
     base: str | Path | None = None,
     name: str | None = None,
     locale: str = "en",
+    executor: Executor | None = None,
     progress: _Told | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> MineResult:
@@ -122,6 +124,8 @@ def mine_reports(
         base: table folder to grow: rows are appended, every id and the fallback stay the same.
         name: name of the table; None takes the name of the folder.
         locale: language of the reports.
+        executor: what reads the reports (normalizes them and looks for names) in place of this
+            process: anything of the interface of `concurrent.futures`; the table is the same.
         progress: called with the step, the share of the work that is done (0 to 1, or None where
             it is not known), and as ``count`` the number of reports read since the last call.
         warn: called with each remark on the reports (missing ones, leftovers of markup) and on the
@@ -178,16 +182,22 @@ def mine_reports(
     )
     with _writable(out, private):
         paths = [reports] if isinstance(reports, str | Path) else reports
-        for report in read_reports(
+        given = read_reports(
             paths,
             column=column,
             patient_column=patient_column,
             delimiter=delimiter,
             encoding=encoding,
             warn=say,
-        ):
-            store.add(report.text, patient=report.patient)
-            told("reading", count=1)
+        )
+        pairs = ((report.text, report.patient) for report in given)
+        if executor is not None:
+            for _ in store.add_all(pairs, executor=executor):
+                told("reading", count=1)
+        else:
+            for text, patient in pairs:
+                store.add(text, patient=patient)
+                told("reading", count=1)
         for remark in describe_leftovers(store.leftovers, store.num_reports):
             say(remark)
         with _kept_state(state_path(out), options, store) as (trials, keep):

@@ -7,20 +7,24 @@ of the reports that hold it. It gives the segments of all reports, or of some of
 from __future__ import annotations
 
 import hashlib
+import itertools
 from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import regex
 
+from echotok.errors import InputError
 from echotok.leftovers import find_leftovers
 from echotok.mining.privacy import PrivateFinder, known
 from echotok.mining.segments import Bools, Ints, Segments
 from echotok.text import make_normalizer, split_pieces, split_stops
 
-__all__ = ["HeldBack", "ReportStore"]
+__all__ = ["HeldBack", "ReportStore", "read_parts"]
 
 # A full stop and space, but not behind a title or initial: who looks for names needs both sides.
 _PART = regex.compile(
@@ -32,6 +36,8 @@ _MARK = "\x00"
 # A word is taken for a name everywhere when it is a name in this share of the places where it
 # stands, or in the smaller share when it is never written in small letters.
 _MOSTLY, _AT_TIMES = 0.5, 0.05
+_AT_ONCE = 20_000  # reports in memory where processes read them
+_BATCH = 1_000  # parts of reports for one process at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,7 @@ class ReportStore:
         self, *, units: tuple[str, ...], find_private: PrivateFinder | None = None
     ) -> None:
         self.normalize = make_normalizer(units)
+        self._units = units
         self._find_private = find_private
         self.leftovers: Counter[str] = Counter()
         self._of_part: dict[str, tuple[int, ...]] = {}
@@ -86,6 +93,54 @@ class ReportStore:
             text: the report.
             patient: any key of the patient; None counts the report as a patient of its own.
         """
+        self._add(_parts(text), text, patient)
+
+    def add_all(
+        self, reports: Iterable[tuple[str, Hashable | None]], *, executor: Executor
+    ) -> Iterator[None]:
+        """Take many reports, whose parts are read by others; the store is the same as by `add`.
+
+        Some 20,000 reports are in memory at a time, beside what the store keeps.
+
+        Args:
+            reports: text and patient of each.
+            executor: what reads, e.g. a `ProcessPoolExecutor` or that of a cluster.
+
+        Yields:
+            Once for each report that was taken.
+
+        Raises:
+            InputError: the processes of the executor have ended.
+        """
+        left = iter(reports)
+        while chunk := [
+            (_parts(text), text, patient) for text, patient in itertools.islice(left, _AT_ONCE)
+        ]:
+            # In the order in which they are met, so that segments get the same numbers.
+            new = [
+                part
+                for part in dict.fromkeys(part for parts, _, _ in chunk for part in parts)
+                if part not in self._of_part
+            ]
+            batches = [new[at : at + _BATCH] for at in range(0, len(new), _BATCH)]
+            try:
+                futures = [
+                    executor.submit(read_parts, batch, self._units, self._find_private)
+                    for batch in batches
+                ]
+                for batch, future in zip(batches, futures, strict=True):
+                    for part, keys in zip(batch, future.result(), strict=True):
+                        self._of_part[part] = self._numbered(keys)
+            except (BrokenExecutor, CancelledError, ConnectionError) as error:
+                raise InputError(
+                    "the processes that read the reports have ended; is there enough memory? Give "
+                    "the command again, perhaps with fewer of them"
+                ) from error
+            for parts, text, patient in chunk:
+                self._add(parts, text, patient)
+                yield
+
+    def _add(self, parts: Sequence[str], text: str, patient: Hashable | None) -> None:
         if patient is None:
             number = self._num_patients
         else:
@@ -94,30 +149,16 @@ class ReportStore:
         report = len(self._patient_of_report)
         self._patient_of_report.append(number)
         self.leftovers.update(find_leftovers(text))
-        for part in _PART.split(text.strip()):
+        for part in parts:
             numbers = self._of_part.get(part)
             if numbers is None:
-                numbers = self._of_part[part] = tuple(self._read(part))
+                keys = _keys(part, self.normalize, self._find_private)
+                numbers = self._of_part[part] = self._numbered(keys)
             self._posted_segments.extend(numbers)
             self._posted_reports.extend([report] * len(numbers))
 
-    def _read(self, part: str) -> Iterator[int]:
-        """The segments of a part, with the pieces that may name a person marked."""
-        normalized = self.normalize(part)
-        if not normalized:
-            return
-        spans = self._find_private(part, normalized) if self._find_private else []
-        begin = 0
-        for text in split_stops(normalized):
-            end = begin + len(text)
-            inside = {
-                f"{max(span.start, begin) - begin} {min(span.end, end) - begin} {span.reason}"
-                for span in spans
-                if span.start < end and span.end > begin
-            }
-            key = _MARK.join([text, *sorted(inside)])
-            yield self._numbers.setdefault(key, len(self._numbers))
-            begin = end + 1
+    def _numbered(self, keys: Iterable[str]) -> tuple[int, ...]:
+        return tuple(self._numbers.setdefault(key, len(self._numbers)) for key in keys)
 
     @property
     def num_reports(self) -> int:
@@ -279,6 +320,47 @@ class ReportStore:
             num_reports=self.num_reports if reports is None else int(reports.sum()),
             num_patients=self._num_patients,
         )
+
+
+def read_parts(
+    parts: Sequence[str], units: tuple[str, ...], find_private: PrivateFinder | None
+) -> list[tuple[str, ...]]:
+    """The segments of parts of reports, as a process of an executor reads them for a store.
+
+    Args:
+        parts: pieces of reports, as a store cuts them.
+        units: as in `ReportStore`.
+        find_private: as in `ReportStore`.
+    """
+    normalize = _normalizer(units)
+    return [tuple(_keys(part, normalize, find_private)) for part in parts]
+
+
+_normalizer = cache(make_normalizer)
+
+
+def _parts(text: str) -> list[str]:
+    return _PART.split(text.strip())
+
+
+def _keys(
+    part: str, normalize: Callable[[str], str], find_private: PrivateFinder | None
+) -> Iterator[str]:
+    """The segments of a part, with the pieces that may name a person marked."""
+    normalized = normalize(part)
+    if not normalized:
+        return
+    spans = find_private(part, normalized) if find_private else []
+    begin = 0
+    for text in split_stops(normalized):
+        end = begin + len(text)
+        inside = {
+            f"{max(span.start, begin) - begin} {min(span.end, end) - begin} {span.reason}"
+            for span in spans
+            if span.start < end and span.end > begin
+        }
+        yield _MARK.join([text, *sorted(inside)])
+        begin = end + 1
 
 
 class _Release:

@@ -318,6 +318,9 @@ def test_parts_give_the_embeddings_of_one_run(
     assert whole.clips.equals(embedded.clips)
     assert whole.frames == pytest.approx(embedded.frames, abs=1e-6)
     assert load_embedded(tmp_path)[0].frame_clip.tolist() == embedded.frame_clip.tolist()
+    pooled = load_embedded(tmp_path, pooled=True)[0]
+    assert len(pooled.frames) == len(embedded.clips) < len(embedded.frames)
+    assert pooled.clip_embeddings() == pytest.approx(embedded.clip_embeddings(), abs=1e-6)
     options["split"] = "test"
     with pytest.raises(ShardError, match="another split"):
         embed_part(untrained, training_shards, part=Part(number=1, count=7), **options)

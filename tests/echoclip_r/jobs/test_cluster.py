@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mining_reports import write_reports
 
 from echoclip_r.cli.main import main
 from echoclip_r.data.preparation import prepare
@@ -25,6 +26,7 @@ from echoclip_r.embedding.embeddings import load_embedded
 from echoclip_r.errors import EchoclipError, OptionError
 from echoclip_r.jobs import cluster
 from echoclip_r.jobs.cluster import connected
+from echotok.cli.main import main as echotok_main
 
 distributed = pytest.importorskip("distributed", reason="no distributed: it is not installed")
 import dask  # noqa: E402 - with distributed
@@ -49,7 +51,7 @@ def contents(folder: Path) -> dict[str, str]:
 def two_workers() -> Iterator[Any]:
     """A scheduler and two worker processes on loopback."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as running:
         yield running
 
@@ -215,7 +217,9 @@ def test_a_cluster_without_workers_is_waited_for_and_then_said(
     """At once that it is, and at the end how a worker is started."""
     monkeypatch.setattr(cluster, "_WAIT_S", 2.0)
     with (
-        distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as empty,
+        distributed.LocalCluster(
+            n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+        ) as empty,
         pytest.raises(OptionError, match="there is a scheduler and no worker; start some"),
         connected(empty.scheduler_address),
     ):
@@ -272,3 +276,14 @@ def test_work_that_kills_its_workers_is_a_broken_executor() -> None:
     lost: Future[int] = Future()
     cluster._pass_on(gone, lost)
     assert isinstance(lost.exception(), ConnectionError)
+
+
+def test_reports_are_mined_on_a_cluster(local_cluster: Any, tmp_path: Path) -> None:
+    """`echotok mine` gives the table of one process, byte for byte."""
+    reports = write_reports(tmp_path / "reports.csv", num_patients=40)
+    command = ["mine", str(reports), "--column", "report", "--patient-column", "patient"]
+    command += ["--vocab-size", "400", "--merges", "60", "--name", "house"]
+    assert echotok_main([*command, "--out", str(tmp_path / "one")]) == 0
+    elsewhere = [*command, "--cluster", local_cluster.scheduler_address]
+    assert echotok_main([*elsewhere, "--out", str(tmp_path / "two")]) == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")

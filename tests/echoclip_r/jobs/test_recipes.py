@@ -68,3 +68,32 @@ def test_the_job_for_kubernetes() -> None:
     assert str(arguments.workers) == container["resources"]["limits"]["cpu"]
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert {str(arguments.manifest.parent), str(arguments.out.parent)} == mounts
+
+
+def test_the_script_for_slurm_that_trains(tmp_path: Path) -> None:
+    """What it gives to each machine is a command that is understood, with the first as host."""
+    for name, does in (("scontrol", "printf 'n7\\nn8\\n'"), ("srun", 'printf "%s\\n" "$@"')):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{does}\n")
+        program.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "SHARDS": "/data/shards",
+        "RUN": "/data/run",
+        "SLURM_JOB_NODELIST": "n[7-8]",
+        "SLURM_NNODES": "2",
+        "SLURM_JOB_ID": "5",
+    }
+    command = ["bash", str(FOLDER / "train_slurm.sh")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.split()
+    at = words.index("echoclip_r")
+    assert words[words.index("--rdzv-endpoint") + 1] == "n7:29400"
+    assert words[words.index("--nnodes") + 1] == "2"
+    arguments = build_parser().parse_args(words[at + 1 :])
+    assert (str(arguments.shards), str(arguments.out)) == ("/data/shards", "/data/run")
+    del environment["RUN"]
+    assert (
+        "RUN: is not set"
+        in subprocess.run(command, env=environment, capture_output=True, text=True).stderr
+    )

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from strategies import texts
 import echotok
 from echotok.building import build
 from echotok.corpora import read_reports
-from echotok.errors import OptionError
+from echotok.errors import InputError, OptionError
 from echotok.mining import endings
+from echotok.mining import store as store_module
 from echotok.mining.endings import find_open_words
 from echotok.mining.options import UNITS, Options
 from echotok.mining.pipeline import mine
@@ -677,3 +679,47 @@ def test_five_reports_are_enough() -> None:
         store.add("Mild MR.")
     mined = mine(store, Options(vocab_size=SIZE, k=K))
     assert "mild mr." in {phrase.text for phrase in mined.table.phrases}
+
+
+def test_processes_that_read_the_reports_give_the_same_table(
+    reports: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Byte for byte, with what is held back."""
+    out = tmp_path / "table"
+    done = _mine(reports, out, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(folder)
+    assert Path(f"{out}.private.csv").read_bytes() == Path(f"{folder}.private.csv").read_bytes()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_store_that_others_fill_is_that_of_one_process(
+    reports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many reports and parts are given out at a time."""
+    given = [(report.text, report.patient) for report in read_reports([reports], column="report")]
+    one = ReportStore(units=UNITS, find_private=PrivateFinder())
+    for text, patient in given:
+        one.add(text, patient=patient)
+    monkeypatch.setattr(store_module, "_AT_ONCE", 7)
+    monkeypatch.setattr(store_module, "_BATCH", 3)
+    other = ReportStore(units=UNITS, find_private=PrivateFinder())
+    with ThreadPoolExecutor(3) as executor:
+        assert len([*other.add_all(given, executor=executor)]) == len(given)
+    assert other.digest() == one.digest()
+    assert other.leftovers == one.leftovers
+
+
+def test_processes_that_end_while_they_read_are_said() -> None:
+    """With what to do, and no traceback."""
+
+    class Broken(Executor):
+        def submit(self, *_: object, **__: object) -> Future[object]:
+            raise BrokenExecutor
+
+    store = ReportStore(units=UNITS)
+    with pytest.raises(InputError, match="have ended; is there enough memory"):
+        [*store.add_all([("No effusion.", None)], executor=Broken())]
