@@ -64,10 +64,13 @@ ifndef REPORTS
 	@$(PY) -m benchmarks.demo --only models
 endif
 
+# Compiled once, as the packages are: tests start some hundred processes.
 test: $(READY_TORCH) ## Run every test
+	@$(PY) -m compileall -q echotok echoclip_r
 	$(PY) -m pytest -n 2 --durations=40 --durations-min=2
 
 test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
+	@$(PY) -m compileall -q echotok
 	$(PY) -m pytest -n 2 tests/echotok echotok
 
 LOWEST := .venv-lowest
