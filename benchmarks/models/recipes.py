@@ -432,9 +432,10 @@ def draw(
         drawing = Drawing(figsize=(13, 4.6), layout="constrained")
         axes = drawing.subplots(1, 3)
         for number, (name, by_seed) in enumerate(stages.items()):
-            # Of six colours each comes twice, with other marks and dashes.
-            colour = COLOURS[number % len(COLOURS)]
-            again = number // len(COLOURS)
+            # Ours in black; of the other colours each comes twice, with other marks and dashes.
+            ours = name == "echoclip-r-findings"
+            colour = "black" if ours else _OTHERS[number % len(_OTHERS)]
+            again = not ours and number >= len(_OTHERS)
             found = list(by_seed.values())
             ranks = [_mcmrr(one) for one in found]
             for ax, measure in zip(axes, (_share_of_guess, _ef_r), strict=False):
@@ -442,7 +443,8 @@ def draw(
                     ranks,
                     [measure(one) for one in found],
                     color=colour,
-                    marker=MARKERS[number % len(MARKERS)],
+                    marker="*" if ours else MARKERS[number % len(MARKERS)],
+                    markersize=9 if ours else 6,
                     fillstyle="none" if again else "full",
                     linestyle="none",
                     label=name,
@@ -468,6 +470,9 @@ def draw(
         )
         drawing.suptitle("Recipes on phantoms: simulated data, no clinical evidence", fontsize=10)
     return drawing
+
+
+_OTHERS = tuple(colour for colour in COLOURS if colour != GREY)
 
 
 def _share_of_guess(stage: Mapping[str, Any]) -> float:
