@@ -86,7 +86,7 @@ def _take(texts: Iterator[str], size: int | None) -> tuple[str, ...]:
         if not some:
             break
         taken += some
-        room -= sum(map(len, some))
+        room -= sum(map(len, some)) + len(some)  # texts without a character take room, too
     return tuple(taken)
 
 
