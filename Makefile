@@ -199,7 +199,7 @@ phantom-table: $(READY_TORCH) ## Mine phrase_tables/phantom from phantom reports
 	@echo "Read runs/phantom-table/review.tsv, compare with phrase_tables/phantom, and copy what is good"
 
 sample: $(READY_TORCH) ## Write echotok/data/sample_reports.csv: reports of simulated patients, for `echotok sample`
-	$(PY) benchmarks/models/phantom_reports.py --patients 60 --seed 7700 > echotok/data/sample_reports.csv
+	$(PY) benchmarks/models/phantom_reports.py --patients 40 --seed 7700 > echotok/data/sample_reports.csv
 
 architecture: $(READY_TORCH) ## Write docs/architecture.md's pictures and lists from the code
 	$(PY) docs/architecture.py

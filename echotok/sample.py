@@ -15,10 +15,10 @@ def sample_csv() -> str:
 
 
 def sample_reports() -> list[str]:
-    """116 echo reports of 60 simulated patients, in four styles. No patient stands behind them.
+    """79 echo reports of 40 simulated patients, in four styles. No patient stands behind them.
 
     Example:
         >>> len(sample_reports())
-        116
+        79
     """
     return [row["report"] for row in csv.DictReader(io.StringIO(sample_csv()))]

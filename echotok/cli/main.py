@@ -264,7 +264,7 @@ def _validate_arguments(parser: ArgumentParser) -> None:
 
 def _sample_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        "Write a CSV file of 116 echo reports, of 60 simulated patients, to try the other commands "
+        "Write a CSV file of 79 echo reports, of 40 simulated patients, to try the other commands "
         "on: study_id, patient_id, date, report. They were written by this project's phantom; no "
         "patient stands behind them."
     )

@@ -238,7 +238,7 @@ def test_the_first_commands_of_the_readme_run(
     assert {path.name for path in tmp_path.iterdir()} == {
         "reports.csv", "findings.csv", "ids.txt", "normalized.txt",
     }  # fmt: skip
-    assert len((tmp_path / "normalized.txt").read_text(encoding="utf-8").splitlines()) == 116
+    assert len((tmp_path / "normalized.txt").read_text(encoding="utf-8").splitlines()) == 79
 
 
 VERSION = "from echotok.engine.core import engine_in_use; print(engine_in_use())"
