@@ -25,8 +25,8 @@ from echotok.corpora import read_reports
 ROOT = Path(__file__).parents[1]
 OWN = ROOT / "benchmarks" / "reports" / "house"
 SEED, NUM_TRAIN, NUM_TEST, NUM_VALIDATION = 7, 3000, 500, 200
-# On two cores some two minutes the first and five the second, whose batches a process makes.
-EPOCHS = {"echoclip": 10, "echoclip-r-findings": 20}
+# On two cores under two minutes the first and five and a half the second, whose batches a process makes.
+EPOCHS = {"echoclip": 7, "echoclip-r-findings": 20}
 # Long texts cost a CPU more than these small pictures.
 SETTINGS: dict[str, dict[str, Any]] = {"echoclip": {}, "echoclip-r-findings": {"longest_twin": 8}}
 REAL_CLIP = "examples_ybr_color.dcm"
