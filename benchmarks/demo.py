@@ -25,7 +25,8 @@ from echotok.corpora import read_reports
 ROOT = Path(__file__).parents[1]
 OWN = ROOT / "benchmarks" / "reports" / "house"
 SEED, NUM_TRAIN, NUM_TEST, NUM_VALIDATION = 7, 3000, 500, 200
-# On two cores under two minutes the first and five and a half the second, whose batches a process makes.
+# On two cores under two minutes the first and five and a half the second; a process makes the
+# batches.
 EPOCHS = {"echoclip": 7, "echoclip-r-findings": 20}
 # Long texts cost a CPU more than these small pictures.
 SETTINGS: dict[str, dict[str, Any]] = {"echoclip": {}, "echoclip-r-findings": {"longest_twin": 8}}
