@@ -389,6 +389,10 @@ def add_cluster(parser: ArgumentParser) -> None:
     )
 
 
+# One of another version would give other shards, which nobody would notice.
+_DECIDING = ("echotok", "av", "numpy", "pillow", "pydicom", "scipy")
+
+
 @contextmanager
 def executor_of(
     arguments: argparse.Namespace, *, packages: Sequence[str] = ()
@@ -397,16 +401,16 @@ def executor_of(
 
     Args:
         arguments: of the command.
-        packages: those whose versions decide the result, too.
+        packages: those whose versions decide the result, beside those that decide a shard's bytes.
     """
     if arguments.cluster is None:
         yield None
         return
     if getattr(arguments, "workers", 1) != 1:
         raise OptionError("--workers is for this machine; the workers of --cluster have begun")
-    from echoclip_r.jobs.cluster import connected
+    from echotok.cluster import connected
 
-    with connected(arguments.cluster, packages=packages) as executor:
+    with connected(arguments.cluster, packages=(*_DECIDING, *packages)) as executor:
         yield executor
 
 

@@ -7,15 +7,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from echotok.cli.options import add_column, whole_number
-from echotok.errors import OptionError
 
 __all__ = ["add_arguments", "run"]
-
-_ANSWER_S, _WORKERS_S = 30.0, 600.0
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -174,7 +170,9 @@ def run(arguments: Namespace) -> None:
 def _executor(arguments: Namespace) -> Iterator[Executor | None]:
     """What `--workers` or `--cluster` mean; None for this process."""
     if arguments.cluster is not None:
-        with _cluster(arguments.cluster) as executor:
+        from echotok.cluster import connected
+
+        with connected(arguments.cluster, packages=("echotok",)) as executor:
             yield executor
     elif arguments.workers > 1:
         # No thread of ours is forked with it.
@@ -183,37 +181,6 @@ def _executor(arguments: Namespace) -> Iterator[Executor | None]:
             yield executor
     else:
         yield None
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Executor]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise OptionError(
-            '--cluster needs the package distributed: pip install "echotok[cluster]"'
-        ) from error
-    try:
-        client = Client(address, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise OptionError(
-            f"--cluster {address}: no scheduler of Dask answers there; start one with `dask "
-            "scheduler`, and workers with `dask worker ADDRESS`"
-        ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_WORKERS_S)
-        except TimeoutError as error:
-            raise OptionError(f"--cluster {address}: there is a scheduler and no worker") from error
-        ours = version("echotok")
-        for worker, theirs in client.run(version, "echotok").items():
-            if theirs != ours:
-                raise OptionError(f"the worker {worker} has echotok {theirs}, this process {ours}")
-        executor = client.get_executor(pure=False)
-        try:
-            yield executor
-        finally:
-            executor.shutdown(wait=False)
 
 
 def _stopped(arguments: Namespace) -> str:

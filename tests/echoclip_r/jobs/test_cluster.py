@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
@@ -20,13 +21,13 @@ import pytest
 from mining_reports import write_reports
 
 from echoclip_r.cli.main import main
+from echoclip_r.cli.options import executor_of
 from echoclip_r.data.preparation import prepare
 from echoclip_r.embedding import embedder
 from echoclip_r.embedding.embeddings import load_embedded
-from echoclip_r.errors import EchoclipError, OptionError
-from echoclip_r.jobs import cluster
-from echoclip_r.jobs.cluster import connected
+from echotok import cluster
 from echotok.cli.main import main as echotok_main
+from echotok.errors import EchotokError, OptionError
 
 distributed = pytest.importorskip("distributed", reason="no distributed: it is not installed")
 import dask  # noqa: E402 - with distributed
@@ -100,7 +101,7 @@ def test_a_worker_that_is_killed_costs_nothing(archive: Path, whole: Path, tmp_p
     with patience, two_workers() as running:
         thread = threading.Thread(target=kill, args=(running,))
         thread.start()
-        with connected(running.scheduler_address) as executor:
+        with cluster.connected(running.scheduler_address, packages=()) as executor:
             result = prepare(archive / "manifest.csv", out, executor=executor, **SMALL)
         thread.join()
     assert len(killed) == 2
@@ -179,9 +180,9 @@ def test_a_worker_of_other_versions_is_refused(
     monkeypatch.setattr(cluster, "version", lambda name: of_here.get(name) or version(name))
     with (
         pytest.raises(
-            EchoclipError, match=r"the worker tcp:.* has numpy \d.*, and this process 0.0"
+            EchotokError, match=r"the worker tcp:.* has numpy \d.*, and this process 0.0"
         ),
-        connected(local_cluster.scheduler_address),
+        executor_of(Namespace(cluster=local_cluster.scheduler_address)),
     ):
         raise AssertionError
 
@@ -221,7 +222,7 @@ def test_a_cluster_without_workers_is_waited_for_and_then_said(
             n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as empty,
         pytest.raises(OptionError, match="there is a scheduler and no worker; start some"),
-        connected(empty.scheduler_address),
+        cluster.connected(empty.scheduler_address, packages=()),
     ):
         raise AssertionError
     assert "has no worker yet" in caplog.text

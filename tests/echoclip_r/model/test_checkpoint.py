@@ -25,7 +25,7 @@ from echoclip_r.model.channels import shown
 from echoclip_r.model.checkpoint import load_checkpoint, load_state, save_checkpoint
 from echoclip_r.model.description import last_checkpoint, read_description
 from echoclip_r.model.spec import ModelSpec
-from echoclip_r.training.config import with_settings
+from echoclip_r.training.config import TrainConfig, with_settings
 from echoclip_r.training.log import read_log
 from echoclip_r.training.recipes import echoclip_r as whole_report
 from echoclip_r.training.recipes import echoclip_r_findings, phantom_scale
@@ -36,22 +36,23 @@ NUM_STEPS = 20
 WEIGHTS = "open_clip_model.safetensors"
 
 
+def unbroken(config: TrainConfig, shards: Path, out: Path) -> Path:
+    """A run of twenty steps; not to be written to."""
+    train(with_settings(phantom_scale(config), SETTINGS), shards, out, device="cpu")
+    return out
+
+
 @pytest.fixture(scope="module")
 def run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An unbroken run of twenty steps; not to be written to."""
-    out = tmp_path_factory.mktemp("runs") / "unbroken"
-    config = with_settings(phantom_scale(whole_report()), SETTINGS)
-    train(config, training_shards, out, device="cpu")
-    return out
+    """Of whole reports."""
+    return unbroken(whole_report(), training_shards, tmp_path_factory.mktemp("runs") / "unbroken")
 
 
 @pytest.fixture(scope="module")
 def findings_run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of the recipe with several texts, several losses and cine pictures."""
+    """Of the recipe with several texts, several losses and cine pictures."""
     out = tmp_path_factory.mktemp("runs") / "findings"
-    config = with_settings(phantom_scale(echoclip_r_findings()), SETTINGS)
-    train(config, training_shards, out, device="cpu")
-    return out
+    return unbroken(echoclip_r_findings(), training_shards, out)
 
 
 @pytest.fixture

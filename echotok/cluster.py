@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from echoclip_r.errors import EchoclipError, OptionError
+from echotok.errors import EchotokError, OptionError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -26,8 +26,6 @@ _log = logging.getLogger(__name__)
 _ANSWER_S = 30.0  # for a scheduler that is there
 _WAIT_S = 600.0  # for workers, which a batch system or a busy machine takes minutes to start
 _SAY_S = 10.0
-# What decides bytes: one of another version would give other shards, which nobody would notice.
-_PACKAGES = ("echotok", "av", "numpy", "pillow", "pydicom", "scipy")
 
 Arguments = ParamSpec("Arguments")
 ResultT = TypeVar("ResultT")
@@ -94,16 +92,16 @@ def _pass_on(theirs: Future[ResultT], ours: Future[ResultT]) -> None:
 
 
 @contextmanager
-def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[ClusterExecutor]:
+def connected(address: str, *, packages: Sequence[str]) -> Iterator[ClusterExecutor]:
     """An executor of the cluster with this scheduler; what it still does at the end is given up.
 
     Args:
         address: of the scheduler, e.g. `tcp://10.0.0.1:8786`.
-        packages: those whose versions must be the same, beside those that decide a shard's bytes.
+        packages: those that decide what is made: their versions must be the same.
 
     Raises:
         OptionError: `distributed` is not installed, or no scheduler or no worker answers.
-        EchoclipError: a worker has another version of a package that decides bytes.
+        EchotokError: a worker has another version of one of the packages.
     """
     try:
         from distributed import Client
@@ -131,8 +129,7 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
                 f"--cluster {address}: there is a scheduler and no worker; start some with `dask "
                 f"worker {address} --nthreads 1`"
             ) from error
-        names = (*_PACKAGES, *packages)
-        _check(client.run(versions, names), names)
+        _check(client.run(versions, packages), packages)
         executor = ClusterExecutor(client)
         _log.info("%d threads of workers at %s", executor.num_workers, address)
         try:
@@ -141,7 +138,7 @@ def connected(address: str, *, packages: Sequence[str] = ()) -> Iterator[Cluster
             executor.shutdown(cancel_futures=True)
 
 
-def versions(names: Sequence[str] = _PACKAGES) -> dict[str, str]:
+def versions(names: Sequence[str]) -> dict[str, str]:
     """The versions of the packages that decide what is written."""
     found = {}
     for name in names:
@@ -157,7 +154,7 @@ def _check(workers: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> No
     for address, theirs in sorted(workers.items()):
         for name, own in ours.items():
             if theirs.get(name) != own:
-                raise EchoclipError(
+                raise EchotokError(
                     f"the worker {address} has {name} {theirs.get(name)}, and this process {own}: "
                     "what they write would differ; install the same versions on both"
                 )
