@@ -78,8 +78,7 @@ def encode_texts(model: Any, texts: Sequence[torch.Tensor]) -> list[torch.Tensor
     # Any id behind EOS will do: it is not attended to, and 0 is below every EOS.
     padded = [functional.pad(ids_BL, (0, length - ids_BL.shape[1])) for ids_BL in texts]
     ids_BL, place_M = torch.unique(torch.cat(padded), dim=0, return_inverse=True)
-    groups = min(_GROUPS_OF_SEVERAL, len(ids_BL))
-    embedded_BD = _encode_in_groups(model, ids_BL, ids_BL.argmax(dim=-1), groups)
+    embedded_BD = _encode_in_groups(model, ids_BL, ids_BL.argmax(dim=-1), _GROUPS_OF_SEVERAL)
     return list(torch.split(embedded_BD[place_M], [len(ids_BL) for ids_BL in texts]))
 
 

@@ -11,9 +11,8 @@ import torch
 from torch import distributed
 
 from echoclip_r.model.precision import pick_device
-from echotok.cpus import num_cpus
 
-__all__ = ["Process", "distributed_process", "room_for_loader"]
+__all__ = ["Process", "distributed_process"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,26 +62,6 @@ def distributed_process(device: str | None = None) -> Iterator[Process]:
     finally:
         if ours:
             distributed.destroy_process_group()
-
-
-@contextmanager
-def room_for_loader(device: torch.device, workers: int) -> Iterator[None]:
-    """Leave the threads or processes that make batches a processor each, where a CPU trains.
-
-    PyTorch's own threads wait for each other without sleeping: with as many of them as processors
-    and the loader beside them, two cores make a third of the steps that one of them makes alone.
-
-    Args:
-        device: where the model is trained.
-        workers: processes that make batches; 0 for a thread.
-    """
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, min(before, num_cpus() - max(1, workers))))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

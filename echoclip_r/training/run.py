@@ -56,7 +56,7 @@ from echoclip_r.training.log import RunLog
 from echoclip_r.training.loss import TotalLoss
 from echoclip_r.training.mirror import mirrored
 from echoclip_r.training.optimizer import learning_rate, make_optimizer, update
-from echoclip_r.training.processes import Process, distributed_process, room_for_loader
+from echoclip_r.training.processes import Process, distributed_process
 from echoclip_r.training.resume import (
     check_folder,
     check_patients,
@@ -115,7 +115,6 @@ def train(
         raise OptionError(f"{home}: --wandb writes into a folder of this machine alone")
     with (
         distributed_process(device) as process,
-        room_for_loader(process.device, config.workers),
         StopSignals(one_process=process.world_size == 1) as stop,
         _folder_of_its_own(home, process, checkpoint) as (folder, saved),
     ):

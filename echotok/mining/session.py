@@ -191,13 +191,8 @@ def mine_reports(
             warn=say,
         )
         pairs = ((report.text, report.patient) for report in given)
-        if executor is not None:
-            for _ in store.add_all(pairs, executor=executor):
-                told("reading", count=1)
-        else:
-            for text, patient in pairs:
-                store.add(text, patient=patient)
-                told("reading", count=1)
+        for _ in store.add_all(pairs, executor=executor):
+            told("reading", count=1)
         for remark in describe_leftovers(store.leftovers, store.num_reports):
             say(remark)
         with _kept_state(state_path(out), options, store) as (trials, keep):

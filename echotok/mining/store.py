@@ -96,15 +96,16 @@ class ReportStore:
         self._add(_parts(text), text, patient)
 
     def add_all(
-        self, reports: Iterable[tuple[str, Hashable | None]], *, executor: Executor
+        self, reports: Iterable[tuple[str, Hashable | None]], *, executor: Executor | None
     ) -> Iterator[None]:
-        """Take many reports, whose parts are read by others; the store is the same as by `add`.
+        """Take many reports, whose parts may be read by others; the store is the same as by `add`.
 
-        Some 20,000 reports are in memory at a time, beside what the store keeps.
+        Others have some 20,000 reports at a time, beside what the store keeps.
 
         Args:
             reports: text and patient of each.
-            executor: what reads, e.g. a `ProcessPoolExecutor` or that of a cluster.
+            executor: what reads, e.g. a `ProcessPoolExecutor` or that of a cluster; None for this
+                process.
 
         Yields:
             Once for each report that was taken.
@@ -112,6 +113,11 @@ class ReportStore:
         Raises:
             InputError: the processes of the executor have ended.
         """
+        if executor is None:
+            for text, patient in reports:
+                self.add(text, patient=patient)
+                yield
+            return
         left = iter(reports)
         while chunk := [
             (_parts(text), text, patient) for text, patient in itertools.islice(left, _AT_ONCE)
