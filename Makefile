@@ -163,6 +163,7 @@ bench-phantom: $(READY_TORCH) ## Train three recipes on phantoms, three seeds (a
 	$(PY) benchmarks/models/phantom_training.py
 
 bench-recipes: $(READY_TORCH) ## Train ten recipes on phantoms, three seeds, every task (many hours; goes on where it stopped)
+	$(PY) benchmarks/models/frame_probe.py
 	$(PY) benchmarks/models/recipes.py
 
 bench-retrieval: $(READY_TORCH) ## Measure the retrieval metrics, beside open_clip's
