@@ -105,15 +105,22 @@ def connected(address: str, *, packages: Sequence[str]) -> Iterator[ClusterExecu
     """
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_address, parse_host_port
+        from distributed.comm.registry import get_backend
     except ImportError as error:
         raise OptionError(
             '--cluster needs the package distributed: pip install "echotok[cluster]"'
         ) from error
     try:
+        # A client of what is no address at all would be half made, and take a minute to go away.
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        parse_host_port(place)
         client = Client(address, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError) as error:  # its TimeoutError is an OSError
+        reason = str(error) if isinstance(error, ValueError) else type(error).__name__
         raise OptionError(
-            f"--cluster {address}: no scheduler of Dask answers there ({type(error).__name__}); "
+            f"--cluster {address}: no scheduler of Dask answers there ({reason}); "
             "start one with `dask scheduler` and give the address that it prints, e.g. "
             "tcp://10.0.0.1:8786"
         ) from error

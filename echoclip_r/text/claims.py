@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -23,9 +24,11 @@ from echotok.findings.rules import FindingRule, FindingsRules
 from echotok.findings.table import answer, as_number
 from echotok.sentences import sentence_runs
 
-__all__ = ["Claimed", "Claims", "default_claims"]
+__all__ = ["Claimed", "Claims", "default_claims", "remark_on_silence"]
 
 Floats = NDArray[np.float32]
+
+_NUM_LOOKED_AT, _MANY_SILENT = 500, 0.5
 
 _NUM_REMEMBERED = 65_536  # reports, some 2 KB each
 _NUM_TEXTS = 1024  # texts with their mentions: one is asked about several times in a row
@@ -172,3 +175,24 @@ class Claims:
 def default_claims() -> Claims:
     """The claims by echotok's own rules, made once a process: a reader remembers sentences."""
     return Claims()
+
+
+def remark_on_silence(reports: Iterable[str]) -> str | None:
+    """What to say where losses on findings would have little to ask, as of another language.
+
+    Args:
+        reports: to be trained on; the first 500 are read.
+
+    Returns:
+        A remark; None where most of them claim something.
+    """
+    claims = default_claims()
+    silent = [not claims.of_report(report).by_finding for report in islice(reports, _NUM_LOOKED_AT)]
+    if sum(silent) <= _MANY_SILENT * len(silent):
+        return None
+    return (
+        f"{sum(silent):,} of the first {len(silent):,} training reports claim no finding that "
+        "echotok's rules read (they are for echo reports in English): the losses on findings ask "
+        "nothing of them. `echotok findings` shows what is read; echoclip-r and echoclip-r-span "
+        "learn from reports of any kind"
+    )

@@ -48,6 +48,7 @@ from echoclip_r.model.vector_tower import reads_vectors, set_center
 from echoclip_r.model.wording import rank_own_wording
 from echoclip_r.places import is_remote, place
 from echoclip_r.storage import lock, write_text, writing
+from echoclip_r.text.claims import remark_on_silence
 from echoclip_r.text.codec import TextCodec
 from echoclip_r.text.word_counts import WordCounts, count_words
 from echoclip_r.training.batches import Batch, TrainData
@@ -209,6 +210,8 @@ class Run:
         spec = config.model
         self.codec = TextCodec.load(spec.tokenizer, context_length=spec.context_length)
         self.word_counts = self._count_words(start) if process.is_first else None
+        if process.is_first and start is None:
+            self.notes += self._remarks_on_reports()
         self.model_config = model_config(spec, self.codec)
         self.precision = resolve_precision(spec.precision, process.device)
         torch.manual_seed(config.seed)  # the same weights in every process
@@ -495,6 +498,12 @@ class Run:
         """Which words the training reports hold: counted once, and kept in each checkpoint."""
         known = None if start is None else read_word_counts(start)
         return known or count_words(read_reports(self.index, "train"), self.codec)
+
+    def _remarks_on_reports(self) -> list[str]:
+        if not any(view.states_findings for view in self.config.texts):
+            return []
+        remark = remark_on_silence(report for _, report in read_reports(self.index, "train"))
+        return [] if remark is None else [remark]
 
     def _restore(self, folder: Path, *, named: str | None) -> None:
         load_open_clip_weights(self.model, folder)

@@ -191,7 +191,8 @@ def test_a_worker_of_other_versions_is_refused(
     ("options", "said"),
     [
         (["--cluster", "tcp://127.0.0.1:1"], "no scheduler of Dask answers there"),
-        (["--cluster", "nowhere"], "no scheduler of Dask answers there"),
+        (["--cluster", "nowhere"], "answers there (missing port number in address 'nowhere')"),
+        (["--cluster", "foo://x:1"], "answers there (unknown address scheme 'foo'"),
         (["--cluster", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is for this machine"),
         (["--cluster", "tcp://127.0.0.1:1", "--part", "1/2"], "--cluster does all of the work"),
     ],

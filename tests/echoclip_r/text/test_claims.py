@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from echoclip_r.text.claims import default_claims
+from echoclip_r.text.claims import default_claims, remark_on_silence
 from echoclip_r.text.edits import EDITS, edit
 
 REPORT = (
@@ -118,3 +118,12 @@ def test_what_is_read_is_the_callers_own() -> None:
     first = claims.read("Mild mitral regurgitation.")
     first[:] = 9.0
     assert np.nansum(claims.read("Mild mitral regurgitation.")) == 1.0
+
+
+def test_reports_that_claim_nothing_are_said_before_a_training() -> None:
+    """As another language's; an archive of which half can be read is not nagged about."""
+    silent = "Linker Ventrikel normal gro\xdf."
+    said = remark_on_silence([silent] * 600)
+    assert said is not None and said.startswith("500 of the first 500 training reports claim no")
+    assert remark_on_silence([silent, REPORT]) is None
+    assert remark_on_silence([]) is None

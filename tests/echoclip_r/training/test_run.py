@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -171,3 +172,23 @@ def test_a_frozen_tower_leaves_a_run_as_it_came(training_shards: Path, tmp_path:
     assert all(torch.equal(first[name], last[name]) for name in frozen)
     assert not torch.equal(first["text_projection"], last["text_projection"])
     assert load_checkpoint(out).spec.freeze_image
+
+
+@pytest.mark.parametrize("recipe", ["echoclip-r-findings", "echoclip-r"])
+def test_a_remark_on_the_reports_is_said_where_claims_are_asked_of(
+    training_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+) -> None:
+    """With the texts of the training reports; not in a recipe that compares them as a whole."""
+    texts: list[str] = []
+
+    def remark(reports: Iterable[str]) -> str:
+        texts.extend(reports)
+        return "they are silent"
+
+    monkeypatch.setattr("echoclip_r.training.run.remark_on_silence", remark)
+    said: list[str] = []
+    monkeypatch.setattr("echoclip_r.training.log.RunLog.say", lambda log, text: said.append(text))
+    train(config(recipe, epochs=1, warmup_steps=1), training_shards, tmp_path, device="cpu")
+    assert ("they are silent" in said) == (recipe == "echoclip-r-findings")
+    trained = {clip.report for clip in read_clips(training_shards, split="train")}
+    assert set(texts) == (trained if recipe == "echoclip-r-findings" else set())
