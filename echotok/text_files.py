@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import gzip
 import io
 import re
+import secrets
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -25,7 +27,15 @@ from typing import BinaryIO, cast
 
 from echotok.errors import InputError
 
-__all__ = ["Dialect", "decode", "find_dialect", "open_lines", "read_text", "write_whole"]
+__all__ = [
+    "Dialect",
+    "decode",
+    "find_dialect",
+    "open_lines",
+    "read_text",
+    "whole_file",
+    "write_whole",
+]
 
 _HEAD = 65_536
 _GZIP = b"\x1f\x8b"
@@ -311,7 +321,23 @@ def write_whole(path: Path | str, text: str, *, encoding: str = "utf-8") -> None
         text: what it holds.
         encoding: how it is written.
     """
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding=encoding, newline="\n")
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """A path to write a file at, which becomes `path` when the block ends without an error.
+
+    Each call has a path of its own: two processes that write the same file are in nobody's way, and
+    the last one's stays.
+    """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding=encoding, newline="\n")
-    partial.replace(path)
+    if not path.parent.is_dir():  # said of the folder, not of a name that nobody chose
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.common import ROOT, facts, write_results
 from echotok.engine.core import engine_in_use
+from echotok.text_files import whole_file
 
 FOLDER = ROOT / "runs" / "commands"
 SEED = 1900
@@ -45,9 +46,8 @@ def _reports(number: int) -> Path:
     from echoclip_r.phantom.report.reports import write_reports
 
     FOLDER.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     rows = patient = 0
-    with partial.open("w", encoding="utf-8", newline="") as stream:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
         table.writerow(["study_id", "patient_id", "report"])
         while rows < number:
@@ -59,7 +59,6 @@ def _reports(number: int) -> Path:
                     table.writerow([f"{name}-S{study.study_index}", name, report.text])
                     rows += 1
             patient += 1
-    partial.replace(path)
     return path
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from echotok.cli.console import progress, tell, write_styled
 from echotok.cli.options import add_reports, whole_number
 from echotok.errors import InputError
+from echotok.text_files import whole_file
 
 if TYPE_CHECKING:
     from echotok.corpora import Report
@@ -226,22 +227,18 @@ def _writer(out: str | None, columns: Sequence[str]) -> Iterator[_Writer]:
         yield table
         table.write([])
         return
-    path = Path(out)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        if path.suffix.lower() == ".parquet":
+    suffix = Path(out).suffix.lower()
+    with whole_file(out) as partial:
+        if suffix == ".parquet":
             parquet = _Parquet(partial, columns)
             yield parquet
             parquet.close()
         else:
             with partial.open("w", encoding="utf-8", newline="") as stream:
-                json_lines = path.suffix.lower() == ".jsonl"
+                json_lines = suffix == ".jsonl"
                 lines = _JsonLines(stream, columns) if json_lines else _Csv(stream, columns)
                 yield lines
                 lines.write([])
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _blank(cell: object) -> bool:

@@ -16,6 +16,7 @@ from command_line import Run
 from echotok.corpora import read_reports
 from echotok.errors import InputError
 from echotok.leftovers import describe_leftovers, find_leftovers
+from echotok.text_files import whole_file
 
 _TEXTS = ["Mild MR, Gr\u00f6\u00dfe 3 cm.", "Severe AS; no effusion."]
 _TABLE = 'id,report\n1,"' + _TEXTS[0] + '"\n2,"' + _TEXTS[1] + '"\n'
@@ -284,3 +285,18 @@ def test_stats_and_mine_say_what_keeps_phrases_from_matching(run: Run, tmp_path:
     for told in (said.out + said.err, mined.err):
         assert "20 of 20 reports hold HTML" in told
         assert "20 of 20 reports hold soft hyphens" in told
+
+
+def test_files_that_two_write_at_once(tmp_path: Path) -> None:
+    """Each has a name of its own until it is whole; the last one stays, and nothing else."""
+    path = tmp_path / "table.csv"
+    with whole_file(path) as first, whole_file(path) as second:
+        first.write_text("of the first\n")
+        second.write_text("of the second\n")
+        assert not path.exists()
+    assert path.read_text() == "of the first\n"
+    with pytest.raises(ValueError), whole_file(path) as third:
+        third.write_text("half")
+        raise ValueError
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+    assert path.read_text() == "of the first\n"
