@@ -29,7 +29,8 @@ def judge_agreement(trial: Trial) -> Judgement:
     """Judge what the report at rank 1 says against what the true one says."""
     items, pool = trial.test, trial.test.pool
     top = pool[top_reports(items.embeddings, trial.reports)]
-    scores = agreement_scores(
+    scores = trial.compute(
+        agreement_scores,
         items.said,
         items.said[top],
         trial.tasks.findings,

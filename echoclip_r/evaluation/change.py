@@ -49,7 +49,7 @@ def judge_change(trial: Trial, event: Event) -> Judgement:
     if dates is not None and not dates:
         remarks.append("the file of events has no row of this event")
     return Judgement(
-        scores=change_scores(table, resampling=trial.resampling),
+        scores=trial.compute(change_scores, table, resampling=trial.resampling),
         items=table,
         about={
             "labels": "file of events" if dates is not None else f"label column {columns[0]!r}",

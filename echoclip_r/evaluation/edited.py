@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.trial import Trial
-from echoclip_r.metrics.bootstrap import Weights
-from echoclip_r.metrics.scores import measure, ratio
+from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling, Weights
+from echoclip_r.metrics.scores import Scores, measure, ratio
 from echoclip_r.text.claims import Claims, default_claims
 from echoclip_r.text.edits import EDITS, Edit, edit
 from echoclip_r.text.truth import log_odds
 
-__all__ = ["judge_edited"]
+__all__ = ["edited_scores", "judge_edited"]
 
 Floats = NDArray[np.float64]
 
@@ -82,9 +82,52 @@ def judge_edited(trial: Trial) -> Judgement:
     )
     # Both texts may give the same ids, or be cut before they differ: then nothing is preferred.
     right, right_other = (np.sign(margin) + 1) / 2, (1 - np.sign(margin_other)) / 2
-    both = np.where(asked, (right + right_other) / 2, 0.0)
     kinds = np.array([one.kind for one in changed])
     patients = items.rows["patient_id"].to_numpy()[of]
+
+    table = pd.DataFrame(index=np.unique(of))
+    for kind in EDITS:
+        here = np.flatnonzero(kinds == kind)
+        table.loc[of[here], f"finding_{kind}"] = [changed[place].finding for place in here]
+        table.loc[of[here], f"margin_{kind}"] = margin[here]
+        table.loc[of[here], f"margin_of_other_{kind}"] = np.where(
+            asked[here], margin_other[here], np.nan
+        )
+    return Judgement(
+        scores=trial.compute(
+            edited_scores,
+            kinds,
+            right,
+            right_other,
+            asked,
+            patients,
+            resampling=trial.resampling,
+        ),
+        items=table,
+        about={"num_changes": {kind: int((kinds == kind).sum()) for kind in EDITS}},
+    )
+
+
+def edited_scores(
+    kinds: NDArray[np.str_],
+    right: Floats,
+    right_other: Floats,
+    asked: NDArray[np.bool_],
+    patients: NDArray[np.object_],
+    *,
+    resampling: Resampling = RESAMPLING,
+) -> Scores:
+    """How often the true text is preferred, over all changes and by kind of change.
+
+    Args:
+        kinds: the kind of each change, one of `EDITS` (N,).
+        right: 1 where the clip prefers its report, 0.5 where it prefers neither, else 0 (N,).
+        right_other: the same of the other clip and the changed text (N,).
+        asked: whether there is such another clip (N,).
+        patients: the patient of each clip (N,).
+        resampling: how patients are drawn.
+    """
+    both = np.where(asked, (right + right_other) / 2, 0.0)
 
     def share(hits: Floats, counted: NDArray[np.bool_]) -> Callable[[Weights], Floats]:
         weight = counted.astype(np.float64)
@@ -99,24 +142,7 @@ def judge_edited(trial: Trial) -> Judgement:
         for ending, group in groups.items()
         if (group & asked).any()
     }
-    table = pd.DataFrame(index=np.unique(of))
-    for kind in EDITS:
-        here = np.flatnonzero(kinds == kind)
-        table.loc[of[here], f"finding_{kind}"] = [changed[place].finding for place in here]
-        table.loc[of[here], f"margin_{kind}"] = margin[here]
-        table.loc[of[here], f"margin_of_other_{kind}"] = np.where(
-            asked[here], margin_other[here], np.nan
-        )
-    return Judgement(
-        scores=measure(
-            figures,
-            patients,
-            chance=dict.fromkeys(figures, 0.5),
-            resampling=trial.resampling,
-        ),
-        items=table,
-        about={"num_changes": {kind: int((kinds == kind).sum()) for kind in EDITS}},
-    )
+    return measure(figures, patients, chance=dict.fromkeys(figures, 0.5), resampling=resampling)
 
 
 def _changes(

@@ -52,7 +52,7 @@ def judge_identification(trial: Trial) -> Judgement:
         if not counts[kind]:
             raise EvaluationError(f"{why}, so there are no pairs of {kind!r}")
     return Judgement(
-        scores=identification_scores(pairs, resampling=trial.resampling),
+        scores=trial.compute(identification_scores, pairs, resampling=trial.resampling),
         items=pairs.table,
         about={"num_pairs": counts, "same_study": pairs.same_study},
     )

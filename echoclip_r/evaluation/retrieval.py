@@ -22,7 +22,8 @@ def judge_retrieval(trial: Trial) -> Judgement:
     texts = list(items.rows["report"])
     of_items, of_pool = report_ids(texts, [texts[place] for place in pool])
     patients = items.rows["patient_id"].to_numpy()
-    found = retrieval(
+    found = trial.compute(
+        retrieval,
         items.embeddings,
         trial.reports,
         video_text=of_items,

@@ -15,10 +15,10 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from echoclip_r.data.shards import is_shards, read_index, split_of_patients
 from echoclip_r.embedding.embedder import embed_texts
@@ -53,9 +53,10 @@ from echoclip_r.evaluation.prompt_words import (
 )
 from echoclip_r.evaluation.retrieval import judge_retrieval
 from echoclip_r.evaluation.tasks import Tasks, read_tasks
-from echoclip_r.evaluation.trial import EmbedTexts, Events, Trial
+from echoclip_r.evaluation.trial import EmbedTexts, Events, Trial, compute_here
 from echoclip_r.evaluation.verdicts import too_few
 from echoclip_r.evaluation.zero_shot import judge_binary, judge_regression, prompt_texts
+from echoclip_r.jobs.local import BROKEN, num_workers, say_broken
 from echoclip_r.metrics.bootstrap import RESAMPLING, Resampling
 from echoclip_r.metrics.scores import difference
 from echoclip_r.model.checkpoint import load_checkpoint
@@ -69,6 +70,11 @@ __all__ = ["compare", "evaluate", "evaluate_model"]
 
 _log = logging.getLogger(__name__)
 
+_MOST_AT_ONCE = 64  # tasks that are prepared at once: there are hardly more
+
+Arguments = ParamSpec("Arguments")
+ResultT = TypeVar("ResultT")
+
 
 def evaluate(
     config: EvaluateConfig, *, executor: Executor | None = None, device_there: str | None = None
@@ -77,8 +83,8 @@ def evaluate(
 
     Args:
         config: what is evaluated, and how.
-        executor: what makes shards and embeddings in place of processes of this machine; see
-            `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
+        executor: what makes shards, embeddings and the bootstrap in place of processes of this
+            machine; see `echoclip_r.jobs.local.run_jobs`. Its processes must see the same files.
         device_there: the device on which these processes compute; None takes the best of each.
 
     Raises:
@@ -136,6 +142,7 @@ def evaluate(
             tasks,
             events=events,
             resampling=config.resampling,
+            executor=executor,
         )
         rare[name] = look_up_prompts(tasks, KnownWords(model.text, model.word_counts))
         say_remarks(name, rare[name])
@@ -260,6 +267,7 @@ def evaluate_model(
     *,
     events: Events | None = None,
     resampling: Resampling = RESAMPLING,
+    executor: Executor | None = None,
 ) -> tuple[list[Outcome], list[Skipped]]:
     """Judge one model on every task and data set.
 
@@ -271,6 +279,10 @@ def evaluate_model(
         tasks: the tasks on which the model is judged.
         events: dates of events, see `echoclip_r.evaluation.events.match_events`.
         resampling: draws of the bootstrap; its seed is also used for random pairs.
+        executor: what computes the figures, several at once; None computes them in this process.
+
+    Raises:
+        EvaluationError: the executor has broken down.
     """
     outcomes: list[Outcome] = []
     skipped: list[Skipped] = []
@@ -287,19 +299,17 @@ def evaluate_model(
             thresholds_from=dataset.validation or datasets[0].validation,
             events=events,
             resampling=resampling,
+            compute=compute_here if executor is None else partial(_compute_on, executor),
         )
-        for question in _questions(tasks):
-            section, task, title, family, judge = question
-            try:
-                found = judge(trial)
-            except EvaluationError as error:
+        for (section, task, title, family, _), found in _judge_all(trial, executor):
+            if isinstance(found, EvaluationError):
                 skipped.append(
                     Skipped(
                         section=section,
                         task=task,
                         title=title,
                         dataset=dataset.name,
-                        reason=str(error),
+                        reason=str(found),
                     )
                 )
                 continue
@@ -317,6 +327,44 @@ def evaluate_model(
                 )
             )
     return outcomes, skipped
+
+
+def _judge_all(
+    trial: Trial, executor: Executor | None
+) -> Iterator[tuple[_Question, Judgement | EvaluationError]]:
+    """Every task in the order of the report, with its outcome or why there is none."""
+    questions = list(_questions(trial.tasks))
+    if executor is None:
+        for question in questions:
+            yield question, _judged(partial(question.judge, trial))
+        return
+    # Each thread prepares a task here, then waits for what the executor computes.
+    threads = ThreadPoolExecutor(min(_MOST_AT_ONCE, 2 * num_workers(executor)))
+    try:
+        futures = [threads.submit(question.judge, trial) for question in questions]
+        for question, future in zip(questions, futures, strict=True):
+            yield question, _judged(future.result)
+    except BROKEN as cause:
+        raise EvaluationError(say_broken(cause)) from cause
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _judged(outcome: Callable[[], Judgement]) -> Judgement | EvaluationError:
+    try:
+        return outcome()
+    except EvaluationError as error:
+        return error
+
+
+def _compute_on(
+    executor: Executor,
+    function: Callable[Arguments, ResultT],
+    /,
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> ResultT:
+    return executor.submit(function, *args, **kwargs).result()
 
 
 class _Question(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from echoclip_r.evaluation.datasets import Dataset, Items
 from echoclip_r.evaluation.tasks import Tasks
 from echoclip_r.metrics.bootstrap import Resampling
 
-__all__ = ["EmbedTexts", "Events", "Prompts", "Trial"]
+__all__ = ["Compute", "EmbedTexts", "Events", "Prompts", "Trial", "compute_here"]
+
+Arguments = ParamSpec("Arguments")
+ResultT = TypeVar("ResultT")
 
 EmbedTexts = Callable[[list[str]], NDArray[np.float32]]
 """A function from texts to unit embeddings (N, D)."""
@@ -22,6 +26,27 @@ Events = Mapping[str, Mapping[str, str]]
 
 Prompts = Mapping[str, NDArray[np.float32]]
 """The unit embedding (D,) of each prompt, by the prompt's text."""
+
+
+class Compute(Protocol):
+    """What calls a function of a module, here or in another process, and gives its result."""
+
+    def __call__(
+        self,
+        function: Callable[Arguments, ResultT],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> ResultT:
+        """Call the function and wait for it."""
+        ...
+
+
+def compute_here(
+    function: Callable[Arguments, ResultT], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> ResultT:
+    """Call the function in this process."""
+    return function(*args, **kwargs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +63,7 @@ class Trial:
             part of this data set or of another one; or None.
         events: dates of events, in place of label columns; or None.
         resampling: how patients are drawn.
+        compute: what computes the figures and their intervals, which is most of the work.
     """
 
     dataset: Dataset
@@ -48,6 +74,7 @@ class Trial:
     thresholds_from: Items | None
     events: Events | None
     resampling: Resampling
+    compute: Compute = field(default=compute_here)
 
     @property
     def test(self) -> Items:

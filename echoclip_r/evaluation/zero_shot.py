@@ -98,14 +98,24 @@ def judge_regression(trial: Trial, task: Regression) -> Judgement:
             task, trial.prompts, items.frames, items.frame_item, rule=rule
         )
         table[column] = predicted[known]
-        by_rule[rule] = regression_scores(
-            truth[known], predicted[known], patients, guess=guess, resampling=trial.resampling
+        by_rule[rule] = trial.compute(
+            regression_scores,
+            truth[known],
+            predicted[known],
+            patients,
+            guess=guess,
+            resampling=trial.resampling,
         )
     calibrated = _calibrated(trial, task, table["predicted"])
     if calibrated is not None:
         table["predicted_calibrated"] = calibrated
-        by_rule["calibrated"] = regression_scores(
-            truth[known], calibrated, patients, guess=guess, resampling=trial.resampling
+        by_rule["calibrated"] = trial.compute(
+            regression_scores,
+            truth[known],
+            calibrated,
+            patients,
+            guess=guess,
+            resampling=trial.resampling,
         )
     scores = by_rule.pop("paper")
     beside = {
@@ -164,8 +174,13 @@ def judge_binary(trial: Trial, task: Binary) -> Judgement:
     for ending, scorer in _scorers(trial, task).items():
         found, point = scorer(items)[known], _operating(trial, task, scorer)
         points[ending] = point
-        by_ending[ending] = binary_scores(
-            positive, found, patients, operating=point, resampling=trial.resampling
+        by_ending[ending] = trial.compute(
+            binary_scores,
+            positive,
+            found,
+            patients,
+            operating=point,
+            resampling=trial.resampling,
         )
         column = ending.replace(":", "_")
         table[f"score{column}"] = found

@@ -31,7 +31,10 @@ from typing import Generic, TypeVar
 
 from echoclip_r.errors import EchoclipError
 
-__all__ = ["Job", "run_jobs"]
+__all__ = ["BROKEN", "Job", "num_workers", "run_jobs", "say_broken"]
+
+BROKEN = (BrokenExecutor, ConnectionError, CancelledError)
+"""What an executor raises whose processes have ended or cannot be reached."""
 
 _TICK_S = 1.0
 _MAX_LOST = 5  # times that the processes of a job may end, whose items are not to blame
@@ -91,7 +94,7 @@ def run_jobs(
             executor,
             waiting,
             work,
-            workers=max(1, workers),
+            workers=workers,
             error=error,
             item_at_crash=item_at_crash,
             meanwhile=meanwhile,
@@ -173,7 +176,7 @@ def _run_on(
     try:
         while True:
             # Asked each time, since workers of a cluster come and go.
-            while len(running) < 2 * max(1, getattr(executor, "num_workers", workers)):
+            while len(running) < 2 * num_workers(executor, workers):
                 job = again.popleft() if again else next(waiting, None)
                 if job is None:
                     break
@@ -201,14 +204,29 @@ def _run_on(
                     again.append(job)
                     continue
                 yield job, result
-    except (BrokenExecutor, ConnectionError, CancelledError) as cause:
-        raise error(
-            f"the executor has broken down ({cause or type(cause).__name__}); run the command "
-            "again to continue"
-        ) from cause
+    except BROKEN as cause:
+        raise error(say_broken(cause)) from cause
     finally:
         for future in running:
             future.cancel()
+
+
+def num_workers(executor: Executor, otherwise: int = 1) -> int:
+    """How many pieces of work an executor does at once by now; at least 1.
+
+    Args:
+        executor: anything of the interface of `concurrent.futures`.
+        otherwise: taken where the executor has no attribute `num_workers`.
+    """
+    return max(1, getattr(executor, "num_workers", otherwise))
+
+
+def say_broken(cause: BaseException) -> str:
+    """What to tell a user whose executor gave one of `BROKEN`."""
+    return (
+        f"the executor has broken down ({cause or type(cause).__name__}); run the command again to "
+        "continue"
+    )
 
 
 def _drain(jobs: deque[Job[PayloadT]]) -> Iterator[Job[PayloadT]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import multiprocessing
 import shutil
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +44,11 @@ def find(evaluation: Evaluation, task: str, model: str, dataset: str = "internal
 
 
 def run(
-    helpers: SimpleNamespace, embedded: Embedded, validation: Embedded | None = None
+    helpers: SimpleNamespace,
+    embedded: Embedded,
+    validation: Embedded | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> tuple[dict[str, Outcome], dict[str, str]]:
     """Outcomes and reasons for what was skipped, by task, of one data set."""
     dataset = Dataset(
@@ -49,7 +57,12 @@ def run(
         validation=None if validation is None else make_items(validation, "study", TASKS.findings),
     )
     outcomes, skipped = evaluate_model(
-        "m", [dataset], helpers.text_embeddings, TASKS, resampling=Resampling(num_draws=10)
+        "m",
+        [dataset],
+        helpers.text_embeddings,
+        TASKS,
+        resampling=Resampling(num_draws=10),
+        executor=executor,
     )
     return {one.task: one for one in outcomes}, {one.task: one.reason for one in skipped}
 
@@ -256,6 +269,35 @@ def test_events_from_a_file(helpers: SimpleNamespace) -> None:
     assert surgery.about["labels"] == "file of events"
     assert surgery.about["num_patients_with_event"] > 3
     assert [one.task for one in skipped] == ["transplant"]
+
+
+def test_figures_of_an_executor_are_those_of_this_process(helpers: SimpleNamespace) -> None:
+    """Whoever computes them; what cannot be judged is skipped with the same reason."""
+    embedded = helpers.phantom_embedded(40, seed=5, noise=0.2)
+    here, reasons = run(helpers, embedded)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        there, their_reasons = run(helpers, embedded, executor=executor)
+    assert list(there) == list(here) and their_reasons == reasons
+    for task, outcome in here.items():
+        # Sums of other threads of a matrix library may differ in the last digit.
+        for name, figure in outcome.scores.figures.items():
+            expected = pytest.approx(dataclasses.astuple(figure), rel=1e-9, nan_ok=True)
+            assert dataclasses.astuple(there[task].scores.figures[name]) == expected, name
+        for name, draws in outcome.scores.draws.items():
+            np.testing.assert_allclose(there[task].scores.draws[name], draws, rtol=1e-9)
+        pd.testing.assert_frame_equal(there[task].items, outcome.items)
+
+
+def test_an_executor_that_breaks_down_is_no_reason_to_skip(helpers: SimpleNamespace) -> None:
+    """A task is skipped for what the data lack, never for what the machines do."""
+
+    class Broken(ThreadPoolExecutor):
+        def submit(self, *_args: Any, **_kwargs: Any) -> Any:
+            raise ConnectionError("the scheduler of the cluster is gone")
+
+    embedded = helpers.phantom_embedded(40, seed=5, noise=0.2)
+    with Broken() as executor, pytest.raises(EvaluationError, match="broken down"):
+        run(helpers, embedded, executor=executor)
 
 
 # On disk

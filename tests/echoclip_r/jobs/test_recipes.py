@@ -97,3 +97,28 @@ def test_the_script_for_slurm_that_trains(tmp_path: Path) -> None:
         "RUN: is not set"
         in subprocess.run(command, env=environment, capture_output=True, text=True).stderr
     )
+
+
+def test_the_job_for_kubernetes_that_trains() -> None:
+    """torchrun and the command understand it, and every pod finds the first one by its name."""
+    yaml = pytest.importorskip("yaml", reason="needs the extra docs")
+    from torch.distributed.run import get_args_parser
+
+    service, job = yaml.safe_load_all((FOLDER / "train_kubernetes.yaml").read_text())
+    spec, name = job["spec"], job["metadata"]["name"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    torchrun = get_args_parser().parse_args(container["args"])
+    assert (torchrun.training_script, torchrun.module) == ("echoclip_r", True)
+    assert spec["completions"] == spec["parallelism"] == int(torchrun.nnodes)
+    assert torchrun.nproc_per_node == container["resources"]["limits"]["nvidia.com/gpu"]
+    domain = service["metadata"]["name"]
+    assert torchrun.rdzv_endpoint == f"{name}-0.{domain}:29400"
+    assert pod["subdomain"] == domain
+    assert service["spec"]["selector"] == {"job-name": name}
+    assert container["env"] == [{"name": "TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "value": "1"}]
+    arguments = build_parser().parse_args(torchrun.training_script_args)
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {str(arguments.shards.parent), str(arguments.out.parent), "/dev/shm"} == mounts
+    claimed = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == claimed
