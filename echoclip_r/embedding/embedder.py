@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,14 +99,13 @@ def embed(
     index = _index_for(model, shards_dir, split)
     shards = index.shards[split]
     if out is None:
-        return joined(list(_parts(model, index, shards, split, batch_size)), index.folder)
+        return joined(_parts(model, index, shards, split, batch_size), index.folder)
     folder, run = place(out), _run(model, index, split)
     paths = [_part_path(folder, shard) for shard in shards]
     if read_run(folder) == run and {path.name for path in paths} <= sizes(folder).keys():
         # Without the lock, so that several searches can read one folder.
-        parts = [part for path in paths if (part := read_part(path)) is not None]
-        if len(parts) == len(paths):
-            return joined(parts, index.folder)
+        with suppress(_DamagedError):
+            return joined(map(_read_whole, paths), index.folder)
     with claim_embeddings(folder, run, overwrite=overwrite and finish is None):
         there = sizes(folder)
         missing = [number for number, path in enumerate(paths) if path.name not in there]
@@ -121,8 +121,7 @@ def embed(
             assert load is not None, "another process loads the model itself"
             units = [shards[number] for number in missing]
             _embed_elsewhere(executor, load, model, index, units, split, batch_size, folder)
-        parts = list(_parts(model, index, shards, split, batch_size, folder))
-        return joined(parts, index.folder)
+        return joined(_parts(model, index, shards, split, batch_size, folder), index.folder)
 
 
 def embed_part(
@@ -351,6 +350,17 @@ def _embed_here(job: Job[_ShardTask]) -> int:
     part, contents = _embed_shard(model, shard, index, task.split, task.batch_size, old)
     write_part(_part_path(task.folder, shard), part, contents)
     return shard.num_clips
+
+
+class _DamagedError(Exception):
+    """A file of embeddings cannot be read, and is made again."""
+
+
+def _read_whole(path: Path) -> Embedded:
+    part = read_part(path)
+    if part is None:
+        raise _DamagedError
+    return part
 
 
 def _part_path(folder: Path, shard: Shard) -> Path:

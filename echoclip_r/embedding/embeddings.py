@@ -11,7 +11,7 @@ These files hold the reports, as the shards do: keep them with the archive.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from echoclip_r.embedding.rows import stack, take
 from echoclip_r.errors import ShardError
 from echoclip_r.model.study_pooling import MeanPooling, StudyPooling
 from echoclip_r.places import local_file, place
@@ -125,7 +126,7 @@ class Embedded:
         rows = self.clips[~self.clips["study_id"].duplicated()].reset_index(drop=True)
         of_frame = of_clip[self.frame_clip]
         order = np.argsort(of_frame, kind="stable")
-        return rows, of_clip, of_frame[order], self.frames[order]
+        return rows, of_clip, of_frame[order], take(self.frames, order)
 
 
 def load_embedded(folder: Path | str, *, pooled: bool = False) -> tuple[Embedded, dict[str, Any]]:
@@ -152,34 +153,55 @@ def load_embedded(folder: Path | str, *, pooled: bool = False) -> tuple[Embedded
             f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
             f"DIR --out {folder}`"
         )
-    parts: list[Embedded] = []
-    for name in run["parts"]:
-        part = read_part(folder / f"{name}.parquet")
-        if part is not None:
-            parts.append(part.pooled() if pooled else part)
-    missing = len(run["parts"]) - len(parts)
-    if missing:
-        raise ShardError(
-            f"{folder}: {missing} of {len(run['parts'])} shards are not embedded yet or damaged; "
-            "run the same `echoclip-r embed` again to finish them"
-        )
-    return joined(parts, folder), run
+    missing = 0
+
+    def parts() -> Iterator[Embedded]:
+        nonlocal missing
+        for name in run["parts"]:
+            part = read_part(folder / f"{name}.parquet")
+            missing += part is None
+            if part is not None and not missing:  # else they are only counted
+                yield part.pooled() if pooled else part
+
+    try:
+        found = joined(parts(), folder)
+    finally:
+        if missing:
+            raise ShardError(
+                f"{folder}: {missing} of {len(run['parts'])} shards are not embedded yet or "
+                "damaged; run the same `echoclip-r embed` again to finish them"
+            )
+    return found, run
 
 
-def joined(parts: Sequence[Embedded], source: Path) -> Embedded:
-    """Join the embeddings of several shards.
+def joined(parts: Iterable[Embedded], source: Path) -> Embedded:
+    """Join the embeddings of several shards, of which one at a time need be in memory.
+
+    Equal reports become one text, and many frames lie in a file; see `echoclip_r.embedding.rows`.
 
     Raises:
         ShardError: there is no clip in them; the message names `source`.
     """
-    clips = pd.concat([part.clips for part in parts], ignore_index=True)
-    if not len(clips):
+    clips: list[pd.DataFrame] = []
+    owners: list[NDArray[np.int64]] = []
+    reports: dict[str, str] = {}
+    num_clips = 0
+
+    def frames() -> Iterator[Floats]:
+        nonlocal num_clips
+        for part in parts:
+            same = [reports.setdefault(report, report) for report in part.clips["report"]]
+            clips.append(part.clips.assign(report=same))
+            owners.append(part.frame_clip + num_clips)
+            num_clips += len(part.clips)
+            yield part.frames
+
+    whole = stack(frames())
+    if not num_clips:
         raise ShardError(f"{source}: none of its clips can be read; see the messages above")
-    starts = np.cumsum([0, *(len(part.clips) for part in parts)])
-    owners = [part.frame_clip + start for part, start in zip(parts, starts, strict=False)]
     return Embedded(
-        clips=clips,
-        frames=np.concatenate([part.frames for part in parts]),
+        clips=pd.concat(clips, ignore_index=True),
+        frames=whole,
         frame_clip=np.concatenate(owners),
     )
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from echoclip_r.embedding.embeddings import Embedded
+from echoclip_r.embedding.rows import blocks_of
 from echoclip_r.errors import EvaluationError
 from echoclip_r.evaluation.outcomes import Judgement
 from echoclip_r.evaluation.trial import Trial
@@ -152,18 +153,17 @@ def _halves(embedded: Embedded) -> pd.DataFrame:
     starts = np.searchsorted(embedded.frame_clip, np.arange(len(embedded.clips)))
     place = np.arange(len(embedded.frames)) - starts[embedded.frame_clip]
     sums = np.zeros((2, len(embedded.clips), embedded.frames.shape[1]))
-    for half in (0, 1):
-        chosen = place % 2 == half
-        np.add.at(sums[half], embedded.frame_clip[chosen], embedded.frames[chosen])
+    for rows in blocks_of(embedded.frames):
+        np.add.at(sums, (place[rows] % 2, embedded.frame_clip[rows]), embedded.frames[rows])
     norms = np.linalg.norm(sums, axis=2)
     both = np.flatnonzero((norms > 0).all(axis=0))
     unit = sums[:, both] / norms[:, both, None]
-    rows = embedded.clips.iloc[both]
+    clips = embedded.clips.iloc[both]
     return pd.DataFrame(
         {
             "kind": KINDS[0],
             "cosine": np.einsum("nd,nd->n", unit[0], unit[1]),
-            "patient_id": rows["patient_id"].to_numpy(),
+            "patient_id": clips["patient_id"].to_numpy(),
         }
     )
 

@@ -12,6 +12,8 @@ __all__ = ["MeanPooling", "StudyPooling"]
 
 Floats = NDArray[np.float32]
 
+_AT_ONCE = 1024  # clips or studies
+
 
 class StudyPooling(Protocol):
     """What pools the frames of each clip, or of each study, into one embedding."""
@@ -42,7 +44,14 @@ class MeanPooling:
 
     def pool(self, frames: Floats, owner: NDArray[np.int64], *, num_owners: int) -> Floats:
         """The mean of each owner's rows, scaled to length 1; see `StudyPooling.pool`."""
-        starts = np.searchsorted(owner, np.arange(num_owners))
-        sums = np.add.reduceat(frames.astype(np.float64), starts, axis=0)
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.asarray(sums / np.maximum(norms, np.finfo(np.float64).tiny), np.float32)
+        starts = np.searchsorted(owner, np.arange(num_owners + 1))
+        pooled = np.empty((num_owners, frames.shape[1]), np.float32)
+        # Some at a time, since sums are made of a copy of the frames in double precision.
+        for first in range(0, num_owners, _AT_ONCE):
+            last = min(first + _AT_ONCE, num_owners)
+            begin, end = starts[first], starts[last]
+            here = frames[begin:end].astype(np.float64)
+            sums = np.add.reduceat(here, starts[first:last] - begin, axis=0)
+            norms = np.linalg.norm(sums, axis=1, keepdims=True)
+            pooled[first:last] = sums / np.maximum(norms, np.finfo(np.float64).tiny)
+        return pooled
