@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def find_candidates(
     slots = (*BUILT_IN_SLOTS, *dict.fromkeys(value.slot for value in values))
 
     def fits(text: str, length: int) -> bool:
-        return text in spellings or _fits_a_table(text, length, slots, units)
+        known = slots if "{" in text else ()
+        return text in spellings or _fits_a_table(text, length, known, units)
 
     views = make_views(segments, value_spans(segments, values), split)
     joined = _join([mine_runs(segments, view, k=k, longest=longest, fits=fits) for view in views])
@@ -78,7 +80,9 @@ def _is_phrase(text: str, slots: Sequence[str], units: tuple[str, ...]) -> bool:
     return True
 
 
-def _fits_a_table(text: str, length: int, slots: Sequence[str], units: tuple[str, ...]) -> bool:
+# Asked again for each view, and each time that candidates are sought: most texts are the same.
+@lru_cache(maxsize=1 << 18)
+def _fits_a_table(text: str, length: int, slots: tuple[str, ...], units: tuple[str, ...]) -> bool:
     """Whether a table can hold the phrase, and reads it as the pieces that it was made of."""
     try:
         return len(parse_phrase(text, slots=slots, units=units)) == length

@@ -136,9 +136,10 @@ def mine_runs(
         goes_on = view.elements[following] >= 0
         alive, following = alive[goes_on], following[goes_on]
         keys = gram[alive] * (2 * len(view.texts)) + spaced[following]
+    spelling = _Spelling(view)
     if fits is not None:
-        found = _fitting(view, found, levels, fits)
-    return _assemble(view, found)
+        found = _fitting(spelling, found, levels, fits)
+    return _assemble(view, spelling, found)
 
 
 def _frequent(keys: Ints, segment_of: Ints, segments: Segments, num_holders: Ints, k: int) -> Ints:
@@ -180,7 +181,7 @@ def _level(length: int, at: Ints, number: Ints, grown: Ints) -> _Level:
 
 
 def _fitting(
-    view: View,
+    spelling: _Spelling,
     found: list[tuple[Ints, int, Ints]],
     levels: list[_Level],
     fits: Callable[[str, int], bool],
@@ -190,32 +191,39 @@ def _fitting(
     A run that always goes on to a longer one occurs where that one does, so its positions follow
     from those of the longest.
     """
+
+    def fit(position: int, length: int) -> bool:
+        return fits(spelling.text(position, length), length)
+
     kept: list[tuple[Ints, int, Ints]] = []
     # Of the runs one longer that nothing stands for: their positions, by number.
     open_runs: dict[int, Ints] = {}
     for level, (at, length, number) in zip(reversed(levels), reversed(found), strict=True):
-        here: dict[int, Ints] = {}
         order = np.argsort(number, kind="stable")
-        bounds = np.flatnonzero(np.diff(number[order], prepend=-1))
-        for positions in np.split(at[order], bounds[1:]) if len(order) else ():
-            here[int(number[np.searchsorted(at, positions[0])])] = positions
+        at, number = at[order], number[order]
+        starts = np.flatnonzero(np.diff(number, prepend=-1))
+        runs, bounds = number[starts].tolist(), [*starts.tolist(), len(at)]
+        known = set(runs)
+        parts: dict[int, Ints] = {}
         for run in _only_in(level, open_runs):
-            right, left = int(level.right[run]), int(level.left[run])
-            here.setdefault(run, open_runs[right] if right in open_runs else open_runs[left] + 1)
-        open_runs = {
-            run: positions
-            for run, positions in here.items()
-            if not fits(_text(view, int(positions[0]), length), length)
-        }
-        taken = sorted(run for run in here if run not in open_runs)
-        if taken:
-            kept.append(
-                (
-                    np.concatenate([here[run] for run in taken]),
-                    length,
-                    np.repeat(taken, [len(here[run]) for run in taken]),
-                )
-            )
+            if run not in known:
+                right, left = int(level.right[run]), int(level.left[run])
+                parts[run] = open_runs[right] if right in open_runs else open_runs[left] + 1
+        open_runs = {run: held for run, held in parts.items() if not fit(int(held[0]), length)}
+        firsts = at[starts].tolist()
+        for run, first, low, high in zip(runs, firsts, bounds, bounds[1:], strict=False):
+            if not fit(first, length):
+                open_runs[run] = at[low:high]
+        if open_runs:
+            stays = ~np.isin(number, np.fromiter(open_runs, dtype=np.int64))
+            at, number = at[stays], number[stays]
+        if more := [run for run in parts if run not in open_runs]:
+            at = np.concatenate([at, *(parts[run] for run in more)])
+            number = np.concatenate([number, *(np.full(len(parts[run]), run) for run in more)])
+            order = np.argsort(number, kind="stable")
+            at, number = at[order], number[order]
+        if len(at):
+            kept.append((at, length, number))
     return kept[::-1]
 
 
@@ -229,15 +237,20 @@ def _only_in(level: _Level, open_runs: dict[int, Ints]) -> list[int]:
     return np.flatnonzero(only).tolist()
 
 
-def _text(view: View, position: int, length: int) -> str:
-    words = range(position, position + length)
-    return "".join(
-        " " * bool(view.spaced[word] and word > position) + view.texts[view.elements[word]]
-        for word in words
-    )
+class _Spelling:
+    """The texts of the runs of a view."""
+
+    def __init__(self, view: View) -> None:
+        spelled = np.array([text for word in view.texts for text in (word, " " + word)], object)
+        # What is at an end of a segment is never asked for.
+        self._words: list[str] = spelled[np.maximum(view.elements, 0) * 2 + view.spaced].tolist()
+
+    def text(self, position: int, length: int) -> str:
+        """The text of the run at a position."""
+        return "".join(self._words[position : position + length]).removeprefix(" ")
 
 
-def _assemble(view: View, found: list[tuple[Ints, int, Ints]]) -> Runs:
+def _assemble(view: View, spelling: _Spelling, found: list[tuple[Ints, int, Ints]]) -> Runs:
     texts: list[str] = []
     slots: list[int] = []
     lengths: list[int] = []
@@ -247,10 +260,10 @@ def _assemble(view: View, found: list[tuple[Ints, int, Ints]]) -> Runs:
     slotted = np.concatenate([[0], np.cumsum(is_slot[view.elements] & (view.elements >= 0))])
     for at, length, number in found:
         names, first, inverse = np.unique(number, return_index=True, return_inverse=True)
-        for position in at[first]:
-            texts.append(_text(view, int(position), length))
-            lengths.append(length)
-            slots.append(int(slotted[position + length] - slotted[position]))
+        firsts = at[first]
+        texts += [spelling.text(position, length) for position in firsts.tolist()]
+        lengths += [length] * len(firsts)
+        slots += (slotted[firsts + length] - slotted[firsts]).tolist()
         base = len(texts) - len(names)
         parts.append(
             (

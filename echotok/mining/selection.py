@@ -4,7 +4,7 @@ The encoder reads a segment from left to right and takes the longest phrase at e
 holds, for every place, the number of tokens from there to the end of the segment; `reached` tells
 whether the encoder comes to the place. A new phrase from a to b saves `behind[a] - cost -
 behind[b]` where the encoder comes to a and has nothing longer there; elsewhere it saves nothing.
-Both tables are filled for the whole corpus at once by doubling the jumps.
+Both tables are filled for many segments at once by doubling the jumps.
 
 Phrases are added in rounds, the best first; a phrase that shares text with a better one of the
 round waits for the next round, in which its savings are counted anew. Then phrases that no longer
@@ -30,6 +30,7 @@ Bools = npt.NDArray[np.bool_]
 # A phrase seen n times in training is met some n - _DISCOUNT times in as much new text.
 _DISCOUNT = 0.75
 _SLOTS = 1 << 8
+_NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,75 +53,106 @@ class Selection:
 
 
 class _Paths:
-    """The encoder's way through every segment for a set of phrases."""
+    """The encoder's way through every segment for a set of phrases.
+
+    A phrase changes the ways through the segments that hold it and no others, so that only these
+    are worked out anew. Every number is a whole one, so that sums which are kept up to date equal
+    those that are counted anew.
+    """
 
     def __init__(self, segments: Segments, runs: Runs, word_costs: Ints) -> None:
         self.segments, self.runs = segments, runs
-        nodes = segments.num_nodes
+        nodes, count = segments.num_nodes, len(runs.texts)
         self.ends = segments.pieces < 0
-        self.weight = segments.weights[segments.segment_of_node()].astype(np.float64)
+        self._segment_of = segments.segment_of_node()
+        self.weight = segments.weights[self._segment_of].astype(np.float64)
         self._word_costs = np.where(self.ends, 0, word_costs)
         self._word_next = np.where(self.ends, np.arange(nodes), np.arange(nodes) + 1)
         # The longest wins, then fewest slots; two runs never have the same text.
         self.rank = runs.end * _SLOTS + (_SLOTS - 1 - runs.num_slots[runs.run])
         self._order = np.lexsort((self.rank, runs.start))
-        self._run_in_order = runs.run[self._order]
+        self._bounds = np.searchsorted(runs.start[self._order], segments.starts)
+        self._by_run = np.argsort(runs.run, kind="stable")
+        self._run_bounds = np.concatenate(
+            [[0], np.cumsum(np.bincount(runs.run, minlength=count), dtype=np.int64)]
+        )
+        self._chosen = np.zeros(count, dtype=bool)
+        self.best = np.full(nodes, -1, dtype=np.int64)
+        self.second = self.best.copy()
+        self.next = self._word_next.copy()
+        self.cost = self._word_costs.copy()
+        self.behind = np.zeros(nodes, dtype=np.int64)
+        self.reached = np.zeros(nodes, dtype=bool)
+        self._bar = np.full(nodes, _NEVER)  # the rank that is to be beaten at a node
+        self._gains = np.zeros(len(runs.start))
+        self._worth = np.zeros(count)
+        # Whether a segment's way is not worked out yet, and whether its gains are not.
+        self._is_new = np.ones(len(segments.weights), dtype=bool)
+        self._is_stale = self._is_new.copy()
+
+    def occurrences(self, run: int) -> Ints:
+        """Where a run occurs: indexes of occurrences."""
+        return self._by_run[self._run_bounds[run] : self._run_bounds[run + 1]]
 
     def lay(self, chosen: Bools) -> None:
         """Work out the way for the chosen runs."""
-        runs = self.runs
-        order = self._order[chosen[self._run_in_order]]
+        runs, segments = self.runs, self.segments
+        changed = np.flatnonzero(chosen != self._chosen)
+        at = self._by_run[_ranges(self._run_bounds[changed], self._run_bounds[changed + 1])]
+        self._is_new[self._segment_of[runs.start[at]]] = True
+        self._chosen = chosen.copy()
+        anew = np.flatnonzero(self._is_new)
+        self._is_new[anew] = False
+        self._is_stale[anew] = True
+        nodes = _ranges(segments.starts[anew], segments.starts[anew + 1])
+        order = self._order[_ranges(self._bounds[anew], self._bounds[anew + 1])]
+        order = order[chosen[runs.run[order]]]
         starts = runs.start[order]
         last = np.ones(len(order), dtype=bool)
         last[:-1] = starts[1:] != starts[:-1]
-        best = order[last]
-        self.best = np.full(self.segments.num_nodes, -1, dtype=np.int64)
-        self.best[starts[last]] = best
+        self.best[nodes] = -1
+        self.best[starts[last]] = order[last]
         # What comes second at a place takes over when the best is dropped.
-        self.second = np.full(self.segments.num_nodes, -1, dtype=np.int64)
+        self.second[nodes] = -1
         before = np.flatnonzero(last)
         has = before > 0
         has[has] = starts[before[has] - 1] == starts[before[has]]
         self.second[starts[before[has]]] = order[before[has] - 1]
-        taken = self.best >= 0
-        self.next = np.where(taken, runs.end[self.best], self._word_next)
-        self.cost = np.where(taken, runs.cost[self.best], self._word_costs)
-        self.behind = self._behind()
-        self.reached = self._reached()
-        firsts = self.segments.starts[:-1]
-        self.total = float((self.behind[firsts] * self.segments.weights).sum())
+        best = self.best[nodes]
+        taken = best >= 0
+        self.next[nodes] = np.where(taken, runs.end[best], self._word_next[nodes])
+        self.cost[nodes] = np.where(taken, runs.cost[best], self._word_costs[nodes])
+        # Of these segments alone, one behind the other.
+        firsts = np.searchsorted(nodes, segments.starts[anew])
+        following = self.next[nodes] - nodes + np.arange(len(nodes))
+        self.behind[nodes] = _behind(self.cost[nodes], following)
+        self.reached[nodes] = _reached(firsts, following, self.ends[nodes])
+        of_segments = self.behind[segments.starts[:-1]] * segments.weights
+        self.total = float(of_segments.sum())
 
-    def _behind(self) -> Ints:
-        total, jump = self.cost, self.next
-        while True:
-            onward = jump[jump]
-            if np.array_equal(onward, jump):
-                return total
-            total = total + total[jump]
-            jump = onward
-
-    def _reached(self) -> Bools:
-        reached = np.zeros(self.segments.num_nodes, dtype=bool)
-        front = self.segments.starts[:-1]
-        while len(front):
-            reached[front] = True
-            front = self.next[front]
-            front = front[~self.ends[front]]
-        return reached
-
-    def gains(self) -> Floats:
-        """What each occurrence would save if its run were chosen; 0 where nothing."""
+    def gains(self) -> tuple[Floats, Floats]:
+        """What each occurrence would save if its run were chosen, and the sums for the runs."""
         runs = self.runs
-        # Of each node the rank that is to be beaten there; few occurrences beat it, and only for
-        # these the rest is looked up.
-        bar = np.where(self.best >= 0, self.rank[self.best], -1)
-        bar[~self.reached] = np.iinfo(np.int64).max
-        at = np.flatnonzero(self.rank > bar[runs.start])
-        start = runs.start[at]
-        saved = self.behind[start] - runs.cost[at] - self.behind[runs.end[at]]
-        gains = np.zeros(len(runs.start))
-        gains[at] = saved * self.weight[start]
-        return gains
+        anew = np.flatnonzero(self._is_stale)
+        self._is_stale[anew] = False
+        at = self._order[_ranges(self._bounds[anew], self._bounds[anew + 1])]
+        # Few occurrences beat what stands at their node, and only for these the rest is looked up.
+        nodes = _ranges(self.segments.starts[anew], self.segments.starts[anew + 1])
+        best = self.best[nodes]
+        self._bar[nodes] = _NEVER
+        free = self.reached[nodes] & (best < 0)
+        self._bar[nodes[free]] = -1
+        used = self.reached[nodes] & (best >= 0)
+        self._bar[nodes[used]] = self.rank[best[used]]
+        beats = self.rank[at] > self._bar[runs.start[at]]
+        start = runs.start[at[beats]]
+        saved = self.behind[start] - runs.cost[at[beats]] - self.behind[runs.end[at[beats]]]
+        gains = np.zeros(len(at))
+        gains[beats] = saved * self.weight[start]
+        more = gains - self._gains[at]
+        self._gains[at] = gains
+        self._worth += np.bincount(runs.run[at], more, minlength=len(self._worth))
+        return self._gains, self._worth
 
     def losses(self) -> Floats:
         """What each chosen run saves at the places where it is used."""
@@ -133,6 +165,35 @@ class _Paths:
         more = (cost + self.behind[following] - self.behind[used]) * self.weight[used]
         losses = np.bincount(runs.run[self.best[used]], more, minlength=len(runs.texts))
         return np.asarray(losses, dtype=np.float64)
+
+
+def _behind(costs: Ints, following: Ints) -> Ints:
+    """The cost from each place to its end, by doubling the jumps."""
+    total, jump = costs, following
+    while True:
+        onward = jump[jump]
+        if np.array_equal(onward, jump):
+            return total
+        total = total + total[jump]
+        jump = onward
+
+
+def _reached(firsts: Ints, following: Ints, ends: Bools) -> Bools:
+    """Which places are come to from the first ones."""
+    reached = np.zeros(len(following), dtype=bool)
+    front = firsts
+    while len(front):
+        reached[front] = True
+        front = following[front]
+        front = front[~ends[front]]
+    return reached
+
+
+def _ranges(starts: Ints, ends: Ints) -> Ints:
+    """All whole numbers from each start up to its end, one range behind the other."""
+    sizes: Ints = ends - starts
+    shifts: Ints = starts - np.cumsum(sizes) + sizes
+    return np.arange(int(sizes.sum())) + np.repeat(shifts, sizes)
 
 
 def select(
@@ -167,9 +228,7 @@ def select(
     trust = np.clip(1 - _DISCOUNT / np.maximum(occurrences, 1), 0, None)
     if favour is not None:
         trust = trust * favour
-    by_run = np.argsort(runs.run, kind="stable")
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(runs.run, minlength=count))])
-    picker = _Picker(paths, by_run, bounds, trust)
+    picker = _Picker(paths, trust)
     paths.lay(chosen)
     done = 0
     while done < size:
@@ -196,22 +255,22 @@ def select(
 class _Picker:
     """Picks the runs that save most and do not share text."""
 
-    def __init__(self, paths: _Paths, by_run: Ints, bounds: Ints, trust: Floats) -> None:
-        self._paths, self._by_run, self._bounds, self.trust = paths, by_run, bounds, trust
+    def __init__(self, paths: _Paths, trust: Floats) -> None:
+        self._paths, self.trust = paths, trust
 
     def pick(self, chosen: Bools, size: int, *, least: float = 0.0) -> Ints:
         """Up to `size` runs, best first."""
         paths = self._paths
         runs = paths.runs
-        gains = paths.gains()
-        worth = np.bincount(runs.run, gains, minlength=len(chosen)) * self.trust
+        gains, worth = paths.gains()
+        worth = worth * self.trust
         worth[chosen] = 0
-        candidates = np.argsort(-worth, kind="stable")[: 8 * size]
+        candidates = _highest(worth, 8 * size)
         candidates = candidates[worth[candidates] > least]
         touched = np.zeros(paths.segments.num_nodes, dtype=bool)
         picked: list[int] = []
         for candidate in candidates.tolist():
-            at = self._by_run[self._bounds[candidate] : self._bounds[candidate + 1]]
+            at = paths.occurrences(candidate)
             at = at[gains[at] != 0]
             start, end = runs.start[at], runs.end[at]
             shared = touched[start] | touched[end - 1] | touched[(start + end) // 2]
@@ -226,6 +285,16 @@ class _Picker:
             if len(picked) == size:
                 break
         return np.array(picked, dtype=np.int64)
+
+
+def _highest(values: Floats, count: int) -> Ints:
+    """Places of the highest values, highest first; of equal ones the first."""
+    if 0 < count < len(values):
+        bar = np.partition(values, len(values) - count)[len(values) - count]
+        places = np.flatnonzero(values >= bar)
+    else:
+        places = np.arange(len(values))
+    return places[np.argsort(-values[places], kind="stable")][:count]
 
 
 def _swap(paths: _Paths, picker: _Picker, chosen: Bools, held: Bools) -> None:
