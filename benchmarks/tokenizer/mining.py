@@ -278,7 +278,6 @@ def _gather() -> dict[str, Any]:
             clip[corpus] = statistics.fmean(count_clip_tokens(text, bpe) - 2 for text in test)
     except MergesError:
         pass
-    scale = WORK / "scale.json"
     readable = {}
     for corpus in CORPORA:
         for size in SIZES:
@@ -291,7 +290,6 @@ def _gather() -> dict[str, Any]:
         "runs": runs,
         "cross": cross,
         "open_ends": readable,
-        "scale": json.loads(scale.read_text()) if scale.exists() else None,
     }
 
 
@@ -357,7 +355,7 @@ def _markdown(results: dict[str, Any]) -> str:
     for name, shares in results["open_ends"].items():
         ends, all_ends, begins, all_begins = shares.values()
         lines.append(f"| {name} | {ends:.0%} / {all_ends:.0%} | {begins:.0%} / {all_begins:.0%} |")
-    lines += ["", *_cross_lines(results["cross"]), *_scale_lines(results["scale"])]
+    lines += ["", *_cross_lines(results["cross"])]
     lines += [
         "",
         f"{results['machine']}, shared with other work; Python {results['python']}; "
@@ -433,22 +431,6 @@ def _cross_lines(cross: list[dict[str, Any]]) -> list[str]:
                     f"| **{ratio:.2f}** | {aim} | {figures['lossy']} |"
                 )
     return lines
-
-
-def _scale_lines(scale: dict[str, Any] | None) -> list[str]:
-    if scale is None:
-        return []
-    return [
-        "",
-        "## Scale",
-        "",
-        f"{scale['reports']:,} reports ({scale['sentences']:,} sentences resampled from the real "
-        f"ones, {scale['distinct']:,} of them distinct), vocabulary {scale['size']:,}: "
-        f"{scale['seconds'] / 60:.1f} minutes, {scale['cpu_seconds'] / 60:.1f} of one core's time, "
-        f"{scale['gigabytes']:.1f} GB at most; "
-        + ", ".join(f"{what} {seconds:.0f} s" for what, seconds in scale["steps"].items())
-        + f". Killed on the way and started again: {scale.get('resumed', 'not tried')}.",
-    ]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Mining 300,000 reports: how long, how much memory, and the same table after a kill.
+"""Mining hundreds of thousands of reports: time, memory, and the same table after a kill.
 
 The reports are made of sentences of the real ones: a report of a corpus lends its length, its
 sentences are drawn from all of that corpus, so that frequencies are natural. The command line runs
-in processes of its own: once through, then killed and started again.
+in processes of its own: once through, then killed and started again. Each number of reports has a
+row in benchmarks/results/mining_scale.md, which is written from all that were run here.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import CORPUS, ROOT
+from benchmarks.common import CORPUS, ROOT, facts, write_results
 from echotok.corpora import read_reports
 
 WORK = ROOT / "runs" / "bench-mining"
+_COLUMNS = (
+    *("reports", "MB", "sentences", "distinct", "workers", "minutes", "minutes of a core"),
+    *("GB at most", "killed on the way and started again"),
+)
 CORPORA = ("indiana_cxr", "ptbxl_ecg", "mtsamples_other")
 
 
 def main() -> None:
-    """Make the reports, mine them, and keep the figures for benchmarks/tokenizer/mining.py."""
+    """Make the reports, mine them, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reports", type=int, default=300_000)
     parser.add_argument("--size", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes that read the reports")
     parser.add_argument("--no-kill", action="store_true", help="leave out the second run")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -40,16 +46,60 @@ def main() -> None:
         "reports": arguments.reports,
         "size": arguments.size,
         "seed": arguments.seed,
+        "workers": arguments.workers,
         "sentences": sentences,
         "distinct": distinct,
         "megabytes": source.stat().st_size / 1e6,
     }
-    figures |= run(source, WORK / "scale", arguments.size)
+    figures |= run(source, WORK / "scale", arguments.size, arguments.workers)
     if not arguments.no_kill:
-        figures["resumed"] = killed(source, WORK / "scale-again", arguments.size)
-    (WORK / "scale.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+        again = WORK / "scale-again"
+        figures["resumed"] = killed(source, again, arguments.size, arguments.workers)
     source.unlink()  # it is real text
-    print(json.dumps(figures, indent=1))
+    kept = WORK / f"scale-{arguments.reports}.json"
+    kept.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    write_page()
+
+
+def write_page() -> None:
+    """A row for each number of reports that was mined, and where the time went."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in WORK.glob("scale-*.json")]
+    rows = ["| " + " | ".join(_COLUMNS) + " |", "| " + "--- | " * len(_COLUMNS)]
+    steps = []
+    for one in sorted(found, key=lambda one: int(one["reports"])):
+        cells = [
+            f"{one['reports']:,}",
+            f"{one['megabytes']:,.0f}",
+            f"{one['sentences']:,}",
+            f"{one['distinct']:,}",
+            str(one["workers"]),
+            f"{one['seconds'] / 60:.1f}",
+            f"{one['cpu_seconds'] / 60:.1f}",
+            f"{one['gigabytes']:.1f}",
+            str(one.get("resumed", "not tried")),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+        parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in one["steps"].items())
+        steps.append(f"- {one['reports']:,}: {parts}.")
+    about = facts("benchmarks/tokenizer/mining_scale.py", ["numpy"])
+    page = [
+        "# Mining many reports",
+        "",
+        "Sentences of the real corpora, drawn anew for each report, so that with more reports come",
+        "no more distinct sentences: memory is that of more reports, not of a more varied archive.",
+        f"Vocabulary {found[0]['size']:,}, seed {found[0]['seed']}. Workers read; the rest is done",
+        "by one process.",
+        "",
+        *rows,
+        "",
+        "Where the time went:",
+        "",
+        *steps,
+        "",
+        f"{about['machine']}, shared with other work; Python {about['python']}; numpy "
+        f"{about['versions']['numpy']}. `python {about['command']} --reports N --workers N`",
+    ]
+    write_results("mining_scale", {"runs": found}, "\n".join(page) + "\n")
 
 
 def write_reports(path: Path, count: int, seed: int) -> tuple[int, int]:
@@ -75,19 +125,19 @@ def write_reports(path: Path, count: int, seed: int) -> tuple[int, int]:
     return total, sum(len(set(pool)) for pool in pools)
 
 
-def command(source: Path, out: Path, size: int) -> list[str | Path]:
+def command(source: Path, out: Path, size: int, workers: int) -> list[str | Path]:
     """What a user types."""
     columns = ["--column", "report", "--patient-column", "patient"]
-    options = ["--vocab-size", str(size), "--name", "scale", "-v", "--out"]
-    return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, out]
+    options = ["--vocab-size", str(size), "--workers", str(workers), "--name", "scale", "-v"]
+    return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, "--out", out]
 
 
-def run(source: Path, out: Path, size: int) -> dict[str, object]:
+def run(source: Path, out: Path, size: int, workers: int) -> dict[str, object]:
     """Mine once; time, peak memory, and when each step began."""
     clear(out)
     begin = time.perf_counter()
     process = subprocess.Popen(
-        command(source, out, size),
+        command(source, out, size, workers),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -121,11 +171,11 @@ def resource_usage() -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
-def killed(source: Path, out: Path, size: int) -> str:
+def killed(source: Path, out: Path, size: int, workers: int) -> str:
     """Kill a run when a size of the fallback has been tried, go on, and compare the folders."""
     clear(out)
     state = Path(f"{out}.mining-state.json")
-    process = subprocess.Popen(command(source, out, size), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(source, out, size, workers), stderr=subprocess.DEVNULL)
     begin = time.perf_counter()
     while not state.exists() and process.poll() is None:
         time.sleep(1)
@@ -134,7 +184,7 @@ def killed(source: Path, out: Path, size: int) -> str:
     before = time.perf_counter() - begin
     tried = len(json.loads(state.read_text(encoding="utf-8"))["trials"])
     begin = time.perf_counter()
-    subprocess.run(command(source, out, size), stderr=subprocess.DEVNULL, check=True)
+    subprocess.run(command(source, out, size, workers), stderr=subprocess.DEVNULL, check=True)
     seconds = time.perf_counter() - begin
     same = digest(out) == digest(WORK / "scale")
     verdict = "the same table, byte for byte" if same else "ANOTHER TABLE"
