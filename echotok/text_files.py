@@ -15,6 +15,7 @@ import csv
 import errno
 import gzip
 import io
+import os
 import re
 import secrets
 import zipfile
@@ -334,7 +335,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     if not path.parent.is_dir():  # said of the folder, not of a name that nobody chose
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
     try:
         yield partial
