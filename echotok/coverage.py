@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from echotok.bpe import ByteBPE
 from echotok.clip_merges import clip_merges, count_clip_tokens
-from echotok.cpus import num_cpus
+from echotok.cpus import end_with_parent, num_cpus
 from echotok.engine.encoding import Encoding
 from echotok.errors import MergesError
 from echotok.leftovers import find_leftovers
@@ -316,6 +316,7 @@ _measurer: _Measurer | None = None
 def _begin(measurer: _Measurer) -> None:
     global _measurer
     _measurer = measurer
+    end_with_parent()
     # Workers leave an interrupt to the parent, which then drops what is queued.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

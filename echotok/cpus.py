@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-__all__ = ["cpu_quota", "num_cpus"]
+__all__ = ["cpu_quota", "end_with_parent", "num_cpus"]
 
 _ROOT = Path("/")
 
@@ -25,6 +25,25 @@ def num_cpus() -> int:
         num = len(os.sched_getaffinity(0))
     quota = _own_quota()
     return num if quota is None else max(1, min(num, math.ceil(quota)))
+
+
+def end_with_parent() -> None:
+    """Have this worker process end when the process that started it is gone, however it went.
+
+    A worker of a pool waits for work for ever when the pool's process was killed.
+    """
+    import multiprocessing  # takes a while that `import echotok` need not
+    import threading
+
+    parent = multiprocessing.parent_process()
+    if parent is None:  # of an executor of others
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def cpu_quota(root: Path = _ROOT) -> float | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from echotok.cli.options import add_column, whole_number
+from echotok.cpus import end_with_parent
 
 __all__ = ["add_arguments", "run"]
 
@@ -177,7 +178,8 @@ def _executor(arguments: Namespace) -> Iterator[Executor | None]:
     elif arguments.workers > 1:
         # No thread of ours is forked with it.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(arguments.workers, context) as executor:
+        pool = ProcessPoolExecutor(arguments.workers, context, initializer=end_with_parent)
+        with pool as executor:
             yield executor
     else:
         yield None

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from echotok.cpus import end_with_parent
 from echotok.findings.reading import Finding, Reader
 from echotok.findings.rule_files import read_findings_rules
 from echotok.findings.rules import FindingRule, FindingsRules
@@ -101,6 +102,7 @@ _reader: Reader | None = None
 def _begin(rules: FindingsRules) -> None:
     global _reader
     _reader = Reader(rules)
+    end_with_parent()
 
 
 def _work(chunk: list[str], decimals: Decimals) -> list[Read]:

@@ -299,7 +299,12 @@ class ReportStore:
         order = sorted(np.flatnonzero(weights).tolist(), key=keys.__getitem__)
         rank = np.full(len(keys), -1, dtype=np.int64)
         rank[order] = np.arange(len(order))
-        held = np.unique(rank[posted] * max(1, self._num_patients) + self.patient_of_report[report])
+        held = rank[posted]
+        held *= max(1, self._num_patients)
+        held += self.patient_of_report[report]
+        # In place: `np.unique` makes a table of them that is many times as large.
+        held.sort()
+        held = held[np.diff(held, prepend=-1) != 0]
         holder_of, holder = np.divmod(held, max(1, self._num_patients))
         first = np.searchsorted(holder_of, holder_of, side="left")
         kept = np.arange(len(held)) - first < k

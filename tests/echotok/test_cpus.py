@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,44 @@ def test_nothing_else_counts_processors() -> None:
             text = path.read_text(encoding="utf-8")
             assert "ThreadPoolExecutor()" not in text, path
             assert "cpu_count" not in text or path.name == "cpus.py", path
+
+
+_POOL = """
+import multiprocessing, os, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from echotok.cpus import end_with_parent
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    pool = ProcessPoolExecutor(1, context, initializer=end_with_parent)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc on this system")
+@pytest.mark.parametrize("way", ["spawn", "fork"])
+def test_workers_end_with_the_process_that_was_killed(tmp_path: Path, way: str) -> None:
+    """As when memory runs out; else they would wait for ever, and keep their pipes open."""
+    script = tmp_path / "pool.py"
+    script.write_text(_POOL)
+    process = subprocess.Popen(
+        [sys.executable, str(script), way], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while _is_alive(worker):
+        assert time.monotonic() < deadline, "the worker is still there"
+        time.sleep(0.05)
+    process.stdout.close()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
