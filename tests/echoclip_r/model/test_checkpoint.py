@@ -25,34 +25,45 @@ from echoclip_r.model.channels import shown
 from echoclip_r.model.checkpoint import load_checkpoint, load_state, save_checkpoint
 from echoclip_r.model.description import last_checkpoint, read_description
 from echoclip_r.model.spec import ModelSpec
-from echoclip_r.training.config import TrainConfig, with_settings
 from echoclip_r.training.log import read_log
-from echoclip_r.training.recipes import echoclip_r as whole_report
-from echoclip_r.training.recipes import echoclip_r_findings, phantom_scale
-from echoclip_r.training.run import train
 
 SETTINGS = ["batch_size=8", "epochs=4", "warmup_steps=2", "checkpoint_every_steps=3"]
 NUM_STEPS = 20
 WEIGHTS = "open_clip_model.safetensors"
 
 
-def unbroken(config: TrainConfig, shards: Path, out: Path) -> Path:
-    """A run of twenty steps; not to be written to."""
-    train(with_settings(phantom_scale(config), SETTINGS), shards, out, device="cpu")
+# One thread: how many a library takes, by load or by what a process did before, changes how sums
+# round.
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def command(recipe: str, shards: Path, out: Path, *settings: str) -> list[str]:
+    """A run of twenty steps, as a user gives it."""
+    words = [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
+    return [
+        *(sys.executable, "-m", "echoclip_r", "train", "--recipe", recipe, "--scale", "phantom"),
+        *("--shards", str(shards), "--out", str(out), "--device", "cpu", *words),
+    ]
+
+
+def unbroken(recipe: str, shards: Path, out: Path) -> Path:
+    """A run that nothing stops; not to be written to."""
+    given = command(recipe, shards, out)
+    subprocess.run(given, env=ENVIRONMENT, check=True, capture_output=True, timeout=200)
     return out
 
 
 @pytest.fixture(scope="module")
 def run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of whole reports."""
-    return unbroken(whole_report(), training_shards, tmp_path_factory.mktemp("runs") / "unbroken")
+    return unbroken("echoclip-r", training_shards, tmp_path_factory.mktemp("runs") / "unbroken")
 
 
 @pytest.fixture(scope="module")
 def findings_run(training_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the recipe with several texts, several losses and cine pictures."""
     out = tmp_path_factory.mktemp("runs") / "findings"
-    return unbroken(echoclip_r_findings(), training_shards, out)
+    return unbroken("echoclip-r-findings", training_shards, out)
 
 
 @pytest.fixture
@@ -247,15 +258,9 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
     """SIGKILL at a random step, then the same command: the same weights, state and log (I13)."""
     run: Path = request.getfixturevalue(which)
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "echoclip_r", "train", "--recipe", recipe]
-    command += ["--scale", "phantom", "--shards", str(training_shards), "--out", str(out)]
-    command += ["--device", "cpu"]
-    settings = [*SETTINGS, f"workers={workers}", "log_every_steps=1"]
-    command += [word for setting in settings for word in ("--set", setting)]
-    # The unbroken run was made in this process: as many threads, so that sums round alike.
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    given = command(recipe, training_shards, out, f"workers={workers}", "log_every_steps=1")
     stop = random.randrange(2, NUM_STEPS - 1)
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(given, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 200
         while not any(line["step"] >= stop for line in read_log(out) if "loss" in line):
@@ -267,7 +272,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_unbroken_one(
         process.wait()
     killed_at = last_checkpoint(out)
     assert killed_at is None or int(killed_at.name[5:]) < NUM_STEPS
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=200)
+    subprocess.run(given, env=ENVIRONMENT, check=True, capture_output=True, timeout=200)
     for name in (f"checkpoints/step-{NUM_STEPS:08d}", "best"):
         ours, theirs = load_file(out / name / WEIGHTS), load_file(run / name / WEIGHTS)
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs), f"{name}, {stop}"
