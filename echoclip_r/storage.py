@@ -34,6 +34,7 @@ from typing import Any, TextIO
 
 from echoclip_r.errors import EchoclipError
 from echoclip_r.places import is_remote, upload
+from echotok import text_files
 
 __all__ = [
     "claim",
@@ -119,14 +120,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield (written := Path(folder) / path.name)
             upload(written, path)
         return
-    partial = _partial(path)
-    try:
+    with text_files.whole_file(path) as partial:
         yield partial
         _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    _sync(path.parent)
 
 
 @contextmanager
@@ -140,7 +137,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder or a file in it cannot be written or renamed.
     """
-    partial, old = _partial(folder), folder.with_name(f".{folder.name}.old")
+    partial, old = text_files.partial_path(folder), folder.with_name(f".{folder.name}.old")
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial"):
         shutil.rmtree(left, ignore_errors=True)
     try:
@@ -369,7 +366,7 @@ def _write_first(
         write_text(record, json.dumps(run, indent=1) + "\n")
         return
     record.parent.mkdir(exist_ok=True)
-    partial = _partial(record)
+    partial = text_files.partial_path(record)
     try:
         partial.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8", newline="\n")
         _sync(partial)
@@ -401,11 +398,6 @@ def differences_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} {old.get(name)!r}, now {new[name]!r}" for name in new if old.get(name) != new[name]
     ]
-
-
-def _partial(path: Path) -> Path:
-    # Not the process's id: in containers every one may be the same.
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
 
 
 def _sync(path: Path) -> None:

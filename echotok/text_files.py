@@ -33,6 +33,7 @@ __all__ = [
     "decode",
     "find_dialect",
     "open_lines",
+    "partial_path",
     "read_text",
     "whole_file",
     "write_whole",
@@ -326,6 +327,15 @@ def write_whole(path: Path | str, text: str, *, encoding: str = "utf-8") -> None
         partial.write_text(text, encoding=encoding, newline="\n")
 
 
+def partial_path(path: Path) -> Path:
+    """A name beside a file or folder, under which it is written until it is whole; a new one each.
+
+    It begins with a dot and ends in `.partial`.
+    """
+    # Not the process's id: in containers every one may be the same.
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+
+
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """A path to write a file at, which becomes `path` when the block ends without an error.
@@ -336,7 +346,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():  # said of the folder, not of a name that nobody chose
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}.partial")
+    partial = partial_path(path)
     try:
         yield partial
         partial.replace(path)

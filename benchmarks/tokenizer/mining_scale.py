@@ -12,6 +12,7 @@ import argparse
 import csv
 import hashlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from echotok.corpora import read_reports
 
 WORK = ROOT / "runs" / "bench-mining"
 _COLUMNS = (
-    *("reports", "MB", "sentences", "distinct", "workers", "minutes", "minutes of a core"),
+    *("reports", "MB", "sentences", "of distinct", "workers", "minutes", "minutes of a core"),
     *("GB at most", "killed on the way and started again"),
 )
 CORPORA = ("indiana_cxr", "ptbxl_ecg", "mtsamples_other")
@@ -52,7 +53,7 @@ def main() -> None:
         "megabytes": source.stat().st_size / 1e6,
     }
     figures |= run(source, WORK / "scale", arguments.size, arguments.workers)
-    if not arguments.no_kill:
+    if not arguments.no_kill and not figures["killed"]:
         again = WORK / "scale-again"
         figures["resumed"] = killed(source, again, arguments.size, arguments.workers)
     source.unlink()  # it is real text
@@ -73,7 +74,7 @@ def write_page() -> None:
             f"{one['sentences']:,}",
             f"{one['distinct']:,}",
             str(one["workers"]),
-            f"{one['seconds'] / 60:.1f}",
+            f"{'**ended by the system** after ' * one['killed']}{one['seconds'] / 60:.1f}",
             f"{one['cpu_seconds'] / 60:.1f}",
             f"{one['gigabytes']:.1f}",
             str(one.get("resumed", "not tried")),
@@ -82,6 +83,7 @@ def write_page() -> None:
         parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in one["steps"].items())
         steps.append(f"- {one['reports']:,}: {parts}.")
     about = facts("benchmarks/tokenizer/mining_scale.py", ["numpy"])
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     page = [
         "# Mining many reports",
         "",
@@ -96,8 +98,9 @@ def write_page() -> None:
         "",
         *steps,
         "",
-        f"{about['machine']}, shared with other work; Python {about['python']}; numpy "
-        f"{about['versions']['numpy']}. `python {about['command']} --reports N --workers N`",
+        f"{about['machine']}, {memory_gb:.0f} GB, shared with other work; Python "
+        f"{about['python']}; numpy {about['versions']['numpy']}. "
+        f"`python {about['command']} --reports N --workers N`",
     ]
     write_results("mining_scale", {"runs": found}, "\n".join(page) + "\n")
 
@@ -148,7 +151,7 @@ def wait(process: subprocess.Popen[str], begin: float) -> dict[str, object]:
     """The figures of a run that is under way."""
     _, said = process.communicate()
     _, status, usage = 0, process.returncode, resource_usage()
-    if status:
+    if status and status != -signal.SIGKILL:
         raise SystemExit(said)
     steps: dict[str, float] = {}
     for line in said.splitlines():
@@ -160,6 +163,7 @@ def wait(process: subprocess.Popen[str], begin: float) -> dict[str, object]:
         "cpu_seconds": usage[0],
         "gigabytes": usage[1],
         "steps": steps,
+        "killed": status == -signal.SIGKILL,  # as the system does when memory runs out
     }
 
 

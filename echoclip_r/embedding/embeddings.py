@@ -153,25 +153,22 @@ def load_embedded(folder: Path | str, *, pooled: bool = False) -> tuple[Embedded
             f"{folder}: no embeddings there; make them with `echoclip-r embed CHECKPOINT --shards "
             f"DIR --out {folder}`"
         )
-    missing = 0
 
     def parts() -> Iterator[Embedded]:
-        nonlocal missing
+        missing = 0
         for name in run["parts"]:
             part = read_part(folder / f"{name}.parquet")
-            missing += part is None
-            if part is not None and not missing:  # else they are only counted
+            if part is None:
+                missing += 1
+            elif not missing:  # else they are only counted
                 yield part.pooled() if pooled else part
-
-    try:
-        found = joined(parts(), folder)
-    finally:
         if missing:
             raise ShardError(
                 f"{folder}: {missing} of {len(run['parts'])} shards are not embedded yet or "
                 "damaged; run the same `echoclip-r embed` again to finish them"
             )
-    return found, run
+
+    return joined(parts(), folder), run
 
 
 def joined(parts: Iterable[Embedded], source: Path) -> Embedded:

@@ -10,9 +10,7 @@ executor of a cluster goes on by itself with other processes, so that only the j
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -30,6 +28,7 @@ from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
 from echoclip_r.errors import EchoclipError
+from echotok.cpus import end_with_parent
 
 __all__ = ["BROKEN", "Job", "num_workers", "run_jobs", "say_broken"]
 
@@ -237,11 +236,4 @@ def _drain(jobs: deque[Job[PayloadT]]) -> Iterator[Job[PayloadT]]:
 def _start_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent is gone, however it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this runs in worker processes only"
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()

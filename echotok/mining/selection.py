@@ -76,7 +76,7 @@ class _Paths:
         self._run_bounds = np.concatenate(
             [[0], np.cumsum(np.bincount(runs.run, minlength=count), dtype=np.int64)]
         )
-        self._chosen = np.zeros(count, dtype=bool)
+        self._chosen: Bools | None = None
         self.best = np.full(nodes, -1, dtype=np.int64)
         self.second = self.best.copy()
         self.next = self._word_next.copy()
@@ -86,9 +86,8 @@ class _Paths:
         self._bar = np.full(nodes, _NEVER)  # the rank that is to be beaten at a node
         self._gains = np.zeros(len(runs.start))
         self._worth = np.zeros(count)
-        # Whether a segment's way is not worked out yet, and whether its gains are not.
-        self._is_new = np.ones(len(segments.weights), dtype=bool)
-        self._is_stale = self._is_new.copy()
+        # Whether a segment's gains are not those of its way.
+        self._is_stale = np.ones(len(segments.weights), dtype=bool)
 
     def occurrences(self, run: int) -> Ints:
         """Where a run occurs: indexes of occurrences."""
@@ -97,12 +96,15 @@ class _Paths:
     def lay(self, chosen: Bools) -> None:
         """Work out the way for the chosen runs."""
         runs, segments = self.runs, self.segments
-        changed = np.flatnonzero(chosen != self._chosen)
-        at = self._by_run[_ranges(self._run_bounds[changed], self._run_bounds[changed + 1])]
-        self._is_new[self._segment_of[runs.start[at]]] = True
+        if self._chosen is None:
+            anew = np.arange(len(segments.weights))
+        else:
+            changed = np.flatnonzero(chosen != self._chosen)
+            at = self._by_run[_ranges(self._run_bounds[changed], self._run_bounds[changed + 1])]
+            is_changed = np.zeros(len(segments.weights), dtype=bool)
+            is_changed[self._segment_of[runs.start[at]]] = True
+            anew = np.flatnonzero(is_changed)
         self._chosen = chosen.copy()
-        anew = np.flatnonzero(self._is_new)
-        self._is_new[anew] = False
         self._is_stale[anew] = True
         nodes = _ranges(segments.starts[anew], segments.starts[anew + 1])
         order = self._order[_ranges(self._bounds[anew], self._bounds[anew + 1])]
