@@ -21,7 +21,7 @@ import secrets
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -344,11 +344,16 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     the last one's stays.
     """
     path = Path(path)
-    if not path.parent.is_dir():  # said of the folder, not of a name that nobody chose
+    if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     partial = partial_path(path)
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename == str(partial):  # said of the file, not of a name that nobody chose
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is renamed, or was never there
+            partial.unlink()

@@ -16,7 +16,7 @@ from command_line import Run
 from echotok.corpora import read_reports
 from echotok.errors import InputError
 from echotok.leftovers import describe_leftovers, find_leftovers
-from echotok.text_files import whole_file
+from echotok.text_files import whole_file, write_whole
 
 _TEXTS = ["Mild MR, Gr\u00f6\u00dfe 3 cm.", "Severe AS; no effusion."]
 _TABLE = 'id,report\n1,"' + _TEXTS[0] + '"\n2,"' + _TEXTS[1] + '"\n'
@@ -300,3 +300,17 @@ def test_files_that_two_write_at_once(tmp_path: Path) -> None:
         raise ValueError
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
     assert path.read_text() == "of the first\n"
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None:
+    """A folder of that name, a folder that is none, a name that is too long; nothing is left."""
+    (tmp_path / "folder").mkdir()
+    for name, told in (
+        ("folder", "folder"),
+        ("nowhere/table.csv", "nowhere"),
+        (f"{'a' * 250}.csv", f"{'a' * 250}.csv"),
+    ):
+        with pytest.raises(OSError) as caught:
+            write_whole(tmp_path / name, "text")
+        assert caught.value.filename == str(tmp_path / told)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
