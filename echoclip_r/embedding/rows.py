@@ -10,11 +10,15 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from echoclip_r.errors import ShardError
+from echoclip_r.storage import writing
 
 __all__ = ["blocks_of", "stack", "take"]
 
@@ -35,6 +39,7 @@ def stack(blocks: Iterable[Floats]) -> Floats:
 
     Raises:
         ValueError: there is no block, or the blocks are not of the same width.
+        ShardError: the temporary file cannot be written, as on a full disk.
     """
     held: list[Floats] = []
     size = num_rows = 0
@@ -49,18 +54,28 @@ def stack(blocks: Iterable[Floats]) -> Floats:
             size += block.nbytes
             held.append(block)
             if size > _MOST_IN_MEMORY:
-                if file is None:
-                    file = closing.enter_context(tempfile.TemporaryFile(prefix="echoclip-r-"))
-                for one in held:
-                    file.write(np.ascontiguousarray(one, "<f4").data)
+                with _writing_rows():
+                    if file is None:
+                        file = closing.enter_context(tempfile.TemporaryFile(prefix="echoclip-r-"))
+                    for one in held:
+                        file.write(np.ascontiguousarray(one, "<f4").data)
+                    file.flush()
                 held.clear()
         if width is None:
             raise ValueError("there is no block of rows")
         if file is None:
             return np.concatenate(held)
-        file.flush()
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # stays when it is closed
     return np.frombuffer(mapped, "<f4").reshape(num_rows, width)
+
+
+def _writing_rows() -> AbstractContextManager[None]:
+    return writing(
+        Path(tempfile.gettempdir()),
+        "the file of all frames' embeddings",
+        error=ShardError,
+        go_on="Or name another folder for temporary files in TMPDIR",
+    )
 
 
 def take(rows: Floats, order: NDArray[np.int64]) -> Floats:

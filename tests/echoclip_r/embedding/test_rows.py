@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +13,7 @@ import pytest
 from echoclip_r.embedding import rows
 from echoclip_r.embedding.embeddings import Embedded
 from echoclip_r.embedding.rows import blocks_of, stack, take
+from echoclip_r.errors import ShardError
 from echoclip_r.evaluation.datasets import Dataset, make_items
 from echoclip_r.evaluation.outcomes import Outcome
 from echoclip_r.evaluation.runner import evaluate_model
@@ -66,6 +67,18 @@ def test_no_rows_and_rows_of_two_widths() -> None:
         stack([])
     with pytest.raises(ValueError, match="rows of 4 numbers, after rows of 5"):
         stack([some(2), some(2, width=4)])
+
+
+def test_a_disk_that_is_full(
+    in_files: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says which folder, and how to name another; what was written is gone."""
+    disk = small_disk(8_192)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    with pytest.raises(ShardError, match=r"disk: the disk is full.*TMPDIR"):
+        stack(some(400) for _ in range(3))
+    assert not list(disk.iterdir())
+    assert len(stack([some(100)])) == 100  # there is room again
 
 
 def test_taking_rows(in_files: Path) -> None:
