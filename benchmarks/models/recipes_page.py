@@ -173,21 +173,20 @@ def draw(
             again = not ours and number >= len(_OTHERS)
             found = list(by_seed.values())
             ranks = [_mcmrr(one) for one in found]
+            line = {"color": colour, "linestyle": "--" if again else "-"}
+            mark: dict[str, Any] = {
+                "marker": "*" if ours else MARKERS[number % len(MARKERS)],
+                "markersize": 9 if ours else 6,
+                "fillstyle": "none" if again else "full",
+            }
             for ax, measure in zip(axes, (_share_of_guess, _ef_r), strict=False):
-                ax.plot(
-                    ranks,
-                    [measure(one) for one in found],
-                    color=colour,
-                    marker="*" if ours else MARKERS[number % len(MARKERS)],
-                    markersize=9 if ours else 6,
-                    fillstyle="none" if again else "full",
-                    linestyle="none",
-                    label=name,
-                )
+                values = [measure(one) for one in found]
+                ax.plot(ranks, values, color=colour, linestyle="none", **mark)
+            axes[0].plot([], [], label=name, **line, **mark)  # for the legend of all three
             steps_made = np.array([run[0] for run in curves[name]])
             passes = steps_made[0] / steps_made[0][-1] * first["asked"]["config"]["epochs"]
             validation = np.mean([run[1] for run in curves[name]], axis=0)
-            axes[2].plot(passes, validation, color=colour, linestyle="--" if again else "-")
+            axes[2].plot(passes, validation, **line)
         axes[0].axhline(1, color=GREY, linestyle=":", label="the median guess")
         of = f"MCMRR of {first['num_studies']}"
         axes[0].set(
@@ -201,7 +200,11 @@ def draw(
         axes[2].yaxis.set_major_formatter("{x:.0f}")
         axes[2].yaxis.set_minor_formatter("{x:.0f}")  # the usual one writes formulas
         drawing.legend(
-            *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+            *axes[0].get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=5,
+            frameon=False,
+            handlelength=3,
         )
         drawing.suptitle("Recipes on phantoms: simulated data, no clinical evidence", fontsize=10)
         drawing.savefig(path, metadata={"Date": None})
