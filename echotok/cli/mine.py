@@ -11,6 +11,7 @@ from pathlib import Path
 
 from echotok.cli.options import add_column, whole_number
 from echotok.cpus import end_with_parent
+from echotok.mining.options import MAX_DISTINCT
 
 __all__ = ["add_arguments", "run"]
 
@@ -95,6 +96,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         "tokens on templates, and a sentence then has other ids among its neighbours than alone",
     )
     parser.add_argument(
+        "--max-distinct",
+        type=whole_number(1),
+        default=MAX_DISTINCT,
+        metavar="N",
+        help="number of distinct sentences that are mined at once, a gigabyte of memory for some "
+        f"100,000 (default {MAX_DISTINCT:,}); of more, the rarest are drawn by lot and count for "
+        "the others",
+    )
+    parser.add_argument(
         "--base",
         metavar="TABLE_DIR",
         help="grow this table: rows are appended, every id and the fallback stay the same; "
@@ -145,6 +155,7 @@ def run(arguments: Namespace) -> None:
             allow=arguments.allow,
             words=arguments.words,
             join_sentences=arguments.join_sentences,
+            max_distinct=arguments.max_distinct,
             base=arguments.base,
             name=arguments.name,
             locale=arguments.locale,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -47,7 +47,8 @@ def find_candidates(
         return text in spellings or _fits_a_table(text, length, known, units)
 
     views = make_views(segments, value_spans(segments, values), split)
-    joined = _join([mine_runs(segments, view, k=k, longest=longest, fits=fits) for view in views])
+    found = (mine_runs(segments, view, k=k, longest=longest, fits=fits) for view in views)
+    joined = _join(found, segments.num_nodes)
     return joined, [number for number, text in enumerate(joined.texts) if text in spellings]
 
 
@@ -90,12 +91,15 @@ def _fits_a_table(text: str, length: int, slots: tuple[str, ...], units: tuple[s
         return False
 
 
-def _join(parts: Sequence[Runs]) -> Runs:
-    """Runs of several views as one set; what two views share is there once."""
+def _join(parts: Iterable[Runs], num_nodes: int) -> Runs:
+    """Runs of several views as one set; what two views share is there once.
+
+    Views differ in little, so that one is joined before the next is made.
+    """
     numbers: dict[str, int] = {}
     slots: list[int] = []
     lengths: list[int] = []
-    columns: list[np.ndarray] = []
+    joined = [np.zeros(0, dtype=np.int32) for _ in range(4)]
     for part in parts:
         mine = []
         for at, text in enumerate(part.texts):
@@ -104,13 +108,14 @@ def _join(parts: Sequence[Runs]) -> Runs:
                 slots.append(int(part.num_slots[at]))
                 lengths.append(int(part.lengths[at]))
             mine.append(number)
-        run = np.array(mine, dtype=np.int64)[part.run]
-        columns.append(np.stack([run, part.start, part.end, part.cost]))
-    run, start, end, cost = np.concatenate(columns, axis=1)
-    # A run and its first node say the rest.
-    key = run * (int(start.max(initial=0)) + 1) + start
-    _, first = np.unique(key, return_index=True)
-    run, start, end, cost = run[first], start[first], end[first], cost[first]
+        run = np.array(mine, dtype=np.int32)[part.run]
+        columns = (run, part.start, part.end, part.cost)
+        joined = [np.concatenate(both) for both in zip(joined, columns, strict=True)]
+        # A run and its first node say the rest.
+        key = joined[0].astype(np.int64) * num_nodes + joined[1]
+        _, first = np.unique(key, return_index=True)
+        joined = [column[first] for column in joined]
+    run, start, end, cost = joined
     return Runs(
         texts=tuple(numbers),
         num_slots=np.array(slots, dtype=np.int64),

@@ -60,7 +60,7 @@ def grow(
             "shape)"
         )
     split = table.split_number
-    segments = store.segments(k=options.k)
+    segments = store.segments(k=options.k, max_distinct=options.max_distinct)
     runs, bare = find_candidates(
         segments,
         values=(*table.severity_values, *table.live_values),
@@ -150,7 +150,7 @@ def _with_old(segments: Segments, runs: Runs, table: PhraseTable) -> tuple[Runs,
                 bare = segment[low].removeprefix(" ")
                 cost += len(table.split_number(bare)) if slot == "number" else 1
             found.append((number_of[match.phrase], start + at, start + match.end, cost))
-    columns = np.array(found, dtype=np.int64).reshape(-1, 4).T
+    columns = np.array(found, dtype=np.int32).reshape(-1, 4).T
     return (
         Runs(
             texts=(*runs.texts, *map(_mark, table.live)),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["UNITS", "Options"]
+__all__ = ["MAX_DISTINCT", "UNITS", "Options"]
+
+MAX_DISTINCT = 1_000_000
+"""Of some ten words each, mining them takes about 8 GB."""
 
 UNITS = (
     "mm", "cm", "m", "dm", "mm2", "cm2", "m2", "mm²", "cm²", "m²", "mm3", "cm3", "cc", "ml", "dl",
@@ -34,6 +37,8 @@ class Options:
             those of the reports. They are no patient's words, so no patient has to hold them.
         join_sentences: whether a row may hold several sentences that follow each other. It saves
             tokens on templates; a sentence then has one id alone and others among its neighbours.
+        max_distinct: number of distinct sentences that are mined at once. Of more, the rarest are
+            drawn by lot and count for the others.
     """
 
     vocab_size: int
@@ -45,3 +50,4 @@ class Options:
     num_merges: int | None = None
     words: tuple[str, ...] = ()
     join_sentences: bool = False
+    max_distinct: int = MAX_DISTINCT

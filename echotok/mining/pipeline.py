@@ -74,7 +74,8 @@ def mine(
     if num_merges is None:
         num_merges = _choose_num_merges(store, options, tried, tell, checkpoint)
     tell("mining all reports", 0.0)
-    part = prepare(store.segments(k=options.k), options, NumberCode(), least=0)
+    segments = store.segments(k=options.k, max_distinct=options.max_distinct)
+    part = prepare(segments, options, NumberCode(), least=0)
     if not part.runs.texts:
         raise InputError(
             f"no word is shared by {options.k} patients: {store.num_reports:,} reports of "
@@ -105,8 +106,9 @@ def _choose_num_merges(
     held_out = _fold(store) == 0
     if held_out.all() or not held_out.any():
         return max(_LEAST_MERGES, options.vocab_size // 5)
-    segments = store.segments(k=options.k, reports=~held_out)
-    test = store.segments(k=options.k, reports=held_out)
+    most = options.max_distinct
+    segments = store.segments(k=options.k, reports=~held_out, max_distinct=most)
+    test = store.segments(k=options.k, reports=held_out, max_distinct=most)
     texts = store.texts
     part = prepare(segments, options, NumberCode(), least=0)
     if not part.runs.texts:  # in so few reports a trial tells nothing

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echotok.mining.segments import Bools, Ints, Segments
+from echotok.mining.segments import Bools, Ints, Segments, SmallInts
 
 __all__ = ["Runs", "View", "mine_runs"]
 
@@ -48,18 +48,22 @@ class Runs:
         texts: the phrases, with slots written as `{name}`.
         num_slots: int64 (num_runs,), number of slots of each run.
         lengths: int64 (num_runs,), number of elements of each run.
-        run: int64 (num_occurrences,), index of the run that occurs.
-        start, end: int64 (num_occurrences,), the nodes at which the occurrence begins and ends.
-        cost: int64 (num_occurrences,), tokens of the occurrence: one, and those of its values.
+        run: int32 (num_occurrences,), index of the run that occurs.
+        start, end: int32 (num_occurrences,), the nodes at which the occurrence begins and ends.
+        cost: int32 (num_occurrences,), tokens of the occurrence: one, and those of its values.
     """
 
     texts: tuple[str, ...]
     num_slots: Ints
     lengths: Ints
-    run: Ints
-    start: Ints
-    end: Ints
-    cost: Ints
+    run: SmallInts
+    start: SmallInts
+    end: SmallInts
+    cost: SmallInts
+
+
+_Found = tuple[SmallInts, int, SmallInts]
+"""Runs of one length: first positions of the occurrences, the length, run of each occurrence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +112,7 @@ def mine_runs(
     alive = np.flatnonzero(view.elements >= 0)
     keys = view.elements[alive]
     gram = np.full(size, -1, dtype=np.int64)
-    found: list[tuple[Ints, int, Ints]] = []  # first positions, length, run numbers of positions
+    found: list[_Found] = []
     levels: list[_Level] = []
     previous: tuple[Ints, Ints] | None = None
     for length in range(1, longest + 2):
@@ -127,7 +131,8 @@ def mine_runs(
             if length == 2 or parts:
                 chosen[:] = True  # single words are needed by themselves
             held = chosen[number]
-            found.append((at[held], length - 1, number[held]))
+            small = at[held].astype(np.int32), length - 1, number[held].astype(np.int32)
+            found.append(small)
         if not len(alive):
             break
         previous = (alive, numbers)
@@ -182,10 +187,10 @@ def _level(length: int, at: Ints, number: Ints, grown: Ints) -> _Level:
 
 def _fitting(
     spelling: _Spelling,
-    found: list[tuple[Ints, int, Ints]],
+    found: list[_Found],
     levels: list[_Level],
     fits: Callable[[str, int], bool],
-) -> list[tuple[Ints, int, Ints]]:
+) -> list[_Found]:
     """What was found, each run that does not fit in a table replaced by its longest parts that do.
 
     A run that always goes on to a longer one occurs where that one does, so its positions follow
@@ -195,16 +200,16 @@ def _fitting(
     def fit(position: int, length: int) -> bool:
         return fits(spelling.text(position, length), length)
 
-    kept: list[tuple[Ints, int, Ints]] = []
+    kept: list[_Found] = []
     # Of the runs one longer that nothing stands for: their positions, by number.
-    open_runs: dict[int, Ints] = {}
+    open_runs: dict[int, SmallInts] = {}
     for level, (at, length, number) in zip(reversed(levels), reversed(found), strict=True):
         order = np.argsort(number, kind="stable")
         at, number = at[order], number[order]
         starts = np.flatnonzero(np.diff(number, prepend=-1))
         runs, bounds = number[starts].tolist(), [*starts.tolist(), len(at)]
         known = set(runs)
-        parts: dict[int, Ints] = {}
+        parts: dict[int, SmallInts] = {}
         for run in _only_in(level, open_runs):
             if run not in known:
                 right, left = int(level.right[run]), int(level.left[run])
@@ -227,7 +232,7 @@ def _fitting(
     return kept[::-1]
 
 
-def _only_in(level: _Level, open_runs: dict[int, Ints]) -> list[int]:
+def _only_in(level: _Level, open_runs: dict[int, SmallInts]) -> list[int]:
     """The runs that always go on to longer ones, of which none can stand for them."""
     if not open_runs:
         return []
@@ -250,13 +255,14 @@ class _Spelling:
         return "".join(self._words[position : position + length]).removeprefix(" ")
 
 
-def _assemble(view: View, spelling: _Spelling, found: list[tuple[Ints, int, Ints]]) -> Runs:
+def _assemble(view: View, spelling: _Spelling, found: list[_Found]) -> Runs:
     texts: list[str] = []
     slots: list[int] = []
     lengths: list[int] = []
-    parts: list[tuple[Ints, Ints, Ints, Ints]] = []
+    parts: list[tuple[SmallInts, SmallInts, SmallInts, SmallInts]] = []
     is_slot = np.array([text.startswith("{") and len(text) > 2 for text in view.texts])
-    cost = np.concatenate([[0], np.cumsum(view.costs)])
+    nodes = view.nodes.astype(np.int32)
+    cost = np.concatenate([[0], np.cumsum(view.costs)]).astype(np.int32)
     slotted = np.concatenate([[0], np.cumsum(is_slot[view.elements] & (view.elements >= 0))])
     for at, length, number in found:
         names, first, inverse = np.unique(number, return_index=True, return_inverse=True)
@@ -267,14 +273,14 @@ def _assemble(view: View, spelling: _Spelling, found: list[tuple[Ints, int, Ints
         base = len(texts) - len(names)
         parts.append(
             (
-                inverse + base,
-                view.nodes[at],
-                view.nodes[at + length],
+                (inverse + base).astype(np.int32),
+                nodes[at],
+                nodes[at + length],
                 1 + cost[at + length] - cost[at],
             )
         )
     run, start, end, tokens = (
-        np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, dtype=np.int64)
+        np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, dtype=np.int32)
         for i in range(4)
     )
     return Runs(

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bools", "Ints", "Segments"]
+__all__ = ["Bools", "Ints", "Segments", "SmallInts", "ranges"]
 
 Ints = npt.NDArray[np.int64]
+SmallInts = npt.NDArray[np.int32]
+"""Where there are many: NumPy keeps what is worked out of them in 32 bits, unless it is told."""
 Bools = npt.NDArray[np.bool_]
 
 
@@ -62,3 +64,15 @@ class Segments:
     def segment_of_node(self) -> Ints:
         """int64 (num_nodes,), the segment that a node belongs to."""
         return np.repeat(np.arange(len(self.weights)), np.diff(self.starts))
+
+
+def ranges(starts: Ints, ends: Ints) -> Ints:
+    """All whole numbers from each start up to its end, one range behind the other.
+
+    Args:
+        starts: int64 (num_ranges,), first number of each range.
+        ends: int64 (num_ranges,), behind the last one.
+    """
+    sizes: Ints = ends - starts
+    shifts: Ints = starts - np.cumsum(sizes) + sizes
+    return np.arange(int(sizes.sum())) + np.repeat(shifts, sizes)

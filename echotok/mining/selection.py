@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from echotok.mining.runs import Runs
-from echotok.mining.segments import Ints, Segments
+from echotok.mining.segments import Ints, Segments, ranges
 
 __all__ = ["Selection", "select"]
 
@@ -69,7 +69,7 @@ class _Paths:
         self._word_costs = np.where(self.ends, 0, word_costs)
         self._word_next = np.where(self.ends, np.arange(nodes), np.arange(nodes) + 1)
         # The longest wins, then fewest slots; two runs never have the same text.
-        self.rank = runs.end * _SLOTS + (_SLOTS - 1 - runs.num_slots[runs.run])
+        self.rank = runs.end.astype(np.int64) * _SLOTS + (_SLOTS - 1 - runs.num_slots[runs.run])
         self._order = np.lexsort((self.rank, runs.start))
         self._bounds = np.searchsorted(runs.start[self._order], segments.starts)
         self._by_run = np.argsort(runs.run, kind="stable")
@@ -100,14 +100,14 @@ class _Paths:
             anew = np.arange(len(segments.weights))
         else:
             changed = np.flatnonzero(chosen != self._chosen)
-            at = self._by_run[_ranges(self._run_bounds[changed], self._run_bounds[changed + 1])]
+            at = self._by_run[ranges(self._run_bounds[changed], self._run_bounds[changed + 1])]
             is_changed = np.zeros(len(segments.weights), dtype=bool)
             is_changed[self._segment_of[runs.start[at]]] = True
             anew = np.flatnonzero(is_changed)
         self._chosen = chosen.copy()
         self._is_stale[anew] = True
-        nodes = _ranges(segments.starts[anew], segments.starts[anew + 1])
-        order = self._order[_ranges(self._bounds[anew], self._bounds[anew + 1])]
+        nodes = ranges(segments.starts[anew], segments.starts[anew + 1])
+        order = self._order[ranges(self._bounds[anew], self._bounds[anew + 1])]
         order = order[chosen[runs.run[order]]]
         starts = runs.start[order]
         last = np.ones(len(order), dtype=bool)
@@ -137,9 +137,9 @@ class _Paths:
         runs = self.runs
         anew = np.flatnonzero(self._is_stale)
         self._is_stale[anew] = False
-        at = self._order[_ranges(self._bounds[anew], self._bounds[anew + 1])]
+        at = self._order[ranges(self._bounds[anew], self._bounds[anew + 1])]
         # Few occurrences beat what stands at their node, and only for these the rest is looked up.
-        nodes = _ranges(self.segments.starts[anew], self.segments.starts[anew + 1])
+        nodes = ranges(self.segments.starts[anew], self.segments.starts[anew + 1])
         best = self.best[nodes]
         self._bar[nodes] = _NEVER
         free = self.reached[nodes] & (best < 0)
@@ -189,13 +189,6 @@ def _reached(firsts: Ints, following: Ints, ends: Bools) -> Bools:
         front = following[front]
         front = front[~ends[front]]
     return reached
-
-
-def _ranges(starts: Ints, ends: Ints) -> Ints:
-    """All whole numbers from each start up to its end, one range behind the other."""
-    sizes: Ints = ends - starts
-    shifts: Ints = starts - np.cumsum(sizes) + sizes
-    return np.arange(int(sizes.sum())) + np.repeat(shifts, sizes)
 
 
 def select(

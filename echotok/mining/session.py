@@ -18,7 +18,7 @@ from echotok.errors import InputError, OptionError
 from echotok.leftovers import describe_leftovers
 from echotok.mining.assembly import Mined
 from echotok.mining.growth import grow
-from echotok.mining.options import UNITS, Options
+from echotok.mining.options import MAX_DISTINCT, UNITS, Options
 from echotok.mining.pipeline import mine
 from echotok.mining.privacy import PrivateFinder
 from echotok.mining.release import read_allowed
@@ -89,6 +89,7 @@ def mine_reports(
     allow: str | Path | None = None,
     words: Sequence[str | Path] = (),
     join_sentences: bool = False,
+    max_distinct: int = MAX_DISTINCT,
     base: str | Path | None = None,
     name: str | None = None,
     locale: str = "en",
@@ -120,6 +121,8 @@ def mine_reports(
         allow: file of held-back texts that a person releases: lines of the private file as they
             stand, or the text alone, one on each line.
         join_sentences: whether a row may hold several sentences that follow each other.
+        max_distinct: number of distinct sentences that are mined at once, a gigabyte for some
+            100,000. Of more, the rarest are drawn by lot and count for the others.
         words: public word lists, which train the fallback beside the words of the reports.
         base: table folder to grow: rows are appended, every id and the fallback stay the same.
         name: name of the table; None takes the name of the folder.
@@ -173,6 +176,7 @@ def mine_reports(
         num_merges=num_merges,
         words=_read_public_words(words, units),
         join_sentences=join_sentences,
+        max_distinct=max_distinct,
     )
     allowed = None if allow is None else read_allowed(Path(allow), units)
     say = warn or _log.warning
@@ -195,6 +199,12 @@ def mine_reports(
             told("reading", count=1)
         for remark in describe_leftovers(store.leftovers, store.num_reports):
             say(remark)
+        if store.num_distinct > max_distinct:
+            say(
+                f"the reports hold {store.num_distinct:,} distinct sentences: {max_distinct:,} of "
+                "them are mined, of which the rarest are drawn by lot and count for the others "
+                "(--max-distinct)"
+            )
         with _kept_state(state_path(out), options, store) as (trials, keep):
             if old is not None:
                 mined = grow(store, options, old, report=told)

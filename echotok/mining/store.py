@@ -21,7 +21,7 @@ import regex
 from echotok.errors import InputError
 from echotok.leftovers import find_leftovers
 from echotok.mining.privacy import PrivateFinder, known
-from echotok.mining.segments import Bools, Ints, Segments
+from echotok.mining.segments import Bools, Ints, Segments, SmallInts, ranges
 from echotok.text import make_normalizer, split_pieces, split_stops
 
 __all__ = ["HeldBack", "ReportStore", "read_parts"]
@@ -172,6 +172,11 @@ class ReportStore:
         return len(self._patient_of_report)
 
     @property
+    def num_distinct(self) -> int:
+        """Number of distinct segments."""
+        return len(self._numbers)
+
+    @property
     def num_patients(self) -> int:
         """Number of patients of the reports taken."""
         return self._num_patients
@@ -274,48 +279,50 @@ class ReportStore:
             seen.update(numbers.tobytes())
         return seen.hexdigest()
 
-    def postings(self) -> tuple[Ints, Ints]:
-        """Segment and report of every occurrence: int64 (num_occurrences,) each."""
+    def postings(self) -> tuple[SmallInts, SmallInts]:
+        """Segment and report of every occurrence: int32 (num_occurrences,) each."""
         return (
-            np.array(self._posted_segments, dtype=np.int64),
-            np.array(self._posted_reports, dtype=np.int64),
+            np.array(self._posted_segments, dtype=np.int32),
+            np.array(self._posted_reports, dtype=np.int32),
         )
 
-    def segments(self, *, k: int, reports: Bools | None = None) -> Segments:
+    def segments(
+        self, *, k: int, reports: Bools | None = None, max_distinct: int | None = None
+    ) -> Segments:
         """The segments of some reports, ordered by text.
+
+        What is held back is worked out over all reports: a name is a name in every part of them.
 
         Args:
             k: number of patients that are kept for each segment.
             reports: bool (num_reports,), true for the reports to take; None takes all.
-
-        What is held back is worked out over all reports: a name is a name in every part of them.
+            max_distinct: number of segments above which the rarest are drawn by lot, so that about
+                so many are left; None takes all.
         """
         names = self._names()
         posted, report = self.postings()
         if reports is not None:
-            posted, report = posted[reports[report]], report[reports[report]]
+            taken = reports[report]
+            posted, report = posted[taken], report[taken]
         keys = list(self._numbers)
         weights = np.bincount(posted, minlength=len(keys))
-        order = sorted(np.flatnonzero(weights).tolist(), key=keys.__getitem__)
-        rank = np.full(len(keys), -1, dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        held = rank[posted]
-        held *= max(1, self._num_patients)
-        held += self.patient_of_report[report]
-        # In place: `np.unique` makes a table of them that is many times as large.
-        held.sort()
-        held = held[np.diff(held, prepend=-1) != 0]
-        holder_of, holder = np.divmod(held, max(1, self._num_patients))
-        first = np.searchsorted(holder_of, holder_of, side="left")
-        kept = np.arange(len(held)) - first < k
+        met = np.flatnonzero(weights)
+        if max_distinct is not None and len(met) > max_distinct:
+            weights[met] = _drawn(
+                [keys[number] for number in met.tolist()], weights[met], max_distinct
+            )
+            met = np.flatnonzero(weights)
+        order = sorted(met.tolist(), key=keys.__getitem__)
+        holders, holder_starts = self._holders(posted, report, order, k)
+        del posted, report
         vocabulary: dict[str, int] = {}
-        pieces: list[int] = []
-        private: list[bool] = []
-        starts = [0]
+        pieces = array("q")
+        private = array("b")
+        starts = array("q", [0])
         for number in order:
             split, reasons = self._release(*_marked(keys[number], names))
-            pieces += [vocabulary.setdefault(piece, len(vocabulary)) for piece in split]
-            private += [reason is not None for reason in reasons]
+            pieces.extend(vocabulary.setdefault(piece, len(vocabulary)) for piece in split)
+            private.extend(reason is not None for reason in reasons)
             pieces.append(-1)
             private.append(False)
             starts.append(len(pieces))
@@ -325,12 +332,59 @@ class ReportStore:
             private=np.array(private, dtype=bool),
             starts=np.array(starts, dtype=np.int64),
             weights=weights[order],
-            holders=holder[kept],
-            holder_starts=np.searchsorted(holder_of[kept], np.arange(len(order) + 1)),
+            holders=holders,
+            holder_starts=holder_starts,
             numbers=np.array(order, dtype=np.int64),
             num_reports=self.num_reports if reports is None else int(reports.sum()),
             num_patients=self._num_patients,
         )
+
+    def _holders(
+        self, posted: SmallInts, report: SmallInts, order: list[int], k: int
+    ) -> tuple[Ints, Ints]:
+        """`Segments.holders` and `holder_starts`, for the segments of these numbers.
+
+        There are tens of millions of occurrences, so that each array of them counts.
+        """
+        rank = np.full(len(self._numbers), -1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        num_patients = max(1, self._num_patients)
+        held = rank[posted]
+        held *= num_patients
+        held += self.patient_of_report[report]
+        # In place: `np.unique` makes a table of them that is many times as large.
+        held.sort()
+        is_first = np.ones(len(held), dtype=bool)
+        np.not_equal(held[1:], held[:-1], out=is_first[1:])
+        held = held[is_first]
+        # What is not taken has the rank -1 and stands before all others.
+        bounds = np.searchsorted(held, np.arange(len(order) + 1) * num_patients)
+        kept = ranges(bounds[:-1], np.minimum(bounds[:-1] + k, bounds[1:]))
+        holder_starts = np.concatenate([[0], np.cumsum(np.minimum(np.diff(bounds), k))])
+        return held[kept] % num_patients, holder_starts
+
+
+def _drawn(keys: Sequence[str], weights: Ints, most: int) -> Ints:
+    """New weights of segments, 0 for those that the lot leaves out, so that about `most` are left.
+
+    One that occurs less than a bar number of times stays with the chance that is its share of the
+    bar, and then counts as the bar: sums over the segments are right in the mean, and what is
+    frequent stays as it is. The lot is the text's own, the same in every run.
+    """
+    low, high = 1, int(weights.sum())
+    while low < high:
+        bar = (low + high) // 2
+        if np.minimum(1.0, weights / bar).sum() <= most:
+            high = bar
+        else:
+            low = bar + 1
+    lots = np.array([_lot(key) for key in keys])
+    return np.where(lots * low < weights, np.maximum(weights, low), 0)
+
+
+def _lot(text: str) -> float:
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64
 
 
 def read_parts(

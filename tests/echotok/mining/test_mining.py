@@ -8,7 +8,8 @@ import os
 import random
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from echotok.mining.pipeline import mine
 from echotok.mining.preparation import prepare, select_phrases
 from echotok.mining.privacy import PrivateFinder
 from echotok.mining.runs import mine_runs
+from echotok.mining.segments import Segments
 from echotok.mining.session import mine_reports
 from echotok.mining.store import ReportStore
 from echotok.mining.views import make_views
@@ -90,6 +92,25 @@ def test_template_sentence_is_one_phrase_with_slots(mined: echotok.Tokenizer) ->
 
 def test_every_phrase_is_held_by_k_patients(reports: Path, mined: echotok.Tokenizer) -> None:
     """Counted by brute force: each phrase stands in reports of k patients or more."""
+    assert _fewest_holders(reports, mined) >= K
+
+
+def test_a_draw_of_the_sentences_is_mined(reports: Path, mined: echotok.Tokenizer) -> None:
+    """It is said; k patients hold each phrase, and tokens are about those of a whole table."""
+    out = reports.parent / "drawn"
+    done = _mine(reports, out, "--max-distinct", "250")
+    assert done.returncode == 0, done.stderr
+    assert "682 distinct sentences: 250 of them are mined" in done.stderr
+    drawn = build(out)
+    assert _fewest_holders(reports, drawn) >= K
+    assert _planted_words(_written(out) + done.stdout + done.stderr) <= {"march"}
+    texts = [report.text for report in read_reports([reports], column="report")]
+    tokens, whole = (sum(len(tok.encode(text).ids) for text in texts) for tok in (drawn, mined))
+    assert tokens < 1.03 * whole
+
+
+def _fewest_holders(reports: Path, mined: echotok.Tokenizer) -> int:
+    """Of the patients whose reports hold a phrase, counted up to k."""
     holders: dict[int, set[str]] = defaultdict(set)
     alone = {phrase.id: echotok.table.match.Matcher([phrase], ()) for phrase in mined.table.live}
     for report in read_reports([reports], column="report", patient_column="patient"):
@@ -101,7 +122,7 @@ def test_every_phrase_is_held_by_k_patients(reports: Path, mined: echotok.Tokeni
             found = (matcher.longest(pieces, at) for at in range(len(pieces)))
             if any(match is not None and match.phrase == number for match in found):
                 holders[number].add(report.patient)
-    assert min(len(holders[phrase.id]) for phrase in mined.table.live) >= K
+    return min(len(holders[phrase.id]) for phrase in mined.table.live)
 
 
 def test_tokens_are_those_of_the_encoder() -> None:
@@ -204,10 +225,17 @@ def test_every_format_gives_the_same_table(reports: Path, folder: Path, tmp_path
 
 def test_planted_identities_reach_nothing(reports: Path, folder: Path) -> None:
     """No name, date, number, contact or address, frequent or rare, is in a file or a message."""
-    written = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
-    written += (reports.parent / "said.txt").read_text(encoding="utf-8")
+    said = (reports.parent / "said.txt").read_text(encoding="utf-8")
+    assert _planted_words(_written(folder) + said) <= {"march"}
+
+
+def _written(folder: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
+
+
+def _planted_words(text: str) -> set[str]:
     words = {word for _, planted in (*FREQUENT, *RARE) for word in planted}
-    assert {word for word in words if word in written.lower()} <= {"march"}
+    return {word for word in words if word in text.lower()}
 
 
 def test_the_month_of_a_date_stands_alone(mined: echotok.Tokenizer) -> None:
@@ -520,6 +548,56 @@ def test_an_error_of_reading_leaves_no_folder(reports: Path, tmp_path: Path) -> 
 
 
 # The parts
+
+
+def test_the_rarest_segments_are_drawn_by_lot() -> None:
+    """About as many as are asked for; sums stay, the frequent stay, and order changes nothing."""
+    rng = random.Random(0)
+    sentences = [f"w{at % 10} x{at % 50} y{at}." for at in range(4000)]
+    given = [(rng.choice(sentences[:200]), rng.choice(sentences)) for _ in range(5000)]
+    stores = [ReportStore(units=UNITS), ReportStore(units=UNITS)]
+    for store, pairs in zip(stores, (given, given[::-1]), strict=True):
+        for number, pair in enumerate(pairs):
+            of_patient = number if pairs is given else len(pairs) - 1 - number
+            store.add(" ".join(pair), patient=of_patient % 97)
+    whole = stores[0].segments(k=3)
+    drawn, again = (store.segments(k=3, max_distinct=1000) for store in stores)
+    assert len(whole.weights) > 2500
+    assert len(drawn.weights) == pytest.approx(1000, rel=0.08)
+    assert drawn.weights.sum() == pytest.approx(whole.weights.sum(), rel=0.05)
+    of_whole = {
+        stores[0].texts[number]: (weight, set(_holders(whole, at)))
+        for at, (number, weight) in enumerate(zip(whole.numbers, whole.weights, strict=True))
+    }
+    bar = drawn.weights.min()
+    assert bar > 1
+    for at, (number, weight) in enumerate(zip(drawn.numbers, drawn.weights, strict=True)):
+        times, holders = of_whole[stores[0].texts[number]]
+        assert weight == max(times, bar)
+        assert set(_holders(drawn, at)) == holders
+    frequent = {text for text, (times, _) in of_whole.items() if times >= bar}
+    assert frequent <= {stores[0].texts[number] for number in drawn.numbers}
+    words = [
+        Counter({word: int(weight) for word, weight in _word_weights(one)})
+        for one in (whole, drawn)
+    ]
+    assert all(words[1][f"w{at}"] == pytest.approx(words[0][f"w{at}"], rel=0.1) for at in range(10))
+    assert [stores[0].texts[number] for number in drawn.numbers] == [
+        stores[1].texts[number] for number in again.numbers
+    ]
+    assert np.array_equal(drawn.weights, again.weights)
+
+
+def _holders(segments: Segments, at: int) -> list[int]:
+    low, high = segments.holder_starts[at : at + 2]
+    return segments.holders[low:high].tolist()
+
+
+def _word_weights(segments: Segments) -> Iterator[tuple[str, float]]:
+    weight = segments.weights[segments.segment_of_node()]
+    real = segments.pieces >= 0
+    sums = np.bincount(segments.pieces[real], weight[real])
+    yield from zip(segments.vocabulary, sums.tolist(), strict=True)
 
 
 @pytest.mark.parametrize("longest", [3, 5])
