@@ -104,4 +104,4 @@ def count_clip_tokens(text: str, bpe: ByteBPE) -> int:
         bpe: `ByteBPE(clip_merges())`.
     """
     words = _CLIP_PIECE.findall(" ".join(text.split()).lower())
-    return 2 + sum(len(bpe.encode_word(word)) for word in words)
+    return 2 + sum(map(len, map(bpe.encode_word, words)))

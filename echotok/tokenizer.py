@@ -552,13 +552,14 @@ class Tokenizer:
             IdError: an id is out of range or a spare row.
         """
         try:
-            numbered = enumerate(ids)
+            given: list[Any] = list(ids)
         except TypeError:
             raise IdError(
                 f"decode takes a sequence of ids, not {type(ids).__name__}; pass a list of integers"
             ) from None
-        numbers = [self._as_id(number, position) for position, number in numbered]
-        return self._engine.decoder.decode(numbers)
+        if not self._are_ids(given):
+            given = [self._as_id(number, position) for position, number in enumerate(given)]
+        return self._engine.decoder.decode(given)
 
     def decode_batch(self, rows: Iterable[Ids]) -> list[str]:
         """The normalized text of each row of ids; see `decode`.
@@ -587,6 +588,15 @@ class Tokenizer:
             except IdError as error:
                 raise IdError(f"row {row}: {error}") from error
         return texts
+
+    def _are_ids(self, numbers: list[Any]) -> bool:
+        """Whether these are plain integers with a meaning: at once, as nearly all are."""
+        kinds = self._engine.vocabulary.kinds
+        return (
+            {*map(type, numbers)} == {int}
+            and 0 <= min(numbers) <= max(numbers) < len(kinds)
+            and all(map(kinds.__getitem__, numbers))
+        )
 
     def _as_id(self, number: SupportsIndex, position: int) -> int:
         try:

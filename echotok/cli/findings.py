@@ -174,24 +174,23 @@ class _Summary:
 
     def add(self, name: object, read: Read, *, wide: bool) -> list[list[object]]:
         """Count a report; returns its rows."""
-        from echotok.findings.table import answers, as_number, to_cells
+        from echotok.findings.table import answers, as_number, contradictory, to_cells
 
-        said = answers(read.rows, self._rules)
-        contradictory = [finding for finding, one in said.items() if one.disagree]
+        disagreeing = contradictory(read.rows, self._rules)
         self._reports += 1
         self._findings += len(read.rows)
         self._empty += not read.rows
         self._units += read.units
         self._used += read.used
-        self._contradictory += len(contradictory)
+        self._contradictory += len(disagreeing)
         self._implausible += sum(not row.plausible for row in read.rows)
         if not wide:
             return [to_cells(name, row) for row in read.rows]
         cells: list[object] = [name]
-        for one in said.values():
+        for one in answers(read.rows, self._rules).values():
             number = as_number(one)
             cells.append(one.value if isinstance(one.value, str) else number)
-        return [[*cells, " ".join(contradictory)]]
+        return [[*cells, " ".join(disagreeing)]]
 
     def tell(self, out: str | None) -> None:
         """Say what was read."""
@@ -255,10 +254,12 @@ class _Csv:
             self._rows.writerow(self._header)
             self._header = ()
         for row in rows:
-            self._rows.writerow(["" if _blank(cell) else _text(cell) for cell in row])
+            self._rows.writerow([_text(cell) if type(cell) is not str else cell for cell in row])
 
 
 def _text(cell: object) -> object:
+    if _blank(cell):
+        return ""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return f"{cell:g}" if isinstance(cell, float) and abs(cell) < 1e6 else cell

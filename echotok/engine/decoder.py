@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from echotok.bpe import HALVES, byte_alphabet
 from echotok.engine.spacing import (
@@ -14,9 +15,23 @@ from echotok.engine.spacing import (
     right_edge,
 )
 from echotok.engine.vocabulary import Layout, Vocabulary, begins_value
-from echotok.table.phrases import PhraseTable
+from echotok.table.phrases import Item, PhraseTable
 
 __all__ = ["Decoder"]
+
+
+class _Unit(NamedTuple):
+    """What ids stand for.
+
+    Attributes:
+        text: without the space before it.
+        left: edge.
+        rights: right edge where no space is before the unit, and where one is or the text begins.
+    """
+
+    text: str
+    left: Edge
+    rights: tuple[Edge, Edge]
 
 
 class Decoder:
@@ -26,6 +41,7 @@ class Decoder:
         self._phrases = {layout.phrase + phrase.id: phrase for phrase in table.phrases}
         self._layout = layout
         self._vocabulary = vocabulary
+        self._alone: dict[int, _Unit] = {}
         self._byte_of = {symbol: byte for byte, symbol in enumerate(byte_alphabet())}
 
     def decode(self, numbers: list[int]) -> str:
@@ -33,61 +49,78 @@ class Decoder:
         parts: list[str] = []
         right: Edge | None = None
         flip = False
-        at = 0
-        while at < len(numbers):
+        at, size, alone = 0, len(numbers), self._alone
+        while at < size:
             number = numbers[at]
-            if self._vocabulary.kinds[number] == "special":
+            unit = alone.get(number)
+            if unit is not None:
+                at += 1
+            elif self._vocabulary.kinds[number] == "special":
                 flip = self._vocabulary.roles[number] in ("join", "space")
                 at += 1
                 continue
-            at, text, left = self._decode_unit(numbers, at)
-            if not text:  # the end of a word without a word, which no text gives
+            else:
+                at, unit = self._decode_unit(numbers, at)
+            text, left, rights = unit
+            if not text:
                 continue
             spaced = right is not None and EXPECTS_SPACE[right][left] is not flip
-            if self._vocabulary.kinds[number] == "value":
-                following = VALUE_RIGHT
-            elif self._vocabulary.kinds[number] == "phrase":
-                last = self._phrases[self._layout.opened(number)[0]].items[-1]
-                following = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
-            else:
-                following = right_edge(text, spaced=spaced or right is None)
-            if closing := self._closing(number):
-                following = right_edge(closing, spaced=False)
             parts.append(" " + text if spaced else text)
-            right = following
+            right = rights[spaced or right is None]
             flip = False
         return "".join(parts)
 
-    def _closing(self, number: int) -> str:
-        return self._layout.opened(number)[1] if self._vocabulary.kinds[number] != "bpe" else ""
+    def _decode_unit(self, numbers: list[int], at: int) -> tuple[int, _Unit]:
+        """The unit at a position, and the position behind it.
 
-    def _decode_unit(self, numbers: list[int], at: int) -> tuple[int, str, Edge]:
-        """The unit at a position: the position behind it, its text and its left edge."""
+        A unit of one id is remembered if nothing behind it can belong to it.
+        """
+        start, number = at, numbers[at]
         kinds, texts = self._vocabulary.kinds, self._vocabulary.texts
-        if kinds[numbers[at]] == "value":
+        if kinds[number] == "bpe":
+            while at < len(numbers) and kinds[numbers[at]] == "bpe":
+                at += 1
+                if texts[numbers[at - 1]].endswith("</w>"):
+                    break
+            is_alone = at == start + 1 and texts[number].endswith("</w>")
+            text = self._decode_bpe([texts[one] for one in numbers[start:at]])
+            rights = (VALUE_RIGHT, VALUE_RIGHT)
+            if text:  # else the end of a word without a word, which no text gives
+                rights = (right_edge(text, spaced=False), right_edge(text, spaced=True))
+            unit = _Unit(text, left_edge(text), rights)
+        elif kinds[number] == "value":
+            is_alone = self._vocabulary.roles[number] == "whole"
             at, text = self._decode_value(numbers, at)
-            return at, text, VALUE_LEFT
-        if kinds[numbers[at]] == "phrase":
-            opened, closing = self._layout.opened(numbers[at])
-            phrase = self._phrases[opened]
-            at += 1
-            words = []
-            for item in phrase.items:
-                text = item.text
-                if item.slot is not None:
-                    text = "{" + item.slot + "}"
-                    if at < len(numbers) and kinds[numbers[at]] == "value":
-                        at, text = self._decode_value(numbers, at)
-                words.append(" " + text if item.spaced else text)
-            first = phrase.items[0]
-            return at, "".join(words) + closing, VALUE_LEFT if first.slot else left_edge(first.text)
-        start = at
-        while at < len(numbers) and kinds[numbers[at]] == "bpe":
-            at += 1
-            if texts[numbers[at - 1]].endswith("</w>"):
-                break
-        text = self._decode_bpe([texts[number] for number in numbers[start:at]])
-        return at, text, left_edge(text)
+            unit = _Unit(text, VALUE_LEFT, self._rights(number, VALUE_RIGHT))
+        else:
+            items = self._phrases[self._layout.opened(number)[0]].items
+            is_alone = not any(item.slot for item in items)
+            at, text = self._decode_phrase(items, numbers, at + 1)
+            first, last = items[0], items[-1]
+            left = VALUE_LEFT if first.slot else left_edge(first.text)
+            right = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
+            text += self._layout.opened(number)[1]
+            unit = _Unit(text, left, self._rights(number, right))
+        if is_alone:
+            self._alone[number] = unit
+        return at, unit
+
+    def _rights(self, number: int, right: Edge) -> tuple[Edge, Edge]:
+        """The right edges of a phrase or value, which its closing may have moved."""
+        if closing := self._layout.opened(number)[1]:
+            right = right_edge(closing, spaced=False)
+        return right, right
+
+    def _decode_phrase(self, items: Sequence[Item], numbers: list[int], at: int) -> tuple[int, str]:
+        kinds, words = self._vocabulary.kinds, []
+        for item in items:
+            text = item.text
+            if item.slot is not None:
+                text = "{" + item.slot + "}"
+                if at < len(numbers) and kinds[numbers[at]] == "value":
+                    at, text = self._decode_value(numbers, at)
+            words.append(" " + text if item.spaced else text)
+        return at, "".join(words)
 
     def _decode_value(self, numbers: list[int], at: int) -> tuple[int, str]:
         texts, roles = self._vocabulary.texts, self._vocabulary.roles

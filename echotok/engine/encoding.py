@@ -231,12 +231,12 @@ class Encoding:
     @cached_property
     def tokens(self) -> list[str]:
         """The text of each id: a phrase with its `{slots}`, a value, a BPE token, `<bos>`."""
-        return [self._engine.vocabulary.texts[number] for number in self.ids]
+        return [*map(self._engine.vocabulary.texts.__getitem__, self.ids)]
 
     @cached_property
     def kinds(self) -> list[str]:
         """`special`, `phrase`, `value` or `bpe` for each id (`join` and `space` are special)."""
-        return [self._engine.vocabulary.kinds[number] for number in self.ids]
+        return [*map(self._engine.vocabulary.kinds.__getitem__, self.ids)]
 
     @cached_property
     def roles(self) -> list[str]:
@@ -246,12 +246,12 @@ class Encoding:
         number that is written as several ids; for a special id it is the special's name; for all
         other ids it is empty.
         """
-        return [self._engine.vocabulary.roles[number] for number in self.ids]
+        return [*map(self._engine.vocabulary.roles.__getitem__, self.ids)]
 
     @cached_property
     def slot_types(self) -> list[str]:
         """The slot type of each id of a value, such as `number` or `severity`; "" for other ids."""
-        return [self._engine.vocabulary.slots[number] for number in self.ids]
+        return [*map(self._engine.vocabulary.slots.__getitem__, self.ids)]
 
     def slots(self) -> list[SlotValue]:
         """The values of the text, each with its phrase, the type of its slot, and its span.

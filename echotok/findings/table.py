@@ -26,6 +26,7 @@ __all__ = [
     "answer",
     "answers",
     "as_number",
+    "contradictory",
     "findings_table",
     "read_many",
     "to_cells",
@@ -220,10 +221,27 @@ def _there(row: Finding) -> bool:
 
 def answers(rows: Iterable[Finding], rules: FindingsRules) -> dict[str, Answer]:
     """One report's answer to every finding of the rules."""
+    said = _by_name(rows)
+    return {
+        name: answer(said[name], rule)
+        if name in said
+        else Answer(rule.unsaid, "unsaid", False, None)
+        for name, rule in rules.findings.items()
+    }
+
+
+def contradictory(rows: Iterable[Finding], rules: FindingsRules) -> list[str]:
+    """The findings of which one report's mentions contradict each other, in the rules' order."""
+    said = _by_name(rows)
+    found = {name for name, some in said.items() if answer(some, rules.findings[name]).disagree}
+    return [name for name in rules.findings if name in found] if found else []
+
+
+def _by_name(rows: Iterable[Finding]) -> dict[str, list[Finding]]:
     by_name: dict[str, list[Finding]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
-    return {name: answer(by_name.get(name, ()), rule) for name, rule in rules.findings.items()}
+    return by_name
 
 
 # Columns
@@ -304,7 +322,7 @@ def findings_table(
         num_reports += 1
         name = at + 1 if ids is None else ids[at]
         cells += [to_cells(name, row) for row in read.rows]
-        disagreeing += sum(one.disagree for one in answers(read.rows, rules).values())
+        disagreeing += len(contradictory(read.rows, rules))
     made: dict[str, NDArray[Any]] = {}
     for place, column in enumerate(COLUMNS):
         values = [row[place] for row in cells]
