@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import pickle
 import pkgutil
+import random
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import echotok
 from echotok import ArtifactError, IdError, InputError, Tokenizer
 from echotok.adapters.open_clip import OpenClipTokenizer
 from echotok.building import build
+from echotok.engine.decoder import Decoder
 from echotok.table.fallback import Fallback
 
 TEXTS = [text for text in update_golden.TEXTS if text] + [
@@ -466,6 +468,23 @@ def test_batches_decode_row_by_row(tok: Tokenizer) -> None:
     for rows in (tok.encode_batch(texts).ids, tok(texts)["input_ids"]):
         assert tok.decode_batch(rows) == expected
     assert tok.decode_batch([]) == []
+
+
+def test_what_was_decoded_before_changes_nothing(tok: Tokenizer) -> None:
+    """Any ids, in any order: a decoder that remembers units gives what a new one gives."""
+    engine, rng = tok._engine, random.Random(0)
+    ids = tok.assigned_ids
+    open_words = [
+        number
+        for number in ids
+        if tok.kind(number) == "bpe" and not tok.id_to_token(number).endswith("</w>")
+    ]
+    for _ in range(300):
+        some = [*rng.choices(ids, k=6), *rng.choices(open_words, k=3)]
+        rows = [rng.choices(some, k=5) for _ in range(4)]
+        for row in rows:
+            new = Decoder(tok.table, engine.layout, engine.vocabulary)
+            assert tok.decode(row) == new.decode(row)
 
 
 def test_tokens_and_ids(tok: Tokenizer) -> None:
