@@ -17,7 +17,7 @@ All have the same clips, towers and passes over the data. Each (seed, recipe) is
 runs/bench-recipes: one that is done is skipped, one that was stopped goes on. Writes
 results/recipes.md; with `--page` of the stages that are done, and trains nothing. With `--site 1`
 everything is done on the phantoms of a second laboratory, on which no choice was made
-(results/recipes_other_site.md).
+(results/recipes_other_site.md); with `--to NAME` the page is another one, for a few more of them.
 
     python benchmarks/models/recipes.py [--seeds 1 2 3] [--recipes ...] [--site 1] [--quick]
 """
@@ -88,6 +88,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--site", type=int, default=0, choices=SITES, help="of the phantoms")
     parser.add_argument("--page", action="store_true", help="train nothing; of what is done")
+    parser.add_argument("--to", metavar="NAME", help="a page of its own: results/NAME.md")
     parser.add_argument("--quick", action="store_true", help="tiny; checks that it runs")
     arguments = parser.parse_args()
     get = done_stage if arguments.page else run_stage
@@ -105,18 +106,21 @@ def main() -> int:
     results = {
         "stages": stages,
         "facts": facts(_command(arguments), _PACKAGES, seeds=arguments.seeds),
+        "picture": "",
     }
     if arguments.quick:
         print(to_markdown(results))
         return 0
-    name = "recipes" if arguments.site == 0 else "recipes_other_site"
-    write_results(name, results, to_markdown(results), readme=readme_figures(results))
-    if arguments.site == 0:
+    name = arguments.to or ("recipes" if arguments.site == 0 else "recipes_other_site")
+    results["picture"] = f"{name}.svg" if arguments.site == 0 else ""
+    figures = None if arguments.to else readme_figures(results)
+    write_results(name, results, to_markdown(results), readme=figures)
+    if results["picture"]:
         curves = {
             recipe: [steps.validation_curve(_folder(arguments, seed) / recipe) for seed in by_seed]
             for recipe, by_seed in stages.items()
         }
-        draw(stages, curves, RESULTS / "recipes.svg")
+        draw(stages, curves, RESULTS / results["picture"])
     return 0
 
 
@@ -180,9 +184,12 @@ def _asked(arguments: argparse.Namespace, seed: int, name: str) -> dict[str, Any
 def _command(arguments: argparse.Namespace) -> str:
     """What repeats the run, wherever its stages were kept."""
     seeds = " ".join(map(str, arguments.seeds))
+    some = f" --recipes {' '.join(arguments.recipes)}" if arguments.to else ""
     return (
         f"python benchmarks/models/recipes.py --seeds {seeds} --num-train {arguments.num_train} "
-        f"--epochs {arguments.epochs}" + (f" --site {arguments.site}" if arguments.site else "")
+        f"--epochs {arguments.epochs}{some}"
+        + (f" --site {arguments.site}" if arguments.site else "")
+        + (f" --to {arguments.to}" if arguments.to else "")
     )
 
 

@@ -107,8 +107,8 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             f"{np.mean([one['training']['seconds'] for one in found]) / 60:.1f}",
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    if not asked["data"].get("site"):
-        lines += ["", "![Both skills of each recipe, and retrieval by passes](recipes.svg)"]
+    if picture := results["picture"]:
+        lines += ["", f"![Both skills of each recipe, and retrieval by passes]({picture})"]
     lines += ["", "Each seed, with 95 % intervals from 1,000 resamples of the patients:", ""]
     shown = (
         *(("retrieval", name) for name in ("mcmrr",)),
