@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 
 from echotok.bpe import END, byte_alphabet
@@ -13,12 +13,17 @@ __all__ = ["train_merges", "trainer_tools"]
 
 
 _PRIVATE = 0xE000
+# The trainer is given each word as often as it counts.
+_MOST_WORDS = 10_000_000
+_WORDS_A_LINE = 1_000
 
 
 def train_merges(
     counts: Mapping[str, int], num_merges: int, *, base: str | None = None
 ) -> list[tuple[str, str]]:
     """Train a byte-level BPE on weighted words with HF tokenizers.
+
+    Of more than ten million words in all, each counts in proportion, and at least once.
 
     Args:
         counts: word -> count.
@@ -45,8 +50,8 @@ def train_merges(
     else:
         written = {**dict(zip(base, base, strict=True)), chr(_PRIVATE): END}
 
-    def lines() -> Iterable[str]:
-        for word, count in sorted(counts.items()):
+    def lines() -> Iterator[str]:
+        for word, count in sorted(_in_proportion(counts).items()):
             raw = word.encode("utf-8", "surrogatepass")
             symbols = "".join(alphabet[byte] for byte in raw)
             if base is None:
@@ -55,7 +60,7 @@ def train_merges(
                 symbols += chr(_PRIVATE)
             else:
                 continue
-            yield " ".join([symbols] * count)
+            yield from _repeated(symbols, count)
 
     trainer = hf.trainers.BpeTrainer(
         vocab_size=len(written) + num_merges,
@@ -71,6 +76,19 @@ def train_merges(
         ("".join(map(written.__getitem__, left)), "".join(map(written.__getitem__, right)))
         for left, right in merges[:num_merges]
     ]
+
+
+def _in_proportion(counts: Mapping[str, int]) -> Mapping[str, int]:
+    total = sum(counts.values())
+    if total <= _MOST_WORDS:
+        return counts
+    return {word: max(1, count * _MOST_WORDS // total) for word, count in counts.items() if count}
+
+
+def _repeated(word: str, count: int) -> Iterator[str]:
+    """A word as often as it counts, in lines: a long one takes gigabytes while it is split."""
+    for at in range(0, count, _WORDS_A_LINE):
+        yield " ".join([word] * min(_WORDS_A_LINE, count - at))
 
 
 def trainer_tools() -> ModuleType:

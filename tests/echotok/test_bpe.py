@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import echotok
-from echotok import PhraseTable
+from echotok import PhraseTable, bpe_training
 from echotok.bpe import ByteBPE, _merge, _merge_long, byte_alphabet
 from echotok.bpe_training import train_merges
 from echotok.building import build, word_counts
@@ -298,3 +298,19 @@ def test_numbers_train_nothing(table: PhraseTable) -> None:
     assert "mrn" in counts
     own = word_counts(table, [])
     assert not [word for word in counts - own if any(sign.isdigit() for sign in word)]
+
+
+def test_words_of_a_large_corpus_count_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times the counts, where so many are too many, give the same merges, and no long line."""
+    pytest.importorskip("tokenizers")
+    counts = {"mild": 40, "mildly": 30, "severe": 20, "severely": 20, "valve": 10, "valves": 1}
+    merges = train_merges(counts, 12)
+    monkeypatch.setattr(bpe_training, "_MOST_WORDS", sum(counts.values()))
+    monkeypatch.setattr(bpe_training, "_WORDS_A_LINE", 7)
+    tenfold = {word: 10 * count for word, count in counts.items()} | {"never": 0}
+    assert bpe_training._in_proportion(tenfold) == counts
+    assert bpe_training._in_proportion(counts) == counts
+    assert train_merges(tenfold, 12) == merges
+    lines = [*bpe_training._repeated("mild", 40)]
+    assert [len(line.split()) for line in lines] == [7] * 5 + [5]
+    assert [*bpe_training._repeated("never", 0)] == []
