@@ -49,7 +49,7 @@ $(READY): $(UV_STAMP) pyproject.toml constraints.txt
 
 $(READY_TORCH): $(READY) overrides.txt
 	@echo "Installing the torch half into $(VENV) (up to 3 GB to download, 5 GB of disk)"
-	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,cluster,cloud,gpl-decoders,docs,dev]"
+	@$(INSTALL) $(OVERRIDES) --editable ".[build,echoclip-r,serve,cluster,cloud,gpl-decoders,docs,dev,dev-torch]"
 	@touch $@
 
 # Apart from the environment: what it needs of python-dateutil is older than what is pinned.
@@ -67,7 +67,7 @@ endif
 # Compiled once, as the packages are: tests start some hundred processes.
 test: $(READY_TORCH) ## Run every test
 	@$(PY) -m compileall -q echotok echoclip_r
-	$(PY) -m pytest -n 2 --durations=40 --durations-min=2
+	$(PY) -m pytest -n 2 --dist worksteal --durations=40 --durations-min=2
 
 test-echotok: $(READY) ## Run the tests of echotok alone: no torch needed
 	@$(PY) -m compileall -q echotok

@@ -30,7 +30,7 @@ from typing import Literal
 
 from echotok.errors import InputError
 from echotok.spelling import did_you_mean
-from echotok.text_files import decode, find_dialect, open_lines, read_text
+from echotok.text_files import CellReader, decode, find_dialect, open_lines, read_text
 
 __all__ = ["Report", "has_columns", "holds_text", "read_reports"]
 
@@ -262,19 +262,16 @@ def _table(
     stream: Iterator[str], path: Path, how: _How, *, default: str
 ) -> Iterator[Report | _Blank]:
     column, key = how.column, how.key
-    # A report may be longer than the csv module's default limit of 128 KiB.
-    limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = next(stream, "")
     wanted = (column, None if key is None else key.column)
     sought = [name for name in wanted if name is not None]
     dialect = find_dialect(
         first, names=sought or _DEFAULT_COLUMNS, default=default, delimiter=how.delimiter
     )
-    reader = csv.reader(
+    reader = CellReader(
         stream if dialect.declared else chain([first], stream),
         delimiter=dialect.delimiter,
-        skipinitialspace=dialect.spaced,
-        strict=True,
+        spaced=dialect.spaced,
     )
     try:
         header = [name.strip() for name in next(reader, [])]
@@ -300,8 +297,6 @@ def _table(
             yield Report(text=cells[at], source=source, cells=others, **named)
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num}: {error}; check the quotes") from error
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _json_lines(stream: Iterator[str], path: Path, how: _How) -> Iterator[Report | _Blank]:

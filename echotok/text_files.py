@@ -20,15 +20,16 @@ import re
 import secrets
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 from echotok.errors import InputError
 
 __all__ = [
+    "CellReader",
     "Dialect",
     "decode",
     "find_dialect",
@@ -130,6 +131,41 @@ def find_dialect(
         delimiter = best if rank(best)[0] or rank(best)[1] > 1 else default
     spaced = re.search(re.escape(delimiter) + r" +\S", line) is not None
     return Dialect(delimiter=delimiter, spaced=spaced)
+
+
+class CellReader:
+    """Rows of a table with cells of any length, as `csv.reader` gives them.
+
+    The csv module's limit belongs to the process: it is as it was whenever others run, also between
+    two rows of a file that is read along with another.
+
+    Args:
+        lines: of the table.
+        delimiter: between cells.
+        spaced: whether spaces behind a delimiter are no part of a cell.
+        longest: most characters of a cell.
+    """
+
+    def __init__(
+        self, lines: Iterable[str], *, delimiter: str, spaced: bool, longest: int = 2**31 - 1
+    ) -> None:
+        self._rows = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
+        self._longest = longest
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> list[str]:
+        limit = csv.field_size_limit(self._longest)
+        try:
+            return next(self._rows)
+        finally:
+            csv.field_size_limit(limit)
+
+    @property
+    def line_num(self) -> int:
+        """Number of lines read."""
+        return self._rows.line_num
 
 
 def _names(line: str, delimiter: str) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 from echoclip_r.errors import ManifestError
 from echoclip_r.places import local_file
 from echotok.errors import InputError
-from echotok.text_files import find_dialect, open_lines
+from echotok.text_files import CellReader, find_dialect, open_lines
 
 __all__ = ["AS_IT_IS", "RawRow", "TableFormat", "read_cells"]
 
@@ -101,7 +101,6 @@ def read_cells(
             header, rows = _read_parquet(file, [form.columns.get(name, name) for name in ids])
             yield _renamed(path, header, form.columns), rows
     elif kind in _DELIMITERS:
-        limit = csv.field_size_limit(_MAX_CELL_CHARACTERS)
         try:
             # Surrogates carry a stray byte through the parser, so that only its row is lost.
             with open_lines(path, errors="surrogateescape", encoding=form.encoding) as lines:
@@ -109,18 +108,16 @@ def read_cells(
                 wanted = [form.columns.get(name, name) for name in names or ids]
                 dialect = find_dialect(first, names=wanted, default=_DELIMITERS[kind])
                 delimiter = form.delimiter or dialect.delimiter
-                reader = csv.reader(
+                reader = CellReader(
                     lines if dialect.declared else chain([first], lines),
                     delimiter=delimiter,
-                    skipinitialspace=dialect.spaced,
-                    strict=True,
+                    spaced=dialect.spaced,
+                    longest=_MAX_CELL_CHARACTERS,
                 )
                 header, rows = _read_csv(path, reader, delimiter)
                 yield _renamed(path, header, form.columns), rows
         except InputError as error:
             raise ManifestError(str(error)) from error
-        finally:
-            csv.field_size_limit(limit)
     else:
         hint = "; save the sheet as CSV UTF-8" if kind in (".xlsx", ".xls", ".ods") else ""
         raise ManifestError(
@@ -144,7 +141,7 @@ def _renamed(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> l
     return named
 
 
-def _read_csv(path: Path, reader: Any, delimiter: str) -> tuple[list[str], Iterator[RawRow]]:
+def _read_csv(path: Path, reader: CellReader, delimiter: str) -> tuple[list[str], Iterator[RawRow]]:
     reader_rows = _guarded(path, reader)
     header = [name.strip() for name in next(reader_rows, [])]
     if stray := _stray_byte(header):

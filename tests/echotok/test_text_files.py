@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -16,7 +17,7 @@ from command_line import Run
 from echotok.corpora import read_reports
 from echotok.errors import InputError
 from echotok.leftovers import describe_leftovers, find_leftovers
-from echotok.text_files import whole_file, write_whole
+from echotok.text_files import CellReader, whole_file, write_whole
 
 _TEXTS = ["Mild MR, Gr\u00f6\u00dfe 3 cm.", "Severe AS; no effusion."]
 _TABLE = 'id,report\n1,"' + _TEXTS[0] + '"\n2,"' + _TEXTS[1] + '"\n'
@@ -314,3 +315,21 @@ def test_what_cannot_be_written_is_named_as_it_was_given(tmp_path: Path) -> None
             write_whole(tmp_path / name, "text")
         assert caught.value.filename == str(tmp_path / told)
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+def test_long_cells_of_two_tables_are_read_in_turns() -> None:
+    """The limit of the csv module stays as it is, between the rows, too."""
+    limit = csv.field_size_limit()
+    long = "x" * (limit + 1)
+    tables = [CellReader([f"a,{long}\n"] * 3, delimiter=",", spaced=False) for _ in range(2)]
+    for row in zip(*tables, strict=False):
+        assert row == (["a", long], ["a", long])
+        assert csv.field_size_limit() == limit
+        if tables[0].line_num == 2:
+            break
+    with pytest.raises(csv.Error, match="larger than field limit"):
+        next(csv.reader([long]))
+    assert next(tables[1]) == ["a", long]
+    with pytest.raises(csv.Error, match="larger than field limit"):
+        next(CellReader([long], delimiter=",", spaced=False, longest=100))
+    assert csv.field_size_limit() == limit

@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from hashlib import sha256
-from importlib.metadata import distribution, requires
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 from guides import README, blocks, commands
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from echotok.table.reading import read_clip_fallback, read_fallback
 
@@ -296,3 +299,21 @@ command.load()()
     output = python(code, installed, needed, cwd=tmp_path)
     for command in ("encode", "decode", "show", "stats", "build", "validate"):
         assert command in output
+
+
+def test_the_light_environment_needs_no_torch() -> None:
+    """`make setup` installs the extras `build` and `dev`: nothing of them brings gigabytes."""
+    seen: set[tuple[str, str]] = set()
+    new = {("echotok", "build"), ("echotok", "dev")}
+    while new:
+        name, extra = one = new.pop()
+        seen.add(one)
+        with suppress(PackageNotFoundError):  # it is for other systems
+            for line in requires(name) or ():
+                needed = Requirement(line)
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    bare = canonicalize_name(needed.name)
+                    new |= {(bare, more) for more in ("", *needed.extras)} - seen
+    names = {name for name, _ in seen}
+    assert {"tokenizers", "transformers", "pytest"} <= names, "or this looked at nothing"
+    assert not {"torch", "torchvision", "open-clip-torch"} & names
