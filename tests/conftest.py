@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+# Each worker of xdist has a core. Threads of the math library that wait for another's core burn it,
+# in the processes that tests start, too: with two of them a training takes thrice as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 
 # A test that stops running guards nothing.
