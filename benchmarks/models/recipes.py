@@ -112,7 +112,7 @@ def main() -> int:
         print(to_markdown(results))
         return 0
     name = arguments.to or ("recipes" if arguments.site == 0 else "recipes_other_site")
-    results["picture"] = f"{name}.svg" if arguments.site == 0 else ""
+    results["picture"] = "recipes.svg" if name == "recipes" else ""
     figures = None if arguments.to else readme_figures(results)
     write_results(name, results, to_markdown(results), readme=figures)
     if results["picture"]:
