@@ -81,6 +81,7 @@ def mine(
             f"no word is shared by {options.k} patients: {store.num_reports:,} reports of "
             f"{store.num_patients:,} patients are too few, or have nothing in common; give more "
             "reports, or a lower --k for reports that you may publish from"
+            + (", or a larger --max-distinct" if store.num_distinct > options.max_distinct else "")
         )
     if options.num_merges is None:
         num_merges = min(num_merges, _most_merges(part, options))

@@ -138,8 +138,8 @@ def mine_reports(
         The table, and the places of the files that were written.
 
     Raises:
-        OptionError: `k` is below 2 without `allow_rare`, `words` and `base` exclude each other, or
-            `private` lies inside of `out` or in a folder that is not there.
+        OptionError: `k` is below 2 without `allow_rare`, `max_distinct` below 1, `words` and `base`
+            exclude each other, or `private` lies inside of `out` or in a folder that is not there.
         InputError: reports cannot be read or share nothing, `out` exists and is not empty,
             `vocab_size` leaves no room, or `base` is not a table that was mined.
         TableError: `base` breaks a rule.
@@ -150,6 +150,8 @@ def mine_reports(
             f"k is {k} (--k): below 2 the table may take text of a single patient's report; if you "
             "mean that, add allow_rare=True (--allow-rare)"
         )
+    if max_distinct < 1:
+        raise OptionError(f"max_distinct is {max_distinct}; at least one sentence must be mined")
     if words and base is not None:
         raise OptionError(
             "words (--words) train a new fallback, and --base keeps the old one; leave one of them "

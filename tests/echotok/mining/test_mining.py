@@ -109,6 +109,13 @@ def test_a_draw_of_the_sentences_is_mined(reports: Path, mined: echotok.Tokenize
     assert tokens < 1.03 * whole
 
 
+def test_a_draw_of_too_few_is_named(reports: Path, tmp_path: Path) -> None:
+    """Where nothing is shared in it, the way out is to draw more."""
+    done = _mine(reports, tmp_path / "table", "--max-distinct", "1", "--k", "121")
+    assert done.returncode == 1
+    assert "or a larger --max-distinct" in done.stderr
+
+
 def _fewest_holders(reports: Path, mined: echotok.Tokenizer) -> int:
     """Of the patients whose reports hold a phrase, counted up to k."""
     holders: dict[int, set[str]] = defaultdict(set)
@@ -524,6 +531,7 @@ def test_mining_is_one_call(reports: Path, folder: Path, tmp_path: Path) -> None
         ({"k": 0}, "k is 0"),
         ({"k": 1}, "allow_rare=True"),
         ({"k": 0, "allow_rare": True}, "k is 0"),
+        ({"max_distinct": 0}, "max_distinct is 0"),
         ({"words": ["w.txt"], "base": "t"}, "--base keeps the old one"),
         ({"private": "OUT/names.csv"}, "keep the file outside"),
         ({"private": "nowhere/names.csv"}, "there is no such folder"),
