@@ -103,16 +103,15 @@ def main() -> int:
         print(f"{arguments.out} holds no stage of these that is done", file=sys.stderr)
         return 1
     stages = {name: stages[name] for name in arguments.recipes if name in stages}
+    name = arguments.to or ("recipes" if arguments.site == 0 else "recipes_other_site")
     results = {
         "stages": stages,
         "facts": facts(_command(arguments), _PACKAGES, seeds=arguments.seeds),
-        "picture": "",
+        "picture": "recipes.svg" if name == "recipes" else "",
     }
     if arguments.quick:
         print(to_markdown(results))
         return 0
-    name = arguments.to or ("recipes" if arguments.site == 0 else "recipes_other_site")
-    results["picture"] = "recipes.svg" if name == "recipes" else ""
     figures = None if arguments.to else readme_figures(results)
     write_results(name, results, to_markdown(results), readme=figures)
     if results["picture"]:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -22,10 +23,12 @@ from pathlib import Path
 
 from benchmarks.common import CORPUS, ROOT, facts, write_results
 from echotok.corpora import read_reports
+from echotok.mining.options import MAX_DISTINCT
 
 WORK = ROOT / "runs" / "bench-mining"
 _COLUMNS = (
-    *("reports", "MB", "sentences", "of distinct", "workers", "minutes", "minutes of a core"),
+    *("reports", "MB", "sentences", "of distinct", "mined at once", "workers", "minutes"),
+    "minutes of a core",
     *("GB at most", "killed on the way and started again"),
 )
 CORPORA = ("indiana_cxr", "ptbxl_ecg", "mtsamples_other")
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1, help="processes that read the reports")
+    parser.add_argument("--max-distinct", type=int, default=MAX_DISTINCT, help="as the command's")
     parser.add_argument("--no-kill", action="store_true", help="leave out the second run")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
@@ -48,16 +52,17 @@ def main() -> None:
         "size": arguments.size,
         "seed": arguments.seed,
         "workers": arguments.workers,
+        "max_distinct": arguments.max_distinct,
         "sentences": sentences,
         "distinct": distinct,
         "megabytes": source.stat().st_size / 1e6,
     }
-    figures |= run(source, WORK / "scale", arguments.size, arguments.workers)
+    asked = command(source, arguments)
+    figures |= run(asked, WORK / "scale")
     if not arguments.no_kill and not figures["killed"]:
-        again = WORK / "scale-again"
-        figures["resumed"] = killed(source, again, arguments.size, arguments.workers)
+        figures["resumed"] = killed(asked, WORK / "scale-again")
     source.unlink()  # it is real text
-    kept = WORK / f"scale-{arguments.reports}.json"
+    kept = WORK / f"scale-{arguments.reports}-{arguments.max_distinct}.json"
     kept.write_text(json.dumps(figures, indent=1), encoding="utf-8")
     write_page()
 
@@ -67,12 +72,13 @@ def write_page() -> None:
     found = [json.loads(path.read_text(encoding="utf-8")) for path in WORK.glob("scale-*.json")]
     rows = ["| " + " | ".join(_COLUMNS) + " |", "| " + "--- | " * len(_COLUMNS)]
     steps = []
-    for one in sorted(found, key=lambda one: int(one["reports"])):
+    for one in sorted(found, key=lambda one: (one["reports"], one["max_distinct"])):
         cells = [
             f"{one['reports']:,}",
             f"{one['megabytes']:,.0f}",
             f"{one['sentences']:,}",
             f"{one['distinct']:,}",
+            f"{one['drawn_from']} drawn to {one['max_distinct']:,}" if one["drawn_from"] else "all",
             str(one["workers"]),
             f"{'**ended by the system** after ' * one['killed']}{one['seconds'] / 60:.1f}",
             f"{one['cpu_seconds'] / 60:.1f}",
@@ -81,16 +87,17 @@ def write_page() -> None:
         ]
         rows.append("| " + " | ".join(cells) + " |")
         parts = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in one["steps"].items())
-        steps.append(f"- {one['reports']:,}: {parts}.")
+        steps.append(f"- {one['reports']:,}, at most {one['max_distinct']:,}: {parts}.")
     about = facts("benchmarks/tokenizer/mining_scale.py", ["numpy"])
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     page = [
         "# Mining many reports",
         "",
-        "Sentences of the real corpora, drawn anew for each report, so that with more reports come",
-        "no more distinct sentences: memory is that of more reports, not of a more varied archive.",
-        f"Vocabulary {found[0]['size']:,}, seed {found[0]['seed']}. Workers read; the rest is done",
-        "by one process.",
+        "Sentences of the real corpora, drawn anew for each report. Some end in an initial or an",
+        "abbreviation, and mining takes them together with the next, so that more reports bring",
+        "some more distinct ones. Workers read; the rest is done by one process. 'Mined at once':",
+        "all distinct sentences, or a draw of them (`--max-distinct`).",
+        f"Vocabulary {found[0]['size']:,}, seed {found[0]['seed']}.",
         "",
         *rows,
         "",
@@ -128,22 +135,19 @@ def write_reports(path: Path, count: int, seed: int) -> tuple[int, int]:
     return total, sum(len(set(pool)) for pool in pools)
 
 
-def command(source: Path, out: Path, size: int, workers: int) -> list[str | Path]:
-    """What a user types."""
+def command(source: Path, arguments: argparse.Namespace) -> list[str | Path]:
+    """What a user types, but for the folder to write."""
     columns = ["--column", "report", "--patient-column", "patient"]
-    options = ["--vocab-size", str(size), "--workers", str(workers), "--name", "scale", "-v"]
-    return [sys.executable, "-m", "echotok", "mine", source, *columns, *options, "--out", out]
+    options = ["--vocab-size", str(arguments.size), "--workers", str(arguments.workers)]
+    options += ["--max-distinct", str(arguments.max_distinct), "--name", "scale", "-v", "--out"]
+    return [sys.executable, "-m", "echotok", "mine", source, *columns, *options]
 
 
-def run(source: Path, out: Path, size: int, workers: int) -> dict[str, object]:
+def run(asked: list[str | Path], out: Path) -> dict[str, object]:
     """Mine once; time, peak memory, and when each step began."""
     clear(out)
     begin = time.perf_counter()
-    process = subprocess.Popen(
-        command(source, out, size, workers),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = subprocess.Popen([*asked, out], stderr=subprocess.PIPE, text=True)
     return wait(process, begin)
 
 
@@ -158,7 +162,9 @@ def wait(process: subprocess.Popen[str], begin: float) -> dict[str, object]:
         if line.startswith("step: "):
             seconds, what = line.removeprefix("step: ").split(" s ", 1)
             steps[what] = steps.get(what, 0) + float(seconds)
+    drawn = re.search(r"the reports hold ([\d,]+) distinct sentences", said)
     return {
+        "drawn_from": drawn[1] if drawn else "",
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": usage[0],
         "gigabytes": usage[1],
@@ -175,11 +181,11 @@ def resource_usage() -> tuple[float, float]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
-def killed(source: Path, out: Path, size: int, workers: int) -> str:
+def killed(asked: list[str | Path], out: Path) -> str:
     """Kill a run when a size of the fallback has been tried, go on, and compare the folders."""
     clear(out)
     state = Path(f"{out}.mining-state.json")
-    process = subprocess.Popen(command(source, out, size, workers), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*asked, out], stderr=subprocess.DEVNULL)
     begin = time.perf_counter()
     while not state.exists() and process.poll() is None:
         time.sleep(1)
@@ -188,7 +194,7 @@ def killed(source: Path, out: Path, size: int, workers: int) -> str:
     before = time.perf_counter() - begin
     tried = len(json.loads(state.read_text(encoding="utf-8"))["trials"])
     begin = time.perf_counter()
-    subprocess.run(command(source, out, size, workers), stderr=subprocess.DEVNULL, check=True)
+    subprocess.run([*asked, out], stderr=subprocess.DEVNULL, check=True)
     seconds = time.perf_counter() - begin
     same = digest(out) == digest(WORK / "scale")
     verdict = "the same table, byte for byte" if same else "ANOTHER TABLE"

@@ -174,23 +174,24 @@ class _Summary:
 
     def add(self, name: object, read: Read, *, wide: bool) -> list[list[object]]:
         """Count a report; returns its rows."""
-        from echotok.findings.table import answers, as_number, contradictory, to_cells
+        from echotok.findings.table import answers, as_number, to_cells
 
-        disagreeing = contradictory(read.rows, self._rules)
+        said = answers(read.rows, self._rules)
+        contradictory = [finding for finding, one in said.items() if one.disagree]
         self._reports += 1
         self._findings += len(read.rows)
         self._empty += not read.rows
         self._units += read.units
         self._used += read.used
-        self._contradictory += len(disagreeing)
+        self._contradictory += len(contradictory)
         self._implausible += sum(not row.plausible for row in read.rows)
         if not wide:
             return [to_cells(name, row) for row in read.rows]
         cells: list[object] = [name]
-        for one in answers(read.rows, self._rules).values():
+        for one in said.values():
             number = as_number(one)
             cells.append(one.value if isinstance(one.value, str) else number)
-        return [[*cells, " ".join(disagreeing)]]
+        return [[*cells, " ".join(contradictory)]]
 
     def tell(self, out: str | None) -> None:
         """Say what was read."""

@@ -75,41 +75,43 @@ class Decoder:
 
         A unit of one id is remembered if nothing behind it can belong to it.
         """
-        start, number = at, numbers[at]
-        kinds, texts = self._vocabulary.kinds, self._vocabulary.texts
-        if kinds[number] == "bpe":
-            while at < len(numbers) and kinds[numbers[at]] == "bpe":
-                at += 1
-                if texts[numbers[at - 1]].endswith("</w>"):
-                    break
-            is_alone = at == start + 1 and texts[number].endswith("</w>")
-            text = self._decode_bpe([texts[one] for one in numbers[start:at]])
+        number, kind = numbers[at], self._vocabulary.kinds[numbers[at]]
+        if kind == "bpe":
+            behind = self._end_of_word(numbers, at)
+            tokens = [self._vocabulary.texts[one] for one in numbers[at:behind]]
+            text = self._decode_bpe(tokens)
             rights = (VALUE_RIGHT, VALUE_RIGHT)
             if text:  # else the end of a word without a word, which no text gives
                 rights = (right_edge(text, spaced=False), right_edge(text, spaced=True))
             unit = _Unit(text, left_edge(text), rights)
-        elif kinds[number] == "value":
-            is_alone = self._vocabulary.roles[number] == "whole"
-            at, text = self._decode_value(numbers, at)
-            unit = _Unit(text, VALUE_LEFT, self._rights(number, VALUE_RIGHT))
+            is_alone = len(tokens) == 1 and tokens[0].endswith("</w>")
         else:
-            items = self._phrases[self._layout.opened(number)[0]].items
-            is_alone = not any(item.slot for item in items)
-            at, text = self._decode_phrase(items, numbers, at + 1)
-            first, last = items[0], items[-1]
-            left = VALUE_LEFT if first.slot else left_edge(first.text)
-            right = VALUE_RIGHT if last.slot else right_edge(last.text, spaced=False)
-            text += self._layout.opened(number)[1]
-            unit = _Unit(text, left, self._rights(number, right))
+            opened, closing = self._layout.opened(number)
+            if kind == "value":
+                behind, text = self._decode_value(numbers, at)
+                left, right = VALUE_LEFT, VALUE_RIGHT
+                is_alone = self._vocabulary.roles[number] == "whole"
+            else:
+                items = self._phrases[opened].items
+                behind, text = self._decode_phrase(items, numbers, at + 1)
+                text += closing
+                left = VALUE_LEFT if items[0].slot else left_edge(items[0].text)
+                right = VALUE_RIGHT if items[-1].slot else right_edge(items[-1].text, spaced=False)
+                is_alone = not any(item.slot for item in items)
+            if closing:
+                right = right_edge(closing, spaced=False)
+            unit = _Unit(text, left, (right, right))
         if is_alone:
             self._alone[number] = unit
-        return at, unit
+        return behind, unit
 
-    def _rights(self, number: int, right: Edge) -> tuple[Edge, Edge]:
-        """The right edges of a phrase or value, which its closing may have moved."""
-        if closing := self._layout.opened(number)[1]:
-            right = right_edge(closing, spaced=False)
-        return right, right
+    def _end_of_word(self, numbers: list[int], at: int) -> int:
+        kinds, texts = self._vocabulary.kinds, self._vocabulary.texts
+        while at < len(numbers) and kinds[numbers[at]] == "bpe":
+            at += 1
+            if texts[numbers[at - 1]].endswith("</w>"):
+                break
+        return at
 
     def _decode_phrase(self, items: Sequence[Item], numbers: list[int], at: int) -> tuple[int, str]:
         kinds, words = self._vocabulary.kinds, []

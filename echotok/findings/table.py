@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from echotok.cpus import end_with_parent
@@ -26,7 +27,6 @@ __all__ = [
     "answer",
     "answers",
     "as_number",
-    "contradictory",
     "findings_table",
     "read_many",
     "to_cells",
@@ -221,27 +221,18 @@ def _there(row: Finding) -> bool:
 
 def answers(rows: Iterable[Finding], rules: FindingsRules) -> dict[str, Answer]:
     """One report's answer to every finding of the rules."""
-    said = _by_name(rows)
-    return {
-        name: answer(said[name], rule)
-        if name in said
-        else Answer(rule.unsaid, "unsaid", False, None)
-        for name, rule in rules.findings.items()
-    }
-
-
-def contradictory(rows: Iterable[Finding], rules: FindingsRules) -> list[str]:
-    """The findings of which one report's mentions contradict each other, in the rules' order."""
-    said = _by_name(rows)
-    found = {name for name, some in said.items() if answer(some, rules.findings[name]).disagree}
-    return [name for name in rules.findings if name in found] if found else []
-
-
-def _by_name(rows: Iterable[Finding]) -> dict[str, list[Finding]]:
-    by_name: dict[str, list[Finding]] = {}
+    mentions: dict[str, list[Finding]] = {}
     for row in rows:
-        by_name.setdefault(row.name, []).append(row)
-    return by_name
+        mentions.setdefault(row.name, []).append(row)
+    said = _unsaid(rules).copy()  # most are, in every report
+    for name, some in mentions.items():
+        said[name] = answer(some, rules.findings[name])
+    return said
+
+
+@lru_cache(maxsize=8)
+def _unsaid(rules: FindingsRules) -> dict[str, Answer]:
+    return {name: answer((), rule) for name, rule in rules.findings.items()}
 
 
 # Columns
@@ -322,7 +313,7 @@ def findings_table(
         num_reports += 1
         name = at + 1 if ids is None else ids[at]
         cells += [to_cells(name, row) for row in read.rows]
-        disagreeing += len(contradictory(read.rows, rules))
+        disagreeing += sum(one.disagree for one in answers(read.rows, rules).values())
     made: dict[str, NDArray[Any]] = {}
     for place, column in enumerate(COLUMNS):
         values = [row[place] for row in cells]

@@ -59,7 +59,7 @@ class MineResult:
         vocab_size: number of phrases, values, special tokens and tokens of the fallback together,
             without spare rows.
         tokens_per_report: mean number of tokens in a report as mining counts them, without BOS and
-            EOS.
+            EOS; an estimate where sentences were drawn (`max_distinct`).
     """
 
     table: PhraseTable
@@ -203,9 +203,9 @@ def mine_reports(
             say(remark)
         if store.num_distinct > max_distinct:
             say(
-                f"the reports hold {store.num_distinct:,} distinct sentences: {max_distinct:,} of "
-                "them are mined, of which the rarest are drawn by lot and count for the others "
-                "(--max-distinct)"
+                f"the reports hold {store.num_distinct:,} distinct sentences: about "
+                f"{max_distinct:,} of them are mined, of which the rarest are drawn by lot and "
+                "count for the others (--max-distinct)"
             )
         with _kept_state(state_path(out), options, store) as (trials, keep):
             if old is not None:

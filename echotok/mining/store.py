@@ -296,8 +296,8 @@ class ReportStore:
         Args:
             k: number of patients that are kept for each segment.
             reports: bool (num_reports,), true for the reports to take; None takes all.
-            max_distinct: number of segments above which the rarest are drawn by lot, so that about
-                so many are left; None takes all.
+            max_distinct: number of segments above which a lot decides, so that about so many are
+                left; mostly on those that fewer than k patients hold. None takes all.
         """
         names = self._names()
         posted, report = self.postings()
@@ -306,15 +306,12 @@ class ReportStore:
             posted, report = posted[taken], report[taken]
         keys = list(self._numbers)
         weights = np.bincount(posted, minlength=len(keys))
-        met = np.flatnonzero(weights)
-        if max_distinct is not None and len(met) > max_distinct:
-            weights[met] = _drawn(
-                [keys[number] for number in met.tolist()], weights[met], max_distinct
-            )
-            met = np.flatnonzero(weights)
-        order = sorted(met.tolist(), key=keys.__getitem__)
-        holders, holder_starts = self._holders(posted, report, order, k)
+        holders, bounds = self._holders(posted, report, k)
         del posted, report
+        if max_distinct is not None and np.count_nonzero(weights) > max_distinct:
+            weights = _drawn(keys, weights, np.diff(bounds) >= k, max_distinct)
+        order = sorted(np.flatnonzero(weights).tolist(), key=keys.__getitem__)
+        firsts, lasts = bounds[:-1][order], bounds[1:][order]
         vocabulary: dict[str, int] = {}
         pieces = array("q")
         private = array("b")
@@ -332,24 +329,20 @@ class ReportStore:
             private=np.array(private, dtype=bool),
             starts=np.array(starts, dtype=np.int64),
             weights=weights[order],
-            holders=holders,
-            holder_starts=holder_starts,
+            holders=holders[ranges(firsts, lasts)],
+            holder_starts=np.concatenate([[0], np.cumsum(lasts - firsts)]),
             numbers=np.array(order, dtype=np.int64),
             num_reports=self.num_reports if reports is None else int(reports.sum()),
             num_patients=self._num_patients,
         )
 
-    def _holders(
-        self, posted: SmallInts, report: SmallInts, order: list[int], k: int
-    ) -> tuple[Ints, Ints]:
-        """`Segments.holders` and `holder_starts`, for the segments of these numbers.
+    def _holders(self, posted: SmallInts, report: SmallInts, k: int) -> tuple[Ints, Ints]:
+        """Up to k patients of each segment, by number, and where each segment's begin.
 
         There are tens of millions of occurrences, so that each array of them counts.
         """
-        rank = np.full(len(self._numbers), -1, dtype=np.int64)
-        rank[order] = np.arange(len(order))
         num_patients = max(1, self._num_patients)
-        held = rank[posted]
+        held = posted.astype(np.int64)
         held *= num_patients
         held += self.patient_of_report[report]
         # In place: `np.unique` makes a table of them that is many times as large.
@@ -357,21 +350,36 @@ class ReportStore:
         is_first = np.ones(len(held), dtype=bool)
         np.not_equal(held[1:], held[:-1], out=is_first[1:])
         held = held[is_first]
-        # What is not taken has the rank -1 and stands before all others.
-        bounds = np.searchsorted(held, np.arange(len(order) + 1) * num_patients)
-        kept = ranges(bounds[:-1], np.minimum(bounds[:-1] + k, bounds[1:]))
-        holder_starts = np.concatenate([[0], np.cumsum(np.minimum(np.diff(bounds), k))])
-        return held[kept] % num_patients, holder_starts
+        bounds = np.searchsorted(held, np.arange(len(self._numbers) + 1) * num_patients)
+        sizes = np.minimum(np.diff(bounds), k)
+        kept = ranges(bounds[:-1], bounds[:-1] + sizes)
+        return held[kept] % num_patients, np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _drawn(keys: Sequence[str], weights: Ints, most: int) -> Ints:
+def _drawn(keys: Sequence[str], weights: Ints, is_shared: Bools, most: int) -> Ints:
     """New weights of segments, 0 for those that the lot leaves out, so that about `most` are left.
 
-    One that occurs less than a bar number of times stays with the chance that is its share of the
-    bar, and then counts as the bar: sums over the segments are right in the mean, and what is
-    frequent stays as it is. The lot is the text's own, the same in every run.
+    What k patients share stays, as far as three quarters hold it: it is what phrases are made of,
+    and a flood of sentences that occur once must not wash it out.
     """
-    low, high = 1, int(weights.sum())
+    is_rare = (weights > 0) & ~is_shared
+    num_shared, num_rare = int(is_shared.sum()), int(is_rare.sum())
+    room = min(num_rare, max(most - num_shared, most // 4))
+    new = np.zeros_like(weights)
+    for of_kind, size in ((is_shared, most - room), (is_rare, room)):
+        at = np.flatnonzero(of_kind)
+        new[at] = _by_lot([keys[number] for number in at.tolist()], weights[at], size)
+    return new
+
+
+def _by_lot(keys: Sequence[str], weights: Ints, most: int) -> Ints:
+    """New weights, 0 for those that are left out, so that about `most` are left.
+
+    One that occurs less than a bar number of times stays with the chance that is its share of the
+    bar, and then counts as the bar: sums are right in the mean, and what is frequent stays as it
+    is. The lot is the text's own, the same in every run.
+    """
+    low, high = 1, max(1, int(weights.sum()))
     while low < high:
         bar = (low + high) // 2
         if np.minimum(1.0, weights / bar).sum() <= most:

@@ -100,7 +100,7 @@ def test_a_draw_of_the_sentences_is_mined(reports: Path, mined: echotok.Tokenize
     out = reports.parent / "drawn"
     done = _mine(reports, out, "--max-distinct", "250")
     assert done.returncode == 0, done.stderr
-    assert "682 distinct sentences: 250 of them are mined" in done.stderr
+    assert "682 distinct sentences: about 250 of them are mined" in done.stderr
     drawn = build(out)
     assert _fewest_holders(reports, drawn) >= K
     assert _planted_words(_written(out) + done.stdout + done.stderr) <= {"march"}
@@ -559,7 +559,7 @@ def test_an_error_of_reading_leaves_no_folder(reports: Path, tmp_path: Path) -> 
 
 
 def test_the_rarest_segments_are_drawn_by_lot() -> None:
-    """About as many as are asked for; sums stay, the frequent stay, and order changes nothing."""
+    """About as many as are asked for; sums stay, the shared stay, and order changes nothing."""
     rng = random.Random(0)
     sentences = [f"w{at % 10} x{at % 50} y{at}." for at in range(4000)]
     given = [(rng.choice(sentences[:200]), rng.choice(sentences)) for _ in range(5000)]
@@ -577,14 +577,15 @@ def test_the_rarest_segments_are_drawn_by_lot() -> None:
         stores[0].texts[number]: (weight, set(_holders(whole, at)))
         for at, (number, weight) in enumerate(zip(whole.numbers, whole.weights, strict=True))
     }
-    bar = drawn.weights.min()
+    kept = {stores[0].texts[number]: at for at, number in enumerate(drawn.numbers)}
+    shared = {text for text, (_, holders) in of_whole.items() if len(holders) == 3}
+    assert shared <= kept.keys()
+    bar = min(drawn.weights[at] for text, at in kept.items() if text not in shared)
     assert bar > 1
-    for at, (number, weight) in enumerate(zip(drawn.numbers, drawn.weights, strict=True)):
-        times, holders = of_whole[stores[0].texts[number]]
-        assert weight == max(times, bar)
+    for text, at in kept.items():
+        times, holders = of_whole[text]
+        assert drawn.weights[at] == (times if text in shared else max(times, bar))
         assert set(_holders(drawn, at)) == holders
-    frequent = {text for text, (times, _) in of_whole.items() if times >= bar}
-    assert frequent <= {stores[0].texts[number] for number in drawn.numbers}
     words = [
         Counter({word: int(weight) for word, weight in _word_weights(one)})
         for one in (whole, drawn)
@@ -594,6 +595,22 @@ def test_the_rarest_segments_are_drawn_by_lot() -> None:
         stores[1].texts[number] for number in again.numbers
     ]
     assert np.array_equal(drawn.weights, again.weights)
+
+
+@pytest.mark.parametrize(("most", "num_shared"), [(400, 100), (100, 75)])
+def test_a_flood_of_rare_sentences_washes_nothing_out(most: int, num_shared: int) -> None:
+    """What k patients share is drawn only where it fills three quarters by itself."""
+    store = ReportStore(units=UNITS)
+    for patient in range(6):
+        store.add(" ".join(f"shared w{at}." for at in range(100)), patient=patient)
+    store.add(" ".join(f"flood w{at}." for at in range(50_000)), patient=6)
+    drawn = store.segments(k=5, max_distinct=most)
+    texts = [store.texts[number] for number in drawn.numbers]
+    found = sum(text.startswith("shared") for text in texts)
+    assert found == num_shared if most == 400 else found == pytest.approx(num_shared, abs=15)
+    assert len(texts) - found == pytest.approx(most - num_shared, rel=0.25)
+    flood = drawn.weights[[text.startswith("flood") for text in texts]]
+    assert flood.sum() == pytest.approx(50_000, rel=0.25)
 
 
 def _holders(segments: Segments, at: int) -> list[int]:
