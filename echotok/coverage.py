@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, count, islice, pairwise
 from typing import NamedTuple
 
 from echotok.bpe import ByteBPE
@@ -341,7 +341,8 @@ _Known = dict[tuple[int, ...], _Sentence]
 
 def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str, known: _Known) -> None:
     """Count characters by kind, and gather the stretches that cost more than a phrase would."""
-    begins, sentences, ids = [1, *encoding.unit_ends], encoding.sentences, encoding.ids
+    sentences, ids = encoding.sentences, encoding.ids
+    begins, bounds = [1, *encoding.unit_ends], [0, *encoding.piece_ends]
     pieces: list[str] = []
     seen: set[str] = set()
     start = 0
@@ -352,7 +353,8 @@ def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str, known: _
         found = known.get(key)
         if found is None:
             pieces = pieces or split_pieces(normalized)
-            found = _read_sentence(encoding, pieces, start, end)
+            texts = ["".join(pieces[low:high]) for low, high in pairwise(bounds[start : end + 1])]
+            found = _read_sentence(encoding, texts, begins[start : end + 1])
             if len(known) >= _MAX_KNOWN:
                 known.clear()
             known[key] = found
@@ -367,37 +369,34 @@ def _add_units(stats: CorpusStats, encoding: Encoding, normalized: str, known: _
         start = end
 
 
-def _read_sentence(encoding: Encoding, pieces: list[str], start: int, end: int) -> _Sentence:
-    """What the units from `start` to `end`, which are a sentence, add.
+def _read_sentence(encoding: Encoding, texts: list[str], begins: list[int]) -> _Sentence:
+    """What the units of a sentence add.
 
     Args:
         encoding: encoding of a report.
-        pieces: of its normalized text.
-        start: the sentence's first unit.
-        end: the unit behind its last.
+        texts: normalized text of each of the sentence's units.
+        begins: where the ids of each begin, and where those of the last end.
     """
     kinds, tokens = encoding.kinds, encoding.tokens
-    begins, bounds = [1, *encoding.unit_ends], [0, *encoding.piece_ends]
     units: list[tuple[str, int, str]] = []  # template, tokens, kind
     num_phrase = num_value = num_bpe = 0
-    for unit in range(start, end):
-        at, behind = begins[unit], begins[unit + 1]
+    for text, (at, behind) in zip(texts, pairwise(begins), strict=True):
         low = at + (kinds[at] == "special")
         kind = kinds[low]
-        text = "".join(pieces[bounds[unit] : bounds[unit + 1]])
         visible = len(text) - text.count(" ")
         if kind == "phrase":
             written = "".join(tokens[low + 1 : behind])
             values = len(written) - written.count(" ")
             num_value += values
             num_phrase += visible - values
-            text = " " * text.startswith(" ") + tokens[low]
+            template = " " * text.startswith(" ") + tokens[low]
         elif kind == "value":
             num_value += visible
-            text = " " * text.startswith(" ") + "{" + encoding.slot_types[low] + "}"
+            template = " " * text.startswith(" ") + "{" + encoding.slot_types[low] + "}"
         else:
             num_bpe += visible
-        units.append((text, behind - at, kind))
+            template = text
+        units.append((template, behind - at, kind))
     return _Sentence(num_phrase, num_value, num_bpe, tuple(_candidates(units)))
 
 

@@ -487,7 +487,9 @@ class Tokenizer:
             num_threads=num_threads,
         )
         packed = PackedBatch.join(list(parts))
-        return packed if pack else Batch.of(packed, pad_id=self.pad_id, width=context_length)
+        if pack:
+            return packed
+        return Batch.of(packed, pad_id=self.pad_id, width=context_length, num_threads=num_threads)
 
     def encode_stream(
         self,

@@ -17,20 +17,31 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import echotok
 from benchmarks.common import OWN
 from echotok.corpora import read_reports
 
-TEXTS = 8192
+TEXTS = 32_768
 
 
-def _texts() -> list[str]:
-    """Texts of nine sentences each, drawn from the reports."""
-    rng = random.Random(0)
+def _texts(rng: random.Random, *, distinct: bool) -> list[str]:
+    """Texts of nine sentences, drawn from the reports; `distinct` puts their words in any order.
+
+    A sentence that was met before is not encoded again, so that the two are the fastest texts and
+    the slowest.
+    """
     reports = [report.text for report in read_reports(sorted(OWN.iterdir()))]
-    sentences = [sentence for report in reports for sentence in report.split(". ")]
-    return [". ".join(rng.choices(sentences, k=9)) for _ in range(TEXTS)]
+    pool = [sentence.split() for report in reports for sentence in report.split(". ")]
+
+    def sentence() -> str:
+        words = rng.choice(pool)
+        return " ".join(rng.sample(words, len(words)) if distinct else words)
+
+    count = TEXTS // 4 if distinct else TEXTS
+    return [". ".join(sentence() for _ in range(9)) for _ in range(count)]
 
 
 def _compute(num_threads: int) -> None:
@@ -46,6 +57,12 @@ def _compute(num_threads: int) -> None:
         thread.join()
 
 
+def _encode(
+    tok: echotok.Tokenizer, texts: list[str], options: dict[str, Any], num_threads: int
+) -> None:
+    tok.encode_batch(texts, num_threads=num_threads, **options)
+
+
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -57,12 +74,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    tok, texts = echotok.load("echo"), _texts()
-    ways: dict[str, Callable[[int], object]] = {
-        "computing alone": _compute,
-        "encode_batch(pack=True)": lambda n: tok.encode_batch(texts, pack=True, num_threads=n),
-        "encode_batch": lambda n: tok.encode_batch(texts, num_threads=n),
-    }
+    tok, rng = echotok.load("echo"), random.Random(0)
+    ways: dict[str, Callable[[int], object]] = {"computing alone": _compute}
+    for name in ("repeated", "distinct"):
+        texts = _texts(rng, distinct=name == "distinct")
+        about = f"{name} sentences, {sum(map(len, texts)) / 1e6:.0f} MB"
+        for how, options in {
+            "packed": {"pack": True},
+            "77 columns": {"context_length": 77},
+        }.items():
+            ways[f"{about}, {how}"] = partial(_encode, tok, texts, options)
     ratios: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():

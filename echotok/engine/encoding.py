@@ -191,8 +191,9 @@ class Encoding:
         window = Encoding.__new__(Encoding)
         window.ids = [self.ids[0], *self.ids[low:high], self.ids[-1]]
         window.num_dropped = self.num_dropped
-        window.cut_inside_unit = self.cut_inside_unit or not (
-            low in (1, *unit_ends) and high in unit_ends
+        begins_unit = low == (unit_ends[first - 1] if first else 1)
+        window.cut_inside_unit = (
+            self.cut_inside_unit or not begins_unit or unit_ends[last - 1] != high
         )
         window.__dict__.update(
             {

