@@ -102,6 +102,7 @@ bench-compression: $(READY_TORCH) benchmarks/tokenizer/compression.py ## Measure
 
 bench-throughput: $(READY_TORCH) benchmarks/tokenizer/throughput.py ## Measure reports per second against other tokenizers
 	$(PY) benchmarks/tokenizer/throughput.py
+	$(PY) -m benchmarks.tokenizer.threads
 
 bench-commands: $(READY_TORCH) benchmarks/tokenizer/commands.py ## Measure the commands of echotok on 100,000 reports (half an hour; goes on where it stopped)
 	$(PY) -m benchmarks.tokenizer.commands

@@ -112,7 +112,7 @@ def _imported(name: str, place: str) -> Peer:
 
 def _decoder(tokenizer: Any) -> Callable[[Any], str] | None:
     """The method `decode` of an object, told to leave special tokens out where it can be told."""
-    decode: Callable[[Any], str] | None = getattr(tokenizer, "decode", None)
+    decode: Callable[..., str] | None = getattr(tokenizer, "decode", None)
     if decode is None or not callable(decode):
         return None
     try:

@@ -4,7 +4,7 @@
 
 The limit is a loop of SHA-256 that reads no memory: on a busy machine, or where two processors are
 two threads of one core, it is far from 2. Each round measures the loop and the batch on one thread
-and on two; the page says the median of the rounds' ratios.
+and on two; the page, benchmarks/results/threads.md, says the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 import echotok
-from benchmarks.common import OWN
+from benchmarks.common import OWN, facts, write_results
 from echotok.corpora import read_reports
 
 TEXTS = 32_768
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     tok, rng = echotok.load("echo"), random.Random(0)
-    ways: dict[str, Callable[[int], object]] = {"computing alone": _compute}
+    ways: dict[str, Callable[[int], object]] = {"a loop of SHA-256": _compute}
     for name in ("repeated", "distinct"):
         texts = _texts(rng, distinct=name == "distinct")
         about = f"{name} sentences, {sum(map(len, texts)) / 1e6:.0f} MB"
@@ -90,12 +90,27 @@ def main() -> None:
             one, two = _seconds(lambda way=way: way(1)), _seconds(lambda way=way: way(2))
             if number:  # the first round warms what is kept
                 ratios[name].append(one / two)
-    for name, found in ratios.items():
-        print(
-            f"two threads beside one, {name}: {statistics.median(found):.2f} times as fast "
-            f"({min(found):.2f}-{max(found):.2f}, n = {len(found)})"
-        )
-    print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
+    rows = [
+        f"| {name} | {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f}) |"
+        for name, found in ratios.items()
+    ]
+    about = facts("python -m benchmarks.tokenizer.threads", ["numpy"])
+    page = [
+        "# Two threads",
+        "",
+        "How many times as fast two threads are as one, by the clock, by turns, warm; median",
+        f"(least to most) of {rounds} rounds, load {os.getloadavg()[0]:.1f}. A loop of SHA-256",
+        "says what two processors give here.",
+        "Sentences that were met before are not encoded again; distinct ones have the words of the",
+        "same reports in any order.",
+        "",
+        "| | two threads |",
+        "| --- | --- |",
+        *rows,
+        "",
+        f"{about['machine']}; Python {about['python']}; seed 0. Made by `{about['command']}`.",
+    ]
+    write_results("threads", {**about, "ratios": ratios}, "\n".join(page))
 
 
 if __name__ == "__main__":

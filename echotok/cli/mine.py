@@ -101,8 +101,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=MAX_DISTINCT,
         metavar="N",
         help="number of distinct sentences that are mined at once, a gigabyte of memory for some "
-        f"100,000 (default {MAX_DISTINCT:,}); of more, the rarest are drawn by lot and count for "
-        "the others",
+        f"100,000 (default {MAX_DISTINCT:,}); of more, those that few patients hold are drawn by "
+        "lot and count for the others",
     )
     parser.add_argument(
         "--base",

@@ -37,8 +37,8 @@ class Options:
             those of the reports. They are no patient's words, so no patient has to hold them.
         join_sentences: whether a row may hold several sentences that follow each other. It saves
             tokens on templates; a sentence then has one id alone and others among its neighbours.
-        max_distinct: number of distinct sentences that are mined at once. Of more, the rarest are
-            drawn by lot and count for the others.
+        max_distinct: number of distinct sentences that are mined at once. Of more, those that fewer
+            than k patients hold are drawn by lot and count for the others.
     """
 
     vocab_size: int

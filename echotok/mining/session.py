@@ -122,7 +122,8 @@ def mine_reports(
             stand, or the text alone, one on each line.
         join_sentences: whether a row may hold several sentences that follow each other.
         max_distinct: number of distinct sentences that are mined at once, a gigabyte for some
-            100,000. Of more, the rarest are drawn by lot and count for the others.
+            100,000. Of more, those that fewer than k patients hold are drawn by lot and count for
+            the others; the rest, too, where it alone fills three quarters.
         words: public word lists, which train the fallback beside the words of the reports.
         base: table folder to grow: rows are appended, every id and the fallback stay the same.
         name: name of the table; None takes the name of the folder.
@@ -204,8 +205,8 @@ def mine_reports(
         if store.num_distinct > max_distinct:
             say(
                 f"the reports hold {store.num_distinct:,} distinct sentences: about "
-                f"{max_distinct:,} of them are mined, of which the rarest are drawn by lot and "
-                "count for the others (--max-distinct)"
+                f"{max_distinct:,} of them are mined, of which those that few patients hold are "
+                "drawn by lot and count for the others (--max-distinct)"
             )
         with _kept_state(state_path(out), options, store) as (trials, keep):
             if old is not None:
