@@ -487,9 +487,7 @@ class Tokenizer:
             num_threads=num_threads,
         )
         packed = PackedBatch.join(list(parts))
-        if pack:
-            return packed
-        return Batch.of(packed, pad_id=self.pad_id, width=context_length, num_threads=num_threads)
+        return packed if pack else Batch.of(packed, pad_id=self.pad_id, width=context_length)
 
     def encode_stream(
         self,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from echotok.cpus import num_cpus
 from echotok.engine.core import row_padder
 from echotok.errors import OptionError
 
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 __all__ = ["Batch", "PackedBatch", "as_tensors", "pad_rows"]
-
-_SHARE = 1_000_000
-"""Bytes of a padded array that are worth a thread of their own."""
 
 
 def pad_rows(
@@ -97,22 +92,13 @@ class Batch:
     cut_inside_unit: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(
-        cls,
-        packed: PackedBatch,
-        *,
-        pad_id: int,
-        width: int | None = None,
-        num_threads: int | None = None,
-    ) -> Batch:
+    def of(cls, packed: PackedBatch, *, pad_id: int, width: int | None = None) -> Batch:
         """Pad the rows of a packed batch.
 
         Args:
             packed: the rows.
             pad_id: id that fills a row behind EOS.
             width: number of columns, enough for the longest row; None takes its length.
-            num_threads: number of threads that pad a large batch; None takes as many as this
-                process has cores.
         """
         import numpy as np
 
@@ -122,19 +108,8 @@ class Batch:
         pad_rows_by_core = row_padder()
         if pad_rows_by_core is not None:
             flat = np.ascontiguousarray(packed.ids, dtype=np.int32)
-            bounds = np.concatenate([[0], packed.row_ends]).astype(np.int64)
-
-            def pad(low: int, high: int) -> None:
-                some, ends = flat[bounds[low] : bounds[high]], bounds[low + 1 : high + 1]
-                pad_rows_by_core(some, ends - bounds[low], ids[low:high], columns, pad_id)
-
-            parts = min(num_threads or num_cpus(), 1 + ids.nbytes // _SHARE)
-            shares = [len(ids) * part // parts for part in range(parts + 1)]
-            if parts == 1:
-                pad(0, len(ids))
-            else:
-                with ThreadPoolExecutor(parts) as pool:
-                    list(pool.map(pad, shares[:-1], shares[1:]))
+            ends = np.ascontiguousarray(packed.row_ends, dtype=np.int64)
+            pad_rows_by_core(flat, ends, ids, columns, pad_id)
         else:
             ids.fill(pad_id)
             ids[np.arange(columns) < lengths[:, None]] = packed.ids

@@ -83,4 +83,5 @@ def test_time_is_linear(unit: str) -> None:
 
     seconds(1_000)
     small = min(seconds(10_000) for _ in range(3))
-    assert seconds(80_000) < 8 * 4 * max(small, 0.002)
+    large = min(seconds(80_000) for _ in range(3))  # the garbage collector may come in between
+    assert large < 8 * 4 * max(small, 0.002)

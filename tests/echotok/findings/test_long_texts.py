@@ -35,7 +35,8 @@ def test_time_is_linear_in_a_sentence_that_never_ends(unit: str) -> None:
 
     seconds(1_000)
     small = min(seconds(8_000) for _ in range(2))
-    assert seconds(64_000) < 8 * 3 * max(small, 0.02)
+    large = min(seconds(64_000) for _ in range(2))  # the garbage collector may come in between
+    assert large < 8 * 3 * max(small, 0.02)
 
 
 def test_every_finding_of_a_long_sentence_is_found() -> None:
