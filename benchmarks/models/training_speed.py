@@ -492,7 +492,7 @@ def main() -> None:
     results = {**facts("make bench-training", packages, seed=0), "parts": figures}
     write_results("training_speed", results, _markdown(results))
     if failed:
-        sys.exit(f"the page lacks what failed: {', '.join(failed)}")
+        sys.exit(f"these failed, and the page has no new figures of them: {', '.join(failed)}")
 
 
 def _spread(values: list[float]) -> str:

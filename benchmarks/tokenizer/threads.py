@@ -78,12 +78,12 @@ def main() -> None:
     ways: dict[str, Callable[[int], object]] = {"a loop of SHA-256": _compute}
     for name in ("repeated", "distinct"):
         texts = _texts(rng, distinct=name == "distinct")
-        about = f"{name} sentences, {sum(map(len, texts)) / 1e6:.0f} MB"
+        which = f"{name} sentences, {sum(map(len, texts)) / 1e6:.0f} MB"
         for how, options in {
             "packed": {"pack": True},
             "77 columns": {"context_length": 77},
         }.items():
-            ways[f"{about}, {how}"] = partial(_encode, tok, texts, options)
+            ways[f"{which}, {how}"] = partial(_encode, tok, texts, options)
     ratios: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name, way in ways.items():

@@ -46,7 +46,7 @@ def iterate_texts(texts: Any) -> Iterator[str]:
             f"a batch must be a list of reports, not {_name(texts)}: {_advice_on_batch(texts)}"
         )
     if type(texts) in (list, tuple) and set(map(type, texts)) <= {str}:
-        return iter(texts)  # a fifth of the time that it takes row by row
+        return iter(texts)  # a third of the time that it takes row by row
     return _rows(_elements(texts))
 
 

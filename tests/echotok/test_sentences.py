@@ -1,6 +1,5 @@
 """One rule of where a sentence ends."""
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 import echotok
 from echotok.sentences import number_sentences, sentence_runs, split_sentences
+from tests.echotok.linear_time import assert_linear
 from tests.echotok.sentence_cases import SENTENCES
 
 CASES = [case if isinstance(case, tuple) else (case,) for case in SENTENCES]
@@ -73,15 +73,10 @@ def test_a_stretch_belongs_to_the_sentence_it_begins_in() -> None:
 )
 def test_time_is_linear(unit: str) -> None:
     """A long run of anything takes time in proportion to its length."""
-
-    def seconds(count: int) -> float:
-        text = unit * count
-        begin = time.process_time()
-        for _ in sentence_runs(text):
-            pass
-        return time.process_time() - begin
-
-    seconds(1_000)
-    small = min(seconds(10_000) for _ in range(3))
-    large = min(seconds(80_000) for _ in range(3))  # the garbage collector may come in between
-    assert large < 8 * 4 * max(small, 0.002)
+    assert_linear(
+        lambda text: list(sentence_runs(text)),
+        lambda count: unit * count,
+        size=10_000,
+        slack=4,
+        least_s=0.002,
+    )

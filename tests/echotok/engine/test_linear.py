@@ -12,6 +12,7 @@ from echotok import Tokenizer
 from echotok.coverage import measure
 from echotok.mining.options import UNITS
 from echotok.text import make_normalizer, split_pieces
+from tests.echotok.linear_time import assert_linear
 
 _RUNS = {
     "digits": "5",
@@ -81,16 +82,14 @@ _WAYS: dict[str, Callable[[Tokenizer, str], object]] = {
 @pytest.mark.parametrize("unit", ["w{}. ", "LVEF is {}%. ", "No AS.\nw{} "])
 @pytest.mark.parametrize("way", _WAYS)
 def test_time_is_linear_in_the_number_of_sentences(tok: Tokenizer, way: str, unit: str) -> None:
-    """Eight times as many distinct sentences take about eight times as long, not sixty-four."""
-
-    def seconds(count: int) -> float:
-        text = "".join(unit.format(at) for at in range(count))
-        begin = time.process_time()
-        _WAYS[way](tok, text)
-        return time.process_time() - begin
-
-    small = min(seconds(3_000) for _ in range(2))
-    assert min(seconds(24_000) for _ in range(2)) < 8 * 3 * max(small, 0.004)
+    """What a report gives takes time in proportion to how many distinct sentences it has."""
+    assert_linear(
+        lambda text: _WAYS[way](tok, text),
+        lambda count: "".join(unit.format(at) for at in range(count)),
+        size=3_000,
+        slack=3,
+        least_s=0.004,
+    )
 
 
 def test_many_numbers_beside_a_glued_unit(tok: Tokenizer) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 import echotok
+from tests.echotok.linear_time import assert_linear
 
 RULES = echotok.read_findings_rules("echo")
 
@@ -25,18 +24,14 @@ RULES = echotok.read_findings_rules("echo")
     ],
 )
 def test_time_is_linear_in_a_sentence_that_never_ends(unit: str) -> None:
-    """Eight times the text takes about eight times as long, not sixty-four."""
-
-    def seconds(characters: int) -> float:
-        text = unit * (characters // len(unit))
-        begin = time.process_time()
-        echotok.findings(text, RULES)
-        return time.process_time() - begin
-
-    seconds(1_000)
-    small = min(seconds(8_000) for _ in range(2))
-    large = min(seconds(64_000) for _ in range(2))  # the garbage collector may come in between
-    assert large < 8 * 3 * max(small, 0.02)
+    """A report without a full stop takes time in proportion to its length."""
+    assert_linear(
+        lambda text: echotok.findings(text, RULES),
+        lambda characters: unit * (characters // len(unit)),
+        size=8_000,
+        slack=3,
+        least_s=0.02,
+    )
 
 
 def test_every_finding_of_a_long_sentence_is_found() -> None:
