@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -213,23 +213,23 @@ def mine_reports(
                 mined = grow(store, options, old, report=told)
             else:
                 mined = mine(store, options, report=told, trials=trials, checkpoint=keep)
-        if old is None:
-            write_table(mined.table, out, mined.fallback)
-        else:
-            if base is not None and not grows_in_place:
-                shutil.copytree(base, out, dirs_exist_ok=True)
-            append_phrases(mined.table, out)
-        review = out / MINED_SHEET
-        write_sheet(review_rows(store, mined), review)
-        validate_table(out)
+            with nullcontext(out) if grows_in_place else _whole_folder(out) as folder:
+                if old is None:
+                    write_table(mined.table, folder, mined.fallback)
+                else:
+                    if base is not None and not grows_in_place:
+                        shutil.copytree(base, folder, dirs_exist_ok=True)
+                    append_phrases(mined.table, folder)
+                write_sheet(review_rows(store, mined), folder / MINED_SHEET)
+                validate_table(folder)
+                if held := store.held_back(k=k):
+                    write_held_back(held, private)
         if allowed is not None:
             say(allowed.tell(store.released()))
-        if held := store.held_back(k=k):
-            write_held_back(held, private)
     return MineResult(
         table=mined.table,
         out=out,
-        review=review,
+        review=out / MINED_SHEET,
         private=private if held else None,
         num_reports=store.num_reports,
         num_new=len(mined.table.phrases) - (0 if old is None else len(old.table.phrases)),
@@ -269,6 +269,24 @@ def _writable(out: Path, private: Path) -> Iterator[None]:
             with suppress(OSError):  # it holds something: what was written stays
                 out.rmdir()
         raise
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to write, whose files move into `out` when the block ends without an error.
+
+    A run that is killed while it writes, a minute where reports are many, leaves `out` empty and
+    can be started again. What says that a folder is a table moves last.
+    """
+    partial = out.resolve().with_name(f".{out.resolve().name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial.mkdir()
+    try:
+        yield partial
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "table.toml"):
+            path.replace(out / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _read_public_words(paths: Sequence[str | Path], units: tuple[str, ...]) -> tuple[str, ...]:

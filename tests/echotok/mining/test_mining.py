@@ -493,6 +493,33 @@ def test_a_stopped_run_is_known_again_in_another_process(tmp_path: Path) -> None
     assert len(keys) == 1
 
 
+def test_a_run_that_is_killed_while_it_writes_can_be_given_again(
+    reports: Path, folder: Path, tmp_path: Path
+) -> None:
+    """The folder is empty, what was tried is kept, and nothing half lies about in the end."""
+    out = tmp_path / "table"
+    code = (
+        "import os, sys\n"
+        "from echotok.mining import session\n"
+        "def die(rows, path):\n"
+        "    path.write_text('half', encoding='utf-8')\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "session.write_sheet = die\n"
+        "session.mine_reports(sys.argv[1], sys.argv[2], column='report', "
+        f"patient_column='patient', vocab_size={SIZE})\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(reports), str(out)], check=False)
+    assert killed.returncode == -9
+    assert list(out.iterdir()) == []
+    state = json.loads((tmp_path / "table.mining-state.json").read_text(encoding="utf-8"))
+    assert state["trials"]
+    assert (tmp_path / ".table.partial" / "review.tsv").read_text(encoding="utf-8") == "half"
+    mine_reports(reports, out, column="report", patient_column="patient", vocab_size=SIZE)
+    assert _contents(out) == _contents(folder)
+    left = {path.name for path in tmp_path.iterdir()} - {"table", "table.private.csv"}
+    assert left == set()
+
+
 def test_mining_is_one_call(reports: Path, folder: Path, tmp_path: Path) -> None:
     """`mine_reports` writes what the command writes, and says what it wrote; it tells its steps."""
     out, steps, counted = tmp_path / "table", [], 0
